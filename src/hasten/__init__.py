@@ -1,0 +1,36 @@
+"""hasten: a diffusers pipeline as fast as you ask, within the quality loss you allow.
+
+The public names are loaded on first use, so that ``import hasten`` and ``hasten --help`` stay instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hasten.api import accelerate, run, tune
+    from hasten.errors import HastenError
+    from hasten.plan import Plan
+    from hasten.records import Answer, Trial
+    from hasten.task import Task
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "accelerate": "hasten.api",
+    "run": "hasten.api",
+    "tune": "hasten.api",
+    "Answer": "hasten.records",
+    "HastenError": "hasten.errors",
+    "Plan": "hasten.plan",
+    "Task": "hasten.task",
+    "Trial": "hasten.records",
+}
+__all__ = ["Answer", "HastenError", "Plan", "Task", "Trial", "accelerate", "run", "tune"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hasten' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

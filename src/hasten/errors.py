@@ -1,0 +1,61 @@
+"""The errors hasten raises on purpose. Each message says what is wrong, what is allowed, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+
+class HastenError(Exception):
+    """Base of every error that hasten raises on purpose; ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class InputError(HastenError):
+    """The user's input cannot be used as it is. Nothing was written or changed."""
+
+    exit_code = 2
+
+
+class UnknownNameError(InputError):
+    """A name that no file of the registry bears."""
+
+    def __init__(self, kind: str, name: str, available: Iterable[str]) -> None:
+        self.kind, self.name, self.available = kind, name, tuple(available)
+        near = nearest(name, self.available)
+        hint = f" Did you mean {near!r}?" if near else ""
+        super().__init__(f"Unknown {kind} {name!r}.{hint} Available: {', '.join(self.available)}.")
+
+
+class ParameterError(InputError):
+    """A parameter that a method does not have, or a value outside its range."""
+
+
+class UnsupportedError(InputError):
+    """A method, scheduler or runtime that cannot be used with this model or plan; the message has the reason."""
+
+
+class RequestError(InputError):
+    """A request that cannot be turned into a task; ``words`` are those that found no place."""
+
+    def __init__(self, message: str, words: Iterable[str] = ()) -> None:
+        self.words = tuple(words)
+        super().__init__(message)
+
+
+class MeasurementError(HastenError):
+    """A measurement that could not be finished: NaN or black images, out of memory, a crash."""
+
+
+def simplify(name: str) -> str:
+    """The form in which names are compared: lower case, letters, digits and '+' only (``T-Gate`` → ``tgate``)."""
+    return re.sub(r"[^a-z0-9+]", "", name.lower().replace("α", "alpha").replace("σ", "sigma"))
+
+
+def nearest(name: str, available: Iterable[str]) -> str | None:
+    """The available name closest to ``name``, or None when nothing is close enough to suggest."""
+    by_key = {simplify(a): a for a in available}
+    found = difflib.get_close_matches(simplify(name), by_key, n=1, cutoff=0.6)
+    return by_key[found[0]] if found else None

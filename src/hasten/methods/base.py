@@ -1,0 +1,96 @@
+"""What a method declares and does. One file a method; the contract suite in tests/contracts holds all to it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import ParameterError
+from hasten.plan import Parameters, Value
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: its legal range (both ends included), default and neutral value.
+
+    ``grid`` holds the values that ``traversal`` walks, in the original's order: mildest first.
+    """
+
+    name: str
+    kind: type[int] | type[float]
+    low: Value
+    high: Value
+    default: Value
+    neutral: Value
+    grid: tuple[Value, ...]
+    meaning: str
+    allowed: tuple[Value, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """The work that one method leaves at one step, for the cost model; 1 is the baseline's.
+
+    ``blocks`` maps the name of a denoiser block (``down_blocks.1``) to the share of its work that is done;
+    a block that is not named is done in full. ``self_attention``, ``cross_attention``: share of those layers'
+    calls. ``guidance``: False when the step runs without classifier-free guidance (half the batch).
+    """
+
+    blocks: Mapping[str, float]
+    self_attention: float = 1.0
+    cross_attention: float = 1.0
+    guidance: bool = True
+
+
+class Method(ABC):
+    """One way to accelerate a pipeline. Stateless: all state of an installed method lives in its patches."""
+
+    name: str
+    title: str
+    summary: str
+    paper: str
+    order: int
+    """Rank of the wrappers: a smaller one is nearer to the module itself (ToMe is inside T-GATE)."""
+
+    @abstractmethod
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        """The parameters; with a pipeline or a number of steps, their ranges and grids for it."""
+
+    @abstractmethod
+    def unsupported(self, pipe: Any) -> str | None:
+        """Why the method cannot be used on this pipeline, in one sentence; None when it can."""
+
+    @abstractmethod
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        """Adds the method's wrappers to ``patches``; legality was checked before."""
+
+    @abstractmethod
+    def steps(self, pipe: Any, parameters: Parameters, steps: int) -> tuple[Step, ...]:
+        """The work left at each of ``steps`` steps."""
+
+    def check(self, given: Mapping[str, Value], pipe: Any = None, steps: int | None = None) -> Parameters:
+        """The given parameters, completed by the defaults and converted to their kinds.
+
+        Raises:
+            ParameterError: unknown parameter, wrong kind, or value out of range.
+        """
+        known = {p.name: p for p in self.parameters(pipe, steps)}
+        for name in given:
+            if name not in known:
+                raise ParameterError(f"{self.title} has no parameter {name!r}. It has: {', '.join(known)}.")
+        return {name: _legal(self.title, p, given.get(name, p.default)) for name, p in known.items()}
+
+
+def _legal(title: str, p: Parameter, value: Value) -> Value:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    fits = number and p.low <= value <= p.high and (p.kind is float or value == int(value))
+    if not fits or (p.allowed is not None and value not in p.allowed):
+        what = ", ".join(map(str, p.allowed)) if p.allowed else f"{p.low} to {p.high}"
+        kind = "an integer" if p.kind is int else "a number"
+        raise ParameterError(f"{title}'s {p.name} is {value!r}: allowed is {kind}, {what}.")
+    return p.kind(value)

@@ -1,0 +1,46 @@
+"""What a metric declares and does. One file a metric."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Metric(ABC):
+    """A score for images, one number an image, so that plans can be compared prompt by prompt.
+
+    ``perfect`` is the score of images identical to the references where the metric needs them
+    (``needs_references``); a plan's loss is then taken against it.
+    """
+
+    name: str
+    title: str
+    scale: str
+    higher_is_better: bool = True
+    needs_references: bool = False
+    perfect: float = 1.0
+
+    @abstractmethod
+    def version(self, scorer: Any = None) -> str:
+        """The model and library version behind the figure, for reports."""
+
+    @abstractmethod
+    def score(
+        self,
+        images: torch.Tensor,
+        prompts: Sequence[str],
+        references: torch.Tensor | None = None,
+        scorer: Any = None,
+    ) -> tuple[float, ...]:
+        """One score an image.
+
+        Args:
+            images: (n, 3, h, w), values 0 to 1.
+            prompts: n texts.
+            references: the baseline's images, same shape, for metrics that need them.
+            scorer: the loaded scoring model where the metric needs one (``hasten.metrics.load_scorer``).
+        """

@@ -1,0 +1,26 @@
+"""The model families, found by their files, and the models they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hasten.errors import UnknownNameError
+from hasten.models.base import Family, Model
+from hasten.registry import Registry
+
+FAMILIES: Registry[Family] = Registry("model family", "hasten.models", "FAMILY")
+ASSETS = Path(__file__).parent.parent / "assets"
+
+
+def model_names() -> tuple[str, ...]:
+    """The canonical names of all models."""
+    return tuple(model.name for family in FAMILIES.all() for model in family.models)
+
+
+def find_model(name: str) -> tuple[Family, Model]:
+    """The model of that name, alias or hub id, and its family. Raises UnknownNameError."""
+    for family in FAMILIES.all():
+        for model in family.models:
+            if model.answers_to(name):
+                return family, model
+    raise UnknownNameError("model", name, model_names())

@@ -1,0 +1,43 @@
+"""What a model family declares. One file a family; importing one never imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hasten.errors import simplify
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that requests may name.
+
+    ``source`` is a hub id, or the name of a folder in ``hasten/assets`` when ``embedded``.
+    ``resolution`` in pixels; ``guidance_scale`` and ``steps`` are the family's usual values.
+    ``scorer`` is the CLIP that scores it: a hub id or, embedded, a folder in assets.
+    """
+
+    name: str
+    source: str
+    resolution: int
+    guidance_scale: float
+    scorer: str
+    prompts: str
+    steps: int = 50
+    aliases: tuple[str, ...] = ()
+    embedded: bool = False
+
+    def answers_to(self, name: str) -> bool:
+        return simplify(name) in {simplify(n) for n in (self.name, self.source, *self.aliases)}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models that share one pipeline class. ``pipeline`` is the class's name in diffusers."""
+
+    name: str
+    title: str
+    pipeline: str
+    denoiser: str
+    models: tuple[Model, ...]
+    schedulers: tuple[str, ...] = field(default=())
+    """Canonical names of the schedulers that fit; empty means all."""

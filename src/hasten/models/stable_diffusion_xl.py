@@ -1,0 +1,24 @@
+"""Stable Diffusion XL, base."""
+
+from __future__ import annotations
+
+from hasten.models.base import Family, Model
+from hasten.models.stable_diffusion import VIT_G_14
+
+FAMILY = Family(
+    name="stable_diffusion_xl",
+    title="Stable Diffusion XL",
+    pipeline="StableDiffusionXLPipeline",
+    denoiser="unet",
+    models=(
+        Model(
+            name="SDXL",
+            source="stabilityai/stable-diffusion-xl-base-1.0",
+            resolution=1024,
+            guidance_scale=5.0,
+            scorer=VIT_G_14,
+            prompts="general",
+            aliases=("sd xl", "sdxl base", "sdxl 1.0", "stable diffusion xl"),
+        ),
+    ),
+)

@@ -1,0 +1,128 @@
+"""What measuring and searching leave behind: losses, trials, answers. Plain data with a JSON round trip."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from hasten.plan import Parameters
+from hasten.task import Task
+
+Interval = tuple[float, float]
+Split = Literal["search", "held-out"]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Latency(Record):
+    """Interleaved wall-clock times of baseline and plan, in seconds a call of the pipeline (one batch).
+
+    ``speedup`` is the ratio of the medians, ``interval`` its 95% bootstrap interval. The raw times are
+    kept in the order they were taken. The denoiser's share of each call is kept beside.
+    """
+
+    speedup: float
+    interval: Interval
+    baseline_s: float
+    plan_s: float
+    baseline_times_s: tuple[float, ...]
+    times_s: tuple[float, ...]
+    baseline_denoiser_times_s: tuple[float, ...] = ()
+    denoiser_times_s: tuple[float, ...] = ()
+    peak_memory_bytes: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Loss(Record):
+    """One metric on paired images of baseline and plan.
+
+    ``loss`` is (baseline − score) / baseline of the means; negative when the plan scores higher (for a
+    metric where lower is better the sign is turned). ``interval`` is its 95% bootstrap interval over
+    prompts. For a metric against the reference images the baseline score is that of identical images.
+    """
+
+    metric: str
+    baseline: float
+    score: float
+    loss: float
+    interval: Interval
+    baseline_scores: tuple[float, ...]
+    scores: tuple[float, ...]
+
+    @property
+    def samples(self) -> int:
+        return len(self.scores)
+
+
+class Trial(Record):
+    """One plan measured against the baseline of its setting.
+
+    ``status``: ok · failed (``reason`` says why) · skipped (slower than one that is known to be feasible:
+    only its latency was measured). ``steps`` differs from the setting's only for the equal-time baseline.
+    """
+
+    plan: str
+    steps: int
+    status: Literal["ok", "failed", "skipped"] = "ok"
+    reason: str = ""
+    split: Split = "search"
+    latency: Latency | None = None
+    losses: dict[str, Loss] = {}
+    environment: dict[str, str] = {}
+    seconds: float = 0.0
+
+    @property
+    def speedup(self) -> float:
+        """Measured speedup; 0 where the latency was never measured."""
+        return self.latency.speedup if self.latency else 0.0
+
+    def feasible(self, max_loss: dict[str, float]) -> bool:
+        """Every limited metric measured, and its loss strictly below the limit."""
+        return self.status == "ok" and all(
+            metric in self.losses and self.losses[metric].loss < limit for metric, limit in max_loss.items()
+        )
+
+
+class EqualTime(Record):
+    """The equal-time baseline: no method, so many steps that it is as fast as the plan."""
+
+    steps: int
+    trial: Trial
+    plan_loses: tuple[str, ...] = ()
+
+
+class Answer(Record):
+    """The answer to a task, in the JSON form that other tools rely on (DESIGN, interfaces)."""
+
+    status: Literal["met", "likely", "infeasible", "failed"]
+    task: Task
+    plan: str = ""
+    parameters: dict[str, Parameters] = {}
+    speedup: float | None = None
+    speedup_interval: Interval | None = None
+    quality_loss: float | None = None
+    quality_loss_interval: Interval | None = None
+    baseline_latency_s: float | None = None
+    latency_s: float | None = None
+    trials: int = 0
+    script: str | None = None
+    report: str | None = None
+    reason: str = ""
+    best: Answer | None = None
+    confirmed: Trial | None = None
+    equal_time: EqualTime | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return {"met": 0, "likely": 0, "infeasible": 3, "failed": 1}[self.status]
+
+    def to_json(self) -> dict[str, Any]:
+        data = self.model_dump(mode="json")
+        data["task"] = self.task.to_json()
+        if self.best is not None:
+            data["best"] = self.best.to_json()
+        return data

@@ -1,0 +1,114 @@
+"""A task: a request, parsed. And a setting: what is measured."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hasten.errors import InputError
+from hasten.plan import Parameters
+
+Mode = Literal["plain", "explicit", "bound", "target"]
+DEFAULT_MAX_LOSS = {"clip_score": 0.02}
+
+
+class Target(BaseModel):
+    """What is asked for: a minimum speedup, or a maximum latency in seconds an image; exactly one of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    speedup: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False)
+    latency_s: float | None = Field(default=None, gt=0, le=86_400, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one(self) -> Target:
+        if (self.speedup is None) == (self.latency_s is None):
+            raise ValueError("a target is either a speedup or a latency_s")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.speedup:g}x" if self.speedup is not None else f"{self.latency_s:g} s an image"
+
+
+class Task(BaseModel):
+    """The parsed request; names are canonical. Frozen; ``to_json`` and ``from_json`` are inverse.
+
+    ``methods`` is None for "any method", empty for none. ``parameters`` are those the request fixes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    model: str = Field(min_length=1)
+    scheduler: str = Field(min_length=1)
+    steps: int = Field(ge=1, le=1000)
+    methods: tuple[str, ...] | None = ()
+    parameters: dict[str, Parameters] = {}
+    target: Target | None = None
+    max_loss: dict[str, float] = DEFAULT_MAX_LOSS
+    assumptions: tuple[str, ...] = ()
+
+    @field_validator("methods")
+    @classmethod
+    def _sorted(cls, methods: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if methods is None else tuple(sorted(set(methods)))
+
+    @field_validator("max_loss")
+    @classmethod
+    def _limits(cls, limits: dict[str, float]) -> dict[str, float]:
+        for metric, limit in limits.items():
+            if not (math.isfinite(limit) and 0 <= limit <= 1):
+                raise ValueError(f"the loss limit of {metric} is {limit}: allowed is 0 to 1")
+        return limits
+
+    @property
+    def mode(self) -> Mode:
+        """plain: no method · explicit: parameters, no target · bound: methods alone · target: a target."""
+        if self.target is not None:
+            return "target"
+        if self.methods == ():
+            return "plain"
+        return "explicit" if self.parameters else "bound"
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form of DESIGN's interfaces (a target as ``{"speedup": 2.5}``)."""
+        data = self.model_dump(mode="json")
+        if self.target is not None:
+            data["target"] = self.target.model_dump(exclude_none=True)
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any] | str) -> Task:
+        """Reads ``to_json`` back (a dict or its text). Raises InputError with every fault in it."""
+        try:
+            return cls.model_validate(json.loads(data) if isinstance(data, str) else data)
+        except ValidationError as error:
+            faults = (
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
+            )
+            raise InputError(f"Not a task: {'; '.join(faults)}.") from None
+        except json.JSONDecodeError as error:
+            raise InputError(f"Not a task: no valid JSON ({error}).") from None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured. Trials of different settings are never compared.
+
+    ``height`` and ``width`` in pixels; ``guidance_scale`` 1 means no classifier-free guidance.
+    """
+
+    model: str
+    scheduler: str
+    steps: int
+    height: int
+    width: int
+    guidance_scale: float
+    batch_size: int = 1
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    def key(self) -> str:
+        """One line of text that equal settings share: the name of a study, the key of a cache."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
