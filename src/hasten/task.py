@@ -84,9 +84,7 @@ class Task(BaseModel):
         try:
             return cls.model_validate(json.loads(data) if isinstance(data, str) else data)
         except ValidationError as error:
-            faults = (
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
-            )
+            faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
             raise InputError(f"Not a task: {'; '.join(faults)}.") from None
         except json.JSONDecodeError as error:
             raise InputError(f"Not a task: no valid JSON ({error}).") from None

@@ -87,7 +87,7 @@ class Method(ABC):
 
 
 def _legal(title: str, p: Parameter, value: Value) -> Value:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    number = isinstance(value, int | float) and not isinstance(value, bool)
     fits = number and p.low <= value <= p.high and (p.kind is float or value == int(value))
     if not fits or (p.allowed is not None and value not in p.allowed):
         what = ", ".join(map(str, p.allowed)) if p.allowed else f"{p.low} to {p.high}"
