@@ -1,0 +1,165 @@
+"""What a script claims about itself: its ``CLAIM``, read back without running a line of it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from hasten import __version__
+from hasten.errors import InputError
+from hasten.models.base import Model
+from hasten.plan import Plan
+from hasten.records import Answer, Interval, Record
+from hasten.task import Setting, Target
+
+Runtime = Literal["hasten", "upstream"]
+REQUIRED = ("load_pipeline", "generate")
+
+
+class Claim(Record):
+    """The figures that a script was written with, and the setting in which they were measured.
+
+    Latencies in seconds a call of the pipeline (one batch); ``losses`` are relative, by metric;
+    ``max_loss`` the limits that the request set. ``seed`` is that of the prompts' and latents' choice.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    hasten: str
+    runtime: Runtime
+    status: Literal["met", "likely", "infeasible"]
+    model: str = Field(min_length=1)
+    scheduler: str
+    steps: int = Field(ge=1)
+    height: int = Field(ge=8)
+    width: int = Field(ge=8)
+    guidance_scale: float
+    batch_size: int = Field(ge=1)
+    dtype: str
+    device: str
+    plan: str
+    target: Target | None
+    speedup: float | None
+    speedup_interval: Interval | None
+    baseline_latency_s: float | None
+    latency_s: float | None
+    max_loss: dict[str, float]
+    losses: dict[str, float]
+    loss_interval: Interval | None
+    prompts: str
+    scorer: str
+    samples: int
+    seed: int
+
+    @classmethod
+    def of(cls, answer: Answer, setting: Setting, model: Model, runtime: Runtime, seed: int) -> Claim:
+        """The claim of an answer. Raises InputError where the answer has nothing to write a script of."""
+        if answer.status == "failed" or (not answer.plan and answer.task.mode != "plain"):
+            why = f" ({answer.reason})" if answer.reason else ""
+            raise InputError(
+                f"There is no plan to write a script of: the answer is {answer.status}{why}. "
+                "Write the script of its best feasible answer, or ask for less."
+            )
+        place = {name: getattr(setting, name) for name in _PLACE}
+        return cls(
+            hasten=__version__,
+            runtime=runtime,
+            status=answer.status,
+            plan=str(Plan.parse(answer.plan)),
+            target=answer.task.target,
+            max_loss=answer.task.max_loss,
+            prompts=model.prompts,
+            scorer=model.scorer,
+            seed=seed,
+            **place,
+            **_figures(answer),
+        )
+
+    def literal(self) -> dict[str, Any]:
+        """The claim as JSON-able data, as it stands in a script."""
+        data = self.model_dump(mode="json")
+        data["target"] = None if self.target is None else self.target.model_dump(exclude_none=True)
+        return data
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that the script claims to keep: explicit parameters may exceed the request's."""
+        claimed = self.losses.items()
+        return {m: self.max_loss[m] for m, loss in claimed if m in self.max_loss and loss < self.max_loss[m]}
+
+
+_PLACE = ("model", "scheduler", "steps", "height", "width", "guidance_scale", "batch_size", "dtype", "device")
+
+
+def _figures(answer: Answer) -> dict[str, Any]:
+    losses = {metric: loss.loss for metric, loss in answer.confirmed.losses.items()} if answer.confirmed else {}
+    if not losses and answer.quality_loss is not None:
+        losses = {next(iter(answer.task.max_loss), "clip_score"): answer.quality_loss}
+    samples = [loss.samples for loss in answer.confirmed.losses.values()] if answer.confirmed else []
+    return {
+        "speedup": _short(answer.speedup),
+        "speedup_interval": _pair(answer.speedup_interval),
+        "baseline_latency_s": _short(answer.baseline_latency_s),
+        "latency_s": _short(answer.latency_s),
+        "losses": {metric: _short(loss) for metric, loss in losses.items()},
+        "loss_interval": _pair(answer.quality_loss_interval),
+        "samples": max(samples, default=0),
+    }
+
+
+def _short(value: float | None) -> float | None:
+    """Six significant digits: more would be noise to the reader, fewer could touch a limit."""
+    return None if value is None else float(f"{value:.6g}")
+
+
+def _pair(interval: Interval | None) -> tuple[float, ...] | None:
+    return None if interval is None else tuple(float(f"{value:.6g}") for value in interval)
+
+
+def read_claim(path: str | Path) -> Claim:
+    """The claim of a script, without running it.
+
+    Raises:
+        InputError: no such file, no Python, no script of hasten, or a claim that was tampered with.
+    """
+    path = Path(path)
+    tree = _tree(path)
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    value = next(
+        (node.value for node in tree.body if isinstance(node, ast.Assign) and _assigns(node, "CLAIM")), None
+    )
+    if value is None or not functions.issuperset(REQUIRED):
+        lacking = [*(["CLAIM"] if value is None else []), *(f for f in REQUIRED if f not in functions)]
+        raise InputError(f"{path} is not a script of hasten: it has no {' and no '.join(lacking)}.")
+    try:
+        claim = Claim.model_validate(ast.literal_eval(value))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"The CLAIM of {path} cannot be read: {_faults(error)}. Generate the script anew."
+        ) from None
+    if Plan.parse(claim.plan) and "accelerate" not in functions:
+        raise InputError(f"{path} claims the plan {claim.plan} but has no function 'accelerate'.")
+    return claim
+
+
+def _tree(path: Path) -> ast.Module:
+    if not path.is_file():
+        raise InputError(f"There is no script {path}{': it is a folder' if path.is_dir() else ''}.")
+    try:
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{path} is not a Python program: {error}.") from None
+
+
+def _assigns(node: ast.Assign, name: str) -> bool:
+    return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+
+
+def _faults(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return "it is no plain literal"
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

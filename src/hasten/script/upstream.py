@@ -1,0 +1,84 @@
+"""The packages' own calls, and where they are known to be wrong (DeepCache 0.1.1, tgate 1.0.0, tomesd 0.1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hasten.errors import UnsupportedError
+from hasten.plan import Plan
+from hasten.task import Setting
+
+PACKAGES = {"deepcache": ("DeepCache", "0.1.1"), "tgate": ("tgate", "1.0.0"), "tome": ("tomesd", "0.1.3")}
+_LOADERS = {
+    ("stable_diffusion", False): "TgateSDLoader",
+    ("stable_diffusion", True): "TgateSDDeepCacheLoader",
+    ("stable_diffusion_xl", False): "TgateSDXLLoader",
+    ("stable_diffusion_xl", True): "TgateSDXLDeepCacheLoader",
+    ("pixart_alpha", False): "TgatePixArtAlphaLoader",
+    ("pixart_sigma", False): "TgatePixArtSigmaLoader",
+}
+_UNETS = ("stable_diffusion", "stable_diffusion_xl")
+_SECOND_ORDER = ("Heun",)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What an upstream script calls: T-GATE's loader if any, the packages' imports, and known faults."""
+
+    loader: str | None
+    imports: tuple[str, ...]
+    requirements: tuple[str, ...]
+    faults: tuple[str, ...]
+
+
+def upstream_calls(plan: Plan, setting: Setting, family: str, allow_known_wrong: bool = False) -> Calls:
+    """The packages' calls for a plan.
+
+    Raises:
+        UnsupportedError: no package has such a call, or it is known to be silently wrong there and
+            ``allow_known_wrong`` is not set.
+    """
+    _refuse_missing(plan, family)
+    faults = tuple(_faults(plan, setting, family))
+    if faults and not allow_known_wrong:
+        raise UnsupportedError(
+            f"{plan} is known to go wrong with the upstream packages: {'; '.join(faults)}. "
+            "Use the runtime hasten, which does it right, or allow known wrong results."
+        )
+    loader = _LOADERS[family, "deepcache" in plan.methods] if "tgate" in plan.methods else None
+    requirements = tuple(f"{p}=={v}" for m, (p, v) in PACKAGES.items() if m in plan.methods)
+    return Calls(loader, tuple(_imports(plan, loader)), requirements, faults)
+
+
+def _refuse_missing(plan: Plan, family: str) -> None:
+    for method in plan.methods:
+        if method not in PACKAGES:
+            raise UnsupportedError(
+                f"The method {method} has no upstream package: {', '.join(PACKAGES)} have. Use the runtime hasten."
+            )
+        if method != "tgate" and family not in _UNETS:
+            raise UnsupportedError(f"The package {PACKAGES[method][0]} cannot take a {family}: it needs a UNet.")
+    if "tgate" in plan.methods and (family, "deepcache" in plan.methods) not in _LOADERS:
+        raise UnsupportedError(f"The package tgate has no loader for {family} with {' and '.join(plan.methods)}.")
+
+
+def _faults(plan: Plan, setting: Setting, family: str) -> Iterator[str]:
+    parameters = plan.parameters
+    if {"tgate", "tome"} <= parameters.keys():
+        yield "T-GATE reuses tokens that ToMe merged, and they are un-merged with another step's map"
+    if "tgate" in parameters and setting.guidance_scale <= 1:
+        yield f"T-GATE at guidance {setting.guidance_scale:g} (not above 1) fails or mixes the images of a batch"
+    if "tgate" in parameters and setting.scheduler in _SECOND_ORDER:
+        yield f"T-GATE counts the calls of {setting.scheduler} as steps and drops guidance far too early"
+    if family == "stable_diffusion_xl" and parameters.get("tome", {}).get("max_downsample") == 1:
+        yield "tomesd at max_downsample=1 does nothing on SDXL, which has no attention at full resolution"
+
+
+def _imports(plan: Plan, loader: str | None) -> Iterator[str]:
+    if "tome" in plan.methods:
+        yield "import tomesd"
+    if "deepcache" in plan.methods and loader is None:
+        yield "from DeepCache import DeepCacheSDHelper"
+    if loader is not None:
+        yield f"from tgate import {loader}"

@@ -1,0 +1,266 @@
+"""Writes the program that an answer is handed over as, from the skeletons beside this file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import textwrap
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hasten.errors import InputError
+from hasten.models import FAMILIES
+from hasten.models.base import Family, Model
+from hasten.plan import Plan
+from hasten.records import Answer
+from hasten.schedulers import find_scheduler
+from hasten.script.claim import Claim, Runtime
+from hasten.script.literals import assignment, in_docstring, labelled
+from hasten.script.upstream import Calls, upstream_calls
+from hasten.task import Setting
+
+RUNTIMES: tuple[Runtime, ...] = ("hasten", "upstream")
+_PROMPTS = {"emoji": "a strawberry on a blue background"}
+_PROMPT = "a photo of an astronaut riding a horse"
+
+
+def render_script(
+    answer: Answer,
+    setting: Setting,
+    model: Model,
+    *,
+    runtime: Runtime = "hasten",
+    command: str,
+    environment: Mapping[str, str],
+    request: str | None = None,
+    seed: int = 0,
+    allow_known_wrong: bool = False,
+) -> str:
+    """The source of the script of an answer.
+
+    Args:
+        answer: a met or likely answer, or the best feasible one of an infeasible answer.
+        model: the model; for a local folder one whose ``source`` is the folder.
+        runtime: ``hasten`` calls ``hasten.accelerate``, ``upstream`` the methods' own packages.
+        command: what regenerates the script.
+        environment: where the claim was measured; its versions become the script's requirements.
+        request: the user's own sentence; without it the task's.
+        seed: the seed of the measurement.
+        allow_known_wrong: write upstream scripts that are known to go wrong, with a warning in them.
+
+    Raises:
+        UnsupportedError: the upstream packages cannot do it, or do it wrong.
+        InputError: the answer has no plan, or there is no such runtime.
+    """
+    if runtime not in RUNTIMES:
+        raise InputError(f"Unknown runtime {runtime!r}. Available: {', '.join(RUNTIMES)}.")
+    claim = Claim.of(answer, setting, model, runtime, seed)
+    plan, family = Plan.parse(claim.plan), family_of_model(model)
+    calls = upstream_calls(plan, setting, family.name, allow_known_wrong) if runtime == "upstream" else None
+    request = _sentence(answer) if request is None else request
+    skeleton = _SKELETONS.get_template(f"{runtime if plan else 'plain'}.py.jinja")
+    return skeleton.render(
+        requirements=_requirements(runtime, model, plan, environment, calls),
+        header=_header(request, claim, family, environment, command),
+        constants=_constants(request, claim, model, plan),
+        **_calls(claim, model, family, plan, calls),
+    )
+
+
+def family_of_model(model: Model) -> Family:
+    """The family that a model belongs to; for a local folder the one that its ``model_index.json`` names."""
+    for family in FAMILIES.all():
+        if model in family.models:
+            return family
+    index = Path(model.source) / "model_index.json"
+    try:
+        pipeline = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{model.source} is no folder of a diffusers pipeline: {index.name}: {error}.") from None
+    for family in FAMILIES.all():
+        if family.pipeline == pipeline:
+            return family
+    known = ", ".join(family.pipeline for family in FAMILIES.all())
+    raise InputError(f"{model.source} holds a {pipeline}. Scripts are written for: {known}.")
+
+
+def script_name(answer: Answer, runtime: Runtime = "hasten") -> str:
+    """A file name for the script: readable, safe on every file system, the same for the same answer only.
+
+    For example ``emoji-sd_ddim_25_deepcache_2.0x_1a2b3c.py``.
+    """
+    task, data = answer.task, answer.to_json()
+    for place in ("script", "report"):
+        data.pop(place)
+    digest = hashlib.sha256(json.dumps([runtime, data], sort_keys=True).encode()).hexdigest()[:6]
+    methods = "-".join(Plan.parse(answer.plan).methods) or "plain"
+    parts = [
+        _safe(re.split(r"[/\\]", task.model.rstrip("/\\"))[-1]),
+        _safe(task.scheduler),
+        str(task.steps),
+        methods,
+    ]
+    parts += [_aim(answer)] if _aim(answer) else []
+    parts += ["upstream"] if runtime == "upstream" else []
+    return f"{'_'.join([*parts, digest])}.py"
+
+
+def save(text: str, path: str | Path) -> Path:
+    """Writes a text file beside its place, then renames it there: no one ever sees half a file.
+
+    Raises:
+        InputError: the folder cannot be made or written to.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from None
+    try:
+        os.close(handle)
+        Path(aside).write_text(text, encoding="utf-8", newline="\n")
+        Path(aside).chmod(0o666 & ~_umask())
+        Path(aside).replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}. Choose another place.") from None
+    finally:
+        Path(aside).unlink(missing_ok=True)
+    return path
+
+
+_SKELETONS = Environment(
+    loader=PackageLoader("hasten.script", "skeletons"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # Python, not HTML: user text comes in through hasten.script.literals only
+)
+
+
+def _sentence(answer: Answer) -> str:
+    from hasten.language.render import render
+
+    return render(answer.task)
+
+
+def _requirements(
+    runtime: Runtime, model: Model, plan: Plan, environment: Mapping[str, str], calls: Calls | None
+) -> Iterable[str]:
+    needs_hasten = model.embedded or (runtime == "hasten" and plan)
+    names = ["accelerate", "diffusers", *(["hasten"] if needs_hasten else []), "torch", "transformers"]
+    found = [f"{name}~={_release(environment.get(name) or version(name))}" for name in names]
+    return sorted([*found, *(calls.requirements if calls else ())], key=str.lower)
+
+
+def _release(text: str) -> str:
+    """``2.13.0`` of ``2.13.0+cpu``: a requirement cannot bear the local part."""
+    match = re.match(r"\d+(\.\d+)+", text)
+    if not match:
+        raise InputError(f"{text!r} is not the version of a package.")
+    return match[0]
+
+
+def _header(request: str, claim: Claim, family: Family, environment: Mapping[str, str], command: str) -> str:
+    title = f"A {family.title} pipeline ({claim.model}) with {claim.scheduler} at {claim.steps} steps."
+    measured = ", ".join(f"{key} {value}" for key, value in environment.items())
+    lines = [labelled("", title, 0), "", labelled("Request", request), labelled("Plan", claim.plan)]
+    lines += [labelled(label, text) for label, text in _claims(claim)]
+    lines += [labelled("Measured", measured), labelled("Made by", command)]
+    return in_docstring("\n".join(lines))
+
+
+def _claims(claim: Claim) -> Iterable[tuple[str, str]]:
+    if claim.speedup is not None and claim.latency_s is not None:
+        between = f" (95% interval {_range(claim.speedup_interval, '.2f')})" if claim.speedup_interval else ""
+        times = (
+            f": {claim.baseline_latency_s:.4g} s -> {claim.latency_s:.4g} s" if claim.baseline_latency_s else ""
+        )
+        yield "Claim", f"{claim.speedup:.2f}x faster{between}{times}"
+    elif claim.latency_s is not None:
+        yield "Claim", f"{claim.latency_s:.4g} s"
+    for number, (metric, loss) in enumerate(claim.losses.items()):
+        limit = f", limit {claim.max_loss[metric]:g}" if metric in claim.max_loss else ""
+        between = (
+            f" (95% interval {_range(claim.loss_interval, '.4f')})" if claim.loss_interval and not number else ""
+        )
+        yield "", f"quality loss {loss:.4f}{between} on {metric}{limit}"
+    if claim.losses:
+        yield "", f"on {claim.samples} held-out prompts ({claim.prompts}), seed {claim.seed}: {claim.status}"
+
+
+def _range(interval: tuple[float, float], spec: str) -> str:
+    return f"{interval[0]:{spec}} to {interval[1]:{spec}}"
+
+
+def _constants(request: str, claim: Claim, model: Model, plan: Plan) -> str:
+    scheduler = find_scheduler(claim.scheduler)
+    call = {"height": claim.height, "width": claim.width, "guidance_scale": claim.guidance_scale}
+    if claim.batch_size > 1:
+        call["num_images_per_prompt"] = claim.batch_size
+    source = assignment("MODEL", model.source)
+    if model.embedded:
+        source = "# The weights ship inside the hasten package.\n"
+        source += f'MODEL = str(files("hasten") / "assets" / {assignment("", model.source)[3:]})'
+    blocks = [assignment("REQUEST", request), assignment("CLAIM", claim.literal()), source]
+    blocks += [assignment("SCHEDULER", scheduler.settings)] if scheduler.settings else []
+    blocks += _plan_constants(claim.runtime, plan)
+    small = {"STEPS": claim.steps, "DEVICE": claim.device, "DTYPE": claim.dtype, "SEED": 0}
+    blocks += [assignment("CALL", call), *(assignment(name, value) for name, value in small.items())]
+    blocks.append(assignment("PROMPT", _PROMPTS.get(model.prompts, _PROMPT)))
+    return "\n".join(blocks)
+
+
+def _plan_constants(runtime: Runtime, plan: Plan) -> list[str]:
+    if runtime == "upstream":
+        return [assignment(name.upper(), parameters) for name, parameters in plan.parameters.items()]
+    return [assignment("PLAN", plan.parameters)] if plan else []
+
+
+def _calls(claim: Claim, model: Model, family: Family, plan: Plan, calls: Calls | None) -> dict[str, Any]:
+    scheduler = find_scheduler(claim.scheduler)
+    return {
+        "embedded": model.embedded,
+        "pipeline": family.pipeline,
+        "scheduler": scheduler.class_name,
+        "scheduler_settings": bool(scheduler.settings),
+        "diffusers": ", ".join(sorted((scheduler.class_name, family.pipeline))),
+        "safety_checker": family.name == "stable_diffusion",
+        "batch": claim.batch_size,
+        "drawn": "image" if claim.batch_size == 1 else "images",
+        "loader": calls.loader if calls else None,
+        "deepcache": "deepcache" in plan.methods,
+        "tome": "tome" in plan.methods,
+        "warnings": [line for fault in calls.faults for line in _warning(fault)] if calls else [],
+    }
+
+
+def _warning(fault: str) -> list[str]:
+    return textwrap.wrap(f"WARNING: {fault}.", 80, subsequent_indent="  ")
+
+
+def _aim(answer: Answer) -> str:
+    target = answer.task.target
+    if target is not None and target.latency_s is not None:
+        return f"{target.latency_s:g}s"
+    speedup = target.speedup if target is not None else answer.speedup
+    return f"{speedup:.1f}x" if speedup is not None and answer.plan else ""
+
+
+def _safe(text: str) -> str:
+    """Lower-case ASCII letters, digits, dots and hyphens; nothing that a file system gives a meaning."""
+    return re.sub(r"[^a-z0-9.+]+", "-", text.lower())[:40].strip("-.") or "model"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
