@@ -1,8 +1,66 @@
-"""The methods, found by their files."""
+"""The methods, found by their files; checking plans and applying them."""
 
 from __future__ import annotations
 
-from hasten.methods.base import Method
+from importlib import import_module
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError, UnsupportedError
+from hasten.methods.base import Method, Step
+from hasten.plan import Parameters, Plan
 from hasten.registry import Registry
 
+if TYPE_CHECKING:
+    from hasten.methods._apply import Handle, apply
+
+__all__ = ["METHODS", "Handle", "apply", "check_plan", "work"]
+
 METHODS: Registry[Method] = Registry("method", "hasten.methods", "METHOD")
+
+
+def check_plan(plan: Plan, pipe: Any = None, steps: int | None = None) -> Plan:
+    """The plan under canonical names, completed by the defaults; with a pipeline or steps, checked for them.
+
+    Raises:
+        UnknownNameError: no such method.
+        ParameterError: an unknown parameter or an illegal value.
+        UnsupportedError: a method that this pipeline cannot take; the message says why.
+        InputError: the same method twice.
+    """
+    checked: dict[str, Parameters] = {}
+    for name, parameters in plan.parameters.items():
+        method = METHODS.get(name)
+        if method.name in checked:
+            raise InputError(f"The plan names {method.title} twice: {plan}.")
+        reason = method.unsupported(pipe) if pipe is not None else None
+        if reason:
+            raise UnsupportedError(f"{method.title} cannot be used here: {reason}.")
+        checked[method.name] = method.check(parameters, pipe, steps)
+    return Plan.of(checked)
+
+
+def work(plan: Plan, pipe: Any, steps: int) -> tuple[Step, ...]:
+    """The work that the whole plan leaves at each step, with what the methods do to each other."""
+    checked = check_plan(plan, pipe, steps).parameters
+    each = []
+    for name, parameters in checked.items():
+        others = (METHODS.get(n).refreshes(p, steps) for n, p in checked.items() if n != name)
+        each.append(METHODS.get(name).steps(pipe, parameters, steps, {s for found in others for s in found}))
+    return tuple(_together(parts) for parts in zip(*each, strict=True)) or (Step(),) * steps
+
+
+def _together(parts: tuple[Step, ...]) -> Step:
+    names = {name for part in parts for name in part.blocks}
+    return Step(
+        blocks={name: prod(part.blocks.get(name, 1.0) for part in parts) for name in sorted(names)},
+        self_attention=prod(part.self_attention for part in parts),
+        cross_attention=prod(part.cross_attention for part in parts),
+        guidance=all(part.guidance for part in parts),
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("Handle", "apply"):  # these need torch, which listing and checking do without
+        raise AttributeError(f"module 'hasten.methods' has no attribute {name!r}")
+    return getattr(import_module("hasten.methods._apply"), name)

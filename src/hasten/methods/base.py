@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import ParameterError
@@ -34,17 +34,33 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Step:
-    """The work that one method leaves at one step, for the cost model; 1 is the baseline's.
+    """The work that is left at one step, for the cost model; 1 is the baseline's.
 
-    ``blocks`` maps the name of a denoiser block (``down_blocks.1``) to the share of its work that is done;
-    a block that is not named is done in full. ``self_attention``, ``cross_attention``: share of those layers'
-    calls. ``guidance``: False when the step runs without classifier-free guidance (half the batch).
+    ``blocks`` maps the name of a denoiser block (``down_blocks.1``) to the share of its layers that run;
+    a block that is not named runs in full. ``self_attention``, ``cross_attention``: share of those layers'
+    work. ``guidance``: False when the step runs without classifier-free guidance (half the batch).
     """
 
-    blocks: Mapping[str, float]
+    blocks: Mapping[str, float] = field(default_factory=dict)
     self_attention: float = 1.0
     cross_attention: float = 1.0
     guidance: bool = True
+
+
+class State(ABC):
+    """What one installed method remembers during a run. The clock at the denoiser's root calls these."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """A new run begins, or the last one has ended: nothing of the past may be used again."""
+
+    def refresh(self) -> None:
+        """The batch has another layout from here on, within a run: stored tensors no longer fit."""
+        self.start()
+
+    @abstractmethod
+    def step(self, number: int) -> None:
+        """Step ``number`` (0 is the run's first) begins; it may take several calls of the denoiser."""
 
 
 class Method(ABC):
@@ -54,6 +70,8 @@ class Method(ABC):
     title: str
     summary: str
     paper: str
+    aliases: tuple[str, ...] = ()
+    """Other names that requests may use, e.g. ``token merging``; name and title need not be repeated."""
     order: int
     """Rank of the wrappers: a smaller one is nearer to the module itself (ToMe is inside T-GATE)."""
 
@@ -63,15 +81,21 @@ class Method(ABC):
 
     @abstractmethod
     def unsupported(self, pipe: Any) -> str | None:
-        """Why the method cannot be used on this pipeline, in one sentence; None when it can."""
+        """Why the method cannot be used on this pipeline, a sentence without its full stop; None when it can."""
 
     @abstractmethod
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         """Adds the method's wrappers to ``patches``; legality was checked before."""
 
     @abstractmethod
-    def steps(self, pipe: Any, parameters: Parameters, steps: int) -> tuple[Step, ...]:
-        """The work left at each of ``steps`` steps."""
+    def steps(
+        self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
+    ) -> tuple[Step, ...]:
+        """The work left at each of ``steps`` steps; at ``refreshes`` another method makes this one start anew."""
+
+    def refreshes(self, parameters: Parameters, steps: int) -> tuple[int, ...]:
+        """The steps at which this method makes the others drop what they stored."""
+        return ()
 
     def check(self, given: Mapping[str, Value], pipe: Any = None, steps: int | None = None) -> Parameters:
         """The given parameters, completed by the defaults and converted to their kinds.
@@ -83,14 +107,14 @@ class Method(ABC):
         for name in given:
             if name not in known:
                 raise ParameterError(f"{self.title} has no parameter {name!r}. It has: {', '.join(known)}.")
-        return {name: _legal(self.title, p, given.get(name, p.default)) for name, p in known.items()}
+        return {name: self.legal(p, given.get(name, p.default)) for name, p in known.items()}
 
-
-def _legal(title: str, p: Parameter, value: Value) -> Value:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = number and p.low <= value <= p.high and (p.kind is float or value == int(value))
-    if not fits or (p.allowed is not None and value not in p.allowed):
-        what = ", ".join(map(str, p.allowed)) if p.allowed else f"{p.low} to {p.high}"
-        kind = "an integer" if p.kind is int else "a number"
-        raise ParameterError(f"{title}'s {p.name} is {value!r}: allowed is {kind}, {what}.")
-    return p.kind(value)
+    def legal(self, parameter: Parameter, value: Value) -> Value:
+        """The value, converted to the parameter's kind. Raises ParameterError when it is not legal."""
+        p, number = parameter, isinstance(value, int | float) and not isinstance(value, bool)
+        fits = number and p.low <= value <= p.high and (p.kind is float or value == int(value))
+        if not fits or (p.allowed is not None and value not in p.allowed):
+            what = ", ".join(map(str, p.allowed)) if p.allowed else f"{p.low} to {p.high}"
+            kind = "an integer" if p.kind is int else "a number"
+            raise ParameterError(f"{self.title}'s {p.name} is {value!r}: allowed is {kind}, {what}.")
+        return p.kind(value)

@@ -1,0 +1,167 @@
+"""Counts the steps of a run at the denoiser's root, and notices when a new run begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any, Protocol
+
+import torch
+
+from hasten.methods.base import State
+
+
+class Clock:
+    """Tells the states of all installed methods which step begins.
+
+    A *step* is one step of the scheduler, also where it calls the denoiser several times (Heun twice;
+    PNDM twice at its first step). A pipeline hands the denoiser views of the scheduler's timesteps: the
+    view's place in memory tells the run and the position in it, without reading a value from the device.
+    Timesteps that are no such views (numbers, tensors of their own) are followed by value.
+    """
+
+    def __init__(self) -> None:
+        self.size = (0, 0)
+        self._members: list[tuple[int, str, State, Any]] = []
+        self._shape: tuple[int, ...] = ()
+        self._track: _Track | None = None
+        self._step = -1
+
+    def join(self, name: str, order: int, state: State, pipe: Any) -> None:
+        """Has ``state`` told of runs and steps, outermost method first; ``pipe`` has the scheduler."""
+        self._members.append((order, name, state, pipe))
+        self._members.sort(key=lambda member: -member[0])
+        self._track = None
+
+    def leave(self, name: str) -> None:
+        self._members = [member for member in self._members if member[1] != name]
+
+    def refresh(self, by: State | None = None) -> None:
+        """The batch's layout changes at this step: every other state drops what it stored."""
+        for _, _, state, _ in self._members:
+            if state is not by:
+                state.refresh()
+
+    def wrapper(self, call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        """The denoiser's outermost wrapper. Shapes: sample (batch, channels, height, width)."""
+        sample = args[0] if args else kwargs["sample"]
+        self._tick(sample, args[1] if len(args) > 1 else kwargs["timestep"])
+        output = call_next(*args, **kwargs)
+        if self._track is not None and self._track.finished:
+            self._start()  # what was stored is not needed for decoding the image, which needs the memory
+        return output
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _tick(self, sample: torch.Tensor, timestep: Any) -> None:
+        shape, step = tuple(sample.shape), self._track.follow(timestep) if self._track else None
+        moved = shape != self._shape
+        if step is None or (moved and isinstance(self._track, _Values)):
+            self._track, step = _begin(timestep, (pipe.scheduler for _, _, _, pipe in self._members)), 0
+            self._start()
+        elif moved:
+            self.refresh()
+        elif step == self._step:
+            return
+        self._step, self._shape, self.size = step, shape, (shape[-2], shape[-1])
+        for _, _, state, _ in self._members:
+            state.step(step)
+
+    def _start(self) -> None:
+        for _, _, state, _ in self._members:
+            state.start()
+
+
+class _Track(Protocol):
+    """A run's way through its timesteps."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last timestep was reached."""
+
+    def follow(self, timestep: Any) -> int | None:
+        """The step of the run that ``timestep`` belongs to; None when it begins another run."""
+
+
+class _Views:
+    """A run over views of one tensor of timesteps. ``numbers`` has the step of each of its places."""
+
+    def __init__(self, timestep: torch.Tensor, numbers: list[int]) -> None:
+        self._held = timestep  # while this view lives, no other tensor can have its memory
+        self._memory = _memory(timestep)
+        self._place = timestep.storage_offset()
+        self._numbers, self._first = numbers, numbers[self._place]
+
+    @property
+    def finished(self) -> bool:
+        return self._place == len(self._numbers) - 1
+
+    def follow(self, timestep: Any) -> int | None:
+        if not _is_single(timestep) or _memory(timestep) != self._memory:
+            return None
+        place = timestep.storage_offset()
+        if place <= self._place:
+            return None
+        self._place = place
+        return self._numbers[place] - self._first
+
+
+class _Values:
+    """A run over timesteps of which only the value is known: a new one begins when it rises."""
+
+    finished = False
+
+    def __init__(self, timestep: Any) -> None:
+        self._last, self._step = _value(timestep), 0
+
+    def follow(self, timestep: Any) -> int | None:
+        value = _value(timestep)
+        if value > self._last:
+            return None
+        self._step += value < self._last
+        self._last = value
+        return self._step
+
+
+def _begin(timestep: Any, schedulers: Iterable[Any]) -> _Track:
+    if not _is_single(timestep):
+        return _Values(timestep)
+    for scheduler in schedulers:
+        timesteps = getattr(scheduler, "timesteps", None)
+        if isinstance(timesteps, torch.Tensor) and _memory(timesteps) == _memory(timestep):
+            return _Views(timestep, step_numbers(scheduler))
+    if timestep.untyped_storage().nbytes() > timestep.element_size():
+        return _Views(timestep, _distinct(timestep))
+    return _Values(timestep)
+
+
+def step_numbers(scheduler: Any) -> list[int]:
+    """The step that each of ``scheduler.timesteps`` belongs to, counted from 0."""
+    count, order = len(scheduler.timesteps), getattr(scheduler, "order", 1)
+    extra = count - (getattr(scheduler, "num_inference_steps", None) or count) * order
+    if extra <= 0:
+        return [place // order for place in range(count)]
+    # PNDM, the only one with more timesteps than steps: it begins with one step of two calls, or with
+    # three Runge-Kutta steps of four; from there on a call is a step.
+    return [max(place - extra, place // 4) for place in range(count)]
+
+
+def _distinct(timestep: torch.Tensor) -> list[int]:
+    """Steps of timesteps whose scheduler is not known: one for each value."""
+    values = timestep.new_empty(0).set_(timestep.untyped_storage()).tolist()
+    numbers = [0]
+    for before, value in pairwise(values):
+        numbers.append(numbers[-1] + (value != before))
+    return numbers
+
+
+def _is_single(timestep: Any) -> bool:
+    """A tensor that holds one value (maybe expanded over the batch)."""
+    return isinstance(timestep, torch.Tensor) and (timestep.numel() == 1 or not any(timestep.stride()))
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _value(timestep: Any) -> float:
+    return float(timestep.flatten()[0]) if isinstance(timestep, torch.Tensor) else float(timestep)

@@ -1,0 +1,128 @@
+"""Puts wrappers around modules' forward, and takes them off again in any order without a trace."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+from hasten.methods._clock import Clock
+
+if TYPE_CHECKING:
+    from hasten.methods.base import Method, State
+    from hasten.plan import Parameters
+
+Wrapper = Callable[..., Any]
+"""``wrapper(call_next, module, *args, **kwargs)``: calls ``call_next(*args, **kwargs)`` or does without."""
+
+ATTRIBUTE = "_hasten_patches"
+_CLOCK, _OUTERMOST = "clock", 1_000_000
+
+
+class Patches:
+    """All that is installed on one denoiser, kept on it in one attribute while there is anything.
+
+    Each wrapped module has one ``forward`` of its own that runs the wrappers of all methods, the smaller
+    ``Method.order`` nearer to the module. Removing a method takes its wrappers out; a module without any
+    gets back exactly what it had.
+    """
+
+    def __init__(self, denoiser: Any) -> None:
+        self.denoiser = denoiser
+        self.clock = Clock()
+        self._methods: dict[str, Method] = {}
+        self._sites: dict[Any, _Site] = {}
+
+    @classmethod
+    def of(cls, denoiser: Any) -> Patches:
+        """Those installed on the denoiser, or new ones that are not yet kept on it."""
+        return denoiser.__dict__.get(ATTRIBUTE) or cls(denoiser)
+
+    def require_absent(self, method: Method) -> None:
+        """Raises InputError when the method is installed already."""
+        if method.name in self._methods:
+            raise InputError(
+                f"{method.title} is already applied to this {type(self.denoiser).__name__}: remove it first."
+            )
+
+    def add(self, method: Method, pipe: Any, parameters: Parameters) -> None:
+        """Installs the method, wholly or, when that fails, not at all."""
+        self.require_absent(method)
+        self._methods[method.name] = method
+        setattr(self.denoiser, ATTRIBUTE, self)
+        if len(self._methods) == 1:
+            self._site(self.denoiser).add(_OUTERMOST, _CLOCK, self.clock.wrapper)
+        try:
+            method.install(pipe, parameters, self)
+        except BaseException:
+            self.remove(method.name)
+            raise
+
+    def wrap(self, method: Method, module: Any, wrapper: Wrapper) -> None:
+        """Called by a method while it is installed: adds one wrapper to one module."""
+        self._site(module).add(method.order, method.name, wrapper)
+
+    def listen(self, method: Method, state: State, pipe: Any) -> None:
+        """Called by a method while it is installed: has ``state`` told of runs and steps."""
+        self.clock.join(method.name, method.order, state, pipe)
+
+    def remove(self, name: str) -> None:
+        """Takes the method off; nothing happens when it is not installed."""
+        if self._methods.pop(name, None) is None:
+            return
+        self.clock.leave(name)
+        self._strip(name)
+        if not self._methods:
+            self._strip(_CLOCK)
+            delattr(self.denoiser, ATTRIBUTE)
+
+    def _site(self, module: Any) -> _Site:
+        if module not in self._sites:
+            self._sites[module] = _Site(module)
+        return self._sites[module]
+
+    def _strip(self, name: str) -> None:
+        self._sites = {module: site for module, site in self._sites.items() if site.keeps_any_without(name)}
+
+
+class _Site:
+    """The ``forward`` of one module, run through wrappers."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._previous = module.__dict__.get("forward")  # another library's, to be put back
+        self._original = self._call = module.forward
+        self._wrappers: list[tuple[int, str, Wrapper]] = []
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return self._call(*args, **kwargs)
+
+        self._forward = functools.update_wrapper(forward, self._original)
+        module.forward = self._forward
+
+    def add(self, order: int, name: str, wrapper: Wrapper) -> None:
+        self._wrappers.append((order, name, wrapper))
+        self._wrappers.sort(key=lambda entry: entry[0])
+        self._compose()
+
+    def keeps_any_without(self, name: str) -> bool:
+        """Drops the wrappers of that name; without any left the module gets back what it had."""
+        self._wrappers = [entry for entry in self._wrappers if entry[1] != name]
+        self._compose()
+        if not self._wrappers:
+            self._restore()
+        return bool(self._wrappers)
+
+    def _compose(self) -> None:
+        self._call = self._original
+        for _, _, wrapper in self._wrappers:
+            self._call = functools.partial(wrapper, self._call, self._module)
+
+    def _restore(self) -> None:
+        if self._module.__dict__.get("forward") is not self._forward:
+            return  # another library wrapped it meanwhile and holds on to it: it now only passes calls on
+        if self._previous is None:
+            del self._module.forward
+        else:
+            self._module.forward = self._previous

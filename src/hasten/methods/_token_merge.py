@@ -1,0 +1,86 @@
+"""Bipartite soft matching of image tokens, the algorithm of ToMe for Stable Diffusion (arXiv:2303.17604)."""
+
+from __future__ import annotations
+
+import torch
+
+
+class TokenMerge:
+    """Merges ``count`` of the tokens of an image into others that are like them, and puts them back.
+
+    One token of each cell of ``stride`` (rows, columns) is a destination, picked by ``generator`` or, without
+    one, the upper left. The other tokens most like a destination (cosine similarity of ``metric``) are merged
+    into it by their mean.
+
+    Shapes: metric (batch, tokens, channels), tokens = rows · columns of ``grid``.
+    """
+
+    def __init__(
+        self,
+        metric: torch.Tensor,
+        grid: tuple[int, int],
+        stride: tuple[int, int],
+        count: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        batch = metric.shape[0]
+        order, destinations = _partition(grid, stride, metric.device, generator)
+        to, source = order[:destinations], order[destinations:]
+        unit = metric / metric.norm(dim=-1, keepdim=True)
+        likeness, match = (unit[:, source] @ unit[:, to].transpose(-1, -2)).max(dim=-1)
+        ranked = likeness.argsort(dim=-1, descending=True)
+        count = min(count, source.shape[0])
+        merged, kept = ranked[:, :count], ranked[:, count:]
+        self._to = to.expand(batch, -1)
+        self._kept, self._merged = source[kept], source[merged]
+        self._match = match.gather(1, merged)
+        self._place = self._places()
+
+    def _places(self) -> torch.Tensor:
+        """(batch, tokens): where each token is found among the merged ones, the kept before the destinations."""
+        kept, to = self._kept.shape[1], self._to.shape[1]
+        numbers = torch.arange(kept + to, device=self._to.device).expand(self._to.shape[0], -1)
+        places = torch.empty(
+            self._to.shape[0], kept + to + self._merged.shape[1], dtype=torch.int64, device=self._to.device
+        )
+        places.scatter_(1, self._kept, numbers[:, :kept])
+        places.scatter_(1, self._to, numbers[:, kept:])
+        return places.scatter_(1, self._merged, self._match + kept)
+
+    def merge(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens, channels) → (batch, tokens − count, channels)."""
+        index = _wide(self._match, tokens)
+        destinations = _take(tokens, self._to)
+        means = destinations.scatter_reduce(1, index, _take(tokens, self._merged), reduce="mean")
+        return torch.cat([_take(tokens, self._kept), means], dim=1)
+
+    def unmerge(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens − count, channels) → (batch, tokens, channels): merged ones get their mean's value."""
+        return _take(tokens, self._place)
+
+
+def _partition(
+    grid: tuple[int, int], stride: tuple[int, int], device: torch.device, generator: torch.Generator | None
+) -> tuple[torch.Tensor, int]:
+    """All tokens' numbers, the destinations first, and how many these are. Rests beyond full cells have none."""
+    (rows, columns), (high, wide) = grid, stride
+    cells = (rows // high, columns // wide)
+    if generator is None:
+        pick = torch.zeros(cells, dtype=torch.int64, device=device)
+    else:
+        draw = torch.randint(high * wide, (*cells, 1), generator=generator, device=generator.device)
+        pick = draw.squeeze(-1).to(device)
+    row = torch.arange(cells[0], device=device)[:, None] * high + pick // wide
+    column = torch.arange(cells[1], device=device) * wide + pick % wide
+    rank = torch.zeros(rows * columns, dtype=torch.int64, device=device)
+    rank[(row * columns + column).flatten()] = -1
+    # Attention does not care in which order its tokens come, but its last bits do: this is tomesd's order.
+    return rank.argsort(), cells[0] * cells[1]
+
+
+def _wide(index: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    return index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1])
+
+
+def _take(tokens: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    return tokens.gather(1, _wide(index, tokens))

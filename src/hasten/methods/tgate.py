@@ -1,0 +1,198 @@
+"""T-GATE: cross-attention and guidance matter early, when the image is planned; later they can go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, Literal
+
+from hasten.methods._unet import no_transformer_blocks, transformer_blocks
+from hasten.methods.base import Method, Parameter, State, Step
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._clock import Clock
+    from hasten.methods._patch import Patches, Wrapper
+
+MOST = 1000  # the upper end of ranges that the number of steps would limit, where it is not known
+Mode = Literal["run", "store", "reuse"]
+
+
+class TGate(Method):
+    """Before ``gate_step`` self-attention is reused now and then; from it on cross-attention always is,
+    with the mean of what both guidance halves attended to, and only the unconditional half runs."""
+
+    name = "tgate"
+    title = "T-GATE"
+    summary = "stops cross-attention and guidance once the image is planned"
+    paper = "Liu et al.: Faster Diffusion via Temporal Attention Decomposition. 2024, arXiv:2404.02747"
+    order = 30
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        most = steps or MOST
+        gates = tuple(gate for gate in range(19, 4, -1) if gate < most)
+        return (
+            Parameter(
+                "gate_step",
+                int,
+                low=1,
+                high=most,
+                default=10 if most > 10 else max(1, most // 2),
+                neutral=most,
+                grid=gates,
+                meaning="the first step without cross-attention and guidance; the number of steps is never",
+            ),
+            _interval(
+                "sp_interval", 5, range(2, 10), most, "before the gate self-attention runs every so many steps"
+            ),
+            _interval(
+                "fi_interval", 1, range(1, 6), most, "after the gate self-attention runs every so many steps"
+            ),
+            Parameter(
+                "warm_up",
+                int,
+                low=0,
+                high=MOST,
+                default=2,
+                neutral=0,
+                grid=tuple(n for n in (3, 2, 1) if n <= most),
+                meaning="so many first steps run in full",
+            ),
+        )
+
+    def unsupported(self, pipe: Any) -> str | None:
+        return no_transformer_blocks(pipe, self.title)
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        state = _State(_Schedule(parameters), patches.clock)
+        patches.wrap(self, patches.denoiser, _half_batch(state))
+        for block, _ in transformer_blocks(patches.denoiser):
+            for attention in filter(None, (block.attn1, block.attn2)):
+                patches.wrap(self, attention, _attention(state))
+        patches.listen(self, state, pipe)
+
+    def steps(
+        self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
+    ) -> tuple[Step, ...]:
+        schedule = _Schedule(parameters)
+        return tuple(
+            Step(
+                self_attention=float(schedule.self_attention(number) != "reuse"),
+                cross_attention=float(schedule.cross_attention(number) != "reuse"),
+                guidance=number < schedule.gate,
+            )
+            for number in range(steps)
+        )
+
+    def refreshes(self, parameters: Parameters, steps: int) -> tuple[int, ...]:
+        gate = int(parameters["gate_step"])
+        return tuple(number for number in (gate - 1, gate) if number < steps)
+
+
+def _interval(name: str, default: int, grid: range, most: int, meaning: str) -> Parameter:
+    legal = tuple(n for n in grid if n <= most)
+    return Parameter(name, int, low=1, high=MOST, default=default, neutral=1, grid=legal, meaning=meaning)
+
+
+class _Schedule:
+    """What the attentions do at each step. An output that no step can reuse is not stored."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.gate = int(parameters["gate_step"])
+        self._before, self._after = int(parameters["sp_interval"]), int(parameters["fi_interval"])
+        self._warm_up = int(parameters["warm_up"])
+
+    def cross_attention(self, step: int) -> Mode:
+        return "run" if step < self.gate - 1 else "store" if step == self.gate - 1 else "reuse"
+
+    def self_attention(self, step: int) -> Mode:
+        if step >= self.gate - 1:
+            fresh, interval = step == self.gate - 1 or step % self._after == 0, self._after
+        elif step < self._warm_up:
+            return "run"
+        else:
+            fresh, interval = step == self._warm_up or step % self._before == 0, self._before
+        return "reuse" if not fresh else "store" if interval > 1 else "run"
+
+
+class _State(State):
+    """The attentions' stored outputs, what to do at this step, and whether the batch is a guided one."""
+
+    def __init__(self, schedule: _Schedule, clock: Clock) -> None:
+        self.outputs: dict[Any, Any] = {}
+        self.self_attention: Mode = "run"
+        self.cross_attention: Mode = "run"
+        self.planned = self.gated = self.guided = False
+        self._schedule, self._clock, self._undecided = schedule, clock, True
+
+    def start(self) -> None:
+        self.outputs.clear()
+        self._undecided = True
+
+    def step(self, number: int) -> None:
+        gate = self._schedule.gate
+        self.self_attention = self._schedule.self_attention(number)
+        self.cross_attention = self._schedule.cross_attention(number)
+        self.planned, self.gated = number >= gate - 1, number >= gate
+        if number in (gate - 1, gate):
+            self._undecided = True
+            self._clock.refresh(by=self)
+
+    def decide(self, sample: Any) -> None:
+        """Looks whether the batch is guided: before its mean is stored, and again before it is halved.
+
+        Twice, because with the gate at the first step equal seeds could be taken for guidance.
+        """
+        if not self._undecided:
+            return
+        from hasten.methods._guidance import is_guided
+
+        guided = is_guided(sample)
+        if guided != self.guided:
+            self.outputs.clear()
+        self.guided, self._undecided = guided, False
+
+    @property
+    def averages(self) -> bool:
+        return self.guided and self.planned and not self.gated
+
+
+def _half_batch(state: _State) -> Wrapper:
+    from hasten.methods._guidance import doubled, first_half
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if not state.planned:
+            return call_next(*args, **kwargs)
+        sample = args[0] if args else kwargs["sample"]
+        state.decide(sample)
+        if not (state.gated and state.guided):
+            return call_next(*args, **kwargs)
+        batch = sample.shape[0]
+        return doubled(call_next(*first_half(args, batch), **first_half(kwargs, batch)))
+
+    return wrapper
+
+
+def _attention(state: _State) -> Wrapper:
+    from hasten.methods._guidance import mean_of_halves
+
+    def wrapper(
+        call_next: Callable[..., Any],
+        module: Any,
+        hidden: Any,
+        encoder_hidden_states: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        crossing = encoder_hidden_states is not None
+        mode = state.cross_attention if crossing else state.self_attention
+        if mode == "reuse" and module in state.outputs:
+            return state.outputs[module]
+        output = call_next(hidden, encoder_hidden_states, *args, **kwargs)
+        if mode == "store" or (mode == "reuse" and crossing):
+            state.outputs[module] = mean_of_halves(output) if state.averages else output
+        return output
+
+    return wrapper
+
+
+METHOD = TGate()

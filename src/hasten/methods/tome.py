@@ -1,0 +1,180 @@
+"""ToMe: like tokens are merged before self-attention, whose work grows with their number squared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import ParameterError
+from hasten.methods._unet import TransformerBlock, denoiser_of, no_transformer_blocks, transformer_blocks
+from hasten.methods.base import Method, Parameter, State, Step
+from hasten.plan import Parameters, Value
+
+if TYPE_CHECKING:
+    from hasten.methods._clock import Clock
+    from hasten.methods._patch import Patches, Wrapper
+
+DOWNSAMPLES = (1, 2, 4, 8)
+WIDEST = 64  # the longest stride, where the latents' size is not known
+SEED = 0
+
+
+class ToMe(Method):
+    """Merges ``ratio`` of the tokens in all layers whose tokens are at most ``max_downsample`` times
+    coarser than the latents, a side; one token of ``sy`` by ``sx`` is one that others are merged into."""
+
+    name = "tome"
+    title = "ToMe"
+    summary = "merges like tokens before self-attention"
+    paper = "Bolya, Hoffman: Token Merging for Fast Stable Diffusion. CVPR Workshops 2023, arXiv:2303.17604"
+    order = 10
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        levels = _levels(pipe)
+        rows, columns = _latents(pipe)
+        return (
+            Parameter(
+                "ratio",
+                float,
+                low=0.0,
+                high=_cap(2, 2),
+                default=0.5,
+                neutral=0.0,
+                grid=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, _cap(2, 2)),
+                meaning="the share of tokens that is merged away; at most 1 - 1/(sx*sy)",
+            ),
+            Parameter(
+                "max_downsample",
+                int,
+                low=1,
+                high=8,
+                default=levels[0],
+                neutral=levels[0],
+                grid=tuple(level for level in levels if level <= 4),
+                meaning="layers with at most so many times coarser tokens, a side, are covered",
+                allowed=DOWNSAMPLES,
+            ),
+            Parameter("sx", int, 1, columns, min(2, columns), min(2, columns), (2,), "columns of a cell"),
+            Parameter("sy", int, 1, rows, min(2, rows), min(2, rows), (2,), "rows of a cell"),
+        )
+
+    def check(self, given: Mapping[str, Value], pipe: Any = None, steps: int | None = None) -> Parameters:
+        # The ratio's limit depends on sx and sy, so that it is checked after them.
+        rest = super().check({**given, "ratio": 0.0}, pipe, steps)
+        cap = _cap(int(rest["sx"]), int(rest["sy"]))
+        ratio = replace(self.parameters(pipe, steps)[0], high=cap, default=min(0.5, cap))
+        rest["ratio"] = self.legal(ratio, given.get("ratio", ratio.default))
+        if rest["ratio"] and rest["max_downsample"] < _levels(pipe)[0]:
+            raise ParameterError(
+                f"ToMe has no effect: max_downsample {rest['max_downsample']} covers no layer of this model, "
+                f"whose self-attention begins at {_levels(pipe)[0]}. Use that or more."
+            )
+        return rest
+
+    def unsupported(self, pipe: Any) -> str | None:
+        return no_transformer_blocks(pipe, self.title)
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        state = _State(parameters, patches.clock)
+        for block, downsample in _covered(pipe, parameters):
+            patches.wrap(self, block, _remember(state))
+            patches.wrap(self, block.attn1, _merge(state, downsample))
+        patches.listen(self, state, pipe)
+
+    def steps(
+        self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
+    ) -> tuple[Step, ...]:
+        """Self-attention's products only: merging itself has its price, which no share of work can tell."""
+        covered = sum(block.downsample**-4.0 for block in _covered(pipe, parameters))
+        everything = sum(block.downsample**-4.0 for block in transformer_blocks(denoiser_of(pipe)))
+        saved = 1 - (1 - float(parameters["ratio"])) ** 2
+        return (Step(self_attention=1 - saved * covered / everything),) * steps
+
+
+def _cap(sx: int, sy: int) -> float:
+    """A destination a cell stays: no more than the others can be merged."""
+    return 1 - 1 / (sx * sy)
+
+
+def _levels(pipe: Any) -> tuple[int, ...]:
+    """The values of ``max_downsample`` that cover different layers of this model."""
+    if pipe is None:
+        return DOWNSAMPLES
+    return tuple(sorted({min(8, block.downsample) for block in transformer_blocks(denoiser_of(pipe))}))
+
+
+def _latents(pipe: Any) -> tuple[int, int]:
+    """The rows and columns of the model's usual latents."""
+    size = denoiser_of(pipe).config.sample_size if pipe is not None else None
+    size = WIDEST if size is None else size
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _covered(pipe: Any, parameters: Parameters) -> tuple[TransformerBlock, ...]:
+    blocks = transformer_blocks(denoiser_of(pipe))
+    return tuple(block for block in blocks if block.downsample <= parameters["max_downsample"])
+
+
+class _State(State):
+    """The token generator, begun anew with each run, and the input of the transformer block that runs."""
+
+    def __init__(self, parameters: Parameters, clock: Clock) -> None:
+        self.ratio = float(parameters["ratio"])
+        self.block_input: Any = None
+        self._stride = (int(parameters["sy"]), int(parameters["sx"]))
+        self._clock = clock
+        self._generator: Any = None
+
+    def start(self) -> None:
+        self._generator = self.block_input = None
+
+    def refresh(self) -> None:
+        """Nothing that is kept from step to step depends on the batch."""
+
+    def step(self, number: int) -> None:
+        """All steps are alike."""
+
+    def matching(self, downsample: int) -> Any:
+        """The TokenMerge of the block that runs; None when there is no token to merge."""
+        from hasten.methods._token_merge import TokenMerge
+
+        metric, self.block_input = self.block_input, None
+        count = int(metric.shape[1] * self.ratio)
+        if not count:
+            return None
+        rows, columns = (-(-side // downsample) for side in self._clock.size)
+        stride = (min(self._stride[0], rows), min(self._stride[1], columns))
+        # With an odd batch the halves of guidance run in different calls, which must merge alike.
+        generator = self._drawn(metric.device) if metric.shape[0] % 2 == 0 else None
+        return TokenMerge(metric, (rows, columns), stride, count, generator)
+
+    def _drawn(self, device: Any) -> Any:
+        import torch
+
+        if self._generator is None:
+            home = device if device.type in ("cpu", "cuda") else "cpu"
+            self._generator = torch.Generator(home).manual_seed(SEED)
+        return self._generator
+
+
+def _remember(state: _State) -> Wrapper:
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if state.ratio:
+            state.block_input = args[0] if args else kwargs["hidden_states"]
+        return call_next(*args, **kwargs)
+
+    return wrapper
+
+
+def _merge(state: _State, downsample: int) -> Wrapper:
+    def wrapper(call_next: Callable[..., Any], module: Any, hidden: Any, *args: Any, **kwargs: Any) -> Any:
+        matching = state.matching(downsample) if state.ratio else None
+        if matching is None:
+            return call_next(hidden, *args, **kwargs)
+        return matching.unmerge(call_next(matching.merge(hidden), *args, **kwargs))
+
+    return wrapper
+
+
+METHOD = ToMe()
