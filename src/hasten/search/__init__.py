@@ -1,1 +1,8 @@
+"""The search: which plan is fast enough within the loss limit."""
 
+from __future__ import annotations
+
+from hasten.search.options import Prefer, Progress, SearchOptions
+from hasten.search.run import SearchResult, run_search
+
+__all__ = ["Prefer", "Progress", "SearchOptions", "SearchResult", "run_search"]

@@ -1,0 +1,67 @@
+"""The verdict: the chosen plan measured anew on prompts and seeds that the search never saw."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hasten.records import EqualTime, Trial
+from hasten.search.judge import Goal, verdict
+from hasten.search.session import Session
+from hasten.search.strategies import Strategy
+
+Decision = Literal["met", "likely", "rejected"]
+
+
+def decide(trial: Trial, goal: Goal) -> Decision:
+    """met: the target reached and every loss' interval inside its limit. likely: the means only. Else rejected."""
+    if not goal.candidate(trial):
+        return "rejected"
+    return "met" if verdict(trial.losses, goal.limits) == "inside" else "likely"
+
+
+def shortfall(trial: Trial, goal: Goal) -> str:
+    """What a held-out trial falls short of, in words."""
+    if trial.status != "ok":
+        return trial.reason
+    over = [
+        f"{m} loss {trial.losses[m].loss:.4f}, limit {limit:g}"
+        for m, limit in goal.limits.items()
+        if m not in trial.losses or not trial.losses[m].loss < limit
+    ]
+    slow = [] if goal.reached(trial.latency) else [f"{trial.speedup:.2f}x, asked {goal.target}"]
+    return "; ".join(over + slow)
+
+
+def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None]:
+    """Searches and confirms until a candidate holds on held-out prompts.
+
+    The search picks the luckiest of many noisy trials, so its choice may fail; then it goes on without it.
+    ``(rejected, None)`` when no candidate is left or ``options.confirmations`` have failed.
+    """
+    for _ in range(session.options.confirmations):
+        strategy(session)
+        if (best := session.best()) is None:
+            break
+        trial = session.confirm(best)
+        decision = decide(trial, session.goal)
+        if decision != "rejected":
+            return decision, trial
+        session.rejected[best.plan] = shortfall(trial, session.goal)
+        session.reopen()
+    return "rejected", None
+
+
+def equal_time(session: Session, trial: Trial) -> EqualTime | None:
+    """The same pipeline with fewer steps and no method, as fast as the plan, and where the plan loses to it."""
+    if trial.latency is None:
+        return None
+    session.tell(stage="compare")
+    o = session.options
+    return session.bench.equal_time(
+        trial.latency,
+        samples=o.num_samples,
+        split="held-out",
+        pairs=o.pairs,
+        metrics=session.metrics,
+        plan_losses=trial.losses,
+    )

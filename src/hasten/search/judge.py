@@ -1,0 +1,111 @@
+"""What counts as inside a limit, as meeting a target, as better: all judgement of trials in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from hasten.records import Latency, Loss, Trial
+from hasten.search.options import MIN_SAMPLES, Prefer
+from hasten.task import Target
+
+Verdict = Literal["inside", "outside", "open"]
+STRETCH = 2.0
+"""Before all prompts are scored the 95% interval must be this many times as far from the limit: a bootstrap
+over few prompts is too narrow, and it is looked at again and again."""
+
+
+def verdict(losses: Mapping[str, Loss], limits: Mapping[str, float], stretch: float = 1.0) -> Verdict:
+    """Inside: every loss' interval below its limit. Outside: one interval above. Else open."""
+    if any(metric not in losses for metric in limits):
+        return "open"
+    ends = [(_stretched(losses[metric], stretch), limit) for metric, limit in limits.items()]
+    if any(low > limit for (low, _), limit in ends):
+        return "outside"
+    return "inside" if all(high < limit for (_, high), limit in ends) else "open"
+
+
+def _stretched(loss: Loss, by: float) -> tuple[float, float]:
+    low, high = loss.interval
+    return loss.loss + by * (low - loss.loss), loss.loss + by * (high - loss.loss)
+
+
+def settled_early(losses: Mapping[str, Loss], limits: Mapping[str, float]) -> Verdict:
+    """The verdict of a few prompts; open until at least 8 are scored and the limit is far off."""
+    if any(metric not in losses or losses[metric].samples < MIN_SAMPLES for metric in limits):
+        return "open"
+    return verdict(losses, limits, STRETCH)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a search is after: the limits, the target (None: the highest speedup), and the preference."""
+
+    limits: Mapping[str, float]
+    target: Target | None = None
+    prefer: Prefer = "fastest"
+    batch_size: int = 1
+
+    def reach(self, speedup: float, plan_s: float) -> float:
+        """How much of the target is reached, 1 and more meets it; without a target, the speedup."""
+        if self.target is None:
+            return speedup
+        if self.target.speedup is not None:
+            return speedup / self.target.speedup
+        return (self.target.latency_s or 0.0) * self.batch_size / plan_s
+
+    def reached(self, latency: Latency | None) -> bool:
+        """The latency meets the target; without a target every one does."""
+        return latency is not None and (self.target is None or self._reach(latency) >= 1)
+
+    def out_of_reach(self, latency: Latency) -> bool:
+        """Clearly too slow: even the upper end of the speedup's interval misses the target."""
+        if self.target is None:
+            return False
+        upper = latency.interval[1]
+        return self.reach(upper, latency.baseline_s / upper) < 1
+
+    def candidate(self, trial: Trial) -> bool:
+        """Inside the limits by its mean, and meets the target."""
+        return trial.feasible(dict(self.limits)) and self.reached(trial.latency)
+
+    def outside(self, trial: Trial) -> bool:
+        """Clearly outside a limit."""
+        return trial.status == "ok" and verdict(trial.losses, self.limits) == "outside"
+
+    def scored(self, trial: Trial, samples: int) -> bool:
+        """The trial tells enough about these limits: all prompts, or fewer that are clear about them."""
+        have = [trial.losses[m].samples for m in self.limits if m in trial.losses]
+        complete = len(have) == len(self.limits) and min(have, default=samples) >= samples
+        return complete or settled_early(trial.losses, self.limits) != "open"
+
+    def rank(self, trial: Trial) -> float:
+        """The smaller the better; equal ranks keep the order of the search."""
+        if self.target is None or self.prefer == "fastest":
+            return -trial.speedup
+        if self.prefer == "closest" and trial.latency:
+            return abs(self._reach(trial.latency) - 1)
+        if self.prefer == "best-quality":
+            return max(trial.losses[m].loss / max(limit, 1e-9) for m, limit in self.limits.items())
+        return 0.0
+
+    def skip(self, latency: Latency, best: Trial | None) -> str | None:
+        """Why a plan of that latency needs no scoring: it cannot become the choice. None when it may."""
+        if not self.reached(latency):
+            return f"{latency.speedup:.2f}x does not reach {self.target}"
+        if best is None or best.latency is None:
+            return None
+        if (self.target is None or self.prefer == "fastest") and latency.speedup <= best.speedup:
+            return f"{latency.speedup:.2f}x is no faster than {best.speedup:.2f}x with {best.plan}"
+        if self.target and self.prefer == "closest" and self._reach(latency) >= self._reach(best.latency):
+            return f"{latency.speedup:.2f}x is no closer to {self.target} than {best.plan}"
+        return None
+
+    def stop_early(self, losses: Mapping[str, Loss]) -> bool:
+        """Enough prompts: clear either way; the least loss can only be told from all that are inside."""
+        found = settled_early(losses, self.limits)
+        return found == "outside" or (found == "inside" and not (self.target and self.prefer == "best-quality"))
+
+    def _reach(self, latency: Latency) -> float:
+        return self.reach(latency.speedup, latency.plan_s)

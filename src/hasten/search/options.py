@@ -1,0 +1,123 @@
+"""How to search: strategy, preference, budgets. And what a search tells while it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
+
+from hasten.errors import InputError, UnknownNameError
+from hasten.plan import Plan
+from hasten.records import EqualTime, Latency, Loss, Split, Trial
+from hasten.task import Setting
+
+Prefer = Literal["first", "closest", "fastest", "best-quality"]
+MIN_SAMPLES = 8
+
+
+class Measures(Protocol):
+    """What a search needs of ``hasten.measure.bench.Bench``."""
+
+    setting: Setting
+    pipe: Any
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What makes two trials comparable beside the setting: environment, weights, scorer, prompts, seed."""
+
+    def trial(
+        self,
+        plan: Plan,
+        *,
+        split: Split = ...,
+        samples: int = ...,
+        pairs: int = ...,
+        metrics: Sequence[str] = ...,
+        worth_scoring: Callable[[Latency], str | None] | None = ...,
+        stop_early: Callable[[dict[str, Loss]], bool] | None = ...,
+        report: Callable[[str], None] | None = ...,
+    ) -> Trial: ...
+
+    def equal_time(
+        self,
+        plan_latency: Latency,
+        *,
+        samples: int = ...,
+        split: Split = ...,
+        pairs: int = ...,
+        metrics: Sequence[str] = ...,
+        plan_losses: dict[str, Loss] | None = ...,
+    ) -> EqualTime: ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands: one is sent before the first trial and one after each.
+
+    ``planned``: plans of the grid; ``done``: settled by a trial, of these ``reused`` from the store;
+    ``pruned``: settled without one. ``best``: the trial that would be chosen now.
+    """
+
+    stage: Literal["search", "fallback", "confirm", "compare"]
+    planned: int = 0
+    done: int = 0
+    pruned: int = 0
+    reused: int = 0
+    trial: Trial | None = None
+    best: Trial | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """The knobs of a search; checked when made.
+
+    Args:
+        strategy: ``auto`` (``traversal`` for grids up to 100 plans, else ``tpe``), ``traversal``, ``random``,
+            ``tpe`` or ``nsga2``.
+        prefer: which of the plans that meet a target: the first found, the one closest to the request, the
+            fastest, or the one with the least loss.
+        max_trials: trials of the search, measured or found in the store; None: all of a traversal, 200 of
+            the sampled strategies.
+        max_time_s: seconds after which no further trial is begun.
+        num_samples: prompts a plan is scored on.
+        pairs: interleaved runs of baseline and plan a trial.
+        seed: of the sampled strategies.
+        storage: where trials are kept: URL, path of an SQLite file, ``memory``; None: the user's data folder.
+        confirmations: candidates measured on held-out prompts before the search gives up.
+
+    Raises:
+        InputError: a value out of range. UnknownNameError: no such strategy or preference.
+    """
+
+    strategy: str = "auto"
+    prefer: Prefer = "first"
+    max_trials: int | None = None
+    max_time_s: float | None = None
+    num_samples: int = 32
+    pairs: int = 7
+    seed: int = 0
+    storage: str | None = None
+    confirmations: int = 4
+
+    def __post_init__(self) -> None:
+        from hasten.search.strategies import STRATEGIES
+
+        for kind, name, known in (
+            ("strategy", self.strategy, tuple(STRATEGIES)),
+            ("preference", self.prefer, get_args(Prefer)),
+        ):
+            if name not in known:
+                raise UnknownNameError(kind, name, known)
+        _at_least("num_samples", self.num_samples, MIN_SAMPLES)
+        for what in ("pairs", "confirmations", "max_trials"):
+            _at_least(what, getattr(self, what), 1)
+        _at_least("seed", self.seed, 0)
+        if self.max_time_s is not None and not 0 < self.max_time_s < math.inf:
+            raise InputError(f"max_time is {self.max_time_s:g} s: it must be more than 0 seconds.")
+
+
+def _at_least(what: str, value: int | None, low: int) -> None:
+    if value is not None and value < low:
+        raise InputError(f"{what} is {value}: it must be at least {low}.")

@@ -1,0 +1,190 @@
+"""The whole search of one task: grid, strategy, confirmation on held-out prompts, and the equal-time baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from hasten.errors import InputError, MeasurementError, UnsupportedError
+from hasten.methods import METHODS, check_plan
+from hasten.plan import Plan
+from hasten.records import EqualTime, Trial
+from hasten.search.confirm import Decision, decide, equal_time, pursue, shortfall
+from hasten.search.judge import Goal
+from hasten.search.options import Measures, Progress, SearchOptions
+from hasten.search.session import Session
+from hasten.search.space import Space, spaces
+from hasten.search.strategies import STRATEGIES, Strategy, score_fastest_first
+from hasten.store import Store
+from hasten.task import Task
+
+Status = Literal["met", "likely", "infeasible", "failed"]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    ``chosen`` is the search's trial of the plan, ``confirmed`` its trial on held-out prompts, which alone
+    decides. When infeasible, both are None and ``best`` is the confirmed trial of the best feasible plan.
+    ``equal_time`` belongs to ``confirmed or best``. ``complete``: no budget ended the search.
+    """
+
+    status: Status
+    reason: str = ""
+    trials: tuple[Trial, ...] = ()
+    chosen: Trial | None = None
+    confirmed: Trial | None = None
+    best: Trial | None = None
+    equal_time: EqualTime | None = None
+    planned: int = 0
+    pruned: int = 0
+    complete: bool = True
+    rejected: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_search(
+    bench: Measures,
+    task: Task,
+    options: SearchOptions | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> SearchResult:
+    """Answers the task by measuring. Every finished trial is kept, also when interrupted.
+
+    Raises:
+        InputError: unknown method, illegal parameter, a method that the model cannot take, nothing to try;
+            all before anything is measured.
+    """
+    options = options or SearchOptions()
+    fixed = check_methods(task, bench.pipe)
+    found = [] if task.mode in ("plain", "explicit") else _spaces(task, bench.pipe, fixed)
+    goal = Goal(task.max_loss, task.target, options.prefer if task.target else "fastest", bench.setting.batch_size)
+    with Store(options.storage, bench.setting, bench.identity) as store:
+        session = Session(bench, store, goal, options, spaces=found, progress=progress)
+        try:
+            if not found:
+                return _given(session, Plan.of(fixed))
+            return _searched(session, STRATEGIES[options.strategy])
+        except MeasurementError as error:  # the baseline itself: no plan can be judged
+            return SearchResult("failed", str(error), trials=tuple(session.trials.values()))
+
+
+def check_methods(task: Task, pipe: Any) -> dict[str, dict[str, int | float]]:
+    """The parameters that the request fixes, checked; for given parameters the defaults are filled in.
+
+    Raises:
+        InputError: unknown method, illegal parameter, or a method that the model cannot take.
+    """
+    named = {m: task.parameters.get(m, {}) for m in {*(task.methods or ()), *task.parameters}}
+    full = check_plan(Plan.of(named), pipe, task.steps).parameters
+    if task.mode == "explicit":
+        return full
+    return {m: {name: full[m][name] for name in given} for m, given in named.items() if given}
+
+
+def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any]) -> list[Space]:
+    methods = task.methods
+    if methods is None:
+        methods = tuple(m.name for m in METHODS.all() if m.unsupported(pipe) is None)
+        if not methods:
+            reasons = "; ".join(f"{m.name}: {m.unsupported(pipe)}" for m in METHODS.all())
+            raise UnsupportedError(f"No method supports {task.model}. {reasons}")
+    found = spaces(methods, pipe, task.steps, fixed, any_of=task.methods is None)
+    if not found:
+        raise InputError(
+            f"There is nothing to try: with {fixed or 'the request'}, every plan of {', '.join(methods)} is the "
+            "plain pipeline. Name a method, or free a parameter."
+        )
+    return found
+
+
+def _given(session: Session, plan: Plan) -> SearchResult:
+    """No search: the plan of the request, or the plain pipeline, measured and judged."""
+    trial = session.confirm(plan)
+    if trial.status == "failed":
+        return SearchResult("failed", trial.reason, trials=(trial,))
+    decision: Decision = decide(trial, session.goal) if plan else "met"
+    if decision == "rejected":
+        reason = f"{plan} is over the limit: {shortfall(trial, session.goal)}."
+        return SearchResult("infeasible", reason, trials=(trial,), confirmed=trial)
+    compared = equal_time(session, trial) if plan else None
+    return SearchResult(decision, trials=(trial,), confirmed=trial, equal_time=compared)
+
+
+def _searched(session: Session, strategy: Strategy) -> SearchResult:
+    session.tell()
+    decision, confirmed = pursue(session, strategy)
+    if confirmed is not None and decision != "rejected" and not _no_gain(session, confirmed):
+        chosen = session.trials[confirmed.plan]
+        return _result(session, decision, _part(session), confirmed=confirmed, chosen=chosen)
+    best = confirmed or _best_inside(session, strategy)
+    if session.trials and all(t.status == "failed" for t in session.trials.values()):
+        first = next(iter(session.trials.values()))
+        return _result(session, "failed", f"Every plan failed, the first ({first.plan}) with: {first.reason}")
+    return _result(session, "infeasible", _why(session, best), best=best)
+
+
+def _part(session: Session) -> str:
+    """That an upper bound is that of a part of the grid only."""
+    if session.task_target is not None or not session.out_of_budget:
+        return ""
+    total = sum(map(len, session.spaces))
+    return f"The best of {len(session.trials)} of {total} plans: the budget was used up."
+
+
+def _no_gain(session: Session, trial: Trial) -> bool:
+    """An upper bound at or below 1 is no acceleration."""
+    return session.task_target is None and trial.speedup <= 1
+
+
+def _best_inside(session: Session, strategy: Strategy) -> Trial | None:
+    """The fastest confirmed plan within the limits when the target is out of reach."""
+    if session.task_target is None:
+        return None
+    session.goal = replace(session.goal, target=None, prefer="fastest")
+    session.tell(stage="fallback")
+
+    def fastest_inside(s: Session) -> None:
+        score_fastest_first(s)
+        strategy(s)
+
+    return pursue(session, fastest_inside)[1]
+
+
+def _why(session: Session, best: Trial | None) -> str:
+    o, goal = session.options, session.goal
+    limits = " and ".join(
+        f"{limit:g}" + ("" if m == "clip_score" else f" {m}") for m, limit in goal.limits.items()
+    )
+    asked = session.task_target
+    what = f"{asked} is out of reach here" if asked else "nothing is faster than the plain pipeline here"
+    if session.out_of_budget:
+        budget = f"{len(session.trials)} trials" + (f" and {o.max_time_s:g} s" if o.max_time_s else "")
+        what = f"{asked or 'a speedup'} was not found within {budget}, which is not all of the grid"
+    if best is None:
+        return f"{what}: no plan that was measured stays within {limits}."
+    figure = f"{best.speedup:.2f}x" + _seconds(session, best)
+    return f"{what}; the best within {limits} is {figure}, with {best.plan}."
+
+
+def _seconds(session: Session, best: Trial) -> str:
+    asked = session.task_target
+    if asked is None or asked.latency_s is None or best.latency is None:
+        return ""
+    return f" ({best.latency.plan_s / session.goal.batch_size:.3g} s an image)"
+
+
+def _result(session: Session, status: Status, reason: str = "", **found: Any) -> SearchResult:
+    decisive = found.get("confirmed") or found.get("best")
+    return SearchResult(
+        status,
+        reason,
+        trials=tuple(session.trials.values()),
+        equal_time=equal_time(session, decisive) if decisive else None,
+        planned=sum(map(len, session.spaces)),
+        pruned=session.pruned,
+        complete=not session.out_of_budget,
+        rejected=dict(session.rejected),
+        **found,
+    )

@@ -1,0 +1,157 @@
+"""One search under way: measures plans, each at most once, keeps the books, and knows when to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from hasten.plan import Plan
+from hasten.records import Latency, Trial
+from hasten.search.judge import Goal
+from hasten.search.options import Measures, Progress, SearchOptions
+from hasten.search.space import Space
+from hasten.store import Store
+
+FIDELITY = "ssim"
+"""Measured beside the limited metrics in every trial: CLIP alone cannot tell that images left the reference."""
+
+
+class Session:
+    """What the strategies work with.
+
+    ``trials`` holds the trials on the search's prompts in the order of the search; ``rejected`` the plans that
+    fell short on held-out prompts, and by what: no candidates any more, whatever the search measured.
+    """
+
+    def __init__(
+        self,
+        bench: Measures,
+        store: Store,
+        goal: Goal,
+        options: SearchOptions,
+        *,
+        spaces: Sequence[Space] = (),
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.bench, self.store, self.goal, self.options, self.spaces = bench, store, goal, options, tuple(spaces)
+        self.trials: dict[str, Trial] = {}
+        self.rejected: dict[str, str] = {}
+        self.task_target, self.out_of_budget = goal.target, False
+        self._progress, self._state = progress, Progress("search", planned=sum(map(len, self.spaces)))
+        self._fresh: set[str] = set()
+        self._began = time.monotonic()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return tuple(sorted({*self.goal.limits, FIDELITY}))
+
+    @property
+    def late(self) -> bool:
+        """The budget of time is used up."""
+        limit = self.options.max_time_s
+        late = limit is not None and time.monotonic() - self._began >= limit
+        self.out_of_budget |= late
+        return late
+
+    @property
+    def spent(self) -> bool:
+        """No further plan may be tried: the budget of trials or of time is used up."""
+        limit = self.options.max_trials
+        spent = limit is not None and len(self.trials) >= limit
+        self.out_of_budget |= spent
+        return spent or self.late
+
+    def best(self) -> Trial | None:
+        """The trial that would be chosen now: the first of the best that are candidates."""
+        found = (t for t in self.trials.values() if t.plan not in self.rejected and self.goal.candidate(t))
+        return min(found, key=self.goal.rank, default=None)
+
+    def measure(self, plan: Plan) -> Trial:
+        """The plan's trial on the search's prompts, from the store where it is there and tells enough."""
+        goal, best = self.goal, self.best()
+        known = self.store.find(plan)
+        trial = known and self._reuse(known, best)
+        if trial is None:
+            trial = self.bench.trial(
+                plan,
+                samples=self.options.num_samples,
+                pairs=self.options.pairs,
+                metrics=self.metrics,
+                worth_scoring=lambda latency: goal.skip(latency, best),
+                stop_early=goal.stop_early,
+            )
+            self.store.add(trial)
+            self._fresh.add(trial.plan)
+        self.trials[trial.plan] = trial
+        self._learn(trial)
+        self.tell(trial=trial, best=self.best())
+        return trial
+
+    def confirm(self, chosen: Trial | Plan) -> Trial:
+        """The plan's trial on held-out prompts and seeds, all of them scored."""
+        plan = chosen if isinstance(chosen, Plan) else Plan.parse(chosen.plan)
+        self.tell(stage="confirm", message=str(plan))
+        known = self.store.find(plan, "held-out")
+        if known and (known.status == "failed" or self._complete(known)):
+            return known
+        o = self.options
+        trial = self.bench.trial(
+            plan, split="held-out", samples=o.num_samples, pairs=o.pairs, metrics=self.metrics
+        )
+        self.store.add(trial)
+        return trial
+
+    def reopen(self) -> None:
+        """Opens all plans again: for another round, with another goal or one plan rejected."""
+        for space in self.spaces:
+            space.reset()
+
+    def tell(self, **news: Any) -> None:
+        """Sends where the search stands."""
+        plans = sum(map(len, self.spaces))
+        left = sum(int(space.open.sum()) for space in self.spaces)
+        counts: dict[str, Any] = {
+            "planned": plans,
+            "done": len(self.trials),
+            "pruned": max(0, plans - left - len(self.trials)),
+        }
+        reused = len(self.trials.keys() - self._fresh)
+        self._state = replace(self._state, **{"message": "", **counts, "reused": reused, **news})
+        if self._progress:
+            self._progress(self._state)
+
+    @property
+    def pruned(self) -> int:
+        return self._state.pruned
+
+    def _reuse(self, known: Trial, best: Trial | None) -> Trial | None:
+        """The stored trial where it settles the plan for this goal; None when it must be measured."""
+        if known.status == "failed" or (known.status == "ok" and self._tells(known)):
+            return known
+        reason = self.goal.skip(known.latency, best) if known.latency else None
+        return known.model_copy(update={"status": "skipped", "reason": reason}) if reason else None
+
+    def _tells(self, trial: Trial) -> bool:
+        return self.goal.scored(trial, self.options.num_samples) and set(self.metrics) <= set(trial.losses)
+
+    def _complete(self, trial: Trial) -> bool:
+        return all(m in trial.losses and trial.losses[m].samples >= self.options.num_samples for m in self.metrics)
+
+    def _learn(self, trial: Trial) -> None:
+        """Closes the plan itself and those that it shows to be no candidates."""
+        plan, goal = Plan.parse(trial.plan), self.goal
+        meets = goal.candidate(trial) and trial.plan not in self.rejected
+        toward_mild = goal.target is not None and goal.prefer in ("closest", "best-quality")
+        for space in self.spaces:
+            if plan.methods == space.methods:
+                space.close(plan)
+            if goal.outside(trial) or (meets and toward_mild):
+                space.close_stronger(plan)
+            if (meets and not toward_mild) or _too_slow(trial.latency, goal):
+                space.close_milder(plan)
+
+
+def _too_slow(latency: Latency | None, goal: Goal) -> bool:
+    return latency is not None and goal.out_of_reach(latency)

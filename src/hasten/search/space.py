@@ -1,0 +1,192 @@
+"""The plans that may be tried: the original's grids, as boxes that can be pruned by dominance."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hasten.errors import ParameterError
+from hasten.methods import METHODS
+from hasten.methods.base import Method, Parameter, Step
+from hasten.plan import Parameters, Plan, Value
+
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values of one parameter, mildest first."""
+
+    method: str
+    name: str
+    values: tuple[Value, ...]
+
+    def position(self, parameters: Mapping[str, Parameters]) -> int:
+        """Where the plan stands on this axis; −1 without the method: milder than all of its values."""
+        if self.method not in parameters:
+            return -1
+        return self.values.index(parameters[self.method][self.name])
+
+
+class Space:
+    """All plans of one set of methods: a box with an axis a parameter, mildest corner first.
+
+    A plan is *at least as strong* as another when it is on every axis; a method it lacks counts as weaker
+    than any of its values. Dominance pruning rests on that: a stronger plan is expected neither slower nor
+    better in quality. Cells equal to an earlier one, and those that change nothing, are left out.
+    """
+
+    def __init__(
+        self,
+        methods: Sequence[str],
+        pipe: Any = None,
+        steps: int | None = None,
+        fixed: Mapping[str, Parameters] | None = None,
+    ) -> None:
+        self.methods = tuple(sorted(methods))
+        self.axes: tuple[Axis, ...] = ()
+        self._same: dict[str, dict[Index, Index]] = {}
+        legal, neutral = np.ones((), bool), np.ones((), bool)
+        for name in self.methods:
+            axes, same, idle = _method_cells(METHODS.get(name), pipe, steps, (fixed or {}).get(name, {}))
+            self.axes += axes
+            self._same[name] = same
+            shape = tuple(len(a.values) for a in axes)
+            legal = np.multiply.outer(legal, _mask(shape, set(same.values())))
+            neutral = np.multiply.outer(neutral, _mask(shape, idle))
+        self._all: np.ndarray = legal & ~neutral
+        self.open: np.ndarray = self._all.copy()
+
+    def __len__(self) -> int:
+        return int(self._all.sum())
+
+    def __iter__(self) -> Iterator[Plan]:
+        """The plans still open, mildest first, the last axis fastest; pruning while iterating is fine."""
+        for flat in range(self.open.size):
+            if self.open.flat[flat]:
+                yield self.plan(tuple(map(int, np.unravel_index(flat, self.open.shape))))
+
+    def plan(self, index: Index) -> Plan:
+        """The plan of a cell; of cells that are equal, the mildest."""
+        found: dict[str, Parameters] = {name: {} for name in self.methods}
+        for axis, i in zip(self.axes, self._mildest(index), strict=True):
+            found[axis.method][axis.name] = axis.values[i]
+        return Plan.of(found)
+
+    def reset(self) -> None:
+        """Opens all plans again."""
+        self.open = self._all.copy()
+
+    def is_open(self, plan: Plan) -> bool:
+        """The plan, one of this space, is not settled."""
+        return bool(self.open[self._index(plan)])
+
+    def close(self, plan: Plan) -> None:
+        """Takes one plan of this space out."""
+        self.open[self._index(plan)] = False
+
+    def close_stronger(self, plan: Plan) -> None:
+        """Takes out all plans at least as strong as ``plan``, which may be of another space."""
+        if set(plan.methods) <= set(self.methods):
+            self.open[tuple(slice(max(i, 0), None) for i in self._index(plan))] = False
+
+    def close_milder(self, plan: Plan) -> None:
+        """Takes out all plans at most as strong as ``plan``. Only with the same methods: adding a method
+        may cost more time than it saves, so a plan without it is not known to be slower."""
+        if plan.methods == self.methods:
+            self.open[tuple(slice(0, i + 1) for i in self._index(plan))] = False
+
+    def _index(self, plan: Plan) -> Index:
+        parameters = plan.parameters
+        return tuple(axis.position(parameters) for axis in self.axes)
+
+    def _mildest(self, index: Index) -> Index:
+        found: Index = ()
+        for name, same in self._same.items():
+            width = sum(axis.method == name for axis in self.axes)
+            found += same[index[len(found) : len(found) + width]]
+        return found
+
+
+def grid(
+    methods: Sequence[str],
+    pipe: Any = None,
+    steps: int | None = None,
+    fixed: Mapping[str, Parameters] | None = None,
+) -> list[Plan]:
+    """The plans of ``traversal`` in its order: mildest to strongest, the last parameter fastest."""
+    return list(Space(methods, pipe, steps, fixed))
+
+
+def spaces(
+    methods: Sequence[str], pipe: Any, steps: int, fixed: Mapping[str, Parameters], any_of: bool
+) -> list[Space]:
+    """The space of all ``methods`` together; with ``any_of``, of every subset, smaller ones first.
+
+    A subset always holds the methods whose parameters the request fixes.
+    """
+    sizes = range(1, len(methods) + 1) if any_of else [len(methods)]
+    subsets = (s for size in sizes for s in itertools.combinations(sorted(methods), size) if set(fixed) <= set(s))
+    found = [Space(subset, pipe, steps, fixed) for subset in subsets]
+    return [space for space in found if len(space)]
+
+
+def _mask(shape: Index, cells: set[Index]) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    for cell in cells:
+        mask[cell] = True
+    return mask
+
+
+def _method_cells(
+    method: Method, pipe: Any, steps: int | None, fixed: Parameters
+) -> tuple[tuple[Axis, ...], dict[Index, Index], set[Index]]:
+    """The axes of one method; for every cell the mildest cell that does the same; the cells that do nothing."""
+    axes = tuple(Axis(method.name, p.name, _values(p, fixed)) for p in method.parameters(pipe, steps))
+    same: dict[Index, Index] = {}
+    idle: set[Index] = set()
+    first: dict[str, Index] = {}
+    for cell in itertools.product(*(range(len(a.values)) for a in axes)):
+        given = {axis.name: axis.values[i] for axis, i in zip(axes, cell, strict=True)}
+        if not _legal(method, given, pipe, steps):
+            continue
+        effect, nothing = _effect(method, given, pipe, steps)
+        same[cell] = first.setdefault(effect, cell)
+        if nothing:
+            idle.add(cell)
+    return axes, same, idle
+
+
+def _legal(method: Method, given: Parameters, pipe: Any, steps: int | None) -> bool:
+    """Legal together: what is in range alone may not be beside a fixed parameter (ToMe's ratio and stride)."""
+    try:
+        method.check(given, pipe, steps)
+    except ParameterError:
+        return False
+    return True
+
+
+def _effect(method: Method, given: Parameters, pipe: Any, steps: int | None) -> tuple[str, bool]:
+    """What the parameters come to: the work at every step; and whether that is the baseline's.
+
+    Parameters that leave the same work at every step skip the same layers (T-GATE's intervals that reach
+    beyond the gate or the end). Without a pipeline only equal parameters are equal.
+    """
+    if pipe is None or steps is None:
+        neutral = {p.name: p.neutral for p in method.parameters(pipe, steps)}
+        return repr(given), given == neutral
+    work = method.steps(pipe, given, steps)
+    return repr(work), all(step == Step(dict.fromkeys(step.blocks, 1.0)) for step in work)
+
+
+def _values(p: Parameter, fixed: Parameters) -> tuple[Value, ...]:
+    """The grid's values, moved into the legal range, each once; one value where fixed or without a grid."""
+    if p.name in fixed:
+        return (fixed[p.name],)
+    clipped = (min(max(v, p.low), p.high) for v in p.grid)
+    legal = tuple(dict.fromkeys(v for v in clipped if p.allowed is None or v in p.allowed))
+    return legal or (p.default,)

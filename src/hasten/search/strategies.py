@@ -1,0 +1,114 @@
+"""The strategies: in which order the plans are tried. Each measures through the session until it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import optuna
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
+
+from hasten.plan import Plan
+from hasten.records import Trial
+from hasten.search.session import Session
+from hasten.search.space import Space
+
+Strategy = Callable[[Session], None]
+SMALL = 100
+SAMPLED_TRIALS = 200
+REPEATS = 50
+"""So many proposals in a row without a plan that is still open end a sampled search."""
+
+
+def traversal(session: Session) -> None:
+    """The original's exhaustive order, mildest to strongest, without the plans that dominance rules out.
+
+    ``--prefer first`` stops at the first plan that meets the target.
+    """
+    for space in session.spaces:
+        for plan in space:
+            if session.spent:
+                return
+            session.measure(plan)
+            if _found_first(session):
+                return
+
+
+def _found_first(session: Session) -> bool:
+    goal = session.goal
+    return goal.target is not None and goal.prefer == "first" and session.best() is not None
+
+
+def _sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
+    """A strategy that draws plans from one of Optuna's samplers over the same grid.
+
+    The sampler's own study lives in memory and is replayed from the seed: with the trials of the store at
+    hand a search that goes on makes the very same proposals and measures only what is missing. The study has
+    two values, speedup and the excess over the limits, so all plans inside the limits compare by speed alone.
+    """
+
+    def search(session: Session) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler(session.options.seed))
+        budget, repeats = session.options.max_trials or SAMPLED_TRIALS, 0
+        seen: set[str] = set()
+        while len(session.trials) < budget and repeats < REPEATS and any(s.open.any() for s in session.spaces):
+            if session.spent or _found_first(session):
+                return
+            repeats = 0 if _propose(study, session, seen) else repeats + 1
+        session.out_of_budget |= any(s.open.any() for s in session.spaces)
+
+    return search
+
+
+def _propose(study: optuna.Study, session: Session, seen: set[str]) -> bool:
+    """One proposal, measured and told; False when the plan was proposed before or is ruled out."""
+    proposal = study.ask()
+    space, plan = _drawn(proposal, session)
+    fresh = str(plan) not in seen and space.is_open(plan)
+    seen.add(str(plan))
+    trial = session.measure(plan) if fresh else session.trials.get(str(plan))
+    if trial is None or trial.status != "ok":
+        study.tell(proposal, state=TrialState.PRUNED)
+    else:
+        study.tell(proposal, [trial.speedup, _excess(trial, session)])
+    return fresh
+
+
+def _drawn(proposal: optuna.Trial, session: Session) -> tuple[Space, Plan]:
+    spaces = {"+".join(space.methods): space for space in session.spaces}
+    name = proposal.suggest_categorical("methods", list(spaces))
+    space = spaces[name]
+    index = (proposal.suggest_categorical(f"{name}/{a.method}.{a.name}", range(len(a.values))) for a in space.axes)
+    return space, space.plan(tuple(index))
+
+
+def _excess(trial: Trial, session: Session) -> float:
+    return max((max(0.0, trial.losses[m].loss - limit) for m, limit in session.goal.limits.items()), default=0.0)
+
+
+def auto(session: Session) -> None:
+    """Traversal where the grid is small enough to walk, else TPE."""
+    strategy = traversal if sum(map(len, session.spaces)) <= SMALL else STRATEGIES["tpe"]
+    strategy(session)
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "auto": auto,
+    "traversal": traversal,
+    "random": _sampled(lambda seed: RandomSampler(seed=seed)),
+    "tpe": _sampled(lambda seed: TPESampler(seed=seed)),
+    "nsga2": _sampled(lambda seed: NSGAIISampler(seed=seed, population_size=20)),
+}
+
+
+def score_fastest_first(session: Session) -> None:
+    """Scores the plans whose speed is known but not their loss, the fastest first, until one is a candidate."""
+    session.reopen()
+    skipped = [t for t in session.trials.values() if t.status == "skipped"]
+    for trial in sorted(skipped, key=lambda t: -t.speedup):
+        if session.best() is not None or session.late:
+            return
+        plan = Plan.parse(trial.plan)
+        if any(s.methods == plan.methods and s.is_open(plan) for s in session.spaces):
+            session.measure(plan)

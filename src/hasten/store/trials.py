@@ -1,0 +1,130 @@
+"""Keeps trials so that none that was finished is lost or measured twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hasten.methods import METHODS
+from hasten.plan import Plan
+from hasten.records import Split, Trial
+from hasten.store.database import open_database
+from hasten.task import Setting
+
+ATTRIBUTE = "trial"
+SCHEMA = 1
+STATES = {"ok": TrialState.COMPLETE, "skipped": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+class Store:
+    """The trials of one setting in one environment, a study for each set of methods.
+
+    The studies know no limit and no target, so a later search with others finds the same trials. A trial is
+    written when it is finished, in one transaction: killed at any moment, the store holds all finished
+    trials and nothing half done. Several processes may share it.
+
+    Args:
+        storage: URL, path of an SQLite file, ``memory``, or None for the default.
+        setting: what is measured.
+        identity: everything else that makes trials comparable: the environment, the scorer, the seed.
+    """
+
+    def __init__(self, storage: str | None, setting: Setting, identity: Mapping[str, Any]) -> None:
+        self.setting, self.identity = setting, dict(identity)
+        self._storage = open_database(storage)
+        self._studies: dict[tuple[str, ...], Study] = {}
+        self._read: dict[tuple[str, ...], int] = {}
+        self._found: dict[tuple[str, Split], Trial] = {}
+
+    def find(self, plan: Plan, split: Split = "search") -> Trial | None:
+        """The latest finished trial of the plan on that split, or None."""
+        self._refresh(plan.methods)
+        return self._found.get((str(plan), split))
+
+    def add(self, trial: Trial) -> None:
+        """Keeps a finished trial, in one transaction."""
+        self._study(Plan.parse(trial.plan).methods).add_trial(_to_optuna(trial))
+
+    def study_name(self, methods: Iterable[str]) -> str:
+        """Readable, with a hash of all that sets its trials apart."""
+        methods, s = tuple(methods), self.setting
+        apart = json.dumps([SCHEMA, s.key(), self.identity, methods], sort_keys=True, default=str)
+        digest = hashlib.sha256(apart.encode()).hexdigest()[:12]
+        return f"{s.model} {s.scheduler} {s.steps} {'+'.join(methods) or 'baseline'} {digest}"
+
+    def close(self) -> None:
+        """Lets the database go."""
+        self._storage.remove_session()
+        if isinstance(self._storage, RDBStorage):
+            self._storage.engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _study(self, methods: tuple[str, ...]) -> Study:
+        if methods not in self._studies:
+            self._studies[methods] = study = optuna.create_study(
+                storage=self._storage,
+                study_name=self.study_name(methods),
+                directions=["maximize", "minimize"],
+                load_if_exists=True,
+            )
+            if "identity" not in study.user_attrs:
+                study.set_user_attr("setting", self.setting.key())
+                study.set_user_attr("identity", json.dumps(self.identity, sort_keys=True, default=str))
+        return self._studies[methods]
+
+    def _refresh(self, methods: tuple[str, ...]) -> None:
+        seen = self._read.get(methods, 0)
+        frozen = self._study(methods).get_trials(deepcopy=False)
+        for kept in (f for f in frozen[seen:] if ATTRIBUTE in f.user_attrs):
+            trial = Trial.model_validate_json(kept.user_attrs[ATTRIBUTE])
+            self._found[trial.plan, trial.split] = trial
+        self._read[methods] = len(frozen)
+
+
+def _to_optuna(trial: Trial) -> FrozenTrial:
+    """Optuna's form: speedup and loss as its two values, so that its dashboard draws the front."""
+    params, distributions = _space(Plan.parse(trial.plan))
+    frozen = create_trial(
+        state=STATES[trial.status],
+        values=[trial.speedup, _headline(trial)] if trial.status == "ok" else None,
+        params=params,
+        distributions=distributions,
+        user_attrs={ATTRIBUTE: trial.model_dump_json(), "plan": trial.plan, "split": trial.split},
+    )
+    frozen.datetime_complete = datetime.now()
+    frozen.datetime_start = frozen.datetime_complete - timedelta(seconds=trial.seconds)
+    return frozen
+
+
+def _headline(trial: Trial) -> float:
+    metric = "clip_score" if "clip_score" in trial.losses else min(trial.losses)
+    return trial.losses[metric].loss
+
+
+def _space(plan: Plan) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+    params: dict[str, Any] = {}
+    distributions: dict[str, BaseDistribution] = {}
+    for method, given in plan.parameters.items():
+        for p in METHODS.get(method).parameters():
+            if (value := given.get(p.name)) is None:
+                continue
+            kind = IntDistribution if p.kind is int else FloatDistribution
+            low, high = p.kind(min(p.low, value)), p.kind(max(p.high, value))
+            params[f"{method}.{p.name}"] = p.kind(value)
+            distributions[f"{method}.{p.name}"] = kind(low, high)  # type: ignore[arg-type]
+    return params, distributions

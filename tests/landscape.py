@@ -1,0 +1,107 @@
+"""A bench whose figures are functions of the plan, so that the logic of a search can be followed exactly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hasten.plan import Plan
+from hasten.records import EqualTime, Latency, Loss, Split, Trial
+from hasten.task import Setting
+
+SETTING = Setting("landscape", "DDIM", 25, 64, 64, 3.0)
+BASELINE_S = 1.0
+
+
+def latency(speedup: float, spread: float = 0.01) -> Latency:
+    times = (BASELINE_S / speedup,)
+    return Latency(
+        speedup=speedup,
+        interval=(speedup * (1 - spread), speedup * (1 + spread)),
+        baseline_s=BASELINE_S,
+        plan_s=BASELINE_S / speedup,
+        baseline_times_s=(BASELINE_S,),
+        times_s=times,
+    )
+
+
+def loss(value: float, samples: int = 32, half_width: float = 0.002, metric: str = "clip_score") -> Loss:
+    return Loss(
+        metric=metric,
+        baseline=0.3,
+        score=0.3 * (1 - value),
+        loss=value,
+        interval=(value - half_width, value + half_width),
+        baseline_scores=(0.3,) * samples,
+        scores=(0.3 * (1 - value),) * samples,
+    )
+
+
+def trial(plan: str = "deepcache(cache_branch_id=0,cache_interval=3)", **changes: Any) -> Trial:
+    known = {"steps": 25, "latency": latency(2.0), "losses": {"clip_score": loss(0.01), "ssim": loss(0.1)}}
+    return Trial(plan=plan, **{**known, **changes})
+
+
+@dataclass
+class Landscape:
+    """``speedup`` and ``clip_loss`` map a plan to its figures; ``held_out`` the loss on held-out prompts."""
+
+    speedup: Callable[[Plan], float]
+    clip_loss: Callable[[Plan], float]
+    held_out: Callable[[Plan], float] | None = None
+    half_width: float = 0.002
+    fails: Callable[[Plan], bool] = lambda plan: False
+    interrupt_after: int | None = None
+    pipe: Any = None
+    setting: Setting = SETTING
+    identity: dict[str, Any] = field(default_factory=dict)
+    measured: Counter[tuple[str, Split]] = field(default_factory=Counter)
+    scored: list[str] = field(default_factory=list)
+
+    def trial(
+        self,
+        plan: Plan,
+        *,
+        split: Split = "search",
+        samples: int = 32,
+        pairs: int = 7,
+        metrics: Sequence[str] = ("clip_score", "ssim"),
+        worth_scoring: Callable[[Latency], str | None] | None = None,
+        stop_early: Callable[[dict[str, Loss]], bool] | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> Trial:
+        if self.interrupt_after is not None and self.measured.total() >= self.interrupt_after:
+            raise KeyboardInterrupt
+        self.measured[str(plan), split] += 1
+        known: dict[str, Any] = {"plan": str(plan), "steps": self.setting.steps, "split": split}
+        if self.fails(plan):
+            return Trial(**known, status="failed", reason="NaN or infinite pixels")
+        known["latency"] = latency(self.speedup(plan))
+        if worth_scoring and (reason := worth_scoring(known["latency"])):
+            return Trial(**known, status="skipped", reason=reason)
+        self.scored.append(str(plan))
+        value = (self.held_out or self.clip_loss)(plan) if split == "held-out" else self.clip_loss(plan)
+        done = 0
+        while done < samples:
+            done = min(samples, done + 8)
+            width = self.half_width * (samples / done) ** 0.5
+            losses = {m: loss(value if m == "clip_score" else 0.1, done, width, m) for m in metrics}
+            if stop_early and done < samples and stop_early(losses):
+                break
+        return Trial(**known, losses=losses)
+
+    def equal_time(
+        self,
+        plan_latency: Latency,
+        *,
+        samples: int = 32,
+        split: Split = "search",
+        pairs: int = 7,
+        metrics: Sequence[str] = ("clip_score", "ssim"),
+        plan_losses: dict[str, Loss] | None = None,
+    ) -> EqualTime:
+        fewer = trial("baseline", steps=12, split=split, losses={m: loss(0.05, metric=m) for m in metrics})
+        loses = tuple(m for m, own in (plan_losses or {}).items() if fewer.losses[m].loss < own.loss)
+        return EqualTime(steps=12, trial=fewer, plan_loses=loses)

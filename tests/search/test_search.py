@@ -1,0 +1,369 @@
+"""The logic of a search on landscapes whose answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
+from hasten.plan import Plan
+from hasten.search import Progress, SearchOptions, SearchResult, run_search
+from hasten.search.options import Prefer
+from hasten.task import Task
+from tests.landscape import Landscape
+from tests.pipelines import tiny_sd
+
+DEEPCACHE = 16
+
+
+def deepcache(p: Plan) -> tuple[int, int]:
+    given = p.parameters["deepcache"]
+    return int(given["cache_interval"]), int(given["cache_branch_id"])
+
+
+def speed(p: Plan) -> float:
+    """1.45x to 4.05x, each plan its own."""
+    interval, branch = deepcache(p)
+    return 1.0 + 0.6 * (interval - 1) + 0.05 * (3 - branch) * (interval - 1) + 0.05 * (3 - branch)
+
+
+def cost(p: Plan) -> float:
+    interval, branch = deepcache(p)
+    return 0.004 * (interval - 1) + 0.002 * (3 - branch)
+
+
+def landscape(**changes: Any) -> Landscape:
+    return Landscape(**{"speedup": speed, "clip_loss": cost, **changes})
+
+
+def task(target: Mapping[str, float] | None = None, limit: float = 0.02, **changes: Any) -> Task:
+    known: dict[str, Any] = {"model": "landscape", "scheduler": "DDIM", "steps": 25, "methods": ("deepcache",)}
+    return Task(**{**known, "target": target, "max_loss": {"clip_score": limit}, **changes})
+
+
+def options(**changes: Any) -> SearchOptions:
+    return SearchOptions(**{"storage": "memory", **changes})
+
+
+def truth(limit: float) -> tuple[int, int]:
+    """The fastest plan inside the limit, by trying all."""
+    from hasten.search.space import grid
+
+    return deepcache(max((p for p in grid(["deepcache"]) if cost(p) < limit), key=speed))
+
+
+def chosen(found: SearchResult) -> tuple[int, int]:
+    assert found.confirmed
+    return deepcache(Plan.parse(found.confirmed.plan))
+
+
+@pytest.mark.parametrize("limit", [0.0055, 0.0105, 0.0135, 0.03])
+def test_the_upper_bound_is_the_fastest_inside_the_limit(limit: float) -> None:
+    found = run_search(landscape(half_width=0.0001), task(limit=limit), options(strategy="traversal"))
+    assert found.status == "met"
+    assert chosen(found) == truth(limit)
+    assert found.complete
+    assert found.confirmed and found.confirmed.split == "held-out"
+
+
+def test_plans_stronger_than_a_clearly_bad_one_are_never_measured() -> None:
+    bench = landscape(half_width=0.0001)
+    found = run_search(bench, task(limit=0.0055), options(strategy="traversal"))
+    # (2, 2) costs 0.006 and rules out all that are stronger; (3, 3) costs 0.008 and rules out the rest.
+    assert found.planned == DEEPCACHE
+    assert {deepcache(Plan.parse(t.plan)) for t in found.trials} == {(2, 3), (2, 2), (3, 3)}
+    assert found.pruned == DEEPCACHE - 3
+
+
+def test_a_loss_that_is_not_clearly_outside_rules_nothing_out() -> None:
+    found = run_search(landscape(half_width=0.05), task(limit=0.0055), options(strategy="traversal"))
+    assert found.pruned == 0
+    assert found.status == "likely"
+
+
+def test_plans_slower_than_the_best_are_not_scored() -> None:
+    bench = landscape(speedup=lambda p: 5.0 - speed(p), half_width=0.0001)
+    found = run_search(bench, task(limit=0.5), options(strategy="traversal"))
+    assert chosen(found) == (2, 3)
+    statuses = [t.status for t in found.trials]
+    assert statuses == ["ok"] + ["skipped"] * (len(statuses) - 1)
+    assert bench.scored.count(found.trials[1].plan) == 0
+
+
+def test_few_prompts_suffice_when_the_limit_is_far_and_all_when_it_is_near() -> None:
+    found = run_search(landscape(half_width=0.002), task(limit=0.0105), options(strategy="traversal"))
+    samples = {deepcache(Plan.parse(t.plan)): t.losses["clip_score"].samples for t in found.trials if t.losses}
+    assert samples[2, 3] == 16
+    assert samples[2, 0] == 32
+
+
+@pytest.mark.parametrize(
+    ("prefer", "expected"),
+    [("first", (3, 3)), ("closest", (3, 3)), ("best-quality", (3, 3)), ("fastest", (5, 2))],
+)
+def test_preferences_among_the_plans_that_meet_a_target(prefer: Prefer, expected: tuple[int, int]) -> None:
+    bench = landscape(half_width=0.0001)
+    found = run_search(bench, task({"speedup": 2.2}), options(strategy="traversal", prefer=prefer))
+    assert (found.status, chosen(found)) == ("met", expected)
+
+
+def test_closest_and_first_differ_where_the_order_does() -> None:
+    def jumpy(p: Plan) -> float:
+        return {(2, 3): 2.9, (3, 3): 3.5, (2, 2): 3.0}.get(deepcache(p), speed(p) / 3)
+
+    for prefer, expected in (("first", (2, 2)), ("closest", (2, 2)), ("fastest", (3, 3))):
+        found = run_search(
+            landscape(speedup=jumpy, half_width=0.0001),
+            task({"speedup": 2.95}),
+            options(strategy="traversal", prefer=prefer),
+        )
+        assert chosen(found) == expected, prefer
+
+
+def test_first_stops_at_the_first_that_meets() -> None:
+    bench = landscape(half_width=0.0001)
+    found = run_search(bench, task({"speedup": 1.6}), options(strategy="traversal"))
+    assert chosen(found) == (2, 3)
+    assert len(found.trials) == 1
+
+
+def test_a_latency_target_is_seconds_an_image() -> None:
+    found = run_search(landscape(half_width=0.0001), task({"latency_s": 0.4}), options(strategy="traversal"))
+    assert found.confirmed and found.confirmed.latency
+    assert found.confirmed.latency.plan_s <= 0.4
+    assert chosen(found) == (3, 1)
+
+
+def test_out_of_reach_names_the_best_inside_the_limit() -> None:
+    bench = landscape(half_width=0.0001)
+    found = run_search(bench, task({"speedup": 50}, limit=0.0135), options(strategy="traversal"))
+    assert found.status == "infeasible"
+    assert found.confirmed is None and found.best is not None
+    assert deepcache(Plan.parse(found.best.plan)) == truth(0.0135)
+    assert found.best.split == "held-out"
+    assert found.reason.startswith("50x is out of reach here; the best within 0.02 is ".replace("0.02", "0.0135"))
+    assert found.best.plan in found.reason
+    assert found.equal_time is not None
+    # All are too slow, so none is scored until the fallback, which begins with the fastest.
+    assert bench.scored[0] == "deepcache(cache_branch_id=0,cache_interval=5)"
+
+
+def test_nothing_inside_the_limit_has_no_best() -> None:
+    found = run_search(landscape(clip_loss=lambda p: 0.3), task({"speedup": 2}), options(strategy="traversal"))
+    assert (found.status, found.best, found.confirmed) == ("infeasible", None, None)
+    assert "no plan that was measured stays within 0.02" in found.reason
+
+
+def test_an_upper_bound_below_one_is_infeasible() -> None:
+    found = run_search(
+        landscape(speedup=lambda p: 0.9 + 0.01 * deepcache(p)[0]), task(), options(strategy="traversal")
+    )
+    assert found.status == "infeasible"
+    assert found.best and found.best.speedup == pytest.approx(0.95)
+
+
+def test_held_out_prompts_decide_and_the_search_goes_on_without_the_lucky_one() -> None:
+    lucky = (5, 0)
+
+    def held_out(p: Plan) -> float:
+        return 0.5 if deepcache(p) == lucky else 0.001
+
+    bench = landscape(clip_loss=lambda p: 0.001, held_out=held_out)
+    found = run_search(bench, task(), options(strategy="traversal"))
+    assert found.status == "met"
+    assert chosen(found) == (5, 1)
+    assert list(found.rejected) == ["deepcache(cache_branch_id=0,cache_interval=5)"]
+    assert "clip_score loss 0.5000, limit 0.02" in found.rejected["deepcache(cache_branch_id=0,cache_interval=5)"]
+    assert max(bench.measured.values()) == 1 or bench.measured[next(iter(found.rejected)), "search"] == 1
+
+
+def test_slower_plans_that_were_skipped_get_their_chance_after_a_rejection() -> None:
+    def held_out(p: Plan) -> float:
+        return 0.5 if deepcache(p) == (2, 3) else 0.001
+
+    bench = landscape(speedup=lambda p: 6.0 - speed(p), clip_loss=lambda p: 0.001, held_out=held_out)
+    found = run_search(bench, task(), options(strategy="traversal"))
+    assert chosen(found) == (2, 2)
+
+
+def test_candidates_are_given_up_after_so_many_confirmations() -> None:
+    bench = landscape(clip_loss=lambda p: 0.001, held_out=lambda p: 0.5)
+    found = run_search(bench, task(), options(strategy="traversal", confirmations=3))
+    assert found.status == "infeasible"
+    assert len(found.rejected) == 3
+    assert sum(n for (_, split), n in bench.measured.items() if split == "held-out") == 3
+
+
+def test_likely_when_only_the_mean_is_inside() -> None:
+    found = run_search(landscape(half_width=0.03), task({"speedup": 1.6}), options(strategy="traversal"))
+    assert found.status == "likely"
+
+
+def test_failed_trials_are_kept_and_the_search_goes_on() -> None:
+    bench = landscape(fails=lambda p: deepcache(p)[0] == 5, half_width=0.0001)
+    found = run_search(bench, task(), options(strategy="traversal"))
+    assert chosen(found) == (4, 0)
+    failed = [t for t in found.trials if t.status == "failed"]
+    assert len(failed) == 4 and all(t.reason == "NaN or infinite pixels" for t in failed)
+
+
+def test_failed_when_every_plan_fails() -> None:
+    found = run_search(landscape(fails=lambda p: True), task(), options(strategy="traversal"))
+    assert found.status == "failed"
+    assert "NaN or infinite pixels" in found.reason
+
+
+def test_the_budget_of_trials_ends_the_search_and_the_answer_says_so() -> None:
+    found = run_search(landscape(), task({"speedup": 3.9}), options(strategy="traversal", max_trials=5))
+    assert len(found.trials) == 5
+    assert not found.complete
+    assert found.status == "infeasible"
+    assert "not found within 5 trials" in found.reason
+    assert found.best is not None
+
+
+def test_the_budget_of_time_ends_the_search() -> None:
+    found = run_search(landscape(), task({"speedup": 3.9}), options(strategy="traversal", max_time_s=1e-9))
+    assert not found.trials and not found.complete
+    assert (found.status, found.best) == ("infeasible", None)
+
+
+def test_an_upper_bound_from_part_of_the_grid_says_so() -> None:
+    found = run_search(landscape(), task(), options(strategy="traversal", max_trials=3))
+    assert (found.status, found.complete) == ("met", False)
+    assert found.reason == "The best of 3 of 16 plans: the budget was used up."
+
+
+@pytest.mark.parametrize("strategy", ["random", "tpe", "nsga2"])
+def test_sampled_strategies_find_the_bound_of_a_small_grid(strategy: str) -> None:
+    found = run_search(
+        landscape(half_width=0.0001), task(limit=0.0135), options(strategy=strategy, max_trials=200, seed=1)
+    )
+    assert found.status == "met"
+    assert chosen(found) == truth(0.0135)
+
+
+def test_sampled_strategies_repeat_with_their_seed_and_keep_to_their_budget() -> None:
+    def plans(seed: int) -> list[str]:
+        found = run_search(
+            Landscape(speedup=lambda p: 2.0, clip_loss=lambda p: 0.05, half_width=0.1),
+            task(methods=("tgate",)),
+            options(strategy="random", max_trials=30, seed=seed),
+        )
+        return [t.plan for t in found.trials]
+
+    assert plans(0) == plans(0)
+    assert plans(0) != plans(1)
+    assert len(plans(0)) == len(set(plans(0))) == 30
+
+
+def test_auto_walks_small_grids_and_samples_large_ones() -> None:
+    small = run_search(landscape(half_width=1.0), task(), options())
+    assert len(small.trials) == small.planned == DEEPCACHE
+    large = run_search(
+        Landscape(speedup=lambda p: 2.0, clip_loss=lambda p: 0.05, half_width=0.1),
+        task(methods=("tgate",)),
+        options(max_trials=20),
+    )
+    assert large.trials[0].plan != "tgate(fi_interval=1,gate_step=19,sp_interval=2,warm_up=3)"
+    assert len(large.trials) == 20
+
+
+def test_given_parameters_are_measured_on_held_out_prompts_and_judged() -> None:
+    given = task(parameters={"deepcache": {"cache_interval": 3}})
+    found = run_search(landscape(), given, options())
+    assert (found.status, chosen(found)) == ("met", (3, 0))
+    assert [t.split for t in found.trials] == ["held-out"]
+    over = run_search(landscape(clip_loss=lambda p: 0.1), given, options())
+    assert over.status == "infeasible"
+    assert "clip_score loss 0.1000, limit 0.02" in over.reason
+
+
+def test_a_plain_pipeline_is_measured_and_met() -> None:
+    found = run_search(landscape(speedup=lambda p: 1.0, clip_loss=lambda p: 0.0), task(methods=()), options())
+    assert (found.status, found.confirmed and found.confirmed.plan, found.equal_time) == ("met", "baseline", None)
+
+
+def test_fixed_parameters_and_a_target_search_the_rest() -> None:
+    wanted = task({"speedup": 2.2}, parameters={"deepcache": {"cache_branch_id": 2}})
+    found = run_search(landscape(half_width=0.0001), wanted, options(strategy="traversal"))
+    assert chosen(found) == (3, 2)
+    assert found.planned == 4
+
+
+def test_any_method_tries_subsets_by_increasing_size() -> None:
+    def fast(p: Plan) -> float:
+        return 1.0 + 0.1 * len(p.methods) + 0.01 * sum(sum(v.values()) for v in p.parameters.values())
+
+    pipe = tiny_sd()
+    bench = Landscape(speedup=fast, clip_loss=lambda p: 0.001 * len(p.methods), pipe=pipe)
+    found = run_search(bench, task({"speedup": 1.2}, methods=None), options(strategy="traversal", max_trials=400))
+    sizes = [len(Plan.parse(t.plan).methods) for t in found.trials]
+    assert sizes == sorted(sizes)
+    assert found.status == "met"
+
+
+def test_progress_counts_up_to_what_was_planned() -> None:
+    seen: list[Progress] = []
+    found = run_search(landscape(half_width=0.0001), task(limit=0.0135), options(), progress=seen.append)
+    searching = [p for p in seen if p.stage == "search"]
+    assert searching[0].done == 0
+    assert [p.done for p in searching] == list(range(len(searching)))
+    assert all(p.planned == DEEPCACHE for p in seen)
+    last = searching[-1]
+    assert last.done + last.pruned == DEEPCACHE
+    assert last.best is not None and found.chosen is not None and last.best.plan == found.chosen.plan
+    assert [p.stage for p in seen[len(searching) :]] == ["confirm", "compare"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"methods": ("deepcash",)}, UnknownNameError, "deepcache"),
+        ({"parameters": {"deepcache": {"cache_interval": 0}}}, ParameterError, "cache_interval"),
+        ({"parameters": {"deepcache": {"interval": 2}}}, ParameterError, "interval"),
+        ({"parameters": {"tome": {"ratio": 1.2}}, "methods": ("tome",)}, ParameterError, "ratio"),
+    ],
+)
+def test_bad_methods_and_parameters_are_refused_before_measuring(
+    changes: dict[str, Any], error: type[InputError], words: str
+) -> None:
+    bench = landscape(pipe=tiny_sd())
+    with pytest.raises(error, match=words):
+        run_search(bench, task({"speedup": 2}, **changes), options())
+    assert not bench.measured
+
+
+def test_a_request_for_nothing_is_refused() -> None:
+    nothing = task({"speedup": 2}, parameters={"deepcache": {"cache_interval": 1}})
+    bench = landscape(pipe=tiny_sd())
+    with pytest.raises(InputError, match="plain pipeline"):
+        run_search(bench, nothing, options())
+    assert not bench.measured
+
+
+def test_a_model_that_a_method_cannot_take_is_refused() -> None:
+    class Transformer:
+        transformer = object()
+
+    with pytest.raises(UnsupportedError):
+        run_search(landscape(pipe=Transformer()), task({"speedup": 2}), options())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"strategy": "traversl"}, "traversal"),
+        ({"prefer": "best"}, "best-quality"),
+        ({"max_trials": 0}, "max_trials is 0"),
+        ({"num_samples": 4}, "num_samples is 4"),
+        ({"max_time_s": 0}, "max_time is 0"),
+        ({"pairs": 0}, "pairs is 0"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_options_are_checked(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        SearchOptions(**changes)

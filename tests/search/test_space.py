@@ -1,0 +1,116 @@
+"""The grids of traversal, and what dominance closes."""
+
+from __future__ import annotations
+
+import pytest
+
+from hasten.errors import UnknownNameError
+from hasten.methods import METHODS, check_plan
+from hasten.plan import Plan
+from hasten.search.space import Space, grid, spaces
+from tests.pipelines import tiny_sd
+
+
+def plan(**methods: dict[str, float]) -> Plan:
+    return check_plan(Plan.of(methods))
+
+
+@pytest.fixture(scope="module")
+def pipe() -> object:
+    return tiny_sd()
+
+
+def test_grids_have_the_original_sizes() -> None:
+    assert len(grid(["deepcache"])) == 16
+    assert len(grid(["tgate"])) == 15 * 8 * 5 * 3
+    ratios = 8  # 0.8 and 0.9 of the original are both the most that can be merged
+    downsamples = len(next(p for p in METHODS.get("tome").parameters() if p.name == "max_downsample").grid)
+    assert len(grid(["tome"])) == ratios * downsamples
+    assert len(Space(["deepcache", "tome"])) == 16 * ratios * downsamples
+
+
+def test_order_is_mildest_first_and_the_last_parameter_fastest() -> None:
+    first, second, *_, last = grid(["deepcache"])
+    assert first.parameters["deepcache"] == {"cache_interval": 2, "cache_branch_id": 3}
+    assert second.parameters["deepcache"] == {"cache_interval": 2, "cache_branch_id": 2}
+    assert last.parameters["deepcache"] == {"cache_interval": 5, "cache_branch_id": 0}
+
+
+@pytest.mark.parametrize("methods", [["deepcache"], ["tome"], ["deepcache", "tome"]])
+def test_every_plan_is_complete_legal_and_there_once(pipe: object, methods: list[str]) -> None:
+    plans = grid(methods, pipe, 25)
+    assert plans
+    assert len(set(map(str, plans))) == len(plans)
+    assert all(str(check_plan(p, pipe, 25)) == str(p) for p in plans)
+
+
+def test_fixed_parameters_stay(pipe: object) -> None:
+    plans = grid(["deepcache"], pipe, 25, {"deepcache": {"cache_interval": 7}})
+    assert {p.parameters["deepcache"]["cache_interval"] for p in plans} == {7}
+    assert {p.parameters["deepcache"]["cache_branch_id"] for p in plans} == {0, 1, 2, 3}
+
+
+def test_a_fixed_stride_leaves_out_the_ratios_it_does_not_allow() -> None:
+    ratios = {p.parameters["tome"]["ratio"] for p in grid(["tome"], fixed={"tome": {"sx": 1, "sy": 2}})}
+    assert ratios == {0.1, 0.2, 0.3, 0.4, 0.5}
+
+
+def test_plans_that_come_to_the_same_are_merged(pipe: object) -> None:
+    plans = grid(["tgate"], pipe, 6)
+    work = [repr(METHODS.get("tgate").steps(pipe, p.parameters["tgate"], 6)) for p in plans]
+    assert len(set(work)) == len(work)
+    assert len(plans) < len(grid(["tgate"], None, 6))
+
+
+def test_plans_that_change_nothing_are_left_out(pipe: object) -> None:
+    assert grid(["deepcache"], pipe, 25, {"deepcache": {"cache_interval": 1}}) == []
+    assert grid(["tome"], pipe, 25, {"tome": {"ratio": 0.0}}) == []
+    both = grid(["deepcache", "tome"], pipe, 25, {"tome": {"ratio": 0.0}})
+    assert len(both) == 16
+
+
+def test_stronger_plans_close_also_in_larger_spaces() -> None:
+    space, larger, other = Space(["deepcache"]), Space(["deepcache", "tome"]), Space(["tome"])
+    given = plan(deepcache={"cache_interval": 4, "cache_branch_id": 2})
+    for each in (space, larger, other):
+        each.close_stronger(given)
+    kept = {(p["cache_interval"], p["cache_branch_id"]) for p in (q.parameters["deepcache"] for q in space)}
+    assert kept == {(i, b) for i in (2, 3, 4, 5) for b in (3, 2, 1, 0) if not (i >= 4 and b <= 2)}
+    assert len(list(larger)) == len(larger) * len(kept) // 16
+    assert len(list(other)) == len(other)
+
+
+def test_milder_plans_close_only_with_the_same_methods() -> None:
+    space, single = Space(["deepcache", "tome"]), Space(["deepcache"])
+    given = plan(deepcache={"cache_interval": 3, "cache_branch_id": 3}, tome={"ratio": 0.2, "max_downsample": 1})
+    space.close_milder(given)
+    single.close_milder(given)
+    assert len(space) - len(list(space)) == 2 * 1 * 2 * 1
+    assert len(list(single)) == 16
+
+
+def test_reset_opens_again_and_closing_while_iterating_counts() -> None:
+    space = Space(["deepcache"])
+    seen = []
+    for p in space:
+        seen.append(p)
+        space.close_stronger(p)
+    assert len(seen) == 1
+    space.reset()
+    assert len(list(space)) == 16
+
+
+def test_subsets_grow_and_hold_what_is_fixed() -> None:
+    found = [s.methods for s in spaces(["tome", "deepcache"], None, 25, {}, any_of=True)]
+    assert found == [("deepcache",), ("tome",), ("deepcache", "tome")]
+    fixed = {"tome": {"ratio": 0.5}}
+    found = [s.methods for s in spaces(["tome", "deepcache"], None, 25, fixed, any_of=True)]
+    assert found == [("tome",), ("deepcache", "tome")]
+    assert [s.methods for s in spaces(["tome", "deepcache"], None, 25, {}, any_of=False)] == [
+        ("deepcache", "tome")
+    ]
+
+
+def test_unknown_methods_are_named() -> None:
+    with pytest.raises(UnknownNameError, match="deepcache"):
+        grid(["deepcash"])

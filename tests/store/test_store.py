@@ -1,0 +1,123 @@
+"""Trials in a database: what goes in comes out, whoever asks, and nothing is half there."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hasten.errors import InputError
+from hasten.plan import Plan
+from hasten.store import Store, default_storage, storage_url
+from tests.landscape import SETTING, latency, loss, trial
+
+PLAN = Plan.of({"deepcache": {"cache_interval": 3, "cache_branch_id": 0}})
+
+
+def store(path: Path, **identity: str) -> Store:
+    return Store(str(path / "trials.db"), SETTING, identity)
+
+
+def test_a_trial_comes_back_as_it_was(tmp_path: Path) -> None:
+    given = trial(environment={"torch": "2.13.0"}, seconds=1.5)
+    with store(tmp_path) as first:
+        first.add(given)
+        assert first.find(PLAN) == given
+    with store(tmp_path) as second:
+        assert second.find(PLAN) == given
+
+
+@pytest.mark.parametrize("status", ["failed", "skipped"])
+def test_trials_without_a_loss_are_kept(tmp_path: Path, status: str) -> None:
+    given = trial(status=status, reason="why", losses={}, latency=latency(1.2) if status == "skipped" else None)
+    with store(tmp_path) as first:
+        first.add(given)
+    with store(tmp_path) as second:
+        assert second.find(PLAN) == given
+
+
+def test_the_latest_trial_of_a_plan_counts_and_the_splits_are_apart(tmp_path: Path) -> None:
+    with store(tmp_path) as kept:
+        kept.add(trial(losses={"clip_score": loss(0.01, samples=8)}))
+        kept.add(trial(losses={"clip_score": loss(0.02, samples=32)}))
+        kept.add(trial(split="held-out", losses={"clip_score": loss(0.03)}))
+        found = kept.find(PLAN)
+        assert found and found.losses["clip_score"].samples == 32
+        held_out = kept.find(PLAN, "held-out")
+        assert held_out and held_out.losses["clip_score"].loss == 0.03
+        assert kept.find(Plan.of({"tome": {"ratio": 0.5}})) is None
+
+
+def test_other_settings_and_environments_do_not_see_a_trial(tmp_path: Path) -> None:
+    with store(tmp_path, environment="a") as kept:
+        kept.add(trial())
+    with store(tmp_path, environment="b") as other:
+        assert other.find(PLAN) is None
+    with Store(str(tmp_path / "trials.db"), replace(SETTING, steps=20), {"environment": "a"}) as other:
+        assert other.find(PLAN) is None
+
+
+def test_a_store_sees_what_another_one_adds_meanwhile(tmp_path: Path) -> None:
+    with store(tmp_path) as one, store(tmp_path) as two:
+        assert one.find(PLAN) is None
+        two.add(trial())
+        assert one.find(PLAN) == trial()
+
+
+def test_optuna_reads_speedup_loss_and_parameters(tmp_path: Path) -> None:
+    with store(tmp_path) as kept:
+        kept.add(trial())
+        kept.add(trial("deepcache(cache_branch_id=11,cache_interval=40)"))
+        name = kept.study_name(PLAN.methods)
+    study = optuna.load_study(study_name=name, storage=storage_url(str(tmp_path / "trials.db")))
+    assert name.startswith("landscape DDIM 25 deepcache ")
+    first, second = study.trials
+    assert first.values == [2.0, 0.01]
+    assert first.params == {"deepcache.cache_interval": 3, "deepcache.cache_branch_id": 0}
+    assert second.params["deepcache.cache_interval"] == 40
+    assert first.duration is not None
+
+
+def _add(path: Path, number: int) -> None:
+    with store(path) as kept:
+        for interval in range(2, 12):
+            kept.add(trial(f"deepcache(cache_branch_id={number},cache_interval={interval})"))
+
+
+def test_several_processes_share_a_store(tmp_path: Path) -> None:
+    store(tmp_path).close()
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_add, args=(tmp_path, number)) for number in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    with store(tmp_path) as kept:
+        for number in range(3):
+            for interval in range(2, 12):
+                plan = Plan.of({"deepcache": {"cache_branch_id": number, "cache_interval": interval}})
+                assert kept.find(plan) is not None
+
+
+def test_the_default_does_not_depend_on_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = default_storage()
+    monkeypatch.chdir(tmp_path)
+    assert default_storage() == before
+    assert before.startswith("sqlite:////")
+
+
+@pytest.mark.parametrize("url", ["nonsense://somewhere", "sqlite:////proc/none/trials.db", "postgresql://"])
+def test_a_store_that_cannot_be_opened_is_one_clear_sentence(url: str) -> None:
+    with pytest.raises(InputError, match="cannot be opened"):
+        Store(url, SETTING, {})
+
+
+def test_a_file_that_is_no_database_is_one_clear_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough to be read as one by mistake")
+    with pytest.raises(InputError, match="cannot be opened"):
+        Store(str(path), SETTING, {})
