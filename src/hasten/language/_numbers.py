@@ -1,0 +1,95 @@
+"""Numbers as people write them: digits, English number words, Chinese numerals, per cents."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from hasten.errors import InputError
+from hasten.language._words import END, PERCENT
+
+_TO_TWELVE = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_TENS = {"fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "hundred": 100}
+WORDS = {word: i for i, word in enumerate(_TO_TWELVE, 1)} | _TENS
+_NUMERALS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+
+_DIGITS = r"(?:\d+(?:\.\d+)?|\.\d+)(?:e[-+]?\d{1,3})?"
+_NOT_INSIDE = r"(?<![a-z0-9_.])(?<!\d,)"
+_SIGN = r"(?:(?<!\0)[-−])?"
+_WORD = rf"(?:{'|'.join(WORDS)})(?=(?:[ -]?fold)?{END})"
+_CHINESE = r"[零〇一二两三四五六七八九十百]+(?:点[零〇一二三四五六七八九]+)?"
+_NAN = r"(?:nan|inf(?:inity)?)(?=x?(?![a-z0-9_]))"
+_NO_MORE_DIGITS = r"(?![.,]?\d)"
+
+FIGURES = rf"(?P<number>{_NOT_INSIDE}(?>{_SIGN}(?:{_DIGITS}|{_NAN})){_NO_MORE_DIGITS})"
+"""A number in figures: where it may stand without a unit."""
+NUMBER = rf"(?P<number>{_NOT_INSIDE}(?>{_SIGN}(?:{_DIGITS}|{_NAN})|{_WORD}|{_CHINESE}){_NO_MORE_DIGITS})"
+"""A number in any form: only before a unit, or "one" and 一 would be taken for figures."""
+SHARE = rf"(?:百分之(?P<hundredths>\d+(?:\.\d+)?|{_CHINESE})|{FIGURES}(?P<percent>{PERCENT})?)"
+"""A share of one: 0.02, 2%, 百分之二."""
+
+
+def read(text: str) -> Decimal:
+    """The value of one match of ``NUMBER``."""
+    text = text.lower().replace("−", "-")
+    if text in WORDS:
+        return Decimal(WORDS[text])
+    if text[0] in "零〇一二两三四五六七八九十百":
+        return _chinese(text)
+    return Decimal(text)
+
+
+def share(match: re.Match[str]) -> Decimal:
+    """The value of a match with the groups of ``SHARE``: 2% is 0.02."""
+    if match["hundredths"]:
+        return read(match["hundredths"]) / 100
+    return read(match["number"]) / (100 if match["percent"] else 1)
+
+
+def percentage(match: re.Match[str]) -> str:
+    """A match of ``SHARE`` as messages show it."""
+    return f"{match['hundredths'] or match['number']}{'%' if match['hundredths'] or match['percent'] else ''}"
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that a number of the request may have; ``open`` leaves ``low`` out."""
+
+    what: str
+    allowed: str
+    low: float
+    high: float
+    open: bool = False
+    whole: bool = False
+
+    def check(self, value: Decimal, written: str) -> float:
+        """The value as a float. Raises InputError, which shows it as it was written, when it is outside."""
+        number = float(value)
+        inside = (
+            math.isfinite(number) and self.low <= number <= self.high and not (self.open and number == self.low)
+        )
+        if not inside or (self.whole and not number.is_integer()):
+            raise InputError(f"The {self.what} is {written}: allowed is {self.allowed}.")
+        return number
+
+
+def _chinese(text: str) -> Decimal:
+    """三 3, 十二 12, 二十五 25, 一百二十 120, 二点五 2.5, 三〇 30."""
+    whole, _, fraction = text.partition("点")
+    digits = "".join(str(_NUMERALS[c]) for c in fraction)
+    return Decimal(f"{_chinese_whole(whole)}.{digits or 0}")
+
+
+def _chinese_whole(text: str) -> int:
+    if not set(text) & set("十百"):
+        return int("".join(str(_NUMERALS[c]) for c in text))
+    total, digit = 0, None
+    for character in text:
+        if character in _NUMERALS:
+            digit = _NUMERALS[character]
+        else:
+            total += (1 if digit is None else digit) * (10 if character == "十" else 100)
+            digit = None
+    return total + (digit or 0)

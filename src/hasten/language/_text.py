@@ -1,0 +1,99 @@
+"""A request whose words are claimed one after the other, until each has found its place or is left over."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from hasten.errors import RequestError
+from hasten.language._words import AT_LEAST, AT_MOST, CHINESE_FILLERS, FILLERS, PUNCTUATION
+
+HOLE = "\0"
+MAX_CHARACTERS = 5000
+EXAMPLE = (
+    "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps, accelerated by DeepCache with 2x speedup"
+)
+
+_TOKEN = re.compile(
+    rf"(?P<comparison>{AT_MOST}|{AT_LEAST})|"
+    r"\d+(?:[.,]\d+)*[a-z0-9_%]*|[a-z0-9_]+(?:[.'+-][a-z0-9_]+)*\+*|[\u4e00-\u9fff]+|[^\s\0]",
+    re.ASCII,
+)
+_FILLER_RUN = re.compile("|".join(sorted(map(re.escape, CHINESE_FILLERS), key=len, reverse=True)))
+
+
+class Text:
+    """``original`` is what was written; ``view`` is what patterns match: same length, lower case, full-width
+    digits and letters made plain, every claimed character replaced by a hole."""
+
+    def __init__(self, text: str) -> None:
+        self.original = " ".join(text.replace(HOLE, "\ufffd").split())
+        if not self.original:
+            raise RequestError(f"The request is empty. Example: {EXAMPLE!r}.")
+        if len(self.original) > MAX_CHARACTERS:
+            raise RequestError(
+                f"The request has {len(self.original)} characters: allowed are {MAX_CHARACTERS}. "
+                "Say it in one sentence."
+            )
+        self.plain = "".join(map(_plain, self.original))
+        self.view = self.plain
+
+    def take(self, *patterns: re.Pattern[str]) -> list[re.Match[str]]:
+        """Claims and returns every match of the patterns, in the order of the patterns."""
+        found: list[re.Match[str]] = []
+        for pattern in patterns:
+            matches = list(pattern.finditer(self.view))
+            for match in matches:
+                self.claim(match)
+            found += matches
+        return found
+
+    def claim(self, match: re.Match[str]) -> None:
+        """Marks the matched characters as understood."""
+        start, end = match.span()
+        self.view = self.view[:start] + HOLE * (end - start) + self.view[end:]
+
+    def written(self, match: re.Match[str], group: str | int = 0) -> str:
+        """The characters of a match as the user wrote them."""
+        return self.original[slice(*match.span(group))]
+
+    def masked(self, spans: Iterable[tuple[int, int]]) -> str:
+        """The plain text with holes at these spans only."""
+        text = self.plain
+        for start, end in spans:
+            text = text[:start] + HOLE * (end - start) + text[end:]
+        return text
+
+    def unplaced(self) -> list[tuple[int, int]]:
+        """The spans of what is neither claimed nor a filler word; neighbouring words are one span."""
+        merged: list[tuple[int, int]] = []
+        for start, end in self._leftover():
+            if merged and self.view[merged[-1][1] : start] in ("", " ", "-"):
+                merged[-1] = (merged[-1][0], end)
+            else:
+                merged.append((start, end))
+        return merged
+
+    def _leftover(self) -> Iterator[tuple[int, int]]:
+        for token in _TOKEN.finditer(self.view):
+            word, start = token[0], token.start()
+            if token["comparison"]:
+                yield token.span()
+            elif "\u4e00" <= word[0] <= "\u9fff":
+                holes = _FILLER_RUN.sub(lambda m: HOLE * len(m[0]), word)
+                yield from ((start + m.start(), start + m.end()) for m in re.finditer(r"[^\0]+", holes))
+            elif not (word in PUNCTUATION or all(part in FILLERS for part in re.split("[-']", word))):
+                yield token.span()
+
+
+def _plain(character: str) -> str:
+    """One character for one: compatible form and lower case, where they are a single character.
+
+    The full-width comma stays: unlike an ASCII one between digits it only ever separates.
+    """
+    if character == "，":
+        return character
+    normal = unicodedata.normalize("NFKC", character)
+    lower = normal.lower()
+    return lower if len(lower) == 1 else character

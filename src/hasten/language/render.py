@@ -1,0 +1,151 @@
+"""A task becomes the sentence that asks for it: ``parse(render(task))`` is the task, apart from assumptions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hasten.errors import InputError
+from hasten.language._figures import DEFAULT_METRIC
+from hasten.methods import METHODS
+from hasten.models import model_names
+from hasten.task import DEFAULT_MAX_LOSS, Task
+
+Language = Literal["en", "zh"]
+
+
+@dataclass(frozen=True)
+class _Phrases:
+    """The parts of a sentence. ``first`` leads in the first limit, ``more`` all that follow a goal."""
+
+    plain: str
+    accelerated: str
+    any_method: str
+    parameter: str
+    brackets: str
+    comma: str
+    last: str
+    speedup: str
+    latency: str
+    default_metric: str
+    loss: str
+    unlimited: str
+    first: str
+    more: str
+
+
+_PHRASES = {
+    "en": _Phrases(
+        plain="Generate {article} {model} pipeline using the {scheduler} sampler with {steps} steps",
+        accelerated=", accelerated by {}",
+        any_method="any method",
+        parameter="{} {}",
+        brackets="{} ({})",
+        comma=", ",
+        last=" and ",
+        speedup=" with {}x speedup",
+        latency=" with at most {} s per image",
+        default_metric="precision",
+        loss="{} loss not exceeding {}",
+        unlimited="no loss limit",
+        first=" with ",
+        more=" and ",
+    ),
+    "zh": _Phrases(
+        plain="使用{scheduler}采样器、{steps}步生成{model}流水线",
+        accelerated="，用{}加速",
+        any_method="任意方法",
+        parameter="{}为{}",
+        brackets="{}（{}）",
+        comma="、",
+        last="和",
+        speedup="{}倍",
+        latency="，每张图不超过{}秒",
+        default_metric="精度",
+        loss="{}损失不超过{}",
+        unlimited="不限精度损失",
+        first="，",
+        more="，",
+    ),
+}
+
+
+def render(task: Task, language: Language = "en") -> str:
+    """The canonical sentence of a task, English or Chinese.
+
+    Raises:
+        InputError: another language, or a task that no sentence says: a target without methods, parameters
+            of a method that the task leaves out, a model's name with every kind of quotation mark.
+    """
+    if language not in _PHRASES:
+        raise InputError(f"The language is {language!r}: allowed is 'en' or 'zh'.")
+    _refuse_unsayable(task)
+    say = _PHRASES[language]
+    model = _model(task.model)
+    article = "an" if model.startswith(tuple("aeiou")) else "a"
+    sentence = say.plain.format(article=article, model=model, scheduler=task.scheduler, steps=task.steps)
+    if task.methods != ():
+        sentence += say.accelerated.format(_methods(task, say))
+    target, limits = _target(task, say), _limits(task, say)
+    lead = say.more if target else say.first
+    return sentence + target + (lead + say.more.join(limits) if limits else "")
+
+
+def _refuse_unsayable(task: Task) -> None:
+    if task.methods is not None and (strangers := set(task.parameters) - set(task.methods)):
+        named = ", ".join(sorted(strangers))
+        raise InputError(f"The task gives parameters of {named}, which is not among its methods. Add it to them.")
+    if task.methods == () and task.target is not None:
+        raise InputError(f"The task asks for {task.target} with no method. Name methods, or null for any.")
+
+
+def _model(name: str) -> str:
+    if name in model_names():
+        return name
+    for mark in "\"`'":
+        if mark not in name:
+            return f"{mark}{name}{mark}"
+    raise InputError(f"The model {name!r} has every kind of quotation mark. Rename the folder.")
+
+
+def _methods(task: Task, say: _Phrases) -> str:
+    if task.methods is not None:
+        return _listed([_call(METHODS.get(name).title, [name], task, say) for name in task.methods], say)
+    return _call(say.any_method, sorted(task.parameters), task, say)
+
+
+def _call(title: str, owners: Sequence[str], task: Task, say: _Phrases) -> str:
+    given = [pair for owner in owners for pair in task.parameters.get(owner, {}).items()]
+    pairs = [say.parameter.format(name, _number(value)) for name, value in given]
+    return say.brackets.format(title, say.comma.join(pairs)) if pairs else title
+
+
+def _target(task: Task, say: _Phrases) -> str:
+    if task.target is None:
+        return ""
+    if task.target.speedup is not None:
+        return say.speedup.format(_number(task.target.speedup))
+    return say.latency.format(_number(task.target.latency_s or 0))
+
+
+def _limits(task: Task, say: _Phrases) -> list[str]:
+    if not task.max_loss:
+        return [say.unlimited]
+    searched = task.mode in ("target", "bound")
+    spoken = task.max_loss if searched or task.max_loss != DEFAULT_MAX_LOSS else {}
+    return [_loss(metric, limit, say) for metric, limit in spoken.items()]
+
+
+def _loss(metric: str, limit: float, say: _Phrases) -> str:
+    return say.loss.format(say.default_metric if metric == DEFAULT_METRIC else metric, _number(limit))
+
+
+def _listed(items: Sequence[str], say: _Phrases) -> str:
+    *first, last = items
+    return say.last.join(filter(None, [say.comma.join(first), last]))
+
+
+def _number(value: float) -> str:
+    """The shortest text that reads back as the same number."""
+    return repr(int(value)) if value == int(value) else repr(value)
