@@ -49,11 +49,22 @@ CLAIM = {
     "latency_s": 0.5,
     "max_loss": {"clip_score": 0.02},
     "losses": {},
-    "loss_interval": None,
+    "loss_intervals": {},
     "prompts": "general",
     "scorer": "laion/CLIP-ViT-g-14-laion2B-s34B-b88K",
     "samples": 0,
     "seed": 0,
+    "environment": {
+        "device": "cpu",
+        "cpu": "AMD EPYC 7B13",
+        "threads": "2",
+        "torch": "2.13.0+cpu",
+        "diffusers": "0.42.1",
+        "transformers": "5.23.0",
+        "accelerate": "1.14.0",
+        "hasten": "0.1.0",
+        "dtype": "float32",
+    },
 }
 MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CALL = {"height": 512, "width": 512, "guidance_scale": 7.5}

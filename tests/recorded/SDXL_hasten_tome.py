@@ -15,7 +15,7 @@ Request   Generate a SDXL pipeline using the DPM-Solver++ with 20 steps, acceler
 Plan      tome(max_downsample=2,ratio=0.5,sx=2,sy=2)
 Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           quality loss 0.0033 (95% interval -0.0007 to 0.0073) on clip_score, limit 0.02
-          quality loss 0.0900 on ssim
+          quality loss 0.0900 (95% interval 0.0860 to 0.0940) on ssim
           on 32 held-out prompts (general), seed 0: met
 Measured  device cpu, cpu AMD EPYC 7B13, threads 2, torch 2.13.0+cpu, diffusers 0.42.1,
           transformers 5.23.0, accelerate 1.14.0, hasten 0.1.0, dtype float32
@@ -58,11 +58,25 @@ CLAIM = {
     "latency_s": 0.238095,
     "max_loss": {"clip_score": 0.02},
     "losses": {"clip_score": 0.00333333, "ssim": 0.09},
-    "loss_interval": [-0.000666667, 0.00733333],
+    "loss_intervals": {
+        "clip_score": [-0.000666667, 0.00733333],
+        "ssim": [0.086, 0.094],
+    },
     "prompts": "general",
     "scorer": "laion/CLIP-ViT-g-14-laion2B-s34B-b88K",
     "samples": 32,
     "seed": 0,
+    "environment": {
+        "device": "cpu",
+        "cpu": "AMD EPYC 7B13",
+        "threads": "2",
+        "torch": "2.13.0+cpu",
+        "diffusers": "0.42.1",
+        "transformers": "5.23.0",
+        "accelerate": "1.14.0",
+        "hasten": "0.1.0",
+        "dtype": "float32",
+    },
 }
 MODEL = "stabilityai/stable-diffusion-xl-base-1.0"
 SCHEDULER = {"algorithm_type": "dpmsolver++"}

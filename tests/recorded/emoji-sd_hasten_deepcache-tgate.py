@@ -15,7 +15,7 @@ Request   Generate a emoji-sd pipeline using the UniPC with 25 steps, accelerate
 Plan      deepcache(cache_branch_id=0,cache_interval=3)+tgate(fi_interval=1,gate_step=10,sp_interval=5,warm_up=2)
 Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           quality loss 0.0033 (95% interval -0.0007 to 0.0073) on clip_score, limit 0.02
-          quality loss 0.0900 on ssim
+          quality loss 0.0900 (95% interval 0.0860 to 0.0940) on ssim
           on 32 held-out prompts (emoji), seed 0: met
 Measured  device cpu, cpu AMD EPYC 7B13, threads 2, torch 2.13.0+cpu, diffusers 0.42.1,
           transformers 5.23.0, accelerate 1.14.0, hasten 0.1.0, dtype float32
@@ -59,11 +59,25 @@ CLAIM = {
     "latency_s": 0.238095,
     "max_loss": {"clip_score": 0.02},
     "losses": {"clip_score": 0.00333333, "ssim": 0.09},
-    "loss_interval": [-0.000666667, 0.00733333],
+    "loss_intervals": {
+        "clip_score": [-0.000666667, 0.00733333],
+        "ssim": [0.086, 0.094],
+    },
     "prompts": "emoji",
     "scorer": "emoji-clip",
     "samples": 32,
     "seed": 0,
+    "environment": {
+        "device": "cpu",
+        "cpu": "AMD EPYC 7B13",
+        "threads": "2",
+        "torch": "2.13.0+cpu",
+        "diffusers": "0.42.1",
+        "transformers": "5.23.0",
+        "accelerate": "1.14.0",
+        "hasten": "0.1.0",
+        "dtype": "float32",
+    },
 }
 # The weights ship inside the hasten package.
 MODEL = str(files("hasten") / "assets" / "emoji-sd")

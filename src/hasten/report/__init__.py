@@ -1,1 +1,8 @@
+"""The report: an answer and everything behind it on one self-contained page."""
 
+from __future__ import annotations
+
+from hasten.report.images import ReportImages
+from hasten.report.render import render_report
+
+__all__ = ["ReportImages", "render_report"]

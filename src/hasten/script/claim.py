@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,14 +48,24 @@ class Claim(Record):
     latency_s: float | None
     max_loss: dict[str, float]
     losses: dict[str, float]
-    loss_interval: Interval | None
+    loss_intervals: dict[str, Interval]
     prompts: str
     scorer: str
     samples: int
     seed: int
+    environment: dict[str, str]
 
     @classmethod
-    def of(cls, answer: Answer, setting: Setting, model: Model, runtime: Runtime, seed: int) -> Claim:
+    def of(
+        cls,
+        answer: Answer,
+        *,
+        setting: Setting,
+        model: Model,
+        runtime: Runtime,
+        seed: int,
+        environment: Mapping[str, str],
+    ) -> Claim:
         """The claim of an answer. Raises InputError where the answer has nothing to write a script of."""
         if answer.status == "failed" or (not answer.plan and answer.task.mode != "plain"):
             why = f" ({answer.reason})" if answer.reason else ""
@@ -73,6 +84,7 @@ class Claim(Record):
             prompts=model.prompts,
             scorer=model.scorer,
             seed=seed,
+            environment=dict(environment),
             **place,
             **_figures(answer),
         )
@@ -94,18 +106,15 @@ _PLACE = ("model", "scheduler", "steps", "height", "width", "guidance_scale", "b
 
 
 def _figures(answer: Answer) -> dict[str, Any]:
-    losses = {metric: loss.loss for metric, loss in answer.confirmed.losses.items()} if answer.confirmed else {}
-    if not losses and answer.quality_loss is not None:
-        losses = {next(iter(answer.task.max_loss), "clip_score"): answer.quality_loss}
-    samples = [loss.samples for loss in answer.confirmed.losses.values()] if answer.confirmed else []
+    losses = answer.confirmed.losses if answer.confirmed and answer.plan else {}
     return {
         "speedup": _short(answer.speedup),
         "speedup_interval": _pair(answer.speedup_interval),
         "baseline_latency_s": _short(answer.baseline_latency_s),
         "latency_s": _short(answer.latency_s),
-        "losses": {metric: _short(loss) for metric, loss in losses.items()},
-        "loss_interval": _pair(answer.quality_loss_interval),
-        "samples": max(samples, default=0),
+        "losses": {metric: _short(loss.loss) for metric, loss in losses.items()},
+        "loss_intervals": {metric: _pair(loss.interval) for metric, loss in losses.items()},
+        "samples": max((loss.samples for loss in losses.values()), default=0),
     }
 
 

@@ -61,7 +61,7 @@ def render_script(
     """
     if runtime not in RUNTIMES:
         raise InputError(f"Unknown runtime {runtime!r}. Available: {', '.join(RUNTIMES)}.")
-    claim = Claim.of(answer, setting, model, runtime, seed)
+    claim = Claim.of(answer, setting=setting, model=model, runtime=runtime, seed=seed, environment=environment)
     plan, family = Plan.parse(claim.plan), family_of_model(model)
     calls = upstream_calls(plan, setting, family.name, allow_known_wrong) if runtime == "upstream" else None
     request = _sentence(answer) if request is None else request
@@ -187,12 +187,10 @@ def _claims(claim: Claim) -> Iterable[tuple[str, str]]:
         yield "Claim", f"{claim.speedup:.2f}x faster{between}{times}"
     elif claim.latency_s is not None:
         yield "Claim", f"{claim.latency_s:.4g} s"
-    for number, (metric, loss) in enumerate(claim.losses.items()):
+    for metric, loss in claim.losses.items():
         limit = f", limit {claim.max_loss[metric]:g}" if metric in claim.max_loss else ""
-        between = (
-            f" (95% interval {_range(claim.loss_interval, '.4f')})" if claim.loss_interval and not number else ""
-        )
-        yield "", f"quality loss {loss:.4f}{between} on {metric}{limit}"
+        between = _range(claim.loss_intervals[metric], ".4f")
+        yield "", f"quality loss {loss:.4f} (95% interval {between}) on {metric}{limit}"
     if claim.losses:
         yield "", f"on {claim.samples} held-out prompts ({claim.prompts}), seed {claim.seed}: {claim.status}"
 

@@ -1,0 +1,175 @@
+"""Fills the page of a report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from hasten.records import Answer, EqualTime, Interval, Trial
+from hasten.report.images import ReportImages, gallery
+from hasten.report.plots import fragment, times_plot, trials_plot
+from hasten.task import Setting
+
+COLUMNS = {"reference": "Reference", "accelerated": "Accelerated", "equal_time": "Equal time"}
+OPEN_ROWS = 25
+"""A longer table of trials is folded."""
+
+
+def render_report(
+    answer: Answer,
+    trials: Sequence[Trial],
+    setting: Setting,
+    environment: Mapping[str, str],
+    images: ReportImages,
+    *,
+    command: str,
+    request: str | None = None,
+) -> str:
+    """The page: one HTML file that requests nothing from outside.
+
+    Args:
+        trials: all trials of the search, in their order; none for a plain pipeline.
+        images: what the answer's plan draws, beside the reference; may be empty.
+        command: what makes the same again.
+        request: the user's own sentence; without it the task's.
+    """
+    shown = answer.best or answer
+    metric = next(iter(answer.task.max_loss), "clip_score")
+    limit = answer.task.max_loss.get(metric)
+    scatter = trials_plot(trials, metric, limit, shown.confirmed, shown.equal_time)
+    times = shown.confirmed.latency if shown.confirmed else None
+    plots = {"scatter": scatter, "times": times_plot(times) if times and times.times_s else None}
+    columns = [name for name in COLUMNS if getattr(images, name)]
+    return _PAGE.get_template("report.html.jinja").render(
+        answer=answer,
+        shown=shown,
+        request=_sentence(answer) if request is None else request,
+        verdict=verdict(answer),
+        tiles=tiles(shown),
+        comparison=comparison(shown, setting.steps),
+        metrics=_metrics(trials, shown),
+        trials=trials,
+        fold=len(trials) > OPEN_ROWS,
+        plots={name: plot and Markup(fragment(plot, name)) for name, plot in plots.items()},
+        plotly=Markup(_plotly()) if any(plots.values()) else None,
+        columns=[COLUMNS[name] for name in columns],
+        rows=gallery(images, columns) if columns else (),
+        setting=asdict(setting),
+        environment=environment,
+        command=command,
+        verify=f"hasten verify {shlex.quote(Path(answer.script).name)}" if answer.script else None,
+    )
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure of the answer, what it is, and what qualifies it."""
+
+    name: str
+    figure: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row of the comparison: the baseline, the answer, the equal-time baseline."""
+
+    name: str
+    steps: int
+    latency_s: float | None
+    speedup: float | None
+    trial: Trial | None
+    chosen: bool = False
+
+
+def verdict(answer: Answer) -> str:
+    """The answer in one plain sentence."""
+    if answer.status in ("infeasible", "failed"):
+        reason = answer.reason or (
+            "nothing meets the request" if answer.status == "infeasible" else "no reason given"
+        )
+        return reason[0].upper() + reason[1:]
+    if answer.speedup is None:
+        seconds = f": {answer.latency_s:.3g} s a call" if answer.latency_s is not None else ""
+        return f"The pipeline runs as it is, with no method{seconds}."
+    loss = f" at a quality loss of {answer.quality_loss:.4f}" if answer.quality_loss is not None else ""
+    sure = {
+        "met": ", measured again on prompts that the search never saw.",
+        "likely": ", but the loss is uncertain enough to touch the limit.",
+    }[answer.status]
+    return f"{answer.speedup:.2f} times faster{loss}{sure}"
+
+
+def tiles(answer: Answer) -> list[Tile]:
+    """The figures at the head of the page; only those that were measured."""
+    found = []
+    if answer.speedup is not None:
+        found.append(Tile("Speedup", f"{answer.speedup:.2f}×", between(answer.speedup_interval, ".2f")))
+    if answer.latency_s is not None:
+        before = f"baseline {answer.baseline_latency_s:.3g} s" if answer.baseline_latency_s and answer.plan else ""
+        found.append(Tile("Seconds a call", f"{answer.latency_s:.3g}", before))
+    losses = answer.confirmed.losses if answer.confirmed and answer.plan else {}
+    for metric, loss in losses.items():
+        limit = answer.task.max_loss.get(metric)
+        note = f"limit {limit:g}, " if limit is not None else ""
+        found.append(Tile(f"Loss on {metric}", f"{loss.loss:.4f}", note + between(loss.interval, ".4f")))
+    return found
+
+
+def between(interval: Interval | None, spec: str) -> str:
+    """``95%: 2.05 to 2.15``."""
+    return f"95%: {interval[0]:{spec}} to {interval[1]:{spec}}" if interval else ""
+
+
+def comparison(answer: Answer, steps: int) -> list[Compared]:
+    """Baseline, answer and equal-time baseline side by side; empty without an equal-time baseline."""
+    equal: EqualTime | None = answer.equal_time
+    if equal is None or answer.confirmed is None:
+        return []
+    fewer = equal.trial.latency
+    return [
+        Compared("Baseline", steps, answer.baseline_latency_s, None, None),
+        Compared(f"Answer: {answer.plan}", steps, answer.latency_s, answer.speedup, answer.confirmed, chosen=True),
+        Compared(
+            "Fewer steps, no method",
+            equal.steps,
+            fewer.plan_s if fewer else None,
+            fewer.speedup if fewer else None,
+            equal.trial,
+        ),
+    ]
+
+
+def _metrics(trials: Sequence[Trial], shown: Answer) -> list[str]:
+    """The names of all metrics that any trial was scored by, in the order they appear."""
+    decisive = [shown.confirmed] if shown.confirmed else []
+    return list(dict.fromkeys(metric for trial in [*trials, *decisive] for metric in trial.losses))
+
+
+def _sentence(answer: Answer) -> str:
+    from hasten.language.render import render
+
+    return render(answer.task)
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    library: str = get_plotlyjs()
+    return library
+
+
+_PAGE = Environment(
+    loader=PackageLoader("hasten.report", "."),
+    undefined=StrictUndefined,
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)

@@ -1,0 +1,187 @@
+"""The fresh process behind ``verify``: imports a script from its path and measures its own functions.
+
+``python -m hasten.script._measure SCRIPT OUT SAMPLES PAIRS`` writes ``{"trial": …}`` to OUT, or ``{"error": …}``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError, MeasurementError
+from hasten.measure.environment import environment
+from hasten.measure.lock import device_lock
+from hasten.measure.pipeline import image_fault
+from hasten.measure.prompts import load as load_prompts
+from hasten.measure.setting import scheduler_name
+from hasten.measure.stats import paired_loss
+from hasten.measure.timing import interleaved
+from hasten.metrics import METRICS, load_scorer
+from hasten.plan import Plan
+from hasten.records import Latency, Loss, Trial
+from hasten.script.claim import Claim, read_claim
+
+if TYPE_CHECKING:
+    import torch
+
+SCORED_AT_ONCE = 8
+
+
+class Sides:
+    """The script's pipeline without and with its plan.
+
+    A plan of hasten's runtime comes off again, so one pipeline serves both; the packages of the upstream
+    runtime patch for good, so the accelerated one is loaded beside.
+    """
+
+    def __init__(self, module: ModuleType, claim: Claim) -> None:
+        self.module, self.claim = module, claim
+        self.baseline = module.load_pipeline()
+        self.accelerated = self.baseline
+        self.around: Callable[[], AbstractContextManager[object]] = nullcontext
+        if not Plan.parse(claim.plan):
+            return
+        if claim.runtime == "hasten":
+            self.around = lambda: module.accelerate(self.baseline)
+        else:
+            self.accelerated = module.accelerate(module.load_pipeline())
+
+    def draw(self, pipe: Any, index: int, prompt: str) -> list[Any]:
+        """The images of one call of the script's ``generate``, as Pillow images."""
+        drawn = self.module.generate(pipe, prompt, self.claim.steps, held_out_seed(self.claim.seed, index))
+        return list(drawn) if isinstance(drawn, Sequence) else [drawn]
+
+    def images(self, accelerated: bool, prompts: Sequence[str]) -> torch.Tensor:
+        """(n, 3, h, w), 0 to 1: one image a prompt."""
+        import torch
+
+        pipe, around = (self.accelerated, self.around) if accelerated else (self.baseline, nullcontext)
+        with around():
+            drawn = [self.draw(pipe, i, prompt)[0] for i, prompt in enumerate(prompts)]
+        return torch.stack([_tensor(image) for image in drawn])
+
+    def latency(self, prompt: str, pairs: int) -> Latency:
+        return interleaved(
+            lambda: self.draw(self.baseline, 0, prompt),
+            lambda: self.draw(self.accelerated, 0, prompt),
+            pairs=pairs,
+            device=self.claim.device,
+            around_b=self.around,
+        )
+
+
+def measure(path: Path, samples: int, pairs: int) -> Trial:
+    """The script's trial, on held-out prompts and seeds."""
+    started, claim = time.monotonic(), read_claim(path)
+    held_out = load_prompts(claim.prompts).held_out
+    prompts = [held_out[i % len(held_out)] for i in range(samples)]
+    with device_lock(claim.device):
+        sides = Sides(_module(path), claim)
+        reference, plan = sides.images(False, prompts), sides.images(True, prompts)
+        latency = sides.latency(prompts[0], pairs)
+    fault = next(_faults(sides, plan), "")
+    return Trial(
+        plan=claim.plan,
+        steps=claim.steps,
+        status="failed" if fault else "ok",
+        reason=fault,
+        split="held-out",
+        latency=latency,
+        losses={} if fault else _losses(claim, reference, plan, prompts),
+        environment=environment(claim.device, claim.dtype),
+        seconds=time.monotonic() - started,
+    )
+
+
+def held_out_seed(seed: int, index: int) -> int:
+    """The seed of held-out image ``index``: the one that a search's confirmation draws it from."""
+    digest = hashlib.sha256(f"{seed}/held-out/{index}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _faults(sides: Sides, images: torch.Tensor) -> Iterator[str]:
+    """What makes the script another one than it claims to be, or its images worthless."""
+    claim, found = sides.claim, scheduler_name(sides.baseline.scheduler)
+    if found != claim.scheduler:
+        yield f"its scheduler is {found}, the claim says {claim.scheduler}"
+    height, width = images.shape[-2:]
+    if (height, width) != (claim.height, claim.width):
+        yield f"its images are {width}x{height}, the claim says {claim.width}x{claim.height}"
+    for index, image in enumerate(images):
+        if fault := image_fault(image):
+            yield f"{fault} at held-out prompt {index}"
+
+
+def _losses(claim: Claim, reference: torch.Tensor, plan: torch.Tensor, prompts: Sequence[str]) -> dict[str, Loss]:
+    if not Plan.parse(claim.plan):
+        return {}
+    return {name: _loss(name, claim, reference, plan, prompts) for name in {**claim.max_loss, **claim.losses}}
+
+
+def _loss(name: str, claim: Claim, reference: torch.Tensor, plan: torch.Tensor, prompts: Sequence[str]) -> Loss:
+    metric = METRICS.get(name)
+    scorer = load_scorer(claim.scorer, claim.device) if metric.needs_scorer else None
+
+    def score(images: torch.Tensor) -> tuple[float, ...]:
+        return tuple(
+            value
+            for start in range(0, len(images), SCORED_AT_ONCE)
+            for part in [slice(start, start + SCORED_AT_ONCE)]
+            for value in metric.score(images[part], prompts[part], reference[part], scorer)
+        )
+
+    scores = score(plan)
+    baseline = (metric.perfect,) * len(scores) if metric.needs_references else score(reference)
+    loss, interval = paired_loss(baseline, scores, higher_is_better=metric.higher_is_better)
+    return Loss(
+        metric=name,
+        baseline=sum(baseline) / len(baseline),
+        score=sum(scores) / len(scores),
+        loss=loss,
+        interval=interval,
+        baseline_scores=baseline,
+        scores=scores,
+    )
+
+
+def _tensor(image: Any) -> torch.Tensor:
+    import numpy as np
+    import torch
+
+    if not hasattr(image, "convert"):
+        raise MeasurementError(f"generate() gave a {type(image).__name__}, not an image")
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255
+
+
+def _module(path: Path) -> ModuleType:
+    """The script as a module; its ``main`` does not run."""
+    spec = importlib.util.spec_from_file_location("hasten_generated_script", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} cannot be imported: its name must end in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(path: str, out: str, samples: str, pairs: str) -> None:
+    """Writes the trial, or what went wrong, to ``out``."""
+    try:
+        result: dict[str, Any] = {"trial": measure(Path(path), int(samples), int(pairs)).model_dump(mode="json")}
+    except InputError as error:
+        result = {"input_error": str(error)}
+    except (Exception, SystemExit) as error:
+        result = {"error": f"{type(error).__name__}: {error}"}
+    Path(out).write_text(json.dumps(result), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,122 @@
+"""Measures a script again, in a fresh process, and says whether its claim holds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+
+from hasten.errors import InputError, MeasurementError
+from hasten.measure.environment import NOT_COMPARED
+from hasten.records import Record, Trial
+from hasten.script.claim import Claim, read_claim
+
+TOLERANCE = 0.95
+"""A speedup measured again may fall short of the claimed one by this factor."""
+
+
+class Verification(Record):
+    """What a script claims and what was measured of it; ``reasons`` are the parts that do not hold.
+
+    ``notes`` are what a reader should know beside: another machine, restless times.
+    """
+
+    script: str
+    holds: bool
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    claimed_speedup: float | None = None
+    measured_speedup: float | None = None
+    claimed_losses: dict[str, float] = Field(default_factory=dict)
+    measured_losses: dict[str, float] = Field(default_factory=dict)
+    claim: Claim
+    trial: Trial
+
+
+def verify(path: str | Path, *, samples: int = 32, pairs: int = 7, python: str = sys.executable) -> Verification:
+    """Runs a script's own functions in a fresh process: timed against the baseline, scored on held-out prompts.
+
+    Args:
+        samples: held-out prompts that are scored.
+        pairs: timed pairs of baseline and accelerated.
+        python: the interpreter, one that has hasten.
+
+    Raises:
+        InputError: no such file, no script of hasten, or a claim that cannot be read.
+        MeasurementError: the script fails.
+    """
+    if samples < 1 or pairs < 1:
+        raise InputError(f"{samples} samples and {pairs} pairs: both must be at least 1.")
+    path = Path(path)
+    claim = read_claim(path)
+    trial = _measured(path.resolve(), samples, pairs, python)
+    return judge(str(path), claim, trial)
+
+
+def judge(script: str, claim: Claim, trial: Trial) -> Verification:
+    """Compares a claim with a measurement: the request's target, 95% of the claimed speedup, the loss limits."""
+    reasons = tuple(_reasons(claim, trial))
+    accelerated = claim.plan != "baseline" and trial.latency is not None
+    return Verification(
+        script=script,
+        holds=not reasons,
+        reasons=reasons,
+        notes=tuple(_notes(claim, trial)),
+        claimed_speedup=claim.speedup,
+        measured_speedup=trial.speedup if accelerated else None,
+        claimed_losses=claim.losses,
+        measured_losses={metric: loss.loss for metric, loss in trial.losses.items()},
+        claim=claim,
+        trial=trial,
+    )
+
+
+def _reasons(claim: Claim, trial: Trial) -> Iterator[str]:
+    if trial.status != "ok" or trial.latency is None:
+        yield trial.reason or "it could not be timed"
+        return
+    speedup = trial.speedup
+    if claim.speedup is not None and speedup < TOLERANCE * claim.speedup:
+        yield f"the speedup is {speedup:.2f}x, below {TOLERANCE:.0%} of the claimed {claim.speedup:.2f}x"
+    target = claim.target
+    if target is not None and target.speedup is not None and speedup < target.speedup:
+        yield f"the speedup is {speedup:.3f}x, below the requested {target.speedup:g}x"
+    latency_s = trial.latency.plan_s / claim.batch_size
+    if target is not None and target.latency_s is not None and latency_s > target.latency_s:
+        yield f"an image takes {latency_s:.3g} s, more than the requested {target.latency_s:g} s"
+    for metric, limit in claim.limits.items():
+        if not trial.losses[metric].loss < limit:
+            yield f"the loss on {metric} is {trial.losses[metric].loss:.4f}, not below the limit {limit:g}"
+
+
+def _notes(claim: Claim, trial: Trial) -> Iterator[str]:
+    for name, value in claim.environment.items():
+        now = trial.environment.get(name, value)
+        if now != value and name not in NOT_COMPARED:
+            yield f"claimed with {name} {value}, measured with {now}"
+    yield from trial.latency.warnings if trial.latency else ()
+
+
+def _measured(path: Path, samples: int, pairs: int, python: str) -> Trial:
+    with tempfile.TemporaryDirectory(prefix="hasten-verify-") as folder:
+        out = Path(folder) / "trial.json"
+        # -P keeps the working folder off the module path: a file named torch.py there would be imported.
+        command = [python, "-P", "-m", "hasten.script._measure", str(path), str(out), str(samples), str(pairs)]
+        try:
+            done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
+        except OSError as error:
+            raise InputError(f"{python} cannot be run: {error.strerror}.") from None
+        if not out.is_file():
+            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise MeasurementError(f"The process that measured {path} died with code {done.returncode}: {last[0]}")
+        result = json.loads(out.read_text(encoding="utf-8"))
+    if "input_error" in result:
+        raise InputError(result["input_error"])
+    if "error" in result:
+        raise MeasurementError(f"{path} fails: {result['error']}")
+    return Trial.model_validate(result["trial"])

@@ -1,0 +1,185 @@
+"""Scripts of a real (tiny, random) pipeline are run and verified in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from examples import ENVIRONMENT, answer_of, plan_of, setting_of, trial_of
+from hasten.errors import InputError, MeasurementError
+from hasten.models.base import Model
+from hasten.plan import Plan
+from hasten.records import Answer
+from hasten.script.claim import Runtime, read_claim
+from hasten.script.verify import judge, verify
+from hasten.script.write import render_script, save
+from pipelines import tiny_sd
+
+STEPS = 4
+PLAN = plan_of("deepcache", "tome")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model in a folder whose name needs care."""
+    folder = tmp_path_factory.mktemp("a 'model' folder")
+    tiny_sd().save_pretrained(folder / "tiny")
+    prompts = folder / "prompts.txt"
+    prompts.write_text("a cat\na dog\na red fox\na blue bird\n", encoding="utf-8")
+    return Model("tiny", str(folder / "tiny"), 64, 7.5, "none", str(prompts))
+
+
+def claimed(plan: Plan, speedup: float = 0.01, limit: float = 1.0) -> Answer:
+    """An answer that names SSIM alone, so that no scorer is needed."""
+    answer = answer_of(plan, "tiny", "DDIM", STEPS)
+    task = answer.task.model_copy(update={"max_loss": {"ssim": limit}, "target": None})
+    if not plan:
+        return answer.model_copy(update={"task": task})
+    trial = trial_of(plan, steps=STEPS)
+    trial = trial.model_copy(update={"losses": {"ssim": trial.losses["ssim"]}})
+    return answer.model_copy(update={"task": task, "speedup": speedup, "confirmed": trial})
+
+
+def written(
+    folder: Path, model: Model, answer: Answer, runtime: Runtime = "hasten", name: str = "script.py"
+) -> Path:
+    source = render_script(
+        answer,
+        setting_of(model, steps=STEPS),
+        model,
+        runtime=runtime,
+        command="hasten run …",
+        environment=ENVIRONMENT,
+        request="A tiny pipeline",
+    )
+    return save(source, folder / name)
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "methods"),
+    [
+        ("hasten", ()),
+        ("hasten", ("deepcache", "tgate", "tome")),
+        ("upstream", ("deepcache",)),
+        ("upstream", ("tgate",)),
+        ("upstream", ("deepcache", "tgate")),
+        ("upstream", ("deepcache", "tome")),
+    ],
+)
+def test_script_draws_and_measures_itself(
+    runtime: Runtime, methods: tuple[str, ...], model: Model, tmp_path: Path
+) -> None:
+    """The drawn image repeats with its seed, and the benchmark's figures are those of its raw times."""
+    plan = Plan.of(
+        {m: {**plan_of(m).parameters[m], **({"gate_step": 2} if m == "tgate" else {})} for m in methods}
+    )
+    script = written(tmp_path, model, claimed(plan), runtime, "with space.py")
+    for name in ("a.png", "b.png"):
+        done = run(script, "--prompt", "a cat", "--seed", 3, "--output", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "a.png").size == (64, 64)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    done = run(script, "--benchmark", "--pairs", 2, "--steps", 3, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert len(result["times_s"]) == 2
+    assert ("speedup" in result) == bool(methods)
+
+
+@pytest.mark.parametrize("runtime", ["hasten", "upstream"])
+def test_true_claim_holds(runtime: Runtime, model: Model, tmp_path: Path) -> None:
+    script = written(tmp_path, model, claimed(PLAN), runtime, "with space.py")
+    found = verify(script, samples=2, pairs=2)
+    assert found.holds, found.reasons
+    assert found.trial.plan == str(PLAN)
+    assert found.trial.split == "held-out"
+    assert 0 < found.measured_losses["ssim"] < 1
+    assert found.trial.latency is not None and len(found.trial.latency.times_s) == 2
+    assert any(note.startswith("claimed with cpu AMD EPYC 7B13") for note in found.notes)
+
+
+def test_false_claims_are_named(model: Model, tmp_path: Path) -> None:
+    answer = claimed(PLAN, speedup=900.0, limit=1e-9)
+    loss = answer.confirmed.losses["ssim"].model_copy(update={"loss": 0.0})
+    trial = answer.confirmed.model_copy(update={"losses": {"ssim": loss}})
+    script = written(tmp_path, model, answer.model_copy(update={"confirmed": trial}))
+    found = verify(script, samples=2, pairs=1)
+    assert not found.holds
+    assert "95% of the claimed 900.00x" in found.reasons[0]
+    assert "the loss on ssim" in found.reasons[1]
+
+
+def test_plain_script_holds(model: Model, tmp_path: Path) -> None:
+    found = verify(written(tmp_path, model, claimed(Plan())), samples=2, pairs=1)
+    assert found.holds and found.measured_speedup is None
+
+
+def test_another_scheduler_than_claimed_is_noticed(model: Model, tmp_path: Path) -> None:
+    script = written(tmp_path, model, claimed(PLAN))
+    text = script.read_text(encoding="utf-8").replace("DDIMScheduler", "EulerDiscreteScheduler")
+    script.write_text(text, encoding="utf-8")
+    found = verify(script, samples=2, pairs=1)
+    assert found.reasons == ("its scheduler is Euler, the claim says DDIM",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "words"),
+    [
+        ("CLAIM = {", "CLAIMS = {", InputError, "no CLAIM"),
+        ('    "steps": 4', '    "steps": -4', InputError, "steps"),
+        ('    "seed": 0', '    "seed": print()', InputError, "no plain literal"),
+        ('    "seed": 0,\n', "", InputError, "seed"),
+        ("def generate(", "def generated(", InputError, "no generate"),
+        ("def accelerate(", "def hurry(", InputError, "accelerate"),
+        ("def load_pipeline(", "def load_pipeline(:", InputError, "not a Python program"),
+        ("    return result.images[0]", "    raise ValueError('broken')", MeasurementError, "ValueError: broken"),
+        ("import torch\n", "import torch\nimport os; os._exit(7)\n", MeasurementError, "died with code 7"),
+    ],
+)
+def test_tampered_script_is_a_clear_error(
+    old: str, new: str, error: type[Exception], words: str, model: Model, tmp_path: Path
+) -> None:
+    script = written(tmp_path, model, claimed(PLAN))
+    text = script.read_text(encoding="utf-8")
+    assert old in text
+    script.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(error, match=words):
+        verify(script, samples=2, pairs=1)
+
+
+def test_no_script_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no script"):
+        verify(tmp_path / "missing.py")
+    with pytest.raises(InputError, match="it is a folder"):
+        verify(tmp_path)
+    other = tmp_path / "other.py"
+    other.write_text("print('hello')\n", encoding="utf-8")
+    with pytest.raises(InputError, match="not a script of hasten"):
+        verify(other)
+
+
+def test_judging_follows_target_claim_and_limit(model: Model, tmp_path: Path) -> None:
+    """At the request's bounds: a speedup equal to the target holds, a loss equal to the limit does not."""
+    answer = answer_of(PLAN, "tiny", "DDIM", STEPS)
+    script = written(tmp_path, model, answer)
+    claim = read_claim(script)
+    assert claim.target is not None and claim.target.speedup == 2.0
+
+    def reasons(speedup: float, loss: float) -> tuple[str, ...]:
+        trial = trial_of(PLAN, speedup, steps=STEPS)
+        found = trial.losses["clip_score"].model_copy(update={"loss": loss})
+        return judge("s", claim, trial.model_copy(update={"losses": {"clip_score": found}})).reasons
+
+    assert reasons(2.0, 0.0199) == ()
+    assert len(reasons(1.999, 0.0199)) == 1
+    assert len(reasons(1.9, 0.02)) == 3
