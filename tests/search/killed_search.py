@@ -1,0 +1,28 @@
+"""A search on a tiny pipeline, run as a process of its own by test_killed.py: ``python killed_search.py STORAGE``."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from pipelines import tiny_sd
+
+from hasten.measure.bench import Bench
+from hasten.measure.prompts import PromptSet
+from hasten.search import SearchOptions, run_search
+from hasten.task import Task
+
+PROMPTS = PromptSet("letters", search=("a", "b", "c"), held_out=("d", "e", "f"))
+
+
+def main(storage: str) -> None:
+    torch.set_num_threads(1)
+    bench = Bench.of(tiny_sd(), steps=5, prompts=PROMPTS, height=64, width=64, model_name="tiny")
+    # Every plan is inside this limit, so that none needs to be scored a second time.
+    task = Task(model="tiny", scheduler="DDIM", steps=5, methods=("deepcache",), max_loss={"ssim": 1.0})
+    options = SearchOptions(strategy="traversal", storage=storage, num_samples=8, pairs=1)
+    print(run_search(bench, task, options).status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,80 @@
+"""kill -9 in the middle of a search, three times: what was finished is there, once, and the search goes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import optuna
+
+from hasten.records import Trial
+from hasten.store import storage_url
+
+HERE = Path(__file__).parent
+PATIENCE_S = 120
+
+
+def _start(storage: Path) -> subprocess.Popen[str]:
+    paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "killed_search.py"), str(storage)],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _kept(storage: Path) -> dict[int, str]:
+    """The trials in the database, by number: their JSON with the time at which they were finished."""
+    if not storage.exists():
+        return {}
+    url = storage_url(str(storage))
+    try:
+        names = optuna.get_all_study_names(url)
+    except Exception as error:  # the searching process is creating the tables
+        assert "no such table" in str(error) or "version" in str(error).lower(), error
+        return {}
+    trials = [t for name in names for t in optuna.load_study(study_name=name, storage=url).trials]
+    assert all(t.state.is_finished() for t in trials)
+    return {t.number: f"{t.datetime_complete} {t.user_attrs['trial']}" for t in trials}
+
+
+def _kill_after(storage: Path, count: int) -> dict[int, str]:
+    """Starts a search and kills it as soon as ``count`` trials are kept."""
+    process = _start(storage)
+    deadline = time.monotonic() + PATIENCE_S
+    while len(_kept(storage)) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -9
+    return _kept(storage)
+
+
+def test_three_times_killed_nothing_is_lost_or_measured_twice(tmp_path: Path) -> None:
+    storage = tmp_path / "trials.db"
+    before: dict[int, str] = {}
+    for _ in range(3):
+        after = _kill_after(storage, len(before) + 3)
+        assert after.items() >= before.items()
+        before = after
+    assert len(before) < 16
+    process = _start(storage)
+    output, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, errors
+    assert output.split() == ["met"]
+    after = _kept(storage)
+    assert after.items() >= before.items()
+    trials = [Trial.model_validate_json(text.split(" ", 2)[2]) for text in after.values()]
+    measured = Counter((trial.plan, trial.split) for trial in trials)
+    assert set(measured.values()) == {1}
+    assert sum(split == "search" for _, split in measured) == 16
+    assert sum(split == "held-out" for _, split in measured) == 1
