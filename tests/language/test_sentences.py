@@ -49,11 +49,14 @@ def test_a_sentence_is_its_task(sentence: dict, case) -> None:
         "a minimum speedup of 3",
         "speedup no less than 3x",
         "3x or more",
+        "3x speedup over the baseline",
+        "3 times faster than the original pipeline",
         "more than 3x faster",
         "triple the speed",
         "加速3倍",
         "提速三倍",
         "3倍加速",
+        "3倍速",
         "加速到3倍",
         "加速比不低于3",
         "加速比为3倍",
@@ -77,6 +80,7 @@ def test_speedups(words: str) -> None:
         "less than 1300 milliseconds per picture",
         "latency below 1.3s",
         "a latency of at most 1.3 sec",
+        "reduce its latency to 1.3 s",
         "each image in 1.3 s",
         "1.3s/image",
         "faster than 1.3 s per image",
@@ -107,6 +111,8 @@ def test_latencies(words: str) -> None:
         "max_loss=0.03",
         "loss <= 3 percent",
         "losing at most 3% quality",
+        "without losing more than 3% of the quality",
+        "quality should not drop by more than 3%",
         "accuracy drop under 3%",
         "CLIP score loss ≤ 0.03",
         "clip_score loss of 3% or less",
@@ -178,6 +184,8 @@ def test_tome_spellings(words: str) -> None:
         ("stable-diffusion-v1-5/stable-diffusion-v1-5", "SD1.5"),
         ('"SDXL"', "SDXL"),
         ("an SD 1.5 model", "SD1.5"),
+        ("SD v1.5", "SD1.5"),
+        ("stable-diffusion-xl-base-1.0", "SDXL"),
         ("Stable-Diffusion-XL", "SDXL"),
     ],
 )
@@ -188,6 +196,15 @@ def test_models_by_name_folder_and_hub_id(written: str, model: str) -> None:
 def test_the_steps_of_an_unknown_folder_are_assumed() -> None:
     task = parse("Use ./my-model with DDIM")
     assert (task.steps, task.assumptions) == (50, ("steps 50: the usual number for ./my-model",))
+
+
+def test_parameters_that_are_not_given_are_said_to_be_the_defaults() -> None:
+    task = parse(f"{PLAIN}, DeepCache with cache_interval 3 and ToMe")
+    assert task.parameters == {"deepcache": {"cache_interval": 3}}
+    assert task.assumptions == (
+        "DeepCache cache_branch_id: the default",
+        "ToMe ratio, max_downsample, sx, sy: the default",
+    )
 
 
 @pytest.mark.parametrize(
@@ -287,6 +304,11 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
             "The request asks for no acceleration and for a method. Ask for one of them.",
         ),
         (
+            "SD1.5 as fast as possible with DeepCache, cache_interval 3",
+            RequestError,
+            "The request asks for the highest speedup and for given parameters. Ask for one of them.",
+        ),
+        (
             "make it 2x faster",
             RequestError,
             "The request names no model. Available: SD1.5, SD2.1, emoji-sd, SDXL, or a folder.",
@@ -346,6 +368,19 @@ def test_what_people_are_told(sentence: str, error: type[InputError], message: s
         ("SD1.5 2x low loss", ("low loss",)),
         ("SD1.5 at 512 x 512", ("512 x 512",)),
         ("SDXL Turbo, 2x", ("Turbo",)),
+        ("SD2.1-base, 2x", ("base",)),
+        ("SD1.5, T-GATE starting at step 10", ("step 10",)),
+        ("SD1.5 accelerated by 3 methods", ("3",)),
+        ("SD1.5, reduce latency by 1.3 s", ("latency",)),
+        ("SD1.5 w/o ToMe", ("w/o",)),
+        ("SD1.5 2x slower", ("slower",)),
+        ("SD1.5 with DeepCache every 3 steps", ("every",)),
+        ("SD1.5 with ToMe, 1.3 s per step", ("step",)),
+        ("SD1.5 in at least 1.3 s", ("at least",)),
+        ("SD1.5 with at most 50 steps", ("at most",)),
+        ("SD1.5 2-3x", ("2",)),
+        ("不用ToMe，SD1.5加速2倍", ("不",)),
+        ("SD1.5 加速3倍，损失不低于0.02", ("损失不低于0.02",)),
         ("SD1.5加速不超过3倍", ("不超过",)),
         ("用香蕉把SD1.5加速3倍", ("香蕉",)),
         ("SD1.5 🍓", ("🍓",)),

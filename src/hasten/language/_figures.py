@@ -23,17 +23,21 @@ def patterns(*sources: str) -> tuple[re.Pattern[str], ...]:
 
 
 _GLUE = rf"(?: ?{w.GLUE})*"
+_BY = rf"(?:(?: ?{w.GLUE}| by{w.END})*)"
+_FOLLOWING = "and|or|with|using|use|while|by|for|at|in|on|via|through|under|within|keeping|please"
 _NO_UNIT = rf"{w.END}(?! ?(?:%|per ?cent|{w.UNIT_WORD}|-?{w.STEPS})|{w.TIMES})"
+_ALONE = rf"{_NO_UNIT}(?= ?(?:$|[,.;:!?)、，。\u4e00-\u9fff]|(?:{_FOLLOWING}){w.END}))"
 _AT_LEAST = rf"(?:(?:(?P<about>{w.ABOUT})|{w.AT_LEAST}) ?)"
-_FASTER = rf"(?: {w.OR_MORE}|{w.OR_MORE})?(?:[ -]?{w.FASTER})?(?: ?{w.OR_MORE})?"
+_OR_MORE = rf"(?: ?{w.OR_MORE})?"
+_FASTER = rf"{_OR_MORE}(?:[ -]?{w.FASTER})?{_OR_MORE}(?: {w.THAN_BASELINE})?"
 
 _SPEEDUPS = patterns(
-    rf"(?:(?:{w.SPEEDUP_NOUN}|{w.SPEEDUP_VERB}){_GLUE} ?)?{_AT_LEAST}?(?:a factor of )?{NUMBER}{w.TIMES}{_FASTER}",
-    rf"(?:{w.SPEEDUP_VERB}{_GLUE} ?)?{_AT_LEAST}?{FIGURES}(?P<percent>{w.PERCENT}) ?{w.FASTER}",
-    rf"{w.SPEEDUP_NOUN}{_GLUE} ?{_AT_LEAST}?{_GLUE} ?{FIGURES}(?:(?P<percent>{w.PERCENT})|{_NO_UNIT}){_FASTER}",
+    rf"(?:(?:{w.SPEEDUP_NOUN}|{w.SPEEDUP_VERB}){_BY} ?)?{_AT_LEAST}?(?:a factor of )?{NUMBER}{w.TIMES}{_FASTER}",
+    rf"(?:{w.SPEEDUP_VERB}{_BY} ?)?{_AT_LEAST}?{FIGURES}(?P<percent>{w.PERCENT}) ?{w.FASTER}",
+    rf"{w.SPEEDUP_NOUN}{_BY} ?{_AT_LEAST}?{_GLUE} ?{FIGURES}(?:(?P<percent>{w.PERCENT})|{_ALONE}|{_NO_UNIT}(?= \0)){_FASTER}",
     rf"{_AT_LEAST}?{FIGURES} {w.SPEEDUP_NOUN}",
-    rf"{w.START}(?:by )?(?:a )?factor (?:of )?{_AT_LEAST}?{FIGURES}{_NO_UNIT}",
-    rf"{w.START}by {_AT_LEAST}?{FIGURES}{_NO_UNIT}",
+    rf"{w.START}(?:by )?(?:a )?factor (?:of )?{_AT_LEAST}?{FIGURES}{_ALONE}",
+    rf"{w.START}by {_AT_LEAST}?{FIGURES}{_ALONE}",
     rf"{w.START}(?P<word>twice|doubl(?:e|ed|ing)|tripl(?:e|ed|ing)|quadrupl(?:e|ed|ing)){w.END} {w.FASTER}",
     rf"{w.START}(?P<word>halv(?:e|ed|ing)){w.END} {w.LATENCY_NOUN}",
 )
@@ -63,6 +67,7 @@ def _loss_patterns() -> tuple[re.Pattern[str], ...]:
     return patterns(
         rf"{noun}(?:{_GLUE} ?{w.AT_MOST})*{_GLUE} ?{figure}{less}",
         rf"(?:{w.AT_MOST} ?)?(?:{w.START}an? )?{figure}{less} ?(?:的|{w.START}(?:of|in) )?{noun}",
+        rf"(?:{w.QUALITY} )?{w.NOT_MORE} {figure}(?: (?:of |in )?(?:the )?{metric}{w.QUALITY}?)?",
         rf"{w.LOSE} ?(?:{w.AT_MOST} ?)?{figure}{less}(?: (?:of |in )?(?:the )?{metric}{w.QUALITY}?)?",
     )
 

@@ -13,10 +13,13 @@ from hasten.language._words import END, FILLERS, MODEL_WORD, SAMPLER_WORD, START
 from hasten.methods import METHODS
 from hasten.metrics import METRICS
 from hasten.models import FAMILIES, find_model, model_names
+from hasten.models.base import Model
 from hasten.schedulers import SCHEDULERS, scheduler_names
 
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|「([^」]+)」|`([^`]+)`|(?<![a-z0-9_])'([^']+)'(?![a-z0-9_])")
-_PATH = re.compile(r"(?<![^\s\0(,:：])(?:~|\.{1,2})?/[^\s\0,;:，。；、\"'()]*[^\s\0,;:，。；、\"'().!?]")
+_PATH = re.compile(
+    r"(?<![^\s\0(,:：])(?:(?:~|\.{1,2})/|/[^\s\0/,;:，。；、\"'()]+/)[^\s\0,;:，。；、\"'()]*[^\s\0,;:，。；、\"'().!?]"
+)
 _HUB_ID = re.compile(rf"{START}(?<![./-])([a-z0-9][a-z0-9_.-]*)/([a-z0-9][a-z0-9_.-]*[a-z0-9])(?![/a-z0-9_])")
 _LISTED = r"(?:,| ?[+&、] ?|,? (?:and|plus) |[和与及])"
 
@@ -53,7 +56,12 @@ def _spelled(spelling: str) -> str:
 @lru_cache
 def models() -> Names:
     found = [model for family in FAMILIES.all() for model in family.models]
-    return Names("model", {s: m.name for m in found for s in (m.name, m.source, *m.aliases)})
+    return Names("model", {s: m.name for m in found for s in (m.name, m.source, *_short(m), *m.aliases)})
+
+
+def _short(model: Model) -> tuple[str, str]:
+    """The hub id without its organisation, and the version with a v: SD1.5 as SD v1.5."""
+    return model.source.rpartition("/")[2], re.sub(r"(?<=[A-Za-z])(?=\d)", " v", model.name)
 
 
 @lru_cache
@@ -143,7 +151,7 @@ def refuse_unplaced(text: Text, method_spans: Iterable[tuple[int, int]], missing
         word, before, after = text.original[start:end], listed[:start], listed[end:]
         _refuse_parameter(word)
         kind = _place(before, after, missing) or _nearly(word, before)
-        if kind is not None:
+        if kind is not None and not word.isnumeric():
             raise UnknownNameError(kind, word, _available(kind))
     if spans:
         words = [text.original[start:end] for start, end in spans]

@@ -16,7 +16,7 @@ EXAMPLE = (
 )
 
 _TOKEN = re.compile(
-    rf"(?P<comparison>{AT_MOST}|{AT_LEAST})|"
+    rf"(?P<comparison>{AT_MOST}|{AT_LEAST}|w/o)|"
     r"\d+(?:[.,]\d+)*[a-z0-9_%]*|[a-z0-9_]+(?:[.'+-][a-z0-9_]+)*\+*|[\u4e00-\u9fff]+|[^\s\0]",
     re.ASCII,
 )

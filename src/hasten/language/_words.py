@@ -30,11 +30,11 @@ AT_LEAST = either(
     r"至少|最少|不(?:得|能)?(?:低于|小于|少于)|大于等于|(?<![不得能可要])(?:大于|高于|超过)|>=?|≥|≧",
 )
 ABOUT = either(r"about|around|approximately|roughly|some", r"大约|约|大概|~")
-GLUE = either(r"of|is|be|to|at|by|should be|must be|set to|equal to", r"=|:|为|是|到|至|在|达到?")
+GLUE = either(r"of|is|be|to|at|should be|must be|set to|equal to", r"=|:|为|是|到|至|在|达到?")
 
 FASTER = either(
     r"speed[ -]?ups?|acceleration|faster|quicker|as (?:fast|quick)|(?:the |its )?(?:original |baseline )?speed",
-    r"的?(?:加速比?|提速|速度)|更?快",
+    r"的?(?:加速比?|提速|速度|速)|更?快",
 )
 SPEEDUP_NOUN = either(
     r"(?:(?:min|minimum|minimal|target) )?speed[ -]?up(?: (?:ratio|factor|target))?"
@@ -46,6 +46,11 @@ SPEEDUP_VERB = either(
     r"加速|提速|提升|提高|快",
 )
 TIMES = rf"(?:(?: ?[x×](?! ?\d)|[ -]?times){END}|[ -]?fold{END}| ?倍)"
+THAN_BASELINE = either(
+    r"(?:over|than|against|compared (?:to|with)|relative to) (?:the )?"
+    r"(?:baseline|original|unaccelerated)(?: pipeline)?",
+    r"基线的",
+)
 OR_MORE = either(r"or (?:more|faster|better|higher)", r"以上|或更快")
 OR_LESS = either(r"or (?:less|lower|faster|better|below)", r"以内|之内|以下|内")
 PERCENT = rf" ?(?:%|percent{END}|per cent{END})"
@@ -61,6 +66,12 @@ LOSS = either(
     r"损失率?(?:上限|限制)?|下降|降低|误差",
 )
 LOSE = either(r"los(?:e|es|ing)", r"损失")
+NOT_MORE = either(
+    r"(?:(?:should|must|may|can|does|do|will) not|cannot|never|without) "
+    r"(?:los(?:e|ing)|drop(?:ping)?|fall|degrad(?:e|ing))"
+    r"(?: by)? (?:more than|over)",
+    r"(?!)",
+)
 NO_LIMIT = either(
     r"(?:without|with no|no|any) (?:a |any )?(?:(?:precision|quality|accuracy) )?loss(?: limit)"
     r"|any (?:(?:precision|quality|accuracy) )?loss",
@@ -69,7 +80,7 @@ NO_LIMIT = either(
 
 LATENCY_NOUN = either(
     r"(?:a |the )?(?:max(?:imum)? )?(?:latency|(?:generation |inference |run(?:ning)? )?time)(?: limit| target)?"
-    r"(?: per image| an image)?",
+    r"(?: per image| an image)?(?: of (?:the |an? )?\0+(?: pipeline| model)?)?",
     r"延迟|时延|耗时|用时|(?:生成|推理)?时间",
 )
 _UNITS = {
@@ -79,7 +90,7 @@ _UNITS = {
 }
 UNIT = rf" ?(?:{'|'.join(f'(?P<{name}>{forms})' for name, forms in _UNITS.items())})"
 UNIT_WORD = rf"(?:{'|'.join(_UNITS.values())})"
-IMAGE = either(r"images?|pictures?|pics?", r"图片?|图像|张图?片?|幅图?")
+IMAGE = either(r"images?|imgs?|pictures?|pics?", r"图片?|图像|张图?片?|幅图?")
 PER_IMAGE = rf"(?: ?(?:{START}(?:per|an?|each|every|for each|for an?){END} ?|/ ?|每|一){IMAGE})"
 EACH_IMAGE = (
     rf"(?:{START}(?:each|every|per|an|one) {IMAGE}(?: (?:takes?|taking|should take|must take|in))?"
@@ -91,7 +102,8 @@ STEPS = either(
     r"个?(?:采样|推理|去噪|扩散|迭代)?步骤?",
 )
 STEPS_NOUN = either(
-    r"(?:the )?(?:number of |num[_ ])?(?:(?:sampling|inference|denoising|diffusion)[ _])?steps?(?: count)?",
+    r"(?:the )?(?:number of |num[_ ])?(?:(?:sampling|inference|denoising|diffusion)[ _])?"
+    r"(?:steps|step(?: count|(?= ?[=:])))",
     r"(?:采样|推理|去噪|扩散|迭代)?步[数骤]",
 )
 
@@ -119,7 +131,7 @@ ACCELERATION = either(
 SAMPLER_WORD = r"(?:samplers?|schedulers?|solver|采样器|采样方法|调度器)"
 MODEL_WORD = r"(?:pipelines?|models?|folder|checkpoint|流水线|管线|管道|模型|目录|文件夹)"
 
-PUNCTUATION = frozenset(",.;:!?()[]{}\"'`“”‘’「」『』《》【】、。，…·—–-/+&|*#")
+PUNCTUATION = frozenset(",.;:!?()[]{}\"'`“”‘’「」『』《》【】、。，…·—–-/+&|*#=")
 _WORDS = Path(__file__).with_name("fillers.txt").read_text(encoding="utf-8").split()
 FILLERS = frozenset(word for word in _WORDS if word.isascii())
 CHINESE_FILLERS = tuple(word for word in _WORDS if not word.isascii())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import TypeVar
 
@@ -63,6 +64,8 @@ class _Request:
         steps = self.given_steps or self._usual_steps(model)
         parameters = self._parameters(methods, steps)
         searched = target is not None or (methods != () and not parameters)
+        if not searched:
+            self.assumptions += _left_to_defaults(methods or (), parameters, steps)
         return Task(
             model=model,
             scheduler=self.scheduler or self._assume(DEFAULT_SCHEDULER, "scheduler DDIM: the default"),
@@ -84,6 +87,8 @@ class _Request:
         asked = [goal for goal, said in goals.items() if said]
         if self.unaccelerated and (self.methods or self.any_method or self.given):
             asked.append("a method")
+        if self.fastest and self.given:
+            asked.append("given parameters")
         if self.methods and self.any_method:
             asked = [f"the method {self.methods[0][0]}", "any method"]
         if len(asked) > 1:
@@ -147,6 +152,13 @@ class _Request:
 
 def _says(text: Text, phrase: str) -> bool:
     return bool(text.take(*_figures.patterns(phrase)))
+
+
+def _left_to_defaults(methods: Iterable[str], given: Mapping[str, Parameters], steps: int) -> Iterator[str]:
+    for entry in map(METHODS.get, methods):
+        names = [p.name for p in entry.parameters(steps=steps) if p.name not in given.get(entry.name, {})]
+        if names:
+            yield f"{entry.title} {', '.join(names)}: the default"
 
 
 def _legal(method: str, values: dict[str, Decimal], steps: int) -> Parameters:
