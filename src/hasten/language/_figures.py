@@ -34,7 +34,8 @@ _FASTER = rf"{_OR_MORE}(?:[ -]?{w.FASTER})?{_OR_MORE}(?: {w.THAN_BASELINE})?"
 _SPEEDUPS = patterns(
     rf"(?:(?:{w.SPEEDUP_NOUN}|{w.SPEEDUP_VERB}){_BY} ?)?{_AT_LEAST}?(?:a factor of )?{NUMBER}{w.TIMES}{_FASTER}",
     rf"(?:{w.SPEEDUP_VERB}{_BY} ?)?{_AT_LEAST}?{FIGURES}(?P<percent>{w.PERCENT}) ?{w.FASTER}",
-    rf"{w.SPEEDUP_NOUN}{_BY} ?{_AT_LEAST}?{_GLUE} ?{FIGURES}(?:(?P<percent>{w.PERCENT})|{_ALONE}|{_NO_UNIT}(?= \0)){_FASTER}",
+    rf"{w.SPEEDUP_NOUN}{_BY} ?{_AT_LEAST}?{_GLUE} ?{FIGURES}"
+    rf"(?:(?P<percent>{w.PERCENT})|{_ALONE}|{_NO_UNIT}(?= \0)){_FASTER}",
     rf"{_AT_LEAST}?{FIGURES} {w.SPEEDUP_NOUN}",
     rf"{w.START}(?:by )?(?:a )?factor (?:of )?{_AT_LEAST}?{FIGURES}{_ALONE}",
     rf"{w.START}by {_AT_LEAST}?{FIGURES}{_ALONE}",
