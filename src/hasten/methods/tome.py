@@ -26,6 +26,7 @@ class ToMe(Method):
 
     name = "tome"
     title = "ToMe"
+    aliases = ("token merging", "tomesd")
     summary = "merges like tokens before self-attention"
     paper = "Bolya, Hoffman: Token Merging for Fast Stable Diffusion. CVPR Workshops 2023, arXiv:2303.17604"
     order = 10
