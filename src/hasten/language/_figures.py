@@ -17,6 +17,7 @@ from hasten.task import DEFAULT_MAX_LOSS
 DEFAULT_METRIC = next(iter(DEFAULT_MAX_LOSS))
 
 
+@lru_cache
 def patterns(*sources: str) -> tuple[re.Pattern[str], ...]:
     """Compiled; ASCII, so that only plain digits are digits."""
     return tuple(re.compile(source, re.ASCII) for source in sources)
