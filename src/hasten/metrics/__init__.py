@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from hasten.metrics._scorer import ClipScorer, load_scorer
 from hasten.metrics.base import Metric
 from hasten.registry import Registry
+
+__all__ = ["METRICS", "ClipScorer", "Metric", "load_scorer"]
 
 METRICS: Registry[Metric] = Registry("metric", "hasten.metrics", "METRIC")

@@ -22,6 +22,7 @@ class Metric(ABC):
     scale: str
     higher_is_better: bool = True
     needs_references: bool = False
+    needs_scorer: bool = False
     perfect: float = 1.0
 
     @abstractmethod

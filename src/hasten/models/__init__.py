@@ -5,8 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from hasten.errors import UnknownNameError
+from hasten.models._load import family_of, load_pipeline
 from hasten.models.base import Family, Model
 from hasten.registry import Registry
+
+__all__ = [
+    "ASSETS",
+    "FAMILIES",
+    "Family",
+    "Model",
+    "family_of",
+    "find_model",
+    "load_pipeline",
+    "model_names",
+]
 
 FAMILIES: Registry[Family] = Registry("model family", "hasten.models", "FAMILY")
 ASSETS = Path(__file__).parent.parent / "assets"

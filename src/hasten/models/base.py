@@ -27,7 +27,9 @@ class Model:
     embedded: bool = False
 
     def answers_to(self, name: str) -> bool:
-        return simplify(name) in {simplify(n) for n in (self.name, self.source, *self.aliases)}
+        """Whether that is one of its names in any spelling; a path (``./sd15``) never is."""
+        names = {simplify(n) for n in (self.name, self.source, *self.aliases)}
+        return simplify(name) in names and not name.startswith((".", "/", "~"))
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,5 @@ class Family:
     models: tuple[Model, ...]
     schedulers: tuple[str, ...] = field(default=())
     """Canonical names of the schedulers that fit; empty means all."""
+    text_states: tuple[str, ...] = ("prompt_embeds", "negative_prompt_embeds")
+    """What the pipeline's ``encode_prompt`` returns, by the names under which a call takes it back."""

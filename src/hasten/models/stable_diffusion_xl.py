@@ -10,6 +10,12 @@ FAMILY = Family(
     title="Stable Diffusion XL",
     pipeline="StableDiffusionXLPipeline",
     denoiser="unet",
+    text_states=(
+        "prompt_embeds",
+        "negative_prompt_embeds",
+        "pooled_prompt_embeds",
+        "negative_pooled_prompt_embeds",
+    ),
     models=(
         Model(
             name="SDXL",

@@ -1,0 +1,34 @@
+"""What a bench takes where the user names nothing: the model's own prompts and scorer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hasten.errors import UnknownNameError
+from hasten.measure.prompts import PromptSet, load
+from hasten.metrics import ClipScorer, load_scorer
+from hasten.models import find_model
+from hasten.models.base import Model
+from hasten.models.stable_diffusion import VIT_G_14
+
+
+def known_model(model: str) -> Model | None:
+    """The registry's model of that name, None for a folder."""
+    try:
+        return find_model(model)[1]
+    except UnknownNameError:
+        return None
+
+
+def prompts_of(prompts: str | Path | PromptSet | None, known: Model | None) -> PromptSet:
+    if isinstance(prompts, PromptSet):
+        return prompts
+    return load(prompts or (known.prompts if known else "general"))
+
+
+def scorer_of(scorer: str | ClipScorer | None, known: Model | None) -> str | ClipScorer:
+    return scorer or (known.scorer if known else VIT_G_14)
+
+
+def loaded(scorer: str | ClipScorer, device: str) -> ClipScorer:
+    return load_scorer(scorer, device) if isinstance(scorer, str) else scorer

@@ -1,0 +1,53 @@
+"""The one place where a plan's crash becomes a failed trial."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hasten.errors import HastenError, MeasurementError
+
+
+class PlanError(MeasurementError):
+    """What a plan did that no figure can be given for; the message is the trial's reason."""
+
+
+@contextmanager
+def plan_failures() -> Iterator[None]:
+    """Turns whatever a plan's run raises into PlanError; memory is freed after it ran out.
+
+    Errors in the user's input pass through, as do KeyboardInterrupt and SystemExit.
+    """
+    try:
+        yield
+        return
+    except PlanError:
+        raise
+    except HastenError as error:
+        if not isinstance(error, MeasurementError):
+            raise
+        reason = str(error)
+    except Exception as error:
+        reason = _reason(error)
+    # Here the exception is gone, and with its traceback the frames that held the tensors.
+    free_memory()
+    raise PlanError(reason)
+
+
+def free_memory() -> None:
+    """Gives back what a failed run still holds."""
+    gc.collect()
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _reason(error: Exception) -> str:
+    import torch
+
+    first_line = next(iter(str(error).splitlines()), "")
+    exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    what = "Out of memory" if exhausted else type(error).__name__
+    return f"{what}: {first_line}" if first_line else what

@@ -1,0 +1,322 @@
+"""A bench measures plans on one setting: how fast they are, and what they cost in quality."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+from hasten.measure._cache import ImageCache
+from hasten.measure._defaults import known_model, loaded, prompts_of, scorer_of
+from hasten.measure._failures import PlanError, plan_failures
+from hasten.measure.environment import environment, environment_key
+from hasten.measure.equal_time import most_steps
+from hasten.measure.lock import device_lock
+from hasten.measure.pipeline import Pipeline
+from hasten.measure.prompts import PromptSet
+from hasten.measure.quality import Losses, Quality, Report, StopEarly, chosen_metrics
+from hasten.measure.setting import checked, fingerprint, setting_of
+from hasten.measure.timing import interleaved
+from hasten.metrics import ClipScorer
+from hasten.models import load_pipeline
+from hasten.plan import Plan
+from hasten.records import EqualTime, Latency, Split, Trial
+from hasten.schedulers import find_scheduler
+from hasten.task import Setting
+
+if TYPE_CHECKING:
+    import torch
+
+METRIC_NAMES = ("clip_score", "ssim")
+WorthScoring = Callable[[Latency], str | None]
+
+
+class Bench:
+    """Measures plans on one setting, one at a time and alone on the device.
+
+    Each of its methods that runs the pipeline holds the device's lock meanwhile. ``steps``, where it can
+    be given, is the plan's number of steps only: the baseline always runs the setting's.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        scorer: str | ClipScorer,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.setting, self.pipe = pipeline.setting, pipeline.pipe
+        self.environment = environment(self.setting.device, self.setting.dtype)
+        self.scorer_name = scorer if isinstance(scorer, str) else scorer.source
+        cache = ImageCache(cache_dir, self.setting, self.identity) if cache_dir else None
+        self._quality = Quality(pipeline, partial(loaded, scorer, self.setting.device), cache, pipeline.seed)
+
+    @classmethod
+    def open(
+        cls,
+        setting: Setting,
+        *,
+        scorer: str | ClipScorer | None = None,
+        prompts: str | Path | PromptSet | None = None,
+        seed: int = 0,
+        cache_dir: str | Path | None = None,
+    ) -> Bench:
+        """Loads the setting's model with the setting's scheduler.
+
+        Args:
+            scorer: the CLIP of ``clip_score``; the model's own where None.
+            prompts: a built-in set, a text file, or a PromptSet; the model's own where None.
+            seed: of the images' latents and of the intervals.
+            cache_dir: keeps the baseline's images there for other processes.
+
+        Raises:
+            InputError: the model, scheduler, scorer, prompts or a number of the setting cannot be used.
+        """
+        known = known_model(setting.model)
+        found = prompts_of(prompts, known)
+        pipe = load_pipeline(
+            known or setting.model, find_scheduler(setting.scheduler), setting.dtype, setting.device
+        )
+        return cls(Pipeline(pipe, checked(setting), found, seed), scorer_of(scorer, known), cache_dir)
+
+    @classmethod
+    def of(
+        cls,
+        pipe: Any,
+        *,
+        steps: int,
+        scorer: str | ClipScorer | None = None,
+        prompts: str | Path | PromptSet | None = None,
+        seed: int = 0,
+        height: int | None = None,
+        width: int | None = None,
+        guidance_scale: float | None = None,
+        batch_size: int = 1,
+        model_name: str | None = None,
+        cache_dir: str | Path | None = None,
+    ) -> Bench:
+        """A bench for a pipeline object that the user already has, with the scheduler that it has.
+
+        ``height``, ``width`` (pixels) and ``guidance_scale`` are the pipeline's defaults where None. The
+        rest as in ``open``.
+        """
+        setting = setting_of(
+            pipe,
+            steps=steps,
+            height=height,
+            width=width,
+            guidance_scale=guidance_scale,
+            batch_size=batch_size,
+            model_name=model_name,
+        )
+        known = known_model(setting.model)
+        pipeline = Pipeline(pipe, setting, prompts_of(prompts, known), seed)
+        return cls(pipeline, scorer_of(scorer, known), cache_dir)
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """What two benches of one setting must share for their trials to be compared, as text."""
+        prompts = json.dumps([self.prompts("search"), self.prompts("held-out")])
+        return {
+            "environment": environment_key(self.environment),
+            "weights": fingerprint(self.pipeline.denoiser),
+            "scorer": self.scorer_name,
+            "prompts": hashlib.sha256(prompts.encode()).hexdigest()[:16],
+            "seed": str(self.pipeline.seed),
+        }
+
+    def prompts(self, split: Split) -> tuple[str, ...]:
+        """The prompts of a split; image i has the one at i modulo their number."""
+        return self.pipeline.prompts.of(split)
+
+    def images(
+        self, plan: Plan, *, split: Split = "search", indices: Sequence[int], steps: int | None = None
+    ) -> torch.Tensor:
+        """The images of a plan (the baseline's for ``Plan()``): (n, 3, h, w), 0 to 1 in steps of 1/255, CPU.
+
+        Raises:
+            MeasurementError: the plan crashed, or drew NaN or a single colour.
+        """
+        with device_lock(self.setting.device):
+            return self._quality.images(self._complete(plan, steps), split, indices, steps).float() / 255
+
+    def latency(
+        self,
+        plan: Plan,
+        *,
+        pairs: int = 7,
+        warmup: int = 1,
+        steps: int | None = None,
+        report: Report | None = None,
+    ) -> Latency:
+        """Interleaved times of baseline and plan, from text to pictures, one batch of the setting a call.
+
+        Raises:
+            MeasurementError: a call failed.
+            InputError: the plan, or a number, cannot be used.
+        """
+        plan = self._complete(plan, steps)
+        indices = range(self.setting.batch_size)
+        with device_lock(self.setting.device), plan_failures():
+            return interleaved(
+                partial(self.pipeline.generate, "search", indices),
+                partial(self.pipeline.generate, "search", indices, steps),
+                pairs=pairs,
+                warmup=warmup,
+                device=self.setting.device,
+                around_b=partial(self.pipeline.installed, plan, steps),
+                denoiser=self.pipeline.denoiser,
+                report=report,
+                seed=self.pipeline.seed,
+            )
+
+    def quality(
+        self,
+        plan: Plan,
+        *,
+        split: Split = "search",
+        samples: int = 32,
+        metrics: Sequence[str] = METRIC_NAMES,
+        steps: int | None = None,
+        stop_early: StopEarly | None = None,
+        report: Report | None = None,
+    ) -> Losses:
+        """The loss of each metric, paired by prompt with the baseline.
+
+        ``stop_early`` is asked after each batch of prompts with the losses so far; True ends the scoring.
+
+        Raises:
+            MeasurementError: the plan crashed, or drew NaN or a single colour.
+            InputError: the plan, a metric or the number of samples cannot be used.
+        """
+        plan = self._complete(plan, steps)
+        with device_lock(self.setting.device):
+            return self._quality.losses(
+                plan,
+                split=split,
+                samples=samples,
+                metrics=metrics,
+                steps=steps,
+                stop_early=stop_early,
+                report=report,
+            )
+
+    def trial(
+        self,
+        plan: Plan,
+        *,
+        split: Split = "search",
+        samples: int = 32,
+        pairs: int = 7,
+        metrics: Sequence[str] = METRIC_NAMES,
+        worth_scoring: WorthScoring | None = None,
+        steps: int | None = None,
+        stop_early: StopEarly | None = None,
+        report: Report | None = None,
+    ) -> Trial:
+        """Latency, then quality. Whatever the plan does, the answer is a trial, if need be a failed one.
+
+        Args:
+            worth_scoring: asked with the latency; a reason (text) ends the trial there as *skipped*.
+            stop_early: asked after each batch of prompts with the losses so far; True ends the scoring.
+            report: told what goes on, a few words at a time.
+
+        Raises:
+            InputError: the plan, a metric or a number cannot be used.
+            MeasurementError: the baseline itself cannot be measured.
+        """
+        plan = self._complete(plan, steps)
+        chosen_metrics(metrics, samples)  # what is wrong is said before anything runs
+        score = partial(
+            self.quality,
+            plan,
+            split=split,
+            samples=samples,
+            metrics=metrics,
+            steps=steps,
+            stop_early=stop_early,
+            report=report,
+        )
+
+        def measure(found: dict[str, Any]) -> None:
+            first = next(self.pipeline.batches(range(samples)))
+            self._quality.references(split, first)  # a baseline that fails is not the plan's fault
+            found["latency"] = self.latency(plan, pairs=pairs, steps=steps, report=report)
+            reason = worth_scoring(found["latency"]) if worth_scoring else None
+            found |= {"status": "skipped", "reason": reason} if reason else {"losses": score()}
+
+        return self._trial(plan, split, steps, measure)
+
+    def equal_time(
+        self,
+        plan_latency: Latency,
+        *,
+        samples: int = 32,
+        split: Split = "search",
+        pairs: int = 7,
+        metrics: Sequence[str] = METRIC_NAMES,
+        plan_losses: Losses | None = None,
+        report: Report | None = None,
+    ) -> EqualTime:
+        """The baseline with so few steps that it is as fast as a plan, measured like a plan.
+
+        It has the most steps whose measured speedup is at least the plan's; 1 step where even that is
+        slower, the setting's where the plan is no faster than the baseline.
+
+        Args:
+            plan_losses: the plan's own losses on the same prompts. ``plan_loses`` of the answer names the
+                metrics where fewer steps cost less than the plan.
+        """
+
+        def measure(found: dict[str, Any]) -> None:
+            steps, found["latency"] = most_steps(
+                lambda steps: self.latency(Plan(), pairs=pairs, steps=steps),
+                self.setting.steps,
+                plan_latency.speedup,
+            )
+            found["steps"] = steps
+            found["losses"] = self.quality(
+                Plan(), split=split, samples=samples, metrics=metrics, steps=steps, report=report
+            )
+
+        trial = self._trial(Plan(), split, None, measure)
+        limits = plan_losses or {}
+        loses = tuple(m for m, loss in trial.losses.items() if m in limits and loss.loss < limits[m].loss)
+        return EqualTime(steps=trial.steps, trial=trial, plan_loses=loses)
+
+    def _trial(
+        self, plan: Plan, split: Split, steps: int | None, measure: Callable[[dict[str, Any]], None]
+    ) -> Trial:
+        """The trial that ``measure`` fills in; when the plan fails, what was found so far and the reason."""
+        found: dict[str, Any] = {}
+        with device_lock(self.setting.device):
+            start = time.perf_counter()
+            try:
+                measure(found)
+            except PlanError as failure:
+                found |= {"status": "failed", "reason": str(failure)}
+        return Trial.model_validate(
+            {
+                "plan": str(plan),
+                "steps": steps or self.setting.steps,
+                "split": split,
+                "environment": self.environment,
+                "seconds": time.perf_counter() - start,
+                **found,
+            }
+        )
+
+    def _complete(self, plan: Plan, steps: int | None) -> Plan:
+        """The plan with its defaults, found to be legal. Raises InputError."""
+        if steps is not None and steps < 1:
+            raise InputError(f"The number of steps is {steps}: allowed is 1 or more.")
+        if not plan:
+            return plan
+        from hasten.methods import check_plan
+
+        return check_plan(plan, self.pipe, steps or self.setting.steps)

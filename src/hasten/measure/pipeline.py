@@ -1,0 +1,176 @@
+"""Calls a pipeline the same way every time: same prompts, same seeds, text encoded once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError, MeasurementError
+from hasten.measure.prompts import PromptSet
+from hasten.models import FAMILIES, family_of
+from hasten.models.base import Family
+from hasten.plan import Plan
+from hasten.records import Split
+from hasten.task import Setting
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH = 8
+BATCH_PIXELS = BATCH * 512 * 512
+ENCODED_AT_ONCE = 16
+
+
+class Pipeline:
+    """A diffusers pipeline in one setting, with the prompts and seeds that measure it.
+
+    Image i of a split has prompt i, the prompts beginning anew when they run out, and its own random
+    generator seeded from (seed, split, i). The generator lives on the CPU: a batch of another size, or
+    another device, starts from the same latents, and stochastic schedulers go on with the same noise.
+    """
+
+    def __init__(self, pipe: Any, setting: Setting, prompts: PromptSet, seed: int = 0) -> None:
+        self.pipe, self.setting, self.prompts, self.seed = pipe, setting, prompts, seed
+        self.family = known_family(pipe)
+        self._text: dict[str, dict[str, torch.Tensor]] = {}
+
+    @property
+    def denoiser(self) -> torch.nn.Module:
+        module: torch.nn.Module = getattr(self.pipe, self.family.denoiser)
+        return module
+
+    def prompt(self, split: Split, index: int) -> str:
+        prompts = self.prompts.of(split)
+        return prompts[index % len(prompts)]
+
+    def installed(self, plan: Plan, steps: int | None = None) -> AbstractContextManager[object]:
+        """The plan on the pipeline, for as long as the context lasts."""
+        if not plan:
+            return nullcontext()
+        from hasten.methods import apply
+
+        handle: AbstractContextManager[object] = apply(self.pipe, plan, steps=steps or self.setting.steps)
+        return handle
+
+    def generate(self, split: Split, indices: Sequence[int], steps: int | None = None) -> None:
+        """One call from text to pictures, as a user makes it: what is timed."""
+        self._call(split, indices, steps, prompt=[self.prompt(split, i) for i in indices])
+
+    def draw(self, plan: Plan, split: Split, indices: Sequence[int], steps: int | None = None) -> torch.Tensor:
+        """The images of a plan as a file would hold them: (n, 3, h, w), uint8, on the CPU.
+
+        Raises:
+            MeasurementError: an image has NaN in it, or all its pixels are alike.
+        """
+        import torch
+
+        states = [self.text_states(split, batch) for batch in self.batches(indices)]
+        with self.installed(plan, steps):
+            drawn = [
+                self._draw(split, batch, steps, text)
+                for batch, text in zip(self.batches(indices), states, strict=True)
+            ]
+        return torch.cat(drawn)
+
+    def batches(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
+        """``indices`` in batches: 8 images of 512×512 at once, fewer of bigger ones, the setting's at least."""
+        fits = BATCH_PIXELS // (self.setting.height * self.setting.width)
+        size = max(min(BATCH, fits), self.setting.batch_size, 1)
+        return (indices[start : start + size] for start in range(0, len(indices), size))
+
+    def text_states(self, split: Split, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        """The encoded prompts, under the names that the pipeline takes them by. Each text is encoded once."""
+        import torch
+
+        prompts = [self.prompt(split, i) for i in indices]
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._text]
+        for start in range(0, len(new), ENCODED_AT_ONCE):
+            self._encode(new[start : start + ENCODED_AT_ONCE])
+        names = self._text[prompts[0]]
+        return {name: torch.stack([self._text[prompt][name] for prompt in prompts]) for name in names}
+
+    def _encode(self, prompts: Sequence[str]) -> None:
+        import torch
+
+        with torch.inference_mode():
+            encoded = self.pipe.encode_prompt(
+                prompt=list(prompts),
+                device=self.pipe._execution_device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=self.setting.guidance_scale > 1,
+            )
+        states = {n: s for n, s in zip(self.family.text_states, encoded, strict=True) if s is not None}
+        for i, prompt in enumerate(prompts):
+            self._text[prompt] = {name: state[i] for name, state in states.items()}
+
+    def _draw(
+        self, split: Split, indices: Sequence[int], steps: int | None, text: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        images = self._call(split, indices, steps, output_type="pt", **text).images
+        self._check(images, split, indices)
+        pixels: torch.Tensor = (images.float() * 255).round().byte().cpu()
+        return pixels
+
+    def _call(self, split: Split, indices: Sequence[int], steps: int | None, **inputs: Any) -> Any:
+        with quiet(self.pipe):
+            return self.pipe(
+                num_inference_steps=self.setting.steps if steps is None else steps,
+                guidance_scale=self.setting.guidance_scale,
+                height=self.setting.height,
+                width=self.setting.width,
+                generator=[self._generator(split, i) for i in indices],
+                **inputs,
+            )
+
+    def _generator(self, split: Split, index: int) -> torch.Generator:
+        import torch
+
+        return torch.Generator().manual_seed(image_seed(self.seed, split, index))
+
+    def _check(self, images: torch.Tensor, split: Split, indices: Sequence[int]) -> None:
+        for image, index in zip(images, indices, strict=True):
+            if fault := image_fault(image):
+                raise MeasurementError(f"{fault} for {self.prompt(split, index)!r} ({split} image {index}).")
+
+
+def known_family(pipe: Any) -> Family:
+    """The pipeline's family. Raises InputError where hasten has none for its class."""
+    family = family_of(pipe)
+    if family is None:
+        known = ", ".join(f.pipeline for f in FAMILIES.all())
+        raise InputError(f"hasten does not know the pipeline {type(pipe).__name__}. It knows: {known}.")
+    return family
+
+
+def image_seed(seed: int, split: Split, index: int) -> int:
+    """The seed of image ``index`` of a split: 0 to 2⁶³ − 1, another for each, the same on every machine."""
+    digest = hashlib.sha256(f"{seed}/{split}/{index}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def image_fault(image: torch.Tensor) -> str | None:
+    """What makes an image (3, h, w) in 0..1 worthless: NaN, or no difference between its pixels."""
+    import torch
+
+    if not torch.isfinite(image).all():
+        return "NaN or infinite pixels"
+    pixels = (image.float() * 255).round().flatten(1)
+    if (pixels != pixels[:, :1]).any():
+        return None
+    return "A black image" if not pixels.any() else "An image of a single colour"
+
+
+@contextmanager
+def quiet(pipe: Any) -> Iterator[None]:
+    """No progress bar meanwhile; the user's own setting comes back."""
+    before = getattr(pipe, "_progress_bar_config", None)
+    pipe.set_progress_bar_config(**{**(before or {}), "disable": True})
+    try:
+        yield
+    finally:
+        if before is None:
+            del pipe._progress_bar_config
+        else:
+            pipe._progress_bar_config = before

@@ -1,0 +1,156 @@
+"""Quality of a plan's images, paired with the baseline's of the same prompts and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from hasten.errors import InputError, MeasurementError
+from hasten.measure._cache import ImageCache
+from hasten.measure._failures import PlanError, plan_failures
+from hasten.measure.pipeline import Pipeline
+from hasten.measure.stats import paired_loss
+from hasten.metrics import METRICS, ClipScorer, Metric
+from hasten.plan import Plan
+from hasten.records import Loss, Split
+
+if TYPE_CHECKING:
+    import torch
+
+Losses = dict[str, Loss]
+StopEarly = Callable[[Losses], bool]
+Report = Callable[[str], None]
+Scores = dict[str, list[float]]
+
+LEAST_SAMPLES = 2
+
+
+class Quality:
+    """Draws, scores and compares. Baseline images and scores are made once and kept (8 bits a channel)."""
+
+    def __init__(
+        self, pipeline: Pipeline, scorer: Callable[[], ClipScorer], cache: ImageCache | None = None, seed: int = 0
+    ) -> None:
+        self.pipeline, self.scorer, self.cache, self.seed = pipeline, scorer, cache, seed
+        self._images: dict[tuple[Split, int, int], torch.Tensor] = {}
+        self._scores: dict[tuple[str, Split, int], float] = {}
+
+    def losses(
+        self,
+        plan: Plan,
+        *,
+        split: Split,
+        samples: int,
+        metrics: Sequence[str],
+        steps: int | None = None,
+        stop_early: StopEarly | None = None,
+        report: Report | None = None,
+    ) -> Losses:
+        """The loss of each metric over the first ``samples`` prompts of the split, batch after batch.
+
+        Raises:
+            PlanError: the plan drew no picture that can be scored.
+            MeasurementError: the baseline did not.
+            InputError: unknown metric, or fewer than 2 samples.
+        """
+        chosen = chosen_metrics(metrics, samples)
+        done: list[int] = []
+        scores: Scores = {metric.name: [] for metric in chosen}
+        losses: Losses = {}
+        for batch in self.pipeline.batches(range(samples)):
+            self.references(split, batch)  # first: a baseline that fails is not the plan's fault
+            self._score(self.images(plan, split, batch, steps), split, batch, chosen, scores)
+            done += batch
+            losses = {m.name: self._loss(m, split, done, scores[m.name]) for m in chosen}
+            if report:
+                report(f"scored {len(done)}/{samples}")
+            if stop_early and len(done) < samples and stop_early(losses):
+                break
+        return losses
+
+    def images(self, plan: Plan, split: Split, indices: Sequence[int], steps: int | None = None) -> torch.Tensor:
+        """The plan's images, (n, 3, h, w), uint8, on the CPU. Raises PlanError."""
+        with plan_failures():
+            if not plan:
+                return self._kept(split, indices, steps or self.pipeline.setting.steps)
+            return self.pipeline.draw(plan, split, indices, steps)
+
+    def references(self, split: Split, indices: Sequence[int]) -> torch.Tensor:
+        """The baseline's images, (n, 3, h, w), uint8, on the CPU. Raises MeasurementError."""
+        try:
+            return self.images(Plan(), split, indices)
+        except PlanError as failure:
+            raise MeasurementError(f"The baseline itself fails: {failure}") from None
+
+    def _kept(self, split: Split, indices: Sequence[int], steps: int) -> torch.Tensor:
+        """The baseline's images, drawn where they are not yet known."""
+        import torch
+
+        missing = [i for i in indices if not self._known(split, i, steps)]
+        for batch in self.pipeline.batches(missing):
+            for i, image in zip(batch, self.pipeline.draw(Plan(), split, batch, steps), strict=True):
+                self._images[split, i, steps] = image
+                if self.cache:
+                    self.cache.save(split, i, steps, image)
+        return torch.stack([self._images[split, i, steps] for i in indices])
+
+    def _known(self, split: Split, index: int, steps: int) -> bool:
+        key = (split, index, steps)
+        if key not in self._images and self.cache and (image := self.cache.load(*key)) is not None:
+            self._images[key] = image
+        return key in self._images
+
+    def _score(
+        self,
+        images: torch.Tensor,
+        split: Split,
+        batch: Sequence[int],
+        metrics: Sequence[Metric],
+        scores: Scores,
+    ) -> None:
+        """Adds the scores of one batch, and the baseline's where they are not yet known."""
+        references = self.references(split, batch)
+        for metric in metrics:
+            scores[metric.name] += self._of(metric, split, batch, images, references)
+            new = [i for i in batch if (metric.name, split, i) not in self._scores]
+            if new and not metric.needs_references:
+                known = self._of(metric, split, batch, references, references)
+                self._scores |= {(metric.name, split, i): s for i, s in zip(batch, known, strict=True)}
+
+    def _of(
+        self,
+        metric: Metric,
+        split: Split,
+        batch: Sequence[int],
+        images: torch.Tensor,
+        references: torch.Tensor,
+    ) -> tuple[float, ...]:
+        device = self.pipeline.setting.device
+        return metric.score(
+            images.to(device).float() / 255,
+            [self.pipeline.prompt(split, i) for i in batch],
+            references=references.to(device).float() / 255 if metric.needs_references else None,
+            scorer=self.scorer() if metric.needs_scorer else None,
+        )
+
+    def _loss(self, metric: Metric, split: Split, indices: Sequence[int], scores: Sequence[float]) -> Loss:
+        baseline = tuple(
+            metric.perfect if metric.needs_references else self._scores[metric.name, split, i] for i in indices
+        )
+        loss, interval = paired_loss(baseline, scores, higher_is_better=metric.higher_is_better, seed=self.seed)
+        return Loss(
+            metric=metric.name,
+            baseline=sum(baseline) / len(baseline),
+            score=sum(scores) / len(scores),
+            loss=loss,
+            interval=interval,
+            baseline_scores=baseline,
+            scores=tuple(scores),
+        )
+
+
+def chosen_metrics(names: Sequence[str], samples: int) -> list[Metric]:
+    """The metrics of those names. Raises InputError for an unknown one, and for fewer than 2 samples."""
+    if samples < LEAST_SAMPLES:
+        raise InputError(f"The number of samples is {samples}: allowed is 2 or more, an interval needs them.")
+    return [METRICS.get(name) for name in names]

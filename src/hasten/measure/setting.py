@@ -1,0 +1,84 @@
+"""The setting of a pipeline object: what is measured, read from what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+from hasten.measure.pipeline import known_family
+from hasten.schedulers import SCHEDULERS
+from hasten.task import Setting
+
+if TYPE_CHECKING:
+    import torch
+
+
+def setting_of(
+    pipe: Any,
+    *,
+    steps: int,
+    height: int | None = None,
+    width: int | None = None,
+    guidance_scale: float | None = None,
+    batch_size: int = 1,
+    model_name: str | None = None,
+) -> Setting:
+    """The setting of a pipeline object that the user already has; what is not given is the pipeline's default.
+
+    Raises:
+        InputError: no family of hasten has that class, or a number is out of range.
+    """
+    denoiser = getattr(pipe, known_family(pipe).denoiser)
+    sample = denoiser.config.sample_size
+    rows, columns = (sample, sample) if isinstance(sample, int) else sample
+    guidance = inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default
+    return checked(
+        Setting(
+            model=model_name or _model_name(pipe, denoiser),
+            scheduler=scheduler_name(pipe.scheduler),
+            steps=steps,
+            height=rows * pipe.vae_scale_factor if height is None else height,
+            width=columns * pipe.vae_scale_factor if width is None else width,
+            guidance_scale=guidance if guidance_scale is None else guidance_scale,
+            batch_size=batch_size,
+            dtype=str(denoiser.dtype).removeprefix("torch."),
+            device=str(pipe._execution_device),
+        )
+    )
+
+
+def checked(setting: Setting) -> Setting:
+    """The setting, or an InputError that names the number that cannot be."""
+    for name in ("steps", "height", "width", "batch_size"):
+        value = getattr(setting, name)
+        if value < 1:
+            raise InputError(f"The setting's {name} is {value}: allowed is 1 or more.")
+    if not (math.isfinite(setting.guidance_scale) and setting.guidance_scale >= 0):
+        raise InputError(f"The setting's guidance_scale is {setting.guidance_scale}: allowed is 0 or more.")
+    return setting
+
+
+def scheduler_name(scheduler: Any) -> str:
+    """The canonical name of a diffusers scheduler, its class's name where hasten has none."""
+    class_name = type(scheduler).__name__
+    return next((s.name for s in SCHEDULERS if s.class_name == class_name), class_name)
+
+
+def _model_name(pipe: Any, denoiser: torch.nn.Module) -> str:
+    """Where it was loaded from; else class and weights, so that two models never share a name."""
+    origin = pipe.config.get("_name_or_path")
+    return str(origin) if origin else f"{type(pipe).__name__}-{fingerprint(denoiser)}"
+
+
+def fingerprint(module: torch.nn.Module) -> str:
+    """Twelve characters that tell a module's weights from others: of names, shapes and sums."""
+    import torch
+
+    digest = hashlib.sha256()
+    with torch.inference_mode():
+        for name, tensor in module.state_dict().items():
+            digest.update(f"{name}{tuple(tensor.shape)}{float(tensor.double().sum()):.17g}".encode())
+    return digest.hexdigest()[:12]

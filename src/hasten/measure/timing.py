@@ -1,0 +1,195 @@
+"""Interleaved wall-clock times of two calls. Importing this imports no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+from hasten.measure.stats import bootstrap_ratio_of_medians, relative_spread
+from hasten.records import Latency
+
+if TYPE_CHECKING:
+    import torch
+
+Call = Callable[[], object]
+Around = Callable[[], AbstractContextManager[object]]
+Enough = Callable[[Sequence[float], Sequence[float]], bool]
+
+RESTLESS = 0.2
+FEW_PAIRS = 3
+
+
+@dataclass
+class Side:
+    """One of the two calls, and its times in seconds. ``around`` is entered and left outside the timed part."""
+
+    call: Call
+    around: Around = nullcontext
+    times: list[float] = field(default_factory=list)
+    denoiser_times: list[float] = field(default_factory=list)
+    peak_memory_bytes: int | None = None
+
+
+def interleaved(
+    call_a: Call,
+    call_b: Call,
+    *,
+    pairs: int = 7,
+    warmup: int = 1,
+    device: str = "cpu",
+    around_a: Around = nullcontext,
+    around_b: Around = nullcontext,
+    denoiser: torch.nn.Module | None = None,
+    enough: Enough | None = None,
+    report: Callable[[str], None] | None = None,
+    seed: int = 0,
+) -> Latency:
+    """Times the baseline ``call_a`` and the plan ``call_b`` in turn, in the order A B, B A, A B, …
+
+    The order alternates so that a steady drift of the machine's speed cancels.
+
+    Args:
+        pairs: how many times each is timed, at most.
+        warmup: untimed calls of each beforehand.
+        device: synchronised before and after each timed call.
+        around_a, around_b: make a context manager for each call, entered outside the timed part
+            (a plan is installed and removed there).
+        denoiser: its share of each call is timed beside.
+        enough: asked after each pair with both rows of times; True ends the timing early.
+        report: told what goes on.
+
+    Raises:
+        InputError: ``pairs`` below 1 or ``warmup`` below 0.
+    """
+    if pairs < 1 or warmup < 0:
+        raise InputError(f"{pairs} pairs after {warmup} warm-up calls: allowed are 1 or more, and 0 or more.")
+    a, b = Side(call_a, around_a), Side(call_b, around_b)
+    with denoiser_timer(denoiser, device) as denoiser_s:
+        for side in (a, b) * warmup:
+            with side.around():
+                side.call()
+        for pair in range(pairs):
+            for side in (a, b) if pair % 2 == 0 else (b, a):
+                _time(side, device, denoiser_s)
+            if report:
+                report(f"latency {pair + 1}/{pairs}")
+            if enough and enough(a.times, b.times):
+                break
+    return _latency(a, b, seed)
+
+
+def _time(side: Side, device: str, denoiser_s: Callable[[], float | None]) -> None:
+    with side.around():
+        synchronise(device)
+        _reset_peak(device)
+        denoiser_s()
+        start = time.perf_counter()
+        side.call()
+        synchronise(device)
+        side.times.append(time.perf_counter() - start)
+        if (share := denoiser_s()) is not None:
+            side.denoiser_times.append(share)
+        if (peak := _peak(device)) is not None:
+            side.peak_memory_bytes = max(peak, side.peak_memory_bytes or 0)
+
+
+def _latency(a: Side, b: Side, seed: int) -> Latency:
+    import numpy as np
+
+    speedup, interval = bootstrap_ratio_of_medians(a.times, b.times, seed=seed)
+    return Latency(
+        speedup=speedup,
+        interval=interval,
+        baseline_s=float(np.median(a.times)),
+        plan_s=float(np.median(b.times)),
+        baseline_times_s=tuple(a.times),
+        times_s=tuple(b.times),
+        baseline_denoiser_times_s=tuple(a.denoiser_times),
+        denoiser_times_s=tuple(b.denoiser_times),
+        peak_memory_bytes=b.peak_memory_bytes,
+        warnings=tuple(_warnings(a.times, b.times)),
+    )
+
+
+def _warnings(baseline: Sequence[float], plan: Sequence[float]) -> Iterator[str]:
+    if len(baseline) < FEW_PAIRS:
+        yield f"Only {len(baseline)} timed pair(s): the speedup's interval means little."
+        return
+    for name, times in (("baseline", baseline), ("plan", plan)):
+        if (spread := relative_spread(times)) > RESTLESS:
+            yield (
+                f"The {name}'s times spread by {spread:.0%} (interquartile range over median): "
+                "something else may be running on this device. Measure again when it is idle."
+            )
+
+
+def synchronise(device: str) -> None:
+    """Waits until the device has done all its work; the CPU always has."""
+    if not device.startswith("cpu"):
+        import torch
+
+        torch.get_device_module(device).synchronize(torch.device(device))
+
+
+def _reset_peak(device: str) -> None:
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(torch.device(device))
+
+
+def _peak(device: str) -> int | None:
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    return torch.cuda.max_memory_allocated(torch.device(device))
+
+
+@contextmanager
+def denoiser_timer(denoiser: torch.nn.Module | None, device: str) -> Iterator[Callable[[], float | None]]:
+    """Times every call of the denoiser, outside whatever a method wraps around its forward.
+
+    Yields a function that gives the seconds since it was last asked, None without a denoiser. On the CPU
+    this reads the clock, on CUDA it records events (read when asked, after the call): no waiting is added.
+    Other devices have no such events here, so their denoiser is not timed.
+    """
+    if denoiser is None or not device.startswith(("cpu", "cuda")):
+        yield lambda: None
+        return
+    mark, seconds = _cuda_marks(device) if device.startswith("cuda") else _clock_marks()
+    marks: list[Any] = []
+    handles = (
+        denoiser.register_forward_pre_hook(lambda *_: marks.append(mark()), prepend=True),
+        denoiser.register_forward_hook(lambda *_: marks.append(mark())),
+    )
+
+    def since_last() -> float:
+        total = sum((seconds(s, e) for s, e in zip(marks[::2], marks[1::2], strict=False)), 0.0)
+        marks.clear()
+        return total
+
+    try:
+        yield since_last
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _clock_marks() -> tuple[Callable[[], Any], Callable[[Any, Any], float]]:
+    return time.perf_counter, lambda start, end: end - start
+
+
+def _cuda_marks(device: str) -> tuple[Callable[[], Any], Callable[[Any, Any], float]]:
+    import torch
+
+    def mark() -> Any:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(torch.device(device)))
+        return event
+
+    return mark, lambda start, end: start.elapsed_time(end) / 1000

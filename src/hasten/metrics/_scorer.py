@@ -1,0 +1,187 @@
+"""The CLIP behind ``clip_score``: a model, its tokenizer, and its preprocessing on tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+MODES = {2: "bilinear", 3: "bicubic"}
+"""Pillow's numbers of the filters that torch has with antialiasing."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a CLIP image processor does, from its ``preprocessor_config.json``.
+
+    ``resize`` is (height, width), or one number for the shorter edge; None leaves the size alone.
+    ``crop`` is the centre that is kept, (height, width); None keeps all.
+    """
+
+    resize: tuple[int, int] | int | None
+    crop: tuple[int, int] | None
+    mode: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Preprocessing:
+        """Reads a processor's configuration. Raises InputError where it asks for an unknown filter."""
+        resample = int(config.get("resample", 3))
+        if resample not in MODES:
+            raise InputError(f"The scorer's images are resized by filter {resample}: allowed are {MODES}.")
+        return cls(
+            resize=_size(config.get("size", 224)) if config.get("do_resize", True) else None,
+            crop=_crop(config.get("crop_size", 224)) if config.get("do_center_crop", True) else None,
+            mode=MODES[resample],
+            mean=tuple(config["image_mean"]) if config.get("do_normalize", True) else (0.0, 0.0, 0.0),
+            std=tuple(config["image_std"]) if config.get("do_normalize", True) else (1.0, 1.0, 1.0),
+        )
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, 3, h, w) in 0..1 → what the vision tower takes; the 8-bit rounding of images is kept."""
+        import torch
+
+        images = _centre(self._resized(images), self.crop) if self.crop else self._resized(images)
+        mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        return (images - mean) / std
+
+    def _resized(self, images: torch.Tensor) -> torch.Tensor:
+        from torch.nn.functional import interpolate
+
+        height, width = images.shape[-2:]
+        size = self.resize or (height, width)
+        if isinstance(size, int):
+            short = min(height, width)
+            size = (int(size * height / short), int(size * width / short))
+        if size == (height, width):
+            return images
+        images = interpolate(images, size, mode=self.mode, antialias=True, align_corners=False)
+        return (images.clamp(0, 1) * 255).round() / 255
+
+
+@dataclass
+class ClipScorer:
+    """A loaded CLIP. Texts are encoded once each and kept."""
+
+    source: str
+    model: Any
+    tokenizer: Any
+    preprocessing: Preprocessing
+    _texts: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.model.device
+        return device
+
+    def similarity(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
+        """Cosine of each image with its own prompt: (n, 3, h, w) in 0..1 and n texts → (n,)."""
+        return (self.image_features(images) * self.text_features(prompts)).sum(-1)
+
+    def image_features(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, 3, h, w) in 0..1 → unit vectors (n, d), float32, on the scorer's device."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = self.preprocessing(images.to(self.device, torch.float32)).to(self.model.dtype)
+            return _unit(self.model.get_image_features(pixel_values=pixels))
+
+    def text_features(self, prompts: Sequence[str]) -> torch.Tensor:
+        """n texts, cut at the model's length → unit vectors (n, d), float32, on the scorer's device."""
+        import torch
+
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._texts]
+        if new:
+            length = self.model.config.text_config.max_position_embeddings
+            tokens = self.tokenizer(new, padding=True, truncation=True, max_length=length, return_tensors="pt")
+            with torch.inference_mode():
+                features = _unit(
+                    self.model.get_text_features(
+                        input_ids=tokens["input_ids"].to(self.device),
+                        attention_mask=tokens["attention_mask"].to(self.device),
+                    )
+                )
+            self._texts.update(zip(new, features, strict=True))
+        return torch.stack([self._texts[prompt] for prompt in prompts])
+
+
+@lru_cache(maxsize=2)
+def load_scorer(scorer: str, device: str = "cpu") -> ClipScorer:
+    """The CLIP of that name: a folder of ``hasten/assets``, a local folder, or a hub id. Kept once loaded.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    from transformers import AutoTokenizer, CLIPModel
+
+    source = _source(scorer)
+    try:
+        model = CLIPModel.from_pretrained(source).eval().to(device)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        preprocessing = Preprocessing.of(_processor_config(source))
+    except (OSError, ValueError, KeyError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise InputError(
+            f"The scorer {scorer!r} cannot be loaded: {reason}. Give a CLIP model's folder or hub id; without a "
+            "connection, download it elsewhere and give its folder."
+        ) from error
+    return ClipScorer(scorer, model, tokenizer, preprocessing)
+
+
+def _source(scorer: str) -> str:
+    from hasten.models import ASSETS
+
+    asset = ASSETS / scorer
+    if Path(scorer).name == scorer and asset.is_dir():
+        return str(asset)
+    if Path(scorer).is_dir() or "/" in scorer.strip("/"):
+        return scorer
+    raise InputError(
+        f"No scorer {scorer!r}. Give a CLIP model's folder or hub id, e.g. 'openai/clip-vit-base-patch32'."
+    )
+
+
+def _processor_config(source: str) -> dict[str, Any]:
+    """The image processor's configuration. Only read: the processor itself may need torchvision."""
+    from transformers.image_processing_base import ImageProcessingMixin
+
+    config: dict[str, Any] = ImageProcessingMixin.get_image_processor_dict(source)[0]
+    return config
+
+
+def _unit(features: Any) -> torch.Tensor:
+    """Unit vectors; transformers 5 wraps the projected features in an output, 4 returns them bare."""
+    features = getattr(features, "pooler_output", features).float()
+    return features / features.norm(dim=-1, keepdim=True)
+
+
+def _size(size: Any) -> tuple[int, int] | int:
+    if isinstance(size, int):
+        return size
+    return int(size["shortest_edge"]) if "shortest_edge" in size else (int(size["height"]), int(size["width"]))
+
+
+def _crop(size: Any) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (int(size["height"]), int(size["width"]))
+
+
+def _centre(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The centre of that size; what is missing is padded with black, as the processor does."""
+    from torch.nn.functional import pad
+
+    (height, width), (h, w) = images.shape[-2:], size
+    more_h, more_w = max(h - height, 0), max(w - width, 0)
+    if more_h or more_w:
+        sides = ((more_w + 1) // 2, more_w // 2, (more_h + 1) // 2, more_h // 2)
+        images = pad(images, sides)
+        height, width = images.shape[-2:]
+    top, left = (height - h) // 2, (width - w) // 2
+    return images[..., top : top + h, left : left + w]

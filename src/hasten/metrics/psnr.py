@@ -1,0 +1,49 @@
+"""How far an image's pixels are from its reference's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+from hasten.metrics.base import Metric
+
+if TYPE_CHECKING:
+    import torch
+
+CEILING_DB = 60.0
+"""Just above the 58.9 dB that rounding to 8 bits alone leaves; identical images would be at infinity."""
+
+
+class Psnr(Metric):
+    """Peak signal-to-noise ratio against the baseline's image."""
+
+    name = "psnr"
+    title = "PSNR"
+    scale = f"dB, 0 to {CEILING_DB:g}: {CEILING_DB:g} for images identical to the references at 8 bits"
+    needs_references = True
+    perfect = CEILING_DB
+
+    def version(self, scorer: Any = None) -> str:
+        return f"torchmetrics {version('torchmetrics')}"
+
+    def score(
+        self,
+        images: torch.Tensor,
+        prompts: Sequence[str],
+        references: torch.Tensor | None = None,
+        scorer: Any = None,
+    ) -> tuple[float, ...]:
+        from torchmetrics.functional.image import peak_signal_noise_ratio
+
+        if references is None:
+            raise InputError("psnr needs the reference images.")
+        scores = [
+            peak_signal_noise_ratio(image[None], reference[None], data_range=1.0)
+            for image, reference in zip(images, references, strict=True)
+        ]
+        return tuple(min(float(score), CEILING_DB) for score in scores)
+
+
+METRIC = Psnr()

@@ -1,0 +1,43 @@
+"""How alike an image and its reference are in structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+from hasten.metrics.base import Metric
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Ssim(Metric):
+    """Structural similarity to the baseline's image (Wang et al., 2004), 11×11 Gaussian window."""
+
+    name = "ssim"
+    title = "SSIM"
+    scale = "-1 to 1: 1 for images identical to the references"
+    needs_references = True
+
+    def version(self, scorer: Any = None) -> str:
+        return f"torchmetrics {version('torchmetrics')}"
+
+    def score(
+        self,
+        images: torch.Tensor,
+        prompts: Sequence[str],
+        references: torch.Tensor | None = None,
+        scorer: Any = None,
+    ) -> tuple[float, ...]:
+        import torch
+        from torchmetrics.functional.image import structural_similarity_index_measure
+
+        if references is None:
+            raise InputError("ssim needs the reference images.")
+        scores = structural_similarity_index_measure(images, references, data_range=1.0, reduction="none")
+        return tuple(torch.as_tensor(scores).reshape(-1).tolist())
+
+
+METRIC = Ssim()

@@ -1,0 +1,189 @@
+"""Loads a pipeline by its model's name, from a local folder or a hub id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError, UnknownNameError
+from hasten.models.base import Family, Model
+
+if TYPE_CHECKING:
+    import torch
+
+    from hasten.schedulers import Scheduler
+
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+def load_pipeline(
+    model: Model | str,
+    scheduler: Scheduler | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+) -> Any:
+    """A diffusers pipeline, ready to be called: on its device, no progress bar, no safety checker.
+
+    Args:
+        model: a model of the registry or its name, a folder in diffusers layout, or a hub id.
+        scheduler: replaces the model's own, with its configuration; None keeps it.
+        dtype: float32, float16 or bfloat16.
+        device: a torch device, e.g. ``cpu`` or ``cuda:0``.
+
+    Raises:
+        UnknownNameError: no model has that name, and there is no such folder.
+        InputError: the folder lacks files, the hub cannot be reached, or dtype or device cannot be used.
+    """
+    source = _source(model)
+    torch_dtype, torch_device = _dtype(dtype), _device(device)
+    index = _index(source)
+    pipe = _read(source, index, torch_dtype).to(torch_device)
+    pipe.set_progress_bar_config(disable=True)
+    if scheduler is not None:
+        pipe.scheduler = scheduler.build(pipe.scheduler.config)
+    return pipe
+
+
+def family_of(pipe: Any) -> Family | None:
+    """The family of a pipeline object, by its class or a class that it derives from; None when unknown."""
+    from hasten.models import FAMILIES
+
+    by_class = {family.pipeline: family for family in FAMILIES.all()}
+    return next((by_class[c.__name__] for c in type(pipe).__mro__ if c.__name__ in by_class), None)
+
+
+def _source(model: Model | str) -> str:
+    """A folder's path or a hub id."""
+    from hasten.models import ASSETS, find_model
+
+    if isinstance(model, Model):
+        return str(ASSETS / model.source) if model.embedded else model.source
+    try:
+        return _source(find_model(model)[1])
+    except UnknownNameError:
+        if Path(model).is_dir() or _is_hub_id(model):
+            return model
+        if Path(model).name != model:
+            raise InputError(f"No model folder at {model!r}. Give a folder in diffusers layout.") from None
+        raise
+
+
+def _is_hub_id(text: str) -> bool:
+    parts = text.split("/")
+    return len(parts) == 2 and all(p and not p.startswith((".", "~")) for p in parts) and not Path(text).exists()
+
+
+def _dtype(name: str) -> torch.dtype:
+    import torch
+
+    if name not in DTYPES:
+        raise InputError(f"The dtype is {name!r}: allowed are {', '.join(DTYPES)}.")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"The device {name!r} cannot be used: {reason} Try 'cpu', 'cuda' or 'cuda:0'.") from None
+    return device
+
+
+def _index(source: str) -> dict[str, Any]:
+    """The pipeline's ``model_index.json``, checked against the folder it lies in."""
+    folder = Path(source)
+    if not folder.is_dir():
+        if folder.is_absolute():
+            raise InputError(f"No model folder at {source!r}. Give a folder in diffusers layout.")
+        return _hub_index(source)
+    try:
+        index: dict[str, Any] = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{source!r} is no model folder: it has no model_index.json. "
+            "Give a folder in diffusers layout, as written by pipe.save_pretrained(folder)."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"The model_index.json in {source!r} cannot be read: {error}.") from None
+    if missing := [name for name in _parts(index) if not (folder / name).is_dir()]:
+        raise InputError(
+            f"The model folder {source!r} lacks {', '.join(missing)}, which its model_index.json names. "
+            "Copy or download the folder again."
+        )
+    return index
+
+
+def _parts(index: dict[str, Any]) -> list[str]:
+    """The components that have a folder of their own; the safety checker is never loaded."""
+    named = (name for name, value in index.items() if isinstance(value, list) and value and value[0] is not None)
+    return [name for name in named if name != "safety_checker"]
+
+
+def _hub_index(source: str) -> dict[str, Any]:
+    from diffusers import DiffusionPipeline
+
+    try:
+        return dict(DiffusionPipeline.load_config(source))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The model {source!r} cannot be fetched from the hub ({_first_line(error)}). Check the name and the "
+            "connection, or download the model elsewhere and give its folder."
+        ) from None
+
+
+def _read(source: str, index: dict[str, Any], dtype: torch.dtype) -> Any:
+    import diffusers
+
+    cls = getattr(diffusers, str(index.get("_class_name")), None)
+    if cls is None:
+        raise InputError(f"{source!r} is for {index.get('_class_name')!r}, which diffusers does not have.")
+    options = {_dtype_keyword(): dtype, "use_safetensors": True}
+    if "safety_checker" in index:
+        options |= {"safety_checker": None, "requires_safety_checker": False}
+    try:
+        with nullcontext() if _is_remote(source) else _no_bars():
+            return cls.from_pretrained(source, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise InputError(
+            f"The model {source!r} cannot be loaded: {_first_line(error)}. It needs every part that its "
+            "model_index.json names, with weights as safetensors."
+        ) from error
+
+
+def _is_remote(source: str) -> bool:
+    return not Path(source).is_dir()
+
+
+def _dtype_keyword() -> str:
+    """diffusers 0.42 renamed it, and warns of the old name."""
+    major, minor = version("diffusers").split(".")[:2]
+    return "dtype" if (int(major), int(minor)) >= (0, 42) else "torch_dtype"
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """No progress bars of the libraries meanwhile: reading a folder is short, a download shows its own."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    shown = [m for m in (diffusers_logging, transformers_logging) if m.is_progress_bar_enabled()]
+    for module in shown:
+        module.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for module in shown:
+            module.enable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")

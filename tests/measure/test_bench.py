@@ -1,0 +1,310 @@
+"""Trials: what they hold, what they reuse, and what becomes of plans that fail."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hasten.errors import InputError, MeasurementError
+from hasten.measure.bench import Bench
+from hasten.measure.equal_time import most_steps
+from hasten.metrics import ClipScorer
+from hasten.plan import Plan
+from hasten.records import Latency, Loss
+from hasten.task import Setting
+from pipelines import tiny_sd
+
+SIZE, STEPS = 64, 4
+DEEPCACHE = Plan.parse("deepcache(cache_branch_id=0,cache_interval=2)")
+NEUTRAL = Plan.parse("deepcache(cache_branch_id=0,cache_interval=1)")
+
+
+def test_a_trial_holds_latency_losses_and_environment(bench: Bench) -> None:
+    told: list[str] = []
+    trial = bench.trial(Plan.parse("deepcache"), samples=10, pairs=2, report=told.append)
+    assert (trial.status, trial.steps, trial.split) == ("ok", STEPS, "search")
+    assert set(Plan.parse(trial.plan).parameters["deepcache"]) == {"cache_branch_id", "cache_interval"}
+    assert trial.environment == bench.environment
+    assert trial.latency is not None
+    assert len(trial.latency.times_s) == len(trial.latency.denoiser_times_s) == 2
+    assert {m: loss.samples for m, loss in trial.losses.items()} == {"clip_score": 10, "ssim": 10}
+    assert trial.losses["ssim"].loss > 0
+    assert told == ["latency 1/2", "latency 2/2", "scored 8/10", "scored 10/10"]
+
+
+def test_a_trial_survives_json(bench: Bench) -> None:
+    trial = bench.trial(DEEPCACHE, samples=2, pairs=1)
+    assert type(trial).model_validate_json(trial.model_dump_json()) == trial
+
+
+def test_a_neutral_plan_loses_exactly_nothing(bench: Bench) -> None:
+    trial = bench.trial(NEUTRAL, samples=9, pairs=1, metrics=("clip_score", "ssim", "psnr"))
+    assert len(trial.losses) == 3
+    for loss in trial.losses.values():
+        assert loss.loss == 0
+        assert loss.interval == (0, 0)
+        assert loss.scores == loss.baseline_scores
+
+
+def test_splits_have_their_own_images(bench: Bench) -> None:
+    search, held_out = (bench.quality(DEEPCACHE, split=s, samples=2)["clip_score"] for s in ("search", "held-out"))
+    assert search.baseline_scores != held_out.baseline_scores
+
+
+def test_a_baseline_image_is_drawn_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[str, int]] = []
+    original = bench.pipeline.draw
+
+    def counted(plan: Plan, split: Any, indices: Any, steps: int | None = None) -> torch.Tensor:
+        drawn.extend((split, i) for i in indices if not plan)
+        return original(plan, split, indices, steps)
+
+    monkeypatch.setattr(bench.pipeline, "draw", counted)
+    bench.quality(DEEPCACHE, samples=3)
+    bench.trial(DEEPCACHE, samples=4, pairs=1)
+    bench.images(Plan(), indices=[3, 1])
+    assert sorted(drawn) == [("search", i) for i in range(4)]
+
+
+def test_images_are_what_a_file_would_hold(bench: Bench) -> None:
+    images = bench.images(DEEPCACHE, indices=[1, 0])
+    assert images.shape == (2, 3, SIZE, SIZE)
+    assert torch.equal(images, (images * 255).round() / 255)
+    assert not torch.equal(images, bench.images(Plan(), indices=[1, 0]))
+    assert torch.equal(bench.images(Plan(), indices=[1, 0]), bench.images(Plan(), indices=[0, 1]).flip(0))
+
+
+def test_a_plan_not_worth_scoring_is_skipped(bench: Bench) -> None:
+    asked: list[Latency] = []
+
+    def slow(latency: Latency) -> str:
+        asked.append(latency)
+        return "slower than one that is known"
+
+    trial = bench.trial(DEEPCACHE, samples=4, pairs=1, worth_scoring=slow)
+    assert (trial.status, trial.reason) == ("skipped", "slower than one that is known")
+    assert trial.latency == asked[0]
+    assert trial.losses == {}
+
+
+def test_scoring_stops_early(bench: Bench) -> None:
+    asked: list[int] = []
+
+    def enough(losses: dict[str, Loss]) -> bool:
+        asked.append(losses["ssim"].samples)
+        return len(asked) == 2
+
+    trial = bench.trial(DEEPCACHE, samples=30, pairs=1, stop_early=enough)
+    assert asked == [8, 16]
+    assert (trial.status, trial.losses["clip_score"].samples) == ("ok", 16)
+
+
+FIRST = " for 'red dog' (search image 0)."
+
+
+def raises(error: BaseException) -> Callable[..., None]:
+    def hook(*_: Any) -> None:
+        raise error
+
+    return hook
+
+
+@contextmanager
+def spoiled(bench: Bench, monkeypatch: pytest.MonkeyPatch, module: torch.nn.Module, hook: Any) -> Iterator[None]:
+    """Plans, but not the baseline, run with a hook on a module of the pipeline."""
+    original = bench.pipeline.installed
+
+    @contextmanager
+    def installed(plan: Plan, steps: int | None = None) -> Iterator[None]:
+        with original(plan, steps):
+            handle = module.register_forward_hook(hook) if plan else None
+            try:
+                yield
+            finally:
+                if handle:
+                    handle.remove()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.pipeline, "installed", installed)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("part", "hook", "reason"),
+    [
+        ("vae.decoder", lambda *args: args[2] * torch.nan, f"NaN or infinite pixels{FIRST}"),
+        ("vae.decoder", lambda *args: args[2] * 0 - 1, f"A black image{FIRST}"),
+        ("vae.decoder", lambda *args: args[2] * 0, f"An image of a single colour{FIRST}"),
+        ("unet", raises(torch.OutOfMemoryError("CUDA has none.\nmore")), "Out of memory: CUDA has none."),
+        ("unet", raises(RuntimeError("can't allocate memory")), "Out of memory: can't allocate memory"),
+        ("unet", raises(MemoryError()), "Out of memory"),
+        ("unet", raises(ValueError("shapes differ")), "ValueError: shapes differ"),
+    ],
+)
+def test_a_plan_that_fails_is_a_failed_trial(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, part: str, hook: Any, reason: str
+) -> None:
+    before = bench.images(Plan(), indices=[5])
+    with spoiled(bench, monkeypatch, _part(bench, part), hook):
+        trial = bench.trial(DEEPCACHE, samples=2, pairs=1)
+        with pytest.raises(MeasurementError):
+            bench.quality(DEEPCACHE, samples=2)
+    assert (trial.status, trial.reason) == ("failed", reason)
+    assert trial.losses == {}
+    assert bench.trial(DEEPCACHE, samples=2, pairs=1).status == "ok"
+    assert torch.equal(before, bench.pipeline.draw(Plan(), "search", [5]).float() / 255)
+
+
+def _part(bench: Bench, path: str) -> torch.nn.Module:
+    root, _, rest = path.partition(".")
+    module: torch.nn.Module = getattr(bench.pipe, root)
+    return module.get_submodule(rest)
+
+
+def test_interrupts_pass_through(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        spoiled(bench, monkeypatch, bench.pipe.unet, raises(KeyboardInterrupt())),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        bench.trial(DEEPCACHE, samples=2, pairs=1)
+
+
+def test_errors_of_the_callers_own_functions_pass_through(bench: Bench) -> None:
+    with pytest.raises(ZeroDivisionError):
+        bench.trial(DEEPCACHE, samples=2, pairs=1, worth_scoring=lambda _: str(1 // 0))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda bench: bench.trial(Plan.parse("deepcache(cache_interval=0)")),
+        lambda bench: bench.trial(Plan.parse("warp(factor=9)")),
+        lambda bench: bench.trial(DEEPCACHE, metrics=("beauty",)),
+        lambda bench: bench.trial(DEEPCACHE, samples=1),
+        lambda bench: bench.trial(DEEPCACHE, pairs=0, samples=2),
+        lambda bench: bench.trial(DEEPCACHE, steps=0),
+    ],
+)
+def test_wrong_input_is_no_failed_trial(bench: Bench, call: Callable[[Bench], object]) -> None:
+    with pytest.raises(InputError):
+        call(bench)
+
+
+def test_a_baseline_that_fails_is_no_plans_fault(bench: Bench) -> None:
+    bench.pipe.vae.decoder.register_forward_hook(lambda *args: args[2] * torch.nan)
+    with pytest.raises(MeasurementError, match="The baseline itself fails: NaN"):
+        bench.trial(DEEPCACHE, samples=2, pairs=1)
+
+
+def test_other_processes_wait_for_a_trial(bench: Bench) -> None:
+    attempt = "from hasten.measure.lock import device_lock\nwith device_lock('cpu', wait=False): pass"
+    codes: list[int] = []
+
+    def during(_: Latency) -> str:
+        done = subprocess.run([sys.executable, "-c", attempt], capture_output=True, check=False)
+        codes.append(done.returncode)
+        return "asked"
+
+    bench.trial(DEEPCACHE, samples=2, pairs=1, worth_scoring=during)
+    codes.append(subprocess.run([sys.executable, "-c", attempt], check=False).returncode)
+    assert codes == [1, 0]
+
+
+def test_a_second_bench_takes_the_baseline_from_the_cache(
+    scorer: ClipScorer, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(**changes: Any) -> Bench:
+        size = {"height": SIZE, "width": SIZE, "scorer": scorer, "prompts": words}
+        return Bench.of(tiny_sd(), steps=STEPS, cache_dir=tmp_path, model_name="tiny", **size, **changes)
+
+    images = opened().images(Plan(), indices=[0, 1])
+    broken = next(tmp_path.glob("*/search-4-steps-1.png"))
+    second = opened()
+    with monkeypatch.context() as patch:
+        patch.setattr(second.pipeline, "draw", raises(AssertionError("drawn again")))
+        assert torch.equal(second.images(Plan(), indices=[0, 1]), images)
+    broken.write_bytes(broken.read_bytes()[:100])
+    redrawn = opened().images(Plan(), indices=[0, 1])  # alone now: batches differ in the last bit
+    assert torch.allclose(redrawn, images, atol=1.1 / 255)
+    assert not torch.allclose(opened(seed=1).images(Plan(), indices=[0, 1]), images, atol=0.1)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_cache_folder_that_cannot_be_written(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        Bench(bench.pipeline, "any", tmp_path / "file")
+
+
+def test_identity_tells_apart_what_cannot_be_compared(words: Path, tmp_path: Path) -> None:
+    def opened(seed_of_weights: int = 0, **changes: Any) -> dict[str, str]:
+        return Bench.of(tiny_sd(seed_of_weights), steps=STEPS, model_name="tiny", scorer="a", **changes).identity
+
+    assert opened() == opened()
+    for other in (opened(seed_of_weights=1), opened(seed=1), opened(prompts=words)):
+        assert other != opened()
+
+
+def test_opened_by_folder_and_scheduler(scorer: ClipScorer, words: Path, tmp_path: Path) -> None:
+    tiny_sd().save_pretrained(tmp_path)
+    setting = Setting(str(tmp_path), "UniPC", 3, SIZE, SIZE, 5.0)
+    bench = Bench.open(setting, scorer=scorer, prompts=words)
+    assert bench.setting == setting
+    assert type(bench.pipe.scheduler).__name__ == "UniPCMultistepScheduler"
+    assert bench.images(Plan(), indices=[0]).shape == (1, 3, SIZE, SIZE)
+
+
+def test_equal_time_is_measured_like_a_plan(bench: Bench) -> None:
+    trial = bench.trial(DEEPCACHE, samples=4, pairs=1)
+    assert trial.latency is not None
+    fast = trial.latency.model_copy(update={"speedup": 1.6})
+    bad = {m: loss.model_copy(update={"loss": 2.0}) for m, loss in trial.losses.items()}
+    found = bench.equal_time(fast, samples=4, pairs=1, plan_losses=bad)
+    assert found.steps == found.trial.steps < STEPS
+    assert (found.trial.plan, found.trial.status) == ("baseline", "ok")
+    assert found.trial.losses["ssim"].samples == 4
+    assert found.trial.losses["ssim"].loss > 0
+    assert found.plan_loses == ("clip_score", "ssim")
+
+
+def line(fixed: float, slope: float, full: int, asked: list[int] | None = None) -> Callable[[int], Latency]:
+    """Latencies on a line, with no noise."""
+
+    def measure(steps: int) -> Latency:
+        if asked is not None:
+            asked.append(steps)
+        baseline, plan = fixed + slope * full, fixed + slope * steps
+        return Latency(
+            speedup=baseline / plan,
+            interval=(0, 0),
+            baseline_s=baseline,
+            plan_s=plan,
+            baseline_times_s=(baseline,),
+            times_s=(plan,),
+        )
+
+    return measure
+
+
+@pytest.mark.parametrize(
+    ("speedup", "steps"),
+    [(2.0, 23), (3.0, 14), (1.01, 49), (1.0, 50), (0.8, 50), (4.9, 7), (40.0, 1)],
+)
+def test_most_steps_on_a_line(speedup: float, steps: int) -> None:
+    asked: list[int] = []
+    found, latency = most_steps(line(4.0, 1.0, 50, asked), 50, speedup)
+    assert found == steps
+    assert latency.plan_s == 4.0 + steps
+    assert len(asked) == len(set(asked)) <= 4
+
+
+@pytest.mark.parametrize("full", [1, 2, 3])
+def test_most_steps_of_few(full: int) -> None:
+    assert most_steps(line(0.1, 1.0, full), full, 50.0)[0] == 1

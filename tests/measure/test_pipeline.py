@@ -1,0 +1,160 @@
+"""The same images for the same prompts and seeds, however they are batched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDPMPipeline
+
+from hasten.errors import InputError, MeasurementError
+from hasten.measure.pipeline import Pipeline, image_fault, image_seed, quiet
+from hasten.measure.prompts import load
+from hasten.measure.setting import fingerprint, setting_of
+from hasten.plan import Plan
+from hasten.schedulers import find_scheduler
+from pipelines import tiny_sd, tiny_sdxl
+
+BASELINE = Plan()
+
+
+def of(pipe: Any, words: Path, **changes: Any) -> Pipeline:
+    setting = replace(setting_of(pipe, steps=3, height=64, width=64), **changes)
+    return Pipeline(pipe, setting, load(words))
+
+
+def far(a: torch.Tensor, b: torch.Tensor) -> int:
+    """The biggest difference of two 8-bit images."""
+    return int((a.int() - b.int()).abs().max())
+
+
+@pytest.mark.parametrize("scheduler", ["DDIM", "Euler-a", "DPM-Solver++", "LCM"])
+def test_an_image_does_not_depend_on_its_batch(scheduler: str, words: Path) -> None:
+    pipe = tiny_sd()
+    pipe.scheduler = find_scheduler(scheduler).build(pipe.scheduler.config)
+    pipeline = of(pipe, words)
+    together = pipeline.draw(BASELINE, "search", [0, 1, 2])
+    assert torch.equal(together, pipeline.draw(BASELINE, "search", [0, 1, 2]))
+    assert far(together[2:], pipeline.draw(BASELINE, "search", [2])) <= 1
+    assert far(together[1:], together[:2]) > 1
+
+
+@pytest.mark.parametrize("make", [tiny_sd, tiny_sdxl])
+@pytest.mark.parametrize("guidance_scale", [1.0, 5.0])
+def test_encoded_text_draws_what_the_prompts_draw(make: Any, guidance_scale: float, words: Path) -> None:
+    pipe = make()
+    pipeline = of(pipe, words, guidance_scale=guidance_scale)
+    drawn = pipeline.draw(BASELINE, "held-out", [0, 1])
+    called = pipe(
+        [pipeline.prompt("held-out", i) for i in (0, 1)],
+        num_inference_steps=3,
+        guidance_scale=guidance_scale,
+        height=64,
+        width=64,
+        generator=[torch.Generator().manual_seed(image_seed(0, "held-out", i)) for i in (0, 1)],
+        output_type="pt",
+    ).images
+    assert far(drawn, (called * 255).round().byte()) <= 1
+
+
+def test_each_text_is_encoded_once(words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = of(tiny_sd(), words)
+    encoded: list[str] = []
+    original = pipeline.pipe.encode_prompt
+
+    def counted(prompt: Any, *args: Any, **kwargs: Any) -> Any:
+        encoded.extend(prompt or [])
+        return original(prompt, *args, **kwargs)
+
+    monkeypatch.setattr(pipeline.pipe, "encode_prompt", counted)
+    pipeline.draw(BASELINE, "search", [0, 1, 2, 3, 4])  # the fifth has the first one's prompt
+    pipeline.draw(BASELINE, "search", [3, 2])
+    assert sorted(encoded) == sorted(pipeline.prompts.search)
+
+
+def test_prompts_begin_anew_with_fresh_seeds(words: Path) -> None:
+    pipeline = of(tiny_sd(), words)
+    count = len(pipeline.prompts.search)
+    assert pipeline.prompt("search", count + 1) == pipeline.prompt("search", 1)
+    first, again = pipeline.draw(BASELINE, "search", [1, count + 1])
+    assert far(first, again) > 1
+
+
+def test_seeds_differ_by_run_split_and_image() -> None:
+    seeds = {image_seed(s, split, i) for s in (0, 1) for split in ("search", "held-out") for i in range(50)}
+    assert len(seeds) == 200
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_big_images_are_drawn_in_small_batches(words: Path) -> None:
+    def sizes(**changes: Any) -> list[int]:
+        return [len(batch) for batch in of(tiny_sd(), words, **changes).batches(range(10))]
+
+    assert sizes() == [8, 2]
+    assert sizes(height=1024, width=1024) == [2] * 5
+    assert sizes(height=4096, width=4096, batch_size=4) == [4, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("image", "fault"),
+    [
+        (torch.zeros(3, 4, 4), "A black image"),
+        (torch.full((3, 4, 4), 0.3), "An image of a single colour"),
+        (torch.tensor([0.9, 0.1, 0.5])[:, None, None].expand(3, 4, 4), "An image of a single colour"),
+        (torch.full((3, 4, 4), torch.nan), "NaN or infinite pixels"),
+        (torch.eye(4).expand(3, 4, 4), None),
+    ],
+)
+def test_worthless_images(image: torch.Tensor, fault: str | None) -> None:
+    assert image_fault(image) == fault
+
+
+def test_a_faulty_image_is_named(words: Path) -> None:
+    pipeline = of(tiny_sd(), words)
+    with torch.no_grad():
+        pipeline.pipe.vae.decoder.conv_out.weight.fill_(torch.nan)
+    with pytest.raises(MeasurementError, match=r"NaN.* for 'red cat' \(held-out image 0\)"):
+        pipeline.draw(BASELINE, "held-out", [0])
+
+
+def test_the_users_progress_bar_comes_back(words: Path) -> None:
+    pipe = tiny_sd()
+    pipe.set_progress_bar_config(desc="mine")
+    with quiet(pipe):
+        assert pipe._progress_bar_config == {"desc": "mine", "disable": True}
+    assert pipe._progress_bar_config == {"desc": "mine"}
+    del pipe._progress_bar_config
+    with quiet(pipe):
+        pass
+    assert not hasattr(pipe, "_progress_bar_config")
+
+
+def test_setting_of_a_pipeline_object() -> None:
+    pipe = tiny_sdxl()
+    setting = setting_of(pipe, steps=7)
+    assert (setting.height, setting.width, setting.guidance_scale) == (128, 128, 5.0)
+    assert (setting.scheduler, setting.dtype, setting.device) == ("Euler", "float32", "cpu")
+    assert setting.model == f"StableDiffusionXLPipeline-{fingerprint(pipe.unet)}"
+
+
+def test_models_of_one_class_have_names_of_their_own() -> None:
+    assert fingerprint(tiny_sd(0).unet) == fingerprint(tiny_sd(0).unet)
+    assert fingerprint(tiny_sd(0).unet) != fingerprint(tiny_sd(1).unet)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", 0), ("height", -64), ("width", 0), ("batch_size", 0), ("guidance_scale", float("nan"))],
+)
+def test_numbers_that_cannot_be(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=name):
+        setting_of(tiny_sd(), **{"steps": 4, name: value})
+
+
+def test_a_pipeline_of_no_family() -> None:
+    pipe = tiny_sd()
+    with pytest.raises(InputError, match=r"DDPMPipeline.*StableDiffusionPipeline"):
+        setting_of(DDPMPipeline(pipe.unet, pipe.scheduler), steps=4)

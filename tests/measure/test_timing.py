@@ -1,0 +1,117 @@
+"""The order of the calls, what is inside the timed part, and the denoiser's share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+import torch
+
+from hasten.errors import InputError
+from hasten.measure.timing import _warnings, interleaved
+
+Log = list[str]
+
+
+def call(log: Log, name: str) -> Callable[[], None]:
+    return lambda: log.append(name)
+
+
+def around(log: Log) -> Callable[[], AbstractContextManager[None]]:
+    @contextmanager
+    def entered() -> Iterator[None]:
+        log.append("(")
+        yield
+        log.append(")")
+
+    return entered
+
+
+def test_baseline_and_plan_take_turns_in_alternating_order() -> None:
+    log: Log = []
+    latency = interleaved(call(log, "A"), call(log, "B"), pairs=4, warmup=2)
+    assert "".join(log) == "ABAB" + "ABBAABBA"
+    assert len(latency.baseline_times_s) == len(latency.times_s) == 4
+    assert latency.speedup == pytest.approx(latency.baseline_s / latency.plan_s)
+
+
+def test_a_plan_is_installed_for_its_own_calls_only() -> None:
+    log: Log = []
+    interleaved(call(log, "A"), call(log, "B"), pairs=2, warmup=1, around_b=around(log))
+    assert "".join(log) == "A(B)" + "A(B)" + "(B)A"
+
+
+def test_installing_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def spend(seconds: float) -> Callable[[], None]:
+        return lambda: clock.__setitem__(0, clock[0] + seconds)
+
+    @contextmanager
+    def slow() -> Iterator[None]:
+        spend(100)()
+        yield
+        spend(100)()
+
+    latency = interleaved(spend(6), spend(2), pairs=3, around_b=slow)
+    assert latency.times_s == (2.0, 2.0, 2.0)
+    assert latency.baseline_times_s == (6.0, 6.0, 6.0)
+    assert (latency.speedup, latency.interval) == (3.0, (3.0, 3.0))
+
+
+def test_timing_ends_when_it_is_enough() -> None:
+    seen: list[int] = []
+
+    def enough(baseline: Sequence[float], plan: Sequence[float]) -> bool:
+        seen.append(len(baseline))
+        return len(plan) == 3
+
+    latency = interleaved(lambda: None, lambda: None, pairs=9, enough=enough)
+    assert seen == [1, 2, 3]
+    assert len(latency.times_s) == 3
+
+
+def test_the_denoisers_share_is_timed_beside() -> None:
+    denoiser, other = torch.nn.Linear(64, 64), torch.nn.Linear(64, 64)
+    x = torch.zeros(256, 64)
+    latency = interleaved(
+        lambda: [denoiser(x), other(x), denoiser(x)],
+        lambda: [other(x) for _ in range(50)],
+        pairs=3,
+        denoiser=denoiser,
+    )
+    shares = latency.baseline_denoiser_times_s
+    assert all(0 < share < total for share, total in zip(shares, latency.baseline_times_s, strict=True))
+    assert latency.denoiser_times_s == (0.0, 0.0, 0.0)
+    assert not denoiser._forward_hooks
+    assert not denoiser._forward_pre_hooks
+
+
+def test_a_crash_leaves_no_timer_behind() -> None:
+    denoiser = torch.nn.Linear(2, 2)
+    with pytest.raises(RuntimeError):
+        interleaved(lambda: None, lambda: denoiser(torch.zeros(3)), denoiser=denoiser)
+    assert not denoiser._forward_hooks
+    assert not denoiser._forward_pre_hooks
+
+
+def test_progress_is_reported() -> None:
+    told: list[str] = []
+    interleaved(lambda: None, lambda: None, pairs=2, report=told.append)
+    assert told == ["latency 1/2", "latency 2/2"]
+
+
+@pytest.mark.parametrize(("pairs", "warmup"), [(0, 1), (-1, 1), (3, -1)])
+def test_numbers_of_calls_that_cannot_be(pairs: int, warmup: int) -> None:
+    with pytest.raises(InputError, match="allowed"):
+        interleaved(lambda: None, lambda: None, pairs=pairs, warmup=warmup)
+
+
+def test_restless_times_are_warned_of() -> None:
+    quiet, restless = [1.0, 1.01, 1.02, 0.99, 1.0], [1.0, 1.6, 0.9, 2.0, 1.1]
+    assert list(_warnings(quiet, quiet)) == []
+    assert "baseline" in next(_warnings(restless, quiet))
+    assert "plan" in next(_warnings(quiet, restless))
+    assert "Only 2" in next(_warnings(quiet[:2], quiet[:2]))
