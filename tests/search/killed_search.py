@@ -1,16 +1,16 @@
-"""A search on a tiny pipeline, run as a process of its own by test_killed.py: ``python killed_search.py STORAGE``."""
+"""A search on a tiny pipeline as a process of its own: ``python killed_search.py STORAGE``."""
 
 from __future__ import annotations
 
 import sys
 
 import torch
-from pipelines import tiny_sd
 
 from hasten.measure.bench import Bench
 from hasten.measure.prompts import PromptSet
 from hasten.search import SearchOptions, run_search
 from hasten.task import Task
+from pipelines import tiny_sd
 
 PROMPTS = PromptSet("letters", search=("a", "b", "c"), held_out=("d", "e", "f"))
 

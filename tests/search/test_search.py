@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from landscape import Landscape
-from pipelines import tiny_sd
 
 from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
 from hasten.plan import Plan
 from hasten.search import Progress, SearchOptions, SearchResult, run_search
 from hasten.search.options import Prefer
 from hasten.task import Task
+from landscape import Landscape
+from pipelines import tiny_sd
 
 DEEPCACHE = 16
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import optuna
 import pytest
-from landscape import SETTING, latency, loss, trial
 
 from hasten.errors import InputError
 from hasten.plan import Plan
 from hasten.store import Store, default_storage, storage_url
+from landscape import SETTING, latency, loss, trial
 
 PLAN = Plan.of({"deepcache": {"cache_interval": 3, "cache_branch_id": 0}})
 

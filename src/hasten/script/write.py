@@ -77,7 +77,7 @@ def render_script(
 def family_of_model(model: Model) -> Family:
     """The family that a model belongs to; for a local folder the one that its ``model_index.json`` names."""
     for family in FAMILIES.all():
-        if model in family.models:
+        if model.name in {known.name for known in family.models}:
             return family
     index = Path(model.source) / "model_index.json"
     try:

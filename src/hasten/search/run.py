@@ -155,7 +155,7 @@ def _best_inside(session: Session, strategy: Strategy) -> Trial | None:
 def _why(session: Session, best: Trial | None) -> str:
     o, goal = session.options, session.goal
     limits = " and ".join(
-        f"{limit:g}" + ("" if m == "clip_score" else f" {m}") for m, limit in goal.limits.items()
+        f"{limit:g}" + ("" if m == "clip_score" else f" ({m})") for m, limit in goal.limits.items()
     )
     asked = session.task_target
     what = f"{asked} is out of reach here" if asked else "nothing is faster than the plain pipeline here"

@@ -1,0 +1,1 @@
+"""What stands between a task and its answer: opening the bench, putting the answer together, handing it over."""

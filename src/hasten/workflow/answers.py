@@ -1,0 +1,70 @@
+"""From what a search found to the answer in its agreed form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hasten.plan import Plan
+from hasten.records import Answer, EqualTime, Loss, Trial
+from hasten.search import SearchResult
+from hasten.task import Task
+
+DRIFT = "{metric} rose by {rise:.1%}, more than the limit of {limit:g}: the images drifted from the baseline's"
+
+
+def answer_of(task: Task, found: SearchResult) -> Answer:
+    """The answer to a task. Figures are those of the held-out trial, never the search's own."""
+    trial, compared = found.confirmed, found.equal_time
+    best = None
+    if found.best is not None:
+        best = Answer(status="likely", task=task, **_figures(task, found.best, compared))
+        best = best.model_copy(update={"status": "met" if _certain(task, found.best) else "likely"})
+    shown = _figures(task, trial, compared) if trial else {}
+    return Answer(
+        status=found.status, task=task, trials=len(found.trials), reason=found.reason, best=best, **shown
+    )
+
+
+def _certain(task: Task, trial: Trial) -> bool:
+    return all(trial.losses[metric].interval[1] < limit for metric, limit in task.max_loss.items())
+
+
+def _figures(task: Task, trial: Trial, compared: EqualTime | None) -> dict[str, Any]:
+    plan, latency, loss = Plan.parse(trial.plan), trial.latency, headline(trial.losses, task.max_loss)
+    plain = not plan
+    return {
+        "plan": trial.plan,
+        "parameters": plan.parameters,
+        "speedup": latency.speedup if latency and not plain else None,
+        "speedup_interval": latency.interval if latency and not plain else None,
+        "quality_loss": loss.loss if loss and not plain else None,
+        "quality_loss_interval": loss.interval if loss and not plain else None,
+        "baseline_latency_s": latency.baseline_s if latency else None,
+        "latency_s": latency.plan_s if latency else None,
+        "confirmed": trial,
+        "equal_time": compared,
+        "warnings": tuple(warnings(task, trial, compared)),
+    }
+
+
+def headline(losses: Mapping[str, Loss], limits: Mapping[str, float]) -> Loss | None:
+    """The loss that an answer names: of the limited metrics the one that is nearest to its limit."""
+    limited = [m for m in limits if m in losses]
+    return losses[max(limited, key=lambda m: losses[m].loss - limits[m])] if limited else None
+
+
+def warnings(task: Task, trial: Trial, compared: EqualTime | None) -> Iterable[str]:
+    """What a person should know before using the plan."""
+    if trial.latency:
+        yield from trial.latency.warnings
+    for metric, limit in task.max_loss.items():
+        if metric in trial.losses and (rise := -trial.losses[metric].loss) > limit > 0:
+            yield DRIFT.format(metric=metric, rise=rise, limit=limit)
+    if compared and compared.plan_loses:
+        steps = f"{compared.steps} step" + "s" * (compared.steps != 1)
+        figures = "; ".join(
+            f"{m} loss {compared.trial.losses[m].loss:.4f} against {trial.losses[m].loss:.4f}"
+            for m in compared.plan_loses
+        )
+        yield f"The plain pipeline with {steps} is as fast and does better: {figures}"

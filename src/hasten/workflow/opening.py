@@ -1,0 +1,147 @@
+"""Opens the bench of a task: the model on a device, in the setting that the task and the user ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hasten.errors import InputError, UnknownNameError, UnsupportedError
+from hasten.language.parse import parse
+from hasten.measure.bench import Bench
+from hasten.measure.lock import device_lock
+from hasten.methods import METHODS, check_plan
+from hasten.metrics import METRICS
+from hasten.models import find_model, load_pipeline
+from hasten.models.base import Model
+from hasten.models.stable_diffusion import VIT_G_14
+from hasten.plan import Plan
+from hasten.schedulers import find_scheduler
+from hasten.task import Setting, Task
+
+PROMPTS = "general"
+ASKED = ("height", "width", "guidance_scale", "scorer", "prompts")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and at what size to measure; None is the model's or the machine's usual.
+
+    ``device`` a torch device; ``dtype`` float32, float16 or bfloat16; sizes in pixels; ``scorer`` a folder,
+    an embedded model or a hub id of a CLIP; ``prompts`` a built-in set or a text file.
+    """
+
+    device: str | None = None
+    dtype: str | None = None
+    batch_size: int = 1
+    height: int | None = None
+    width: int | None = None
+    guidance_scale: float | None = None
+    scorer: str | None = None
+    prompts: str | None = None
+    seed: int = 0
+
+
+def task_of(request: str | Task) -> Task:
+    """The task of a sentence, or the task itself, with canonical names and all of it checked.
+
+    Raises:
+        InputError: the sentence is no request, a name is unknown, or a parameter is illegal.
+    """
+    task = parse(request) if isinstance(request, str) else request
+    parameters = {METHODS.canonical(m): given for m, given in task.parameters.items()}
+    methods = None if task.methods is None else tuple(METHODS.canonical(m) for m in task.methods)
+    if methods is not None and not set(parameters) <= set(methods):
+        odd = ", ".join(sorted(set(parameters) - set(methods)))
+        raise InputError(f"Parameters are given for {odd}, which the request does not use. Add it to the methods.")
+    check_plan(Plan.of({m: parameters.get(m, {}) for m in {*(methods or ()), *parameters}}), steps=task.steps)
+    for metric in task.max_loss:
+        METRICS.canonical(metric)
+    changes = {"methods": methods, "parameters": parameters, "scheduler": find_scheduler(task.scheduler).name}
+    return task.model_copy(update=changes)
+
+
+def model_of(task: Task, place: Place) -> Model:
+    """The model by name, or one for a local folder. Raises UnknownNameError or InputError."""
+    asked = {name: getattr(place, name) for name in ("scorer", "prompts") if getattr(place, name) is not None}
+    try:
+        family, model = find_model(task.model)
+    except UnknownNameError:
+        folder = str(Path(task.model).expanduser())
+        if not Path(folder).is_dir():
+            raise
+        return replace(Model(folder, folder, 0, 0.0, VIT_G_14, PROMPTS, task.steps), **asked)
+    if family.schedulers and task.scheduler not in family.schedulers:
+        fit = ", ".join(family.schedulers)
+        raise UnsupportedError(
+            f"{family.title} cannot be used with the scheduler {task.scheduler}. It takes: {fit}."
+        )
+    return replace(model, **asked)
+
+
+@contextmanager
+def open_bench(task: Task, model: Model, place: Place) -> Iterator[Bench]:
+    """The bench, on a device that no other process measures on meanwhile.
+
+    Raises:
+        InputError: the model, device or dtype cannot be used.
+    """
+    device, dtype = _device(place)
+    with device_lock(device):
+        pipe = load_pipeline(model, find_scheduler(task.scheduler), dtype=dtype, device=device)
+        usual = {
+            "height": model.resolution or None,
+            "width": model.resolution or None,
+            "guidance_scale": model.guidance_scale or None,
+            "scorer": model.scorer,
+            "prompts": model.prompts,
+            "model_name": model.name,
+        }
+        yield _bench(pipe, task.steps, place, usual)
+
+
+@contextmanager
+def bench_of(pipe: Any, steps: int, place: Place) -> Iterator[Bench]:
+    """The bench of a pipeline that the user already has: on its own device, in its own dtype."""
+    bench = _bench(pipe, steps, place, {})
+    with device_lock(bench.setting.device):
+        yield bench
+
+
+def _bench(pipe: Any, steps: int, place: Place, usual: Mapping[str, Any]) -> Bench:
+    """What the place names goes before what is usual for the model, and that before the pipeline's defaults."""
+    asked = {name: getattr(place, name) for name in ASKED if getattr(place, name) is not None}
+    return Bench.of(pipe, steps=steps, seed=place.seed, batch_size=place.batch_size, **{**usual, **asked})
+
+
+def task_for(
+    setting: Setting,
+    methods: Sequence[str] | None,
+    speedup: float | None,
+    latency_s: float | None,
+    max_loss: float | Mapping[str, float],
+) -> Task:
+    """The task of a pipeline object. Raises InputError."""
+    asked = {name: value for name, value in (("speedup", speedup), ("latency_s", latency_s)) if value is not None}
+    if methods is not None and not methods:
+        raise InputError("methods is empty: name at least one, or give None for any that support the pipeline.")
+    return Task.from_json(
+        {
+            "model": setting.model,
+            "scheduler": setting.scheduler,
+            "steps": setting.steps,
+            "methods": None if methods is None else [METHODS.canonical(m) for m in methods],
+            "target": asked or None,
+            "max_loss": dict(max_loss) if isinstance(max_loss, Mapping) else {"clip_score": max_loss},
+        }
+    )
+
+
+def _device(place: Place) -> tuple[str, str]:
+    """The device and dtype asked for; else the GPU in half precision where there is one, the CPU in single."""
+    import torch
+
+    device = place.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return device, place.dtype or ("float16" if device.startswith("cuda") else "float32")

@@ -1,0 +1,232 @@
+"""The whole story on a tiny real pipeline: from a task to script and report, and back from the plan."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import hasten
+from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
+from hasten.search import Progress, SearchOptions
+from hasten.task import Task
+from hasten.workflow.opening import Place
+from pipelines import tiny_sd
+
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_sd().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("prompts") / "prompts.txt"
+    path.write_text("a cat\na dog\na red fox\na blue bird\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One for all: what a test finds there from another does not change its answer."""
+    return str(tmp_path_factory.mktemp("store") / "trials.db")
+
+
+def task(model: str, **changes: Any) -> Task:
+    """SSIM alone, since on random weights no scorer says anything."""
+    known: dict[str, Any] = {
+        "model": model,
+        "scheduler": "DDIM",
+        "steps": STEPS,
+        "methods": ("deepcache",),
+        "max_loss": {"ssim": 1.0},
+    }
+    return Task(**{**known, **changes})
+
+
+@pytest.fixture
+def run(tmp_path: Path, prompts: str, storage: str) -> Any:
+    def call(request: str | Task, **changes: Any) -> hasten.Answer:
+        options = SearchOptions(strategy="traversal", storage=storage, num_samples=8, pairs=2)
+        place = Place(device="cpu", height=64, width=64, prompts=prompts)
+        return hasten.run(request, **{"out": tmp_path / "out", "options": options, "place": place, **changes})
+
+    return call
+
+
+def test_given_parameters_are_met_with_a_script_and_a_report(run: Any, model: str, tmp_path: Path) -> None:
+    answer = run(task(model, parameters={"deepcache": {"cache_interval": 2}}))
+    assert answer.status == "met" and answer.exit_code == 0
+    assert answer.plan == "deepcache(cache_branch_id=0,cache_interval=2)"
+    assert answer.parameters == {"deepcache": {"cache_branch_id": 0, "cache_interval": 2}}
+    assert answer.confirmed and answer.confirmed.split == "held-out"
+    assert answer.quality_loss == answer.confirmed.losses["ssim"].loss
+    assert answer.equal_time and 1 <= answer.equal_time.steps <= STEPS
+    script = Path(answer.script)
+    assert script.parent == tmp_path / "out"
+    compile(script.read_text(encoding="utf-8"), str(script), "exec")
+    page = Path(answer.report).read_text(encoding="utf-8")
+    assert page.count("data:image/png") >= 12
+    assert json.loads((tmp_path / "out" / "answer.json").read_text()) == answer.to_json()
+    assert len(json.loads((tmp_path / "out" / "trials.json").read_text())) == 1
+
+
+def test_fifty_times_is_infeasible_and_names_the_best(run: Any, model: str, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    wanted = task(model, target={"speedup": 50}, parameters={"deepcache": {"cache_branch_id": 0}})
+    answer = run(wanted, progress=seen.append)
+    assert (answer.status, answer.exit_code, answer.script) == ("infeasible", 3, None)
+    assert answer.best is not None and answer.best.speedup is not None
+    assert answer.best.plan.startswith("deepcache(cache_branch_id=0,")
+    assert re.match(r"50x is out of reach here; the best within 1 \(ssim\) is \d\.\d\dx", answer.reason)
+    assert answer.best.plan in answer.reason
+    assert answer.to_json()["best"]["plan"] == answer.best.plan
+    assert Path(answer.report).exists()
+    assert {p.stage for p in seen} == {"search", "fallback", "confirm", "compare"}
+    assert len(list((tmp_path / "out").glob("*.py"))) == 0
+
+
+def test_a_plain_pipeline_gets_its_script(run: Any, model: str) -> None:
+    answer = run(task(model, methods=()))
+    assert (answer.status, answer.plan, answer.speedup) == ("met", "baseline", None)
+    assert answer.latency_s and answer.latency_s > 0
+    assert answer.equal_time is None
+    assert "hasten" not in Path(answer.script).read_text().split("def ")[-1]
+
+
+def test_over_the_limit_is_infeasible(run: Any, model: str) -> None:
+    given = task(model, parameters={"deepcache": {"cache_interval": 4}}, max_loss={"ssim": 0.0})
+    answer = run(given)
+    assert answer.status == "infeasible"
+    assert re.search(r"over the limit: ssim loss 0\.\d+, limit 0", answer.reason)
+
+
+def test_the_same_request_again_measures_no_plan_anew(run: Any, model: str, monkeypatch: Any) -> None:
+    from hasten.measure.bench import Bench
+
+    given = task(model, parameters={"deepcache": {"cache_interval": 2}})
+    first = run(given)
+    monkeypatch.setattr(Bench, "trial", lambda *_, **__: pytest.fail("measured again"))
+    second = run(given)
+    assert second.confirmed == first.confirmed
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"methods": ("deepcash",)}, UnknownNameError, "Did you mean 'deepcache'"),
+        ({"scheduler": "DIMM"}, UnknownNameError, "DDIM"),
+        ({"model": "SD1.6"}, UnknownNameError, "SD1.5"),
+        ({"max_loss": {"clip": 0.1}}, UnknownNameError, "clip_score"),
+        ({"parameters": {"deepcache": {"cache_interval": 0}}}, ParameterError, "cache_interval is 0"),
+        ({"parameters": {"deepcache": {"cache_interval": STEPS + 1}}}, ParameterError, "1 to 4"),
+        ({"parameters": {"tome": {"ratio": 0.5}}, "target": {"speedup": 2}}, InputError, "tome"),
+    ],
+)
+def test_bad_input_writes_and_measures_nothing(
+    run: Any, model: str, tmp_path: Path, changes: dict[str, Any], error: type[InputError], words: str
+) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        run(task(**{"model": model, **changes}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sentence_that_is_no_request_is_refused(run: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        run("make it nice")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_first(run: Any, model: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/hasten")):
+        with pytest.raises(InputError, match="output folder"):
+            run(task(model), out=place)
+
+
+def test_a_model_folder_without_its_files_is_refused(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"model_index\.json"):
+        run(task(str(tmp_path / "empty")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_upstream_combinations_known_to_be_wrong_are_refused_before_measuring(run: Any, model: str) -> None:
+    with pytest.raises(UnsupportedError, match="known to go wrong"):
+        run(task(model, methods=("tgate", "tome")), runtime="upstream")
+
+
+def test_tune_leaves_the_pipeline_as_it_was_and_its_plan_accelerates(prompts: str, storage: str) -> None:
+    pipe = tiny_sd()
+
+    def image() -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return pipe(
+            "a cat", num_inference_steps=STEPS, height=64, width=64, generator=generator, output_type="pt"
+        ).images
+
+    before = image()
+    answer = hasten.tune(
+        pipe,
+        steps=STEPS,
+        max_loss={"ssim": 1.0},
+        methods=["DeepCache"],
+        options=SearchOptions(strategy="random", max_trials=3, storage=storage, num_samples=8, pairs=2),
+        place=Place(height=64, width=64, prompts=prompts),
+    )
+    assert answer.trials == 3
+    plan = answer.plan or (answer.best.plan if answer.best else "")
+    assert plan.startswith("deepcache(")
+    assert torch.equal(image(), before)
+    with hasten.accelerate(pipe, plan):
+        assert not torch.equal(image(), before)
+    assert torch.equal(image(), before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"speedup": -2.0}, "speedup"),
+        ({"speedup": float("nan")}, "speedup"),
+        ({"speedup": 2.0, "latency_s": 1.0}, "either"),
+        ({"max_loss": 1.5}, "0 to 1"),
+        ({"methods": []}, "methods is empty"),
+        ({"methods": ["deepcash"]}, "deepcache"),
+        ({"steps": 0}, "steps is 0"),
+    ],
+)
+def test_tune_refuses_impossible_wishes(prompts: str, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        hasten.tune(tiny_sd(), **{"steps": STEPS, "place": Place(prompts=prompts), **changes})
+
+
+def test_interrupted_the_same_call_goes_on(prompts: str, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+
+    def interrupting(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.done == 2:
+            raise KeyboardInterrupt
+
+    given: dict[str, Any] = {
+        "steps": STEPS,
+        "max_loss": {"ssim": 1.0},
+        "methods": ["deepcache"],
+        "options": SearchOptions(
+            strategy="random", max_trials=3, storage=str(tmp_path / "t.db"), num_samples=8, pairs=1
+        ),
+        "place": Place(height=64, width=64, prompts=prompts),
+    }
+    with pytest.raises(KeyboardInterrupt):
+        hasten.tune(tiny_sd(), progress=interrupting, **given)
+    answer = hasten.tune(tiny_sd(), progress=seen.append, **given)
+    assert answer.trials == 3
+    assert seen[-1].reused == 2
