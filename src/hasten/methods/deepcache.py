@@ -28,6 +28,7 @@ class DeepCache(Method):
 
     name = "deepcache"
     title = "DeepCache"
+    aliases = ("deep cache",)
     summary = "reuses the UNet's deep features for several steps"
     paper = "Ma, Fang, Wang: DeepCache: Accelerating Diffusion Models for Free. CVPR 2024, arXiv:2312.00858"
     order = 20
@@ -66,7 +67,7 @@ class DeepCache(Method):
         return reason
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        state = _State(int(parameters["cache_interval"]))
+        state = _State(int(parameters["cache_interval"]), patches.denoiser)
         for _, module in _skipped(patches.denoiser, int(parameters["cache_branch_id"])):
             patches.wrap(self, module, _reuse(state))
         patches.listen(self, state, pipe)
@@ -84,12 +85,15 @@ class DeepCache(Method):
 
 
 class _State(State):
-    """The outputs of the resting modules, and whether they rest at this step."""
+    """The outputs of the resting modules, and whether they rest at this step.
 
-    def __init__(self, interval: int) -> None:
-        self.skips = False
+    ``copies``: FreeU scales what up blocks receive in place, so that it must not get the stored tensors.
+    """
+
+    def __init__(self, interval: int, unet: Any) -> None:
+        self.skips = self.copies = False
         self.outputs: dict[Any, Any] = {}
-        self._interval, self._phase = interval, 0
+        self._interval, self._unet, self._phase = interval, unet, 0
 
     def start(self) -> None:
         self.outputs.clear()
@@ -98,16 +102,21 @@ class _State(State):
         if not self.outputs:
             self._phase = number
         self.skips = (number - self._phase) % self._interval != 0
+        self.copies = any(getattr(block, "b1", None) for block in self._unet.up_blocks)
 
 
 def _reuse(state: _State) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        if state.skips:
-            return state.outputs[module]
-        output = state.outputs[module] = call_next(*args, **kwargs)
-        return output
+        if not state.skips:
+            state.outputs[module] = call_next(*args, **kwargs)
+        output = state.outputs[module]
+        return _copied(output) if state.copies else output
 
     return wrapper
+
+
+def _copied(output: Any) -> Any:
+    return tuple(map(_copied, output)) if isinstance(output, tuple) else output.clone()
 
 
 def _branches(unet: Any) -> tuple[int, ...]:

@@ -1,0 +1,240 @@
+"""The contract that every method holds to, alone and in every combination, on every family, bit for bit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from itertools import permutations
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DModel
+from tests.contracts.expected import COMBINATIONS, EXPECTED, NAMES, effective, neutral, record
+from tests.generating import FAMILIES, attributes, blocks_of, counting, fresh, img2img, latents, picture, shared
+
+from hasten.errors import InputError, ParameterError, UnsupportedError
+from hasten.methods import METHODS, apply, work
+from hasten.plan import Plan
+
+STEPS = 4
+every_family = pytest.mark.parametrize("family", FAMILIES)
+every_combination = pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
+
+
+@pytest.fixture
+def pipe(family: str) -> Any:
+    """The shared pipeline, which each test must leave as it was."""
+    pipe = shared(family)
+    before = attributes(pipe)
+    yield pipe
+    assert attributes(pipe) == before, "something is left on the denoiser"
+
+
+@pytest.fixture(scope="module")
+def baselines() -> dict[str, torch.Tensor]:
+    return {family: latents(shared(family)) for family in FAMILIES}
+
+
+def test_every_method_has_its_line() -> None:
+    assert set(EXPECTED) == set(NAMES)
+
+
+@every_family
+@every_combination
+def test_neutral_is_the_baseline(pipe: Any, family: str, names: tuple[str, ...], baselines: Any) -> None:
+    with apply(pipe, neutral(names, pipe, STEPS), STEPS), counting(pipe.unet) as counts:
+        assert torch.equal(latents(pipe), baselines[family])
+    with counting(pipe.unet) as plain:
+        latents(pipe)
+    assert counts == plain
+
+
+@every_family
+@every_combination
+def test_effective_changes_the_image_and_repeats(
+    pipe: Any, family: str, names: tuple[str, ...], baselines: Any
+) -> None:
+    random_state = torch.get_rng_state()
+    with apply(pipe, effective(names), STEPS):
+        first = latents(pipe)
+        torch.manual_seed(17)
+        state = torch.get_rng_state()
+        second = pipe(
+            "a dog",
+            num_inference_steps=STEPS,
+            guidance_scale=7.5,
+            generator=[torch.Generator().manual_seed(0)],
+            output_type="latent",
+        ).images
+        assert torch.equal(torch.get_rng_state(), state), "the global random state was used"
+    torch.set_rng_state(random_state)
+    assert torch.isfinite(first).all()
+    assert not torch.equal(first, baselines[family])
+    assert torch.equal(first, second)
+    assert torch.equal(latents(pipe), baselines[family])
+
+
+@every_family
+@pytest.mark.parametrize("name", NAMES)
+def test_effective_cuts_the_recorded_work(
+    pipe: Any, family: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    with counting(pipe.unet) as plain:
+        latents(pipe)
+    with apply(pipe, effective((name,)), STEPS), counting(pipe.unet) as counts:
+        latents(pipe)
+    if request.config.getoption("--refresh-recorded"):
+        record(name, family, dict(counts))
+        return
+    assert counts == EXPECTED[name]["counts"][family]
+    assert any(counts[kind] < plain[kind] for kind in plain) and all(counts[kind] <= plain[kind] for kind in plain)
+
+
+@every_family
+@every_combination
+def test_counted_work_is_the_declared_work(pipe: Any, family: str, names: tuple[str, ...]) -> None:
+    steps = work(effective(names), pipe, STEPS)
+    with apply(pipe, effective(names), STEPS), counting(pipe.unet) as counts:
+        latents(pipe)
+    expected: Counter[str] = Counter()
+    for step in steps:
+        for name, block in blocks_of(pipe.unet):
+            resnets = step.blocks.get(name, 1.0) * len(block.resnets)
+            transformers = sum(len(a.transformer_blocks) for a in getattr(block, "attentions", ()))
+            expected["resnets"] += resnets
+            expected["rows"] += resnets * (2 if step.guidance else 1)
+            expected["cross_attention"] += step.blocks.get(name, 1.0) * transformers * step.cross_attention
+    assert {kind: counts[kind] for kind in expected} == pytest.approx(dict(expected))
+
+
+BETWEEN: dict[str, dict[str, Any]] = {
+    "resolution": {"height": 96, "width": 160},
+    "batch": {"prompt": ["a cat", "a dog", "a bird"]},
+    "no guidance": {"guidance_scale": 1.0},
+    "two without guidance": {"guidance_scale": 1.0, "prompt": ["a cat", "a dog"]},
+    "fewer steps": {"num_inference_steps": 3},
+    "one step": {"num_inference_steps": 1},
+    "one step again": {"num_inference_steps": 1, "seed": 7},
+}
+
+
+def _abort(pipe: Any) -> None:
+    """A run that stops after four steps."""
+
+    def stop(pipe: Any, number: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if number == 3:
+            raise KeyboardInterrupt
+        return tensors
+
+    with pytest.raises(KeyboardInterrupt):
+        latents(pipe, num_inference_steps=8, callback_on_step_end=stop)
+
+
+@every_family
+@every_combination
+def test_no_state_leaks(pipe: Any, family: str, names: tuple[str, ...]) -> None:
+    other = img2img(pipe)
+    drawn = {"image": picture(), "strength": 0.7}
+    alone = {}
+    for name, settings in BETWEEN.items():
+        with apply(pipe, effective(names)):
+            alone[name] = latents(pipe, **settings)
+    with apply(pipe, effective(names)):
+        alone_drawn = latents(other, **drawn)
+    with apply(pipe, effective(names)):
+        usual = latents(pipe)
+        for name, settings in BETWEEN.items():
+            assert torch.equal(latents(pipe, **settings), alone[name]), name
+        assert torch.equal(latents(other, **drawn), alone_drawn), "image to image"
+        _abort(pipe)
+        assert torch.equal(latents(pipe, **BETWEEN["fewer steps"]), alone["fewer steps"]), "after an aborted run"
+        assert torch.equal(latents(pipe), usual)
+
+
+@every_family
+@pytest.mark.parametrize("names", [c for c in COMBINATIONS if len(c) > 1], ids="+".join)
+def test_removal_in_every_order(pipe: Any, family: str, names: tuple[str, ...], baselines: Any) -> None:
+    remaining: dict[tuple[str, ...], torch.Tensor] = {(): baselines[family]}
+    for order in permutations(names):
+        for applied in (order, order[::-1]):
+            handles = {name: apply(pipe, effective((name,))) for name in applied}
+            left = list(names)
+            for name in order:
+                handles[name].remove()
+                left.remove(name)
+                if applied is order or not left:
+                    image, key = latents(pipe), tuple(left)
+                    assert torch.equal(image, remaining.setdefault(key, image)), f"{order}, left {left}"
+    for key, image in remaining.items():
+        with apply(pipe, effective(key)):
+            assert torch.equal(latents(pipe), image), "what is left is not what is left"
+
+
+@every_family
+def test_nested_handles_are_one_plan(pipe: Any, family: str) -> None:
+    with apply(pipe, effective(NAMES)):
+        together = latents(pipe)
+    for order in (NAMES, NAMES[::-1]):
+        with ExitStack() as stack:
+            for name in order:
+                stack.enter_context(apply(pipe, effective((name,))))
+            assert torch.equal(latents(pipe), together)
+
+
+@every_family
+@pytest.mark.parametrize("name", NAMES)
+def test_twice_is_an_error(pipe: Any, family: str, name: str) -> None:
+    title = METHODS.get(name).title
+    with apply(pipe, effective((name,))) as handle:
+        image, installed = latents(pipe), attributes(pipe)
+        for plan in (effective((name,)), effective(NAMES)):
+            with pytest.raises(InputError, match=f"{title} is already applied"):
+                apply(pipe, plan)
+        assert attributes(pipe) == installed
+        assert torch.equal(latents(pipe), image)
+    handle.remove()
+
+
+@every_family
+@pytest.mark.parametrize("plan", [plan for line in EXPECTED.values() for plan in line["illegal"]])
+def test_illegal_parameters_are_an_error(pipe: Any, family: str, plan: str) -> None:
+    title = METHODS.get(Plan.parse(plan).methods[0]).title
+    with pytest.raises(ParameterError, match=title):
+        apply(pipe, plan, STEPS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unsupported_is_an_error(name: str) -> None:
+    pipe = fresh("sd")
+    pipe.unet = UNet2DModel(sample_size=8, block_out_channels=(32, 32), norm_num_groups=8, layers_per_block=1,
+                            down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2)  # fmt: skip
+    before = attributes(pipe)
+    with pytest.raises(UnsupportedError, match=r"StableDiffusionPipeline is a UNet2DModel: .* needs a UNet2DCond"):
+        apply(pipe, effective((name,)))
+    assert attributes(pipe) == before
+    with pytest.raises(UnsupportedError, match="AutoencoderKL has no unet"):
+        apply(AutoencoderKL(), effective((name,)))
+
+
+@every_family
+def test_one_illegal_method_keeps_the_others_off(pipe: Any, family: str) -> None:
+    with pytest.raises(ParameterError):
+        apply(pipe, "deepcache(cache_interval=2)+tome(ratio=0.9)")
+    with pytest.raises(InputError, match="Did you mean 'deepcache'"):
+        apply(pipe, "deepcash(cache_interval=2)+tome(ratio=0.5)")
+
+
+@every_family
+@pytest.mark.parametrize("name", NAMES)
+def test_a_failed_install_is_undone(pipe: Any, family: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = METHODS.get(name)
+    install = type(method).install
+
+    def fail(self: Any, *args: Any) -> None:
+        install(self, *args)
+        raise MemoryError
+
+    monkeypatch.setattr(type(method), "install", fail)
+    with pytest.raises(MemoryError):
+        apply(pipe, effective(NAMES))

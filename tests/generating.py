@@ -1,0 +1,97 @@
+"""Calling tiny pipelines, counting what they really compute, and seeing whether anything is left on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
+from tests import pipelines
+
+FAMILIES = ("sd", "sdxl")
+
+
+@lru_cache
+def shared(family: str) -> Any:
+    """One pipeline a process, for tests that leave it as it was."""
+    return fresh(family)
+
+
+def fresh(family: str) -> Any:
+    return {"sd": pipelines.tiny_sd, "sdxl": pipelines.tiny_sdxl}[family]()
+
+
+def latents(pipe: Any, call: Callable[..., Any] | None = None, seed: int = 0, **given: Any) -> torch.Tensor:
+    """(batch, 4, height, width): the last latents. The global random state is the same before each call."""
+    count = len(given["prompt"]) if isinstance(given.get("prompt"), list) else 1
+    generators = [torch.Generator().manual_seed(seed + i) for i in range(count)]
+    settings = {"prompt": "a dog", "num_inference_steps": 4, "guidance_scale": 7.5, **given}
+    settings = {"generator": generators, "output_type": "latent", "return_dict": False, **settings}
+    torch.manual_seed(0)
+    return (call or pipe)(**settings)[0]
+
+
+def img2img(pipe: Any) -> Any:
+    """An image-to-image pipeline of the same components."""
+    kind = StableDiffusionXLImg2ImgPipeline if hasattr(pipe, "tokenizer_2") else StableDiffusionImg2ImgPipeline
+    options = {} if hasattr(pipe, "tokenizer_2") else {"requires_safety_checker": False}
+    other = kind(**pipe.components, **options)
+    other.set_progress_bar_config(disable=True)
+    return other
+
+
+def picture() -> torch.Tensor:
+    """(1, 3, 128, 128), 0 to 1."""
+    return torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(5))
+
+
+@contextmanager
+def counting(unet: Any) -> Iterator[Counter[str]]:
+    """Counts computed layers by hooks on their innermost modules: a skipped layer is not counted.
+
+    ``calls`` of the denoiser; ``resnets`` and the batch ``rows`` through them; calls of ``self_attention``
+    and ``cross_attention``; ``tokens`` through self-attention.
+    """
+    found: Counter[str] = Counter()
+
+    def add(*names: str, rows: str = "", tokens: str = "") -> Callable[..., None]:
+        def hook(module: Any, args: tuple[torch.Tensor, ...]) -> None:
+            found.update(names)
+            if rows:
+                found[rows] += args[0].shape[0]
+            if tokens:
+                found[tokens] += args[0].shape[0] * args[0].shape[1]
+
+        return hook
+
+    hooks = [unet.register_forward_pre_hook(add("calls"))]
+    for module in unet.modules():
+        kind = type(module).__name__
+        if kind == "ResnetBlock2D":
+            hooks.append(module.conv1.register_forward_pre_hook(add("resnets", rows="rows")))
+        elif kind == "BasicTransformerBlock":
+            hooks.append(module.attn1.to_q.register_forward_pre_hook(add("self_attention", tokens="tokens")))
+            hooks.append(module.attn2.to_q.register_forward_pre_hook(add("cross_attention")))
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def attributes(pipe: Any) -> dict[str, dict[str, int]]:
+    """All that hangs on every module of the denoiser, by identity."""
+    return {
+        name: {key: id(value) for key, value in vars(module).items()} for name, module in pipe.unet.named_modules()
+    }
+
+
+def blocks_of(unet: Any) -> Iterator[tuple[str, Any]]:
+    """The names and modules of the UNet's down, mid and up blocks."""
+    for name, module in unet.named_modules():
+        if name == "mid_block" or (name.startswith(("down_blocks.", "up_blocks.")) and name.count(".") == 1):
+            yield name, module
