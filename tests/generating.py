@@ -13,6 +13,7 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPi
 from tests import pipelines
 
 FAMILIES = ("sd", "sdxl")
+INNER = {"ResnetBlock2D": "conv2", "Transformer2DModel": "norm", "Downsample2D": "conv", "Upsample2D": "conv"}
 
 
 @lru_cache
@@ -53,8 +54,9 @@ def picture() -> torch.Tensor:
 def counting(unet: Any) -> Iterator[Counter[str]]:
     """Counts computed layers by hooks on their innermost modules: a skipped layer is not counted.
 
-    ``calls`` of the denoiser; ``resnets`` and the batch ``rows`` through them; calls of ``self_attention``
-    and ``cross_attention``; ``tokens`` through self-attention.
+    ``calls`` of the denoiser; ``layers``: the resnets, transformers and samplers of its blocks; ``resnets`` and
+    the batch ``rows`` through them; calls of ``self_attention`` and ``cross_attention``; ``tokens`` through
+    self-attention.
     """
     found: Counter[str] = Counter()
 
@@ -76,6 +78,14 @@ def counting(unet: Any) -> Iterator[Counter[str]]:
         elif kind == "BasicTransformerBlock":
             hooks.append(module.attn1.to_q.register_forward_pre_hook(add("self_attention", tokens="tokens")))
             hooks.append(module.attn2.to_q.register_forward_pre_hook(add("cross_attention")))
+        inner = {
+            "ResnetBlock2D": "conv2",
+            "Transformer2DModel": "norm",
+            "Downsample2D": "conv",
+            "Upsample2D": "conv",
+        }
+        if kind in inner:
+            hooks.append(getattr(module, inner[kind]).register_forward_pre_hook(add("layers")))
     try:
         yield found
     finally:

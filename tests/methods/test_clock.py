@@ -1,0 +1,218 @@
+"""Steps are the scheduler's, and a new run is noticed however it comes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DEISMultistepScheduler,
+    DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    KDPM2DiscreteScheduler,
+    LCMScheduler,
+    PNDMScheduler,
+    UniPCMultistepScheduler,
+)
+from tests.generating import counting, fresh, img2img, latents, picture, shared
+
+from hasten.methods import apply
+from hasten.methods._clock import Clock, step_numbers
+from hasten.methods.base import State
+
+SAMPLE = torch.zeros(2, 4, 8, 8)
+TGATE = "tgate(gate_step=2,sp_interval=1,fi_interval=1,warm_up=0)"
+
+
+class Log(State):
+    """Writes down what the clock says; a run is one list."""
+
+    def __init__(self) -> None:
+        self.runs: list[list[int]] = []
+        self.refreshed = 0
+        self._begun = True
+
+    def start(self) -> None:
+        self._begun = True
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+    def step(self, number: int) -> None:
+        if self._begun:
+            self.runs.append([])
+        self._begun = False
+        self.runs[-1].append(number)
+
+
+class Holder:
+    """What the clock needs of a pipeline."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler = scheduler
+
+
+def clock_of(scheduler: Any) -> tuple[Log, Any]:
+    log, clock = Log(), Clock()
+    clock.join("log", 1, log, Holder(scheduler))
+    return log, lambda timestep, sample=SAMPLE: clock.wrapper(lambda *_: None, None, sample, timestep)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 20])
+@pytest.mark.parametrize(
+    ("scheduler", "settings"),
+    [
+        (DDIMScheduler, {}),
+        (EulerDiscreteScheduler, {}),
+        (DPMSolverMultistepScheduler, {}),
+        (DPMSolverSinglestepScheduler, {}),
+        (UniPCMultistepScheduler, {}),
+        (DEISMultistepScheduler, {}),
+        (LCMScheduler, {}),
+        (HeunDiscreteScheduler, {}),
+        (KDPM2DiscreteScheduler, {}),
+        (PNDMScheduler, {"skip_prk_steps": True}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_run_has_as_many_steps_as_asked(scheduler: Any, settings: dict[str, Any], steps: int) -> None:
+    made = scheduler(**settings)
+    log, call = clock_of(made)
+    for _ in range(2):
+        made.set_timesteps(steps)
+        for timestep in made.timesteps:
+            call(timestep)
+    assert log.runs == [list(range(steps))] * 2
+
+
+def test_calls_of_one_step() -> None:
+    heun = HeunDiscreteScheduler()
+    heun.set_timesteps(4)
+    assert step_numbers(heun) == [0, 0, 1, 1, 2, 2, 3]
+    pndm = PNDMScheduler(skip_prk_steps=True)
+    pndm.set_timesteps(5)
+    assert step_numbers(pndm) == [0, 0, 1, 2, 3, 4]
+    runge_kutta = PNDMScheduler()
+    runge_kutta.set_timesteps(6)
+    assert step_numbers(runge_kutta) == [0] * 4 + [1] * 4 + [2] * 4 + [3, 4, 5]
+
+
+def test_a_run_that_begins_in_the_middle() -> None:
+    heun = HeunDiscreteScheduler()
+    log, call = clock_of(heun)
+    heun.set_timesteps(10)
+    for timestep in heun.timesteps[6 * heun.order :]:
+        call(timestep)
+    assert log.runs == [[0, 1, 2, 3]]
+
+
+def test_one_step_after_another_and_after_an_aborted_run() -> None:
+    ddim = DDIMScheduler()
+    log, call = clock_of(ddim)
+    for steps, calls in ((1, 1), (1, 1), (8, 3), (2, 2), (8, 2), (8, 8)):
+        ddim.set_timesteps(steps)
+        for timestep in ddim.timesteps[:calls]:
+            call(timestep)
+    assert [len(run) for run in log.runs] == [1, 1, 3, 2, 2, 8]
+    for timestep in ddim.timesteps[-3:]:  # again over the same timesteps
+        call(timestep)
+    assert log.runs[-1] == [0, 1, 2]
+
+
+def test_timesteps_of_an_unknown_scheduler_numbers_and_copies() -> None:
+    log, call = clock_of(DDIMScheduler())
+    for timestep in torch.tensor([900, 600, 600, 300]):
+        call(timestep)
+    for timestep in (900, 600, 600, 300.5):
+        call(timestep)
+    for timestep in (900, 600, 300):
+        call(torch.tensor([timestep, timestep]))
+    assert log.runs == [[0, 1, 2]] * 3
+
+
+def test_expanded_timesteps() -> None:
+    ddim = DDIMScheduler()
+    log, call = clock_of(ddim)
+    for _ in range(2):
+        ddim.set_timesteps(3)
+        for timestep in ddim.timesteps:
+            call(timestep.expand(2))
+    assert log.runs == [[0, 1, 2]] * 2
+
+
+def test_another_batch_within_a_run_and_with_numbers() -> None:
+    ddim = DDIMScheduler()
+    log, call = clock_of(ddim)
+    ddim.set_timesteps(4)
+    for number, timestep in enumerate(ddim.timesteps):
+        call(timestep, SAMPLE if number < 2 else SAMPLE[:1])
+    assert (log.runs, log.refreshed) == ([[0, 1, 2, 3]], 1)
+    log, call = clock_of(ddim)
+    for timestep, sample in ((500, SAMPLE), (400, SAMPLE), (300, SAMPLE[:1]), (200, SAMPLE[:1])):
+        call(timestep, sample)
+    assert log.runs == [[0, 1], [0, 1]]
+
+
+def test_another_scheduler_object() -> None:
+    pipe = fresh("sd")
+    with apply(pipe, f"deepcache(cache_interval=2)+{TGATE}"):
+        pipe.scheduler = HeunDiscreteScheduler.from_config(pipe.scheduler.config)
+        with counting(pipe.unet) as counts:
+            latents(pipe, num_inference_steps=4)
+    assert counts["calls"] == 7
+    assert counts["cross_attention"] == 4 * 16  # the two first steps' calls, all of them anew
+
+
+def test_a_pipeline_with_a_scheduler_of_its_own() -> None:
+    pipe = fresh("sd")
+    other = img2img(pipe)
+    other.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+    drawn = {"image": picture(), "strength": 0.5, "num_inference_steps": 8}
+    with apply(pipe, TGATE):
+        alone = latents(other, **drawn)
+        usual = latents(pipe)
+        assert torch.equal(latents(other, **drawn), alone)
+        with counting(pipe.unet) as counts:
+            assert torch.equal(latents(pipe), usual)
+    assert counts["cross_attention"] == 2 * 16
+
+
+def test_guidance_switched_off_within_a_run() -> None:
+    """diffusers' own recipe for dynamic guidance: the batch halves in the middle of a run."""
+    pipe = shared("sd")
+
+    def switch_off(pipe: Any, number: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if number == 2:
+            tensors["prompt_embeds"] = tensors["prompt_embeds"].chunk(2)[-1]
+            pipe._guidance_scale = 0.0
+        return tensors
+
+    given = {
+        "num_inference_steps": 6,
+        "callback_on_step_end": switch_off,
+        "callback_on_step_end_tensor_inputs": ["prompt_embeds"],
+    }
+    plain = latents(pipe, **given)
+    for plan in ("deepcache(cache_interval=9)", "tgate(gate_step=2)", "tome", "deepcache+tgate(gate_step=3)+tome"):
+        with apply(pipe, plan):
+            assert torch.isfinite(latents(pipe, **given)).all()
+    with apply(pipe, "deepcache(cache_interval=9)"), counting(pipe.unet) as counts:
+        latents(pipe, **given)
+    assert counts["resnets"] == 22 + 2 * 1 + 22 + 2 * 1, "whole again at the step where the batch halves"
+    assert torch.equal(latents(pipe, **given), plain)
+
+
+def test_stored_tensors_are_let_go_when_a_run_ends() -> None:
+    pipe = shared("sd")
+    with apply(pipe, "deepcache+tgate(gate_step=2,fi_interval=2)+tome"):
+        latents(pipe)
+        held = [
+            value
+            for _, _, state, _ in vars(pipe.unet)["_hasten_patches"].clock._members
+            for value in vars(state).get("outputs", {})
+        ]
+    assert held == []
