@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -60,40 +61,63 @@ def written(
     return save(source, folder / name)
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+def run(script: Path, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    """The script as the program it is, in this process: torch is not loaded anew each time."""
+    monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+    runpy.run_path(str(script), run_name="__main__")
 
 
-@pytest.mark.parametrize(
-    ("runtime", "methods"),
-    [
-        ("hasten", ()),
-        ("hasten", ("deepcache", "tgate", "tome")),
-        ("upstream", ("deepcache",)),
-        ("upstream", ("tgate",)),
-        ("upstream", ("deepcache", "tgate")),
-        ("upstream", ("deepcache", "tome")),
-    ],
-)
+CASES: list[tuple[Runtime, tuple[str, ...]]] = [
+    ("hasten", ()),
+    ("hasten", ("deepcache", "tgate", "tome")),
+    ("upstream", ("deepcache",)),
+    ("upstream", ("tgate",)),
+    ("upstream", ("deepcache", "tgate")),
+    ("upstream", ("deepcache", "tome")),
+]
+
+
+@pytest.mark.parametrize(("runtime", "methods"), CASES)
 def test_script_draws_and_measures_itself(
-    runtime: Runtime, methods: tuple[str, ...], model: Model, tmp_path: Path
+    runtime: Runtime,
+    methods: tuple[str, ...],
+    model: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The drawn image repeats with its seed, and the benchmark's figures are those of its raw times."""
+    """The drawn image repeats with its seed, and the benchmark gives its raw times."""
     plan = Plan.of(
         {m: {**plan_of(m).parameters[m], **({"gate_step": 2} if m == "tgate" else {})} for m in methods}
     )
-    script = written(tmp_path, model, claimed(plan), runtime, "with space.py")
+    script = written(tmp_path, model, claimed(plan), runtime)
     for name in ("a.png", "b.png"):
-        done = run(script, "--prompt", "a cat", "--seed", 3, "--output", tmp_path / name)
-        assert done.returncode == 0, done.stderr
+        run(script, monkeypatch, "--prompt", "a cat", "--seed", 3, "--output", tmp_path / name)
     assert Image.open(tmp_path / "a.png").size == (64, 64)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    done = run(script, "--benchmark", "--pairs", 2, "--steps", 3, "--json")
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    capsys.readouterr()
+    run(script, monkeypatch, "--benchmark", "--pairs", 2, "--steps", 3, "--json")
+    result = json.loads(capsys.readouterr().out)
     assert len(result["times_s"]) == 2
     assert ("speedup" in result) == bool(methods)
+
+
+def test_script_runs_by_itself(model: Model, tmp_path: Path) -> None:
+    """In a process of its own, from a path with spaces, with a folder given as the model."""
+    script = written(tmp_path, model, claimed(PLAN), name="with space.py")
+    command = [
+        sys.executable,
+        str(script),
+        "--model",
+        model.source,
+        "--steps",
+        "3",
+        "--output",
+        str(tmp_path / "x.png"),
+    ]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "x.png").size == (64, 64)
 
 
 @pytest.mark.parametrize("runtime", ["hasten", "upstream"])

@@ -40,11 +40,7 @@ def render_report(
         request: the user's own sentence; without it the task's.
     """
     shown = answer.best or answer
-    metric = next(iter(answer.task.max_loss), "clip_score")
-    limit = answer.task.max_loss.get(metric)
-    scatter = trials_plot(trials, metric, limit, shown.confirmed, shown.equal_time)
-    times = shown.confirmed.latency if shown.confirmed else None
-    plots = {"scatter": scatter, "times": times_plot(times) if times and times.times_s else None}
+    plots = _plots(answer, shown, trials)
     columns = [name for name in COLUMNS if getattr(images, name)]
     return _PAGE.get_template("report.html.jinja").render(
         answer=answer,
@@ -56,7 +52,7 @@ def render_report(
         metrics=_metrics(trials, shown),
         trials=trials,
         fold=len(trials) > OPEN_ROWS,
-        plots={name: plot and Markup(fragment(plot, name)) for name, plot in plots.items()},
+        plots=plots,
         plotly=Markup(_plotly()) if any(plots.values()) else None,
         columns=[COLUMNS[name] for name in columns],
         rows=gallery(images, columns) if columns else (),
@@ -112,9 +108,11 @@ def tiles(answer: Answer) -> list[Tile]:
     if answer.speedup is not None:
         found.append(Tile("Speedup", f"{answer.speedup:.2f}×", between(answer.speedup_interval, ".2f")))
     if answer.latency_s is not None:
-        before = f"baseline {answer.baseline_latency_s:.3g} s" if answer.baseline_latency_s and answer.plan else ""
+        before = (
+            f"baseline {answer.baseline_latency_s:.3g} s" if answer.baseline_latency_s and answer.speedup else ""
+        )
         found.append(Tile("Seconds a call", f"{answer.latency_s:.3g}", before))
-    losses = answer.confirmed.losses if answer.confirmed and answer.plan else {}
+    losses = answer.confirmed.losses if answer.confirmed and answer.speedup is not None else {}
     for metric, loss in losses.items():
         limit = answer.task.max_loss.get(metric)
         note = f"limit {limit:g}, " if limit is not None else ""
@@ -144,6 +142,20 @@ def comparison(answer: Answer, steps: int) -> list[Compared]:
             equal.trial,
         ),
     ]
+
+
+def _plots(answer: Answer, shown: Answer, trials: Sequence[Trial]) -> dict[str, Markup | None]:
+    """The plots as HTML. A plain pipeline that was asked for has nothing to compare, so none."""
+    if answer.task.mode == "plain":
+        return {"scatter": None, "times": None}
+    metric = next(iter(answer.task.max_loss), "clip_score")
+    limit = answer.task.max_loss.get(metric)
+    times = shown.confirmed.latency if shown.confirmed else None
+    plots = {
+        "scatter": trials_plot(trials, metric, limit, shown.confirmed, shown.equal_time),
+        "times": times_plot(times) if times else None,
+    }
+    return {name: Markup(fragment(plot, name)) if plot else None for name, plot in plots.items()}
 
 
 def _metrics(trials: Sequence[Trial], shown: Answer) -> list[str]:

@@ -106,7 +106,7 @@ _PLACE = ("model", "scheduler", "steps", "height", "width", "guidance_scale", "b
 
 
 def _figures(answer: Answer) -> dict[str, Any]:
-    losses = answer.confirmed.losses if answer.confirmed and answer.plan else {}
+    losses = answer.confirmed.losses if answer.confirmed and Plan.parse(answer.plan) else {}
     return {
         "speedup": _short(answer.speedup),
         "speedup_interval": _pair(answer.speedup_interval),

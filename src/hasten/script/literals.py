@@ -51,15 +51,15 @@ def in_docstring(lines: str) -> str:
 
 def labelled(label: str, text: str, margin: int = 10) -> str:
     """``label     text``, wrapped, the following lines indented under the text."""
-    head, rest = f"{label:<{margin}}", " " * margin
-    return textwrap.fill(
+    wrapped = textwrap.fill(
         prose(text),
         WIDTH,
-        initial_indent=head,
-        subsequent_indent=rest,
+        initial_indent=f"{label:<{margin}}",
+        subsequent_indent=" " * margin,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return wrapped or label
 
 
 def _flat(value: Any) -> str:

@@ -81,8 +81,8 @@ def family_of_model(model: Model) -> Family:
             return family
     index = Path(model.source) / "model_index.json"
     try:
-        pipeline = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
-    except (OSError, ValueError) as error:
+        pipeline = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{model.source} is no folder of a diffusers pipeline: {index.name}: {error}.") from None
     for family in FAMILIES.all():
         if family.pipeline == pipeline:

@@ -1,0 +1,228 @@
+"""Pages of all kinds of answers: complete, self-contained, and safe against what is written in them."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from io import BytesIO
+
+import pytest
+import torch
+from PIL import Image
+
+from examples import ENVIRONMENT, answer_of, loss_of, model_of, plan_of, setting_of, trial_of
+from hasten.errors import InputError
+from hasten.plan import Plan
+from hasten.records import Answer, EqualTime, Trial
+from hasten.report import ReportImages, render_report
+from hasten.report.images import picture
+from hasten.report.plots import times_plot, trials_plot
+
+PLAN = plan_of("deepcache", "tome")
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}"
+VOID = {"meta", "img", "br", "hr", "input", "link"}
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements, attributes, and the text outside scripts and styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == [], f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+def some_trials() -> list[Trial]:
+    trials = [
+        trial_of(
+            Plan.parse(f"deepcache(cache_branch_id=0,cache_interval={n})"),
+            0.5 + n / 2,
+            0.3 - n / 1000,
+            split="search",
+        )
+        for n in (2, 3, 4, 9)
+    ]
+    skipped = {"status": "skipped", "reason": "slower than 2.10x", "losses": {}}
+    failed = {"status": "failed", "reason": f"RuntimeError: {EVIL}", "losses": {}, "latency": None}
+    return [
+        *trials,
+        trial_of(plan_of("tgate")).model_copy(update=skipped),
+        trial_of(plan_of("tome")).model_copy(update=failed),
+    ]
+
+
+def met() -> Answer:
+    fewer = trial_of(Plan(), 2.2, 0.305, steps=11)
+    equal = EqualTime(steps=11, trial=fewer, plan_loses=("clip_score",))
+    return answer_of(PLAN, equal_time=equal, script="out folder/a b.py", warnings=("fewer steps do better",))
+
+
+def images(count: int = 2) -> ReportImages:
+    drawn = [torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(i)) for i in range(count)]
+    return ReportImages([f"prompt {i} {EVIL}" for i in range(count)], drawn, drawn, drawn)
+
+
+def page_of(answer: Answer, trials: list[Trial], shown: ReportImages, **changes: str) -> tuple[str, Page]:
+    words = {"command": "hasten run '2x'", "request": "A request of <two> & more", **changes}
+    html = render_report(answer, trials, setting_of(model_of("emoji-sd")), ENVIRONMENT, shown, **words)
+    return html, Page(html)
+
+
+def test_a_met_answer_has_every_part() -> None:
+    _, page = page_of(met(), some_trials(), images())
+    for part in (
+        "A request of <two> & more",
+        "2.10 times faster at a quality loss of 0.0033",
+        "95%: 2.06 to 2.14",
+        "deepcache(cache_branch_id=0, cache_interval=3) + tome(",
+        "fewer steps do better",
+        "Equal time: 11 steps, no method",
+        "The plan loses to fewer steps on clip_score.",
+        "slower than 2.10x",
+        "AMD EPYC 7B13",
+        "hasten run '2x'",
+        "hasten verify 'a b.py'",
+    ):
+        assert part in page.text
+    assert page.count("img") == 6
+    rows = [attrs.get("class") for tag, attrs in page.tags if tag == "tr"]
+    assert sum("skipped" in (c or "") for c in rows) == sum("failed" in (c or "") for c in rows) == 1
+
+
+def test_nothing_is_requested_from_outside() -> None:
+    """Every reference is data inside the page, and a policy forbids the rest."""
+    _, page = page_of(met(), some_trials(), images())
+    places = [a[k] for _, a in page.tags for k in ("src", "href", "data", "srcset", "action") if a.get(k)]
+    assert places and all(place is not None and place.startswith("data:image/png;base64,") for place in places)
+    policy = next(a["content"] for tag, a in page.tags if tag == "meta" and "content" in a and "http-equiv" in a)
+    assert policy is not None and policy.startswith("default-src 'none'")
+
+
+def test_what_people_wrote_stays_text() -> None:
+    answer = met().model_copy(update={"warnings": (EVIL,), "reason": EVIL})
+    html, page = page_of(answer, some_trials(), images(), command=EVIL, request=EVIL)
+    _, harmless = page_of(
+        met(),
+        some_trials(),
+        ReportImages(["a"] * 2, images().reference, images().accelerated, images().equal_time),
+    )
+    assert page.count("script") == harmless.count("script")
+    assert page.count("img") == harmless.count("img")
+    assert not any("onerror" in attrs for _, attrs in page.tags)
+    assert page.text.count("{{ 7 * 7 }}") >= 5 and ">49<" not in html
+
+
+def test_an_infeasible_answer_shows_the_best() -> None:
+    reason = "50x is out of reach here; the best within 0.02 is 2.10x"
+    answer = Answer(status="infeasible", task=met().task, reason=reason, best=met())
+    _, page = page_of(answer, some_trials(), images())
+    assert "Out of reach" in page.text and reason in page.text
+    assert "The best within the limit" in page.text and "2.10×" in page.text
+
+
+def test_a_failed_answer_needs_no_figures() -> None:
+    answer = Answer(status="failed", task=met().task, reason="every plan failed")
+    html, page = page_of(answer, some_trials()[-1:], ReportImages())
+    assert "Every plan failed" in page.text
+    assert page.count("img") == 0 and len(html) < 50_000, "no plot, so no plotting library"
+
+
+def test_a_plain_pipeline_has_no_plots() -> None:
+    trial = trial_of(Plan(), 1.0, 0.3)
+    answer = answer_of(Plan()).model_copy(update={"plan": "baseline", "confirmed": trial})
+    shown = ReportImages(["a cat"], images(1).reference)
+    html, page = page_of(answer, [trial], shown)
+    assert "The pipeline runs as it is, with no method: 0.5 s a call." in page.text
+    assert page.count("img") == 1 and len(html) < 50_000, "no plot, so no plotting library"
+
+
+def test_a_request_is_rendered_from_the_task_where_none_is_given() -> None:
+    html = render_report(met(), [], setting_of(model_of("emoji-sd")), ENVIRONMENT, ReportImages(), command="x")
+    assert "emoji-sd" in re.findall(r"<h1>(.*?)</h1>", html)[0]
+
+
+def test_every_timed_trial_is_a_point_of_its_kind() -> None:
+    figure = trials_plot(some_trials(), "clip_score", 0.02, met().confirmed, met().equal_time)
+    assert figure is not None
+    points = {trace.name: (tuple(trace.x), tuple(trace.y)) for trace in figure.data}
+    assert points["within the limit"] == (
+        (pytest.approx(2 / 300), pytest.approx(3 / 300), pytest.approx(4 / 300)),
+        (1.5, 2.0, 2.5),
+    )
+    assert points["over the limit"] == ((pytest.approx(9 / 300),), (5.0,))
+    assert points["skipped: not worth scoring"] == (("not scored",), (2.1,))
+    assert points["the answer, on held-out prompts"][1] == (2.1,)
+    assert points["equal-time baseline"][1] == (2.2,)
+    assert "failed" not in points, "it has no latency, so it has no place on the plot"
+    assert [shape.x0 for shape in figure.layout.shapes] == [0.02]
+
+
+def test_a_failed_trial_with_a_latency_is_shown_as_failed() -> None:
+    trial = trial_of(PLAN).model_copy(update={"status": "failed", "reason": "NaN", "losses": {}})
+    figure = trials_plot([trial], "clip_score", 0.02)
+    assert figure is not None
+    assert [(t.name, t.marker.symbol) for t in figure.data] == [("failed", "x")]
+
+
+def test_no_trials_no_plot() -> None:
+    assert trials_plot([], "clip_score", 0.02) is None
+
+
+def test_raw_times_are_all_shown() -> None:
+    latency = trial_of(PLAN).latency
+    assert latency is not None
+    assert [tuple(trace.y) for trace in times_plot(latency).data] == [latency.baseline_times_s, latency.times_s]
+
+
+def test_hover_text_cannot_carry_markup() -> None:
+    trial = trial_of(PLAN).model_copy(update={"reason": EVIL, "losses": {EVIL: loss_of("x", 1.0, 0.9)}})
+    figure = trials_plot([trial], EVIL, 0.2)
+    assert figure is not None
+    assert "<script>" not in figure.data[0].text[0] and "<img" not in figure.layout.xaxis.title.text
+
+
+@pytest.mark.parametrize("kind", ["tensor", "pillow"])
+def test_pictures_keep_their_pixels(kind: str) -> None:
+    pixels = torch.rand(3, 8, 12, generator=torch.Generator().manual_seed(0))
+    bytes_ = (pixels * 255).round().byte()
+    image = pixels if kind == "tensor" else Image.fromarray(bytes_.permute(1, 2, 0).numpy())
+    found = picture(image)
+    assert (found.width, found.height, found.small) == (12, 8, True)
+    drawn = Image.open(BytesIO(base64.b64decode(found.uri.partition(",")[2])))
+    assert drawn.tobytes() == bytes_.permute(1, 2, 0).numpy().tobytes()
+
+
+def test_a_large_picture_is_made_smaller_and_the_original_is_left_alone() -> None:
+    original = Image.new("RGB", (1024, 768), "red")
+    found = picture(original)
+    assert (found.width, found.height, found.small) == (512, 384, False)
+    assert original.size == (1024, 768)
+
+
+def test_images_without_prompts_are_a_clear_error() -> None:
+    with pytest.raises(InputError, match="2 reference images for 1 prompts"):
+        ReportImages(["a"], [torch.zeros(3, 8, 8)] * 2)

@@ -1,0 +1,203 @@
+"""Whatever a person writes ends up in a script as data, never as code; names and files are safe."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from examples import ENVIRONMENT, answer_of, model_of, plan_of, setting_of
+from hasten.errors import InputError, UnsupportedError
+from hasten.models.base import Model
+from hasten.plan import Plan
+from hasten.records import Answer
+from hasten.script.claim import read_claim
+from hasten.script.literals import assignment, in_docstring, labelled, prose
+from hasten.script.upstream import upstream_calls
+from hasten.script.write import render_script, save, script_name
+
+NASTY = [
+    '"""',
+    "'''",
+    '\\"""',
+    "\\",
+    "\n",
+    "\r\n",
+    "\0",
+    "\x0c",
+    "\u2028",
+    "{{ 7 * 7 }}",
+    "{% raw %}",
+    "# ///",
+    "';import os;'",
+    "%(prog)s",
+    "\ud800",
+    "草莓",
+    "é",
+    "🍓",
+]
+TEXT = st.lists(st.one_of(st.sampled_from(NASTY), st.text(max_size=30)), max_size=8).map(" ".join)
+
+
+def rendered(request: str, command: str = "hasten run …", model: Model | None = None) -> str:
+    answer = answer_of(plan_of("deepcache"))
+    model = model or model_of("emoji-sd")
+    environment = {**ENVIRONMENT, "cpu": request}
+    return render_script(
+        answer, setting_of(model), model, command=command, environment=environment, request=request
+    )
+
+
+@given(request=TEXT, command=TEXT)
+@settings(max_examples=150, deadline=None)
+def test_any_text_comes_back_as_it_was(request: str, command: str) -> None:
+    tree = ast.parse(rendered(request, command).encode())
+    values = {n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign)}  # type: ignore[attr-defined]
+    assert ast.literal_eval(values["REQUEST"]) == request
+    assert ast.literal_eval(values["CLAIM"])["environment"]["cpu"] == request
+    header = prose(ast.get_docstring(tree) or "")
+    assert prose(request) in header
+    assert prose(command) in header
+    assert [type(node).__name__ for node in tree.body] == SHAPE
+
+
+SHAPE = [type(node).__name__ for node in ast.parse(rendered("plain words")).body]
+
+
+@given(st.lists(TEXT, min_size=20, max_size=20))
+@settings(max_examples=5, deadline=None)
+def test_literals_are_laid_out_as_ruff_would(texts: list[str]) -> None:
+    lines = [f'"""Header.\n\n{in_docstring(labelled("Text", " ".join(texts)))}\n"""\n', "\n"]
+    lines += [f"{assignment(f'NAME_{i}', text)}\n" for i, text in enumerate(texts)]
+    lines += [assignment("ALL", {"first": texts[:3], "second": {"x": texts[3], "y": (1, None, True, 0.5)}}), "\n"]
+    source = "".join(lines).encode()
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--isolated", "--no-cache", "-"],
+        input=source,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode() == source.decode()
+
+
+def test_local_model_folder_is_a_value_too(tmp_path: Path) -> None:
+    folder = tmp_path / 'it\'s a "model"'
+    folder.mkdir()
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}', encoding="utf-8")
+    model = Model('"""evil"""', str(folder), 64, 5.0, "scorer", "general")
+    tree = ast.parse(rendered("words", model=model))
+    values = {n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign)}  # type: ignore[attr-defined]
+    assert ast.literal_eval(values["MODEL"]) == str(folder)
+    assert "StableDiffusionXLPipeline.from_pretrained(" in ast.unparse(tree)
+
+
+@pytest.mark.parametrize("content", [None, "[", '{"_class_name": "WanPipeline"}', "[]"])
+def test_folder_without_a_known_pipeline_is_a_clear_error(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "model_index.json").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(str(tmp_path))):
+        rendered("words", model=Model("mine", str(tmp_path), 64, 5.0, "scorer", "general"))
+
+
+def test_claim_round_trips(tmp_path: Path) -> None:
+    path = save(rendered("words"), tmp_path / "script.py")
+    claim = read_claim(path)
+    assert claim.plan == str(plan_of("deepcache"))
+    assert claim.target is not None and claim.target.speedup == 2.0
+    assert claim.losses["clip_score"] == pytest.approx(0.00333333)
+    assert claim.limits == {"clip_score": 0.02}
+    assert claim.environment["cpu"] == "words"
+
+
+def test_answer_without_a_plan_gets_no_script() -> None:
+    answer = Answer(status="failed", task=answer_of(plan_of("tome")).task, reason="out of memory")
+    with pytest.raises(InputError, match="out of memory"):
+        render_script(
+            answer, setting_of(model_of("SD1.5")), model_of("SD1.5"), command="", environment=ENVIRONMENT
+        )
+
+
+def test_a_batch_is_drawn_in_one_call() -> None:
+    model = model_of("SD1.5")
+    source = render_script(
+        answer_of(plan_of("tome")),
+        setting_of(model, batch_size=4),
+        model,
+        command="hasten run …",
+        environment=ENVIRONMENT,
+        request="words",
+    )
+    assert '"num_images_per_prompt": 4' in source
+    assert "return result.images\n" in source
+    compile(source, "batch", "exec")
+
+
+def test_unknown_runtime_is_a_clear_error() -> None:
+    with pytest.raises(InputError, match=r"'rust'.*hasten, upstream"):
+        render_script(
+            answer_of(plan_of("tome")),
+            setting_of(model_of("SD1.5")),
+            model_of("SD1.5"),
+            runtime="rust",  # type: ignore[arg-type]
+            command="",
+            environment=ENVIRONMENT,
+        )
+
+
+@pytest.mark.parametrize(
+    ("plan", "family"),
+    [("deepcache", "pixart_alpha"), ("tome", "pixart_sigma"), ("deepcache+tgate", "pixart_alpha"), ("later", "x")],
+)
+def test_no_upstream_call_is_refused_even_when_wrong_is_allowed(plan: str, family: str) -> None:
+    with pytest.raises(UnsupportedError):
+        upstream_calls(Plan.parse(plan), setting_of(model_of("SD1.5")), family, allow_known_wrong=True)
+
+
+NAMES = {
+    "emoji-sd": "emoji-sd",
+    "a/b/My Model\\": "my-model",
+    "../../etc/passwd": "passwd",
+    "stabilityai/sdxl": "sdxl",
+    "..": "model",
+    "草莓": "model",
+    "x" * 300: "x" * 40,
+}
+
+
+@pytest.mark.parametrize("model", NAMES, ids=NAMES.values())
+def test_script_name_is_readable_and_safe(model: str) -> None:
+    answer = answer_of(plan_of("deepcache", "tome"), model)
+    name = script_name(answer)
+    start = re.escape(f"{NAMES[model]}_ddim_25_deepcache-tome_2.0x_")
+    assert re.fullmatch(start + r"[0-9a-f]{6}\.py", name)
+    assert name == script_name(answer.model_copy(update={"script": "elsewhere.py"}))
+    others = {script_name(answer, "upstream"), script_name(answer.model_copy(update={"speedup": 2.2}))}
+    assert len(others | {name}) == 3
+
+
+def test_script_name_of_a_plain_pipeline() -> None:
+    assert re.fullmatch(
+        r"sdxl_dpm-solver\+\+_20_plain_[0-9a-f]{6}\.py", script_name(answer_of(Plan(), "SDXL", "DPM-Solver++", 20))
+    )
+
+
+def test_saving_replaces_the_whole_file_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "script.py"
+    save("old" * 1000, path)
+    assert save("new\n", path).read_bytes() == b"new\n"
+    assert [p.name for p in path.parent.iterdir()] == ["script.py"]
+
+
+def test_saving_where_nothing_can_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "script.py", tmp_path / "folder"):
+        with pytest.raises(InputError, match="cannot be written"):
+            save("text", path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
