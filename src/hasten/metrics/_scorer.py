@@ -46,7 +46,7 @@ class Preprocessing:
         )
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, 3, h, w) in 0..1 → what the vision tower takes; the 8-bit rounding of images is kept."""
+        """(n, 3, h, w) in 0..1 → what the vision tower takes; images are taken and resized at 8 bits."""
         import torch
 
         images = _centre(self._resized(images), self.crop) if self.crop else self._resized(images)
@@ -61,10 +61,12 @@ class Preprocessing:
         if isinstance(size, int):
             short = min(height, width)
             size = (int(size * height / short), int(size * width / short))
-        if size == (height, width):
-            return images
-        images = interpolate(images, size, mode=self.mode, antialias=True, align_corners=False)
-        return (images.clamp(0, 1) * 255).round() / 255
+        pixels = (images * 255).round()
+        for target in ((height, size[1]), size):  # as Pillow: first along rows, then columns, rounded half up
+            if target != pixels.shape[-2:]:
+                pixels = interpolate(pixels, target, mode=self.mode, antialias=True, align_corners=False)
+                pixels = (pixels + 0.5).floor().clamp(0, 255)
+        return pixels / 255
 
 
 @dataclass
@@ -124,16 +126,16 @@ def load_scorer(scorer: str, device: str = "cpu") -> ClipScorer:
 
     source = _source(scorer)
     try:
-        model = CLIPModel.from_pretrained(source).eval().to(device)
+        model = CLIPModel.from_pretrained(source).eval()
         tokenizer = AutoTokenizer.from_pretrained(source)
         preprocessing = Preprocessing.of(_processor_config(source))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
         raise InputError(
             f"The scorer {scorer!r} cannot be loaded: {reason}. Give a CLIP model's folder or hub id; without a "
             "connection, download it elsewhere and give its folder."
         ) from error
-    return ClipScorer(scorer, model, tokenizer, preprocessing)
+    return ClipScorer(scorer, model.to(device), tokenizer, preprocessing)
 
 
 def _source(scorer: str) -> str:

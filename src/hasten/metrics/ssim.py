@@ -36,7 +36,8 @@ class Ssim(Metric):
 
         if references is None:
             raise InputError("ssim needs the reference images.")
-        scores = structural_similarity_index_measure(images, references, data_range=1.0, reduction="none")
+        pair = images.double(), references.double()  # in single precision identical images are not quite 1
+        scores = structural_similarity_index_measure(*pair, data_range=1.0, reduction="none")
         return tuple(torch.as_tensor(scores).reshape(-1).tolist())
 
 

@@ -106,13 +106,13 @@ def _index(source: str) -> dict[str, Any]:
             raise InputError(f"No model folder at {source!r}. Give a folder in diffusers layout.")
         return _hub_index(source)
     try:
-        index: dict[str, Any] = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        index: dict[str, Any] = dict(json.loads((folder / "model_index.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(
             f"{source!r} is no model folder: it has no model_index.json. "
             "Give a folder in diffusers layout, as written by pipe.save_pretrained(folder)."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"The model_index.json in {source!r} cannot be read: {error}.") from None
     if missing := [name for name in _parts(index) if not (folder / name).is_dir()]:
         raise InputError(

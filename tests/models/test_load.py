@@ -1,0 +1,132 @@
+"""Pipelines from folders, and what is said of folders that are none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDPMPipeline, StableDiffusionPipeline
+
+from hasten.errors import InputError, UnknownNameError
+from hasten.models import FAMILIES, family_of, load_pipeline
+from hasten.schedulers import find_scheduler
+from pipelines import tiny_sd, tiny_sdxl
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny-sd")
+    tiny_sd().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+def test_a_folder_is_loaded_as_it_was_saved(saved: Path) -> None:
+    pipe = load_pipeline(str(saved))
+    assert type(pipe) is StableDiffusionPipeline
+    for a, b in zip(pipe.unet.parameters(), tiny_sd().unet.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert type(pipe.scheduler).__name__ == "DDIMScheduler"
+    assert pipe._progress_bar_config["disable"]
+
+
+def test_scheduler_and_dtype(saved: Path) -> None:
+    pipe = load_pipeline(str(saved), find_scheduler("DPM-Solver++"), dtype="bfloat16")
+    assert type(pipe.scheduler).__name__ == "DPMSolverMultistepScheduler"
+    assert pipe.scheduler.config.beta_schedule == "scaled_linear"
+    assert pipe.unet.dtype == pipe.vae.dtype == pipe.text_encoder.dtype == torch.bfloat16
+
+
+def test_a_safety_checker_is_not_loaded(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    assert load_pipeline(str(folder)).safety_checker is None
+
+
+def test_loading_shows_no_bars_and_leaves_them_on(saved: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from diffusers.utils import logging
+
+    load_pipeline(str(saved))
+    assert "%|" not in capfd.readouterr().err
+    assert logging.is_progress_bar_enabled()
+
+
+def test_families_by_class() -> None:
+    class Mine(StableDiffusionPipeline):
+        pass
+
+    sd, sdxl = tiny_sd(), tiny_sdxl()
+    assert family_of(sd) is FAMILIES.get("stable_diffusion")
+    assert family_of(sdxl) is FAMILIES.get("stable_diffusion_xl")
+    assert family_of(Mine(**sd.components, requires_safety_checker=False)) is FAMILIES.get("stable_diffusion")
+    assert family_of(DDPMPipeline(sd.unet, sd.scheduler)) is None
+
+
+def test_no_pipeline_in_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no model_index\.json.*save_pretrained"):
+        load_pipeline(str(tmp_path))
+
+
+@pytest.mark.parametrize("part", ["unet", "tokenizer", "scheduler"])
+def test_a_missing_part(folder: Path, part: str) -> None:
+    shutil.rmtree(folder / part)
+    with pytest.raises(InputError, match=f"lacks {part}"):
+        load_pipeline(str(folder))
+
+
+@pytest.mark.parametrize(
+    "file", ["unet/diffusion_pytorch_model.safetensors", "unet/config.json", "text_encoder/model.safetensors"]
+)
+def test_a_missing_file(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_pipeline(str(folder))
+
+
+def test_a_broken_index(folder: Path) -> None:
+    (folder / "model_index.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_pipeline(str(folder))
+
+
+@pytest.mark.parametrize("text", ["[]", "[1]", '{"_class_name": "NoSuchPipeline"}', "{}"])
+def test_an_index_of_no_pipeline(folder: Path, text: str) -> None:
+    (folder / "model_index.json").write_text(text)
+    with pytest.raises(InputError, match=r"model_index|diffusers does not have"):
+        load_pipeline(str(folder))
+
+
+@pytest.mark.parametrize("dtype", ["float8", "int8", "", "Tensor"])
+def test_dtypes_that_cannot_be(saved: Path, dtype: str) -> None:
+    with pytest.raises(InputError, match="allowed are float32, float16, bfloat16"):
+        load_pipeline(str(saved), dtype=dtype)
+
+
+@pytest.mark.parametrize("device", ["banana", "cuda:99", ""])
+def test_devices_that_cannot_be(saved: Path, device: str) -> None:
+    with pytest.raises(InputError, match="cannot be used"):
+        load_pipeline(str(saved), device=device)
+
+
+def test_names_and_paths_of_nothing() -> None:
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'SD1\.5'"):
+        load_pipeline("SD1.55")
+    with pytest.raises(InputError, match=r"No model folder at './nothing'"):
+        load_pipeline("./nothing")
+    with pytest.raises(InputError, match="No model folder"):
+        load_pipeline("/nothing/at/all")
+
+
+def test_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"cannot be fetched from the hub.*give its folder"):
+        load_pipeline("SD1.5")
