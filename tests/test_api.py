@@ -12,9 +12,8 @@ import torch
 
 import hasten
 from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
-from hasten.search import Progress, SearchOptions
+from hasten.search import Progress
 from hasten.task import Task
-from hasten.workflow.opening import Place
 from pipelines import tiny_sd
 
 STEPS = 4
@@ -55,9 +54,9 @@ def task(model: str, **changes: Any) -> Task:
 @pytest.fixture
 def run(tmp_path: Path, prompts: str, storage: str) -> Any:
     def call(request: str | Task, **changes: Any) -> hasten.Answer:
-        options = SearchOptions(strategy="traversal", storage=storage, num_samples=8, pairs=2)
-        place = Place(device="cpu", height=64, width=64, prompts=prompts)
-        return hasten.run(request, **{"out": tmp_path / "out", "options": options, "place": place, **changes})
+        how = {"strategy": "traversal", "storage": storage, "num_samples": 8, "pairs": 2, "search_pairs": 1}
+        where = {"device": "cpu", "height": 64, "width": 64, "prompts": prompts}
+        return hasten.run(request, **{"out": tmp_path / "out", **how, **where, **changes})
 
     return call
 
@@ -179,8 +178,14 @@ def test_tune_leaves_the_pipeline_as_it_was_and_its_plan_accelerates(prompts: st
         steps=STEPS,
         max_loss={"ssim": 1.0},
         methods=["DeepCache"],
-        options=SearchOptions(strategy="random", max_trials=3, storage=storage, num_samples=8, pairs=2),
-        place=Place(height=64, width=64, prompts=prompts),
+        strategy="random",
+        max_trials=3,
+        storage=storage,
+        num_samples=8,
+        pairs=2,
+        height=64,
+        width=64,
+        prompts=prompts,
     )
     assert answer.trials == 3
     plan = answer.plan or (answer.best.plan if answer.best else "")
@@ -201,11 +206,18 @@ def test_tune_leaves_the_pipeline_as_it_was_and_its_plan_accelerates(prompts: st
         ({"methods": []}, "methods is empty"),
         ({"methods": ["deepcash"]}, "deepcache"),
         ({"steps": 0}, "steps is 0"),
+        ({"max_loss": {"clip": 0.1}}, "clip_score"),
+        ({"strategy": "fast"}, "traversal"),
     ],
 )
 def test_tune_refuses_impossible_wishes(prompts: str, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        hasten.tune(tiny_sd(), **{"steps": STEPS, "place": Place(prompts=prompts), **changes})
+        hasten.tune(tiny_sd(), **{"steps": STEPS, "prompts": prompts, **changes})
+
+
+def test_an_unknown_keyword_is_no_choice() -> None:
+    with pytest.raises(TypeError, match="stratgy"):
+        hasten.tune(tiny_sd(), steps=STEPS, stratgy="tpe")
 
 
 def test_interrupted_the_same_call_goes_on(prompts: str, tmp_path: Path) -> None:
@@ -220,10 +232,8 @@ def test_interrupted_the_same_call_goes_on(prompts: str, tmp_path: Path) -> None
         "steps": STEPS,
         "max_loss": {"ssim": 1.0},
         "methods": ["deepcache"],
-        "options": SearchOptions(
-            strategy="random", max_trials=3, storage=str(tmp_path / "t.db"), num_samples=8, pairs=1
-        ),
-        "place": Place(height=64, width=64, prompts=prompts),
+        **{"strategy": "random", "max_trials": 3, "storage": str(tmp_path / "t.db"), "num_samples": 8, "pairs": 1},
+        **{"height": 64, "width": 64, "prompts": prompts},
     }
     with pytest.raises(KeyboardInterrupt):
         hasten.tune(tiny_sd(), progress=interrupting, **given)

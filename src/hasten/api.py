@@ -5,16 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from hasten.methods import apply
 from hasten.plan import Plan
 from hasten.records import Answer
-from hasten.search import Progress, SearchOptions, run_search
+from hasten.search import Progress, run_search
 from hasten.task import Task
 from hasten.workflow.answers import answer_of
+from hasten.workflow.choices import Choices, split
 from hasten.workflow.delivery import Delivery, folder_of
-from hasten.workflow.opening import Place, bench_of, model_of, open_bench, task_for, task_of
+from hasten.workflow.opening import bench_of, model_of, open_bench, task_for, task_of
 
 if TYPE_CHECKING:
     from hasten.methods import Handle
@@ -29,10 +30,9 @@ def run(
     out: str | Path | None = None,
     runtime: Runtime = "hasten",
     allow_known_wrong: bool = False,
-    options: SearchOptions | None = None,
-    place: Place | None = None,
     command: str | None = None,
     progress: Report | None = None,
+    **choices: Unpack[Choices],
 ) -> Answer:
     """One request in, one answer out, with a script (when met or likely) and a report in the folder ``out``.
 
@@ -41,16 +41,16 @@ def run(
         out: the folder; by default ``hasten-out`` and a name that tells the task.
         runtime: what the script calls: ``hasten``, or the ``upstream`` packages.
         allow_known_wrong: write upstream scripts that are known to go wrong, with a warning in them.
-        options: strategy, preference, budgets, where the trials are kept.
-        place: device, dtype, batch size, resolution, guidance, scorer, prompts, seed.
         command: what the script and the report name as the way to get the same again.
         progress: is told where the search stands.
+        choices: strategy, preference, budgets, where trials are kept, device, dtype, batch size, resolution,
+            guidance, scorer, prompts, seed: see ``hasten.workflow.choices``.
 
     Raises:
         InputError: the request cannot be used; nothing was written, nothing measured.
         KeyboardInterrupt: all finished trials are kept, the same call goes on from there.
     """
-    options, place = options or SearchOptions(), place or Place()
+    options, place = split(choices)
     task = task_of(request)
     model, folder = model_of(task, place), folder_of(task, out)
     words = request if isinstance(request, str) else None
@@ -70,9 +70,8 @@ def tune(
     latency_s: float | None = None,
     max_loss: float | Mapping[str, float] = 0.02,
     methods: Sequence[str] | None = None,
-    options: SearchOptions | None = None,
-    place: Place | None = None,
     progress: Report | None = None,
+    **choices: Unpack[Choices],
 ) -> Answer:
     """The fastest plan of a pipeline that you have, or one that meets a target; the pipeline is left as it was.
 
@@ -82,11 +81,13 @@ def tune(
         speedup, latency_s: the target, at most one of them; none: the highest speedup. Seconds an image.
         max_loss: the limit of the relative CLIP score loss, or limits by metric.
         methods: names, used all together; None: any that support the pipeline.
+        progress, choices: as in ``run``.
 
     Returns:
         The answer; its ``plan`` is what ``accelerate`` takes.
     """
-    with bench_of(pipe, steps, place or Place()) as bench:
+    options, place = split(choices)
+    with bench_of(pipe, steps, place) as bench:
         task = task_for(bench.setting, methods, speedup, latency_s, max_loss)
         return answer_of(task, run_search(bench, task, options, progress))
 

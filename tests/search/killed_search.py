@@ -20,7 +20,7 @@ def main(storage: str) -> None:
     bench = Bench.of(tiny_sd(), steps=5, prompts=PROMPTS, height=64, width=64, model_name="tiny")
     # Every plan is inside this limit, so that none needs to be scored a second time.
     task = Task(model="tiny", scheduler="DDIM", steps=5, methods=("deepcache",), max_loss={"ssim": 1.0})
-    options = SearchOptions(strategy="traversal", storage=storage, num_samples=8, pairs=1)
+    options = SearchOptions(strategy="traversal", storage=storage, num_samples=8, pairs=1, search_pairs=1)
     print(run_search(bench, task, options).status)
 
 

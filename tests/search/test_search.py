@@ -188,6 +188,31 @@ def test_slower_plans_that_were_skipped_get_their_chance_after_a_rejection() -> 
     assert chosen(found) == (2, 2)
 
 
+def test_after_a_rejection_skipped_plans_are_scored_though_the_budget_is_used_up() -> None:
+    def held_out(p: Plan) -> float:
+        return 0.5 if deepcache(p) == (2, 3) else 0.001
+
+    bench = landscape(speedup=lambda p: 6.0 - speed(p), clip_loss=lambda p: 0.001, held_out=held_out)
+    found = run_search(bench, task(), options(strategy="traversal", max_trials=3))
+    assert (chosen(found), len(found.trials)) == ((2, 2), 3)
+
+
+def test_a_plan_that_was_only_too_slow_is_still_the_best_inside_the_limit() -> None:
+    """On held-out prompts it misses the target, but not the limit."""
+
+    class Slower(Landscape):
+        def trial(self, plan: Plan, **given: Any) -> Any:
+            self.speedup = (lambda p: 2.9) if given.get("split") == "held-out" else speed
+            return super().trial(plan, **given)
+
+    bench = Slower(speedup=speed, clip_loss=cost, half_width=0.0001)
+    found = run_search(bench, task({"speedup": 3}, limit=0.0165), options(strategy="traversal"))
+    assert found.status == "infeasible"
+    assert found.best and deepcache(Plan.parse(found.best.plan)) == truth(0.0165)
+    assert found.best.speedup == 2.9
+    assert max(bench.measured.values()) == 1
+
+
 def test_candidates_are_given_up_after_so_many_confirmations() -> None:
     bench = landscape(clip_loss=lambda p: 0.001, held_out=lambda p: 0.5)
     found = run_search(bench, task(), options(strategy="traversal", confirmations=3))

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from hasten.search.options import Prefer, Progress, SearchOptions
-from hasten.search.run import SearchResult, run_search
+from hasten.search.run import SearchResult, check_task, run_search
 
-__all__ = ["Prefer", "Progress", "SearchOptions", "SearchResult", "run_search"]
+__all__ = ["Prefer", "Progress", "SearchOptions", "SearchResult", "check_task", "run_search"]

@@ -7,7 +7,7 @@ from typing import Literal
 from hasten.records import EqualTime, Trial
 from hasten.search.judge import Goal, verdict
 from hasten.search.session import Session
-from hasten.search.strategies import Strategy
+from hasten.search.strategies import Strategy, score_skipped
 
 Decision = Literal["met", "likely", "rejected"]
 
@@ -39,6 +39,7 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
     ``(rejected, None)`` when no candidate is left or ``options.confirmations`` have failed.
     """
     for _ in range(session.options.confirmations):
+        score_skipped(session)
         strategy(session)
         if (best := session.best()) is None:
             break
@@ -46,8 +47,7 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
         decision = decide(trial, session.goal)
         if decision != "rejected":
             return decision, trial
-        session.rejected[best.plan] = shortfall(trial, session.goal)
-        session.reopen()
+        session.reject(trial)
     return "rejected", None
 
 

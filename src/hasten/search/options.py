@@ -82,7 +82,8 @@ class SearchOptions:
             the sampled strategies.
         max_time_s: seconds after which no further trial is begun.
         num_samples: prompts a plan is scored on.
-        pairs: interleaved runs of baseline and plan a trial.
+        pairs: interleaved runs of baseline and plan for the verdict.
+        search_pairs: the same for a trial of the search, which only chooses what is confirmed.
         seed: of the sampled strategies.
         storage: where trials are kept: URL, path of an SQLite file, ``memory``; None: the user's data folder.
         confirmations: candidates measured on held-out prompts before the search gives up.
@@ -97,6 +98,7 @@ class SearchOptions:
     max_time_s: float | None = None
     num_samples: int = 32
     pairs: int = 7
+    search_pairs: int = 3
     seed: int = 0
     storage: str | None = None
     confirmations: int = 4
@@ -111,7 +113,7 @@ class SearchOptions:
             if name not in known:
                 raise UnknownNameError(kind, name, known)
         _at_least("num_samples", self.num_samples, MIN_SAMPLES)
-        for what in ("pairs", "confirmations", "max_trials"):
+        for what in ("pairs", "search_pairs", "confirmations", "max_trials"):
             _at_least(what, getattr(self, what), 1)
         _at_least("seed", self.seed, 0)
         if self.max_time_s is not None and not 0 < self.max_time_s < math.inf:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hasten.errors import InputError, MeasurementError, UnsupportedError
 from hasten.methods import METHODS, check_plan
-from hasten.plan import Plan
+from hasten.metrics import METRICS
+from hasten.plan import Parameters, Plan
 from hasten.records import EqualTime, Trial
 from hasten.search.confirm import Decision, decide, equal_time, pursue, shortfall
 from hasten.search.judge import Goal
 from hasten.search.options import Measures, Progress, SearchOptions
 from hasten.search.session import Session
 from hasten.search.space import Space, spaces
-from hasten.search.strategies import STRATEGIES, Strategy, score_fastest_first
+from hasten.search.strategies import STRATEGIES, Strategy
 from hasten.store import Store
 from hasten.task import Task
 
@@ -57,7 +58,7 @@ def run_search(
             all before anything is measured.
     """
     options = options or SearchOptions()
-    fixed = check_methods(task, bench.pipe)
+    fixed = check_task(task, bench.pipe)
     found = [] if task.mode in ("plain", "explicit") else _spaces(task, bench.pipe, fixed)
     goal = Goal(task.max_loss, task.target, options.prefer if task.target else "fastest", bench.setting.batch_size)
     with Store(options.storage, bench.setting, bench.identity) as store:
@@ -70,12 +71,20 @@ def run_search(
             return SearchResult("failed", str(error), trials=tuple(session.trials.values()))
 
 
-def check_methods(task: Task, pipe: Any) -> dict[str, dict[str, int | float]]:
-    """The parameters that the request fixes, checked; for given parameters the defaults are filled in.
+def check_task(task: Task, pipe: Any = None) -> dict[str, Parameters]:
+    """The parameters that the task fixes, checked; where nothing is searched the defaults are filled in.
 
     Raises:
-        InputError: unknown method, illegal parameter, or a method that the model cannot take.
+        InputError: unknown method or metric, illegal parameter, a method that the model cannot take, or
+            parameters of a method that the task does not use.
     """
+    for metric in task.max_loss:
+        METRICS.canonical(metric)
+    if odd := set(task.parameters) - set(task.methods if task.methods is not None else METHODS.names()):
+        raise InputError(
+            f"There are parameters for {', '.join(sorted(odd))}, which the request does not use: "
+            "add it to the methods."
+        )
     named = {m: task.parameters.get(m, {}) for m in {*(task.methods or ()), *task.parameters}}
     full = check_plan(Plan.of(named), pipe, task.steps).parameters
     if task.mode == "explicit":
@@ -127,7 +136,7 @@ def _searched(session: Session, strategy: Strategy) -> SearchResult:
 
 def _part(session: Session) -> str:
     """That an upper bound is that of a part of the grid only."""
-    if session.task_target is not None or not session.out_of_budget:
+    if session.asked.target is not None or not session.out_of_budget:
         return ""
     total = sum(map(len, session.spaces))
     return f"The best of {len(session.trials)} of {total} plans: the budget was used up."
@@ -135,21 +144,15 @@ def _part(session: Session) -> str:
 
 def _no_gain(session: Session, trial: Trial) -> bool:
     """An upper bound at or below 1 is no acceleration."""
-    return session.task_target is None and trial.speedup <= 1
+    return session.asked.target is None and trial.speedup <= 1
 
 
 def _best_inside(session: Session, strategy: Strategy) -> Trial | None:
     """The fastest confirmed plan within the limits when the target is out of reach."""
-    if session.task_target is None:
+    if session.asked.target is None:
         return None
-    session.goal = replace(session.goal, target=None, prefer="fastest")
-    session.tell(stage="fallback")
-
-    def fastest_inside(s: Session) -> None:
-        score_fastest_first(s)
-        strategy(s)
-
-    return pursue(session, fastest_inside)[1]
+    session.settle_for_less()
+    return pursue(session, strategy)[1]
 
 
 def _why(session: Session, best: Trial | None) -> str:
@@ -157,7 +160,7 @@ def _why(session: Session, best: Trial | None) -> str:
     limits = " and ".join(
         f"{limit:g}" + ("" if m == "clip_score" else f" ({m})") for m, limit in goal.limits.items()
     )
-    asked = session.task_target
+    asked = session.asked.target
     what = f"{asked} is out of reach here" if asked else "nothing is faster than the plain pipeline here"
     if session.out_of_budget:
         budget = f"{len(session.trials)} trials" + (f" and {o.max_time_s:g} s" if o.max_time_s else "")
@@ -169,7 +172,7 @@ def _why(session: Session, best: Trial | None) -> str:
 
 
 def _seconds(session: Session, best: Trial) -> str:
-    asked = session.task_target
+    asked = session.asked.target
     if asked is None or asked.latency_s is None or best.latency is None:
         return ""
     return f" ({best.latency.plan_s / session.goal.batch_size:.3g} s an image)"
@@ -185,6 +188,6 @@ def _result(session: Session, status: Status, reason: str = "", **found: Any) ->
         planned=sum(map(len, session.spaces)),
         pruned=session.pruned,
         complete=not session.out_of_budget,
-        rejected=dict(session.rejected),
+        rejected={plan: shortfall(t, session.asked) for plan, t in session.rejected.items()},
         **found,
     )

@@ -21,8 +21,9 @@ FIDELITY = "ssim"
 class Session:
     """What the strategies work with.
 
-    ``trials`` holds the trials on the search's prompts in the order of the search; ``rejected`` the plans that
-    fell short on held-out prompts, and by what: no candidates any more, whatever the search measured.
+    ``asked`` is the goal of the task, ``goal`` what is searched for now: in the end perhaps less. ``trials``
+    holds the trials on the search's prompts in the order of the search; ``rejected`` the held-out trials of
+    plans that fell short there: no candidates any more, whatever the search measured.
     """
 
     def __init__(
@@ -35,10 +36,11 @@ class Session:
         spaces: Sequence[Space] = (),
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self.bench, self.store, self.goal, self.options, self.spaces = bench, store, goal, options, tuple(spaces)
+        self.bench, self.store, self.options, self.spaces = bench, store, options, tuple(spaces)
+        self.asked = self.goal = goal
         self.trials: dict[str, Trial] = {}
-        self.rejected: dict[str, str] = {}
-        self.task_target, self.out_of_budget = goal.target, False
+        self.rejected: dict[str, Trial] = {}
+        self.out_of_budget = False
         self._progress, self._state = progress, Progress("search", planned=sum(map(len, self.spaces)))
         self._fresh: set[str] = set()
         self._began = time.monotonic()
@@ -77,7 +79,7 @@ class Session:
             trial = self.bench.trial(
                 plan,
                 samples=self.options.num_samples,
-                pairs=self.options.pairs,
+                pairs=self.options.search_pairs,
                 metrics=self.metrics,
                 worth_scoring=lambda latency: goal.skip(latency, best),
                 stop_early=goal.stop_early,
@@ -103,10 +105,33 @@ class Session:
         self.store.add(trial)
         return trial
 
-    def reopen(self) -> None:
-        """Opens all plans again: for another round, with another goal or one plan rejected."""
+    def reject(self, held_out: Trial) -> None:
+        """Takes a plan off the candidates, by its held-out trial."""
+        self.rejected[held_out.plan] = held_out
+        self._reopen()
+
+    def settle_for_less(self) -> None:
+        """From now on the fastest plan inside the limits, whatever the target was."""
+        self.goal = replace(self.asked, target=None, prefer="fastest")
+        self.rejected = {plan: t for plan, t in self.rejected.items() if not self.goal.candidate(t)}
+        self._reopen()
+        self.tell(stage="fallback")
+
+    def is_open(self, plan: Plan) -> bool:
+        """No trial settles the plan."""
+        return any(space.methods == plan.methods and space.is_open(plan) for space in self.spaces)
+
+    @property
+    def any_open(self) -> bool:
+        return any(space.open.any() for space in self.spaces)
+
+    def _reopen(self) -> None:
+        """Settles anew which plans are open; those that were not scored are open again."""
         for space in self.spaces:
             space.reset()
+        for trial in self.trials.values():
+            if trial.status != "skipped":
+                self._learn(trial)
 
     def tell(self, **news: Any) -> None:
         """Sends where the search stands."""

@@ -27,11 +27,9 @@ def traversal(session: Session) -> None:
     """
     for space in session.spaces:
         for plan in space:
-            if session.spent:
+            if session.spent or _found_first(session):
                 return
             session.measure(plan)
-            if _found_first(session):
-                return
 
 
 def _found_first(session: Session) -> bool:
@@ -52,11 +50,11 @@ def _sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
         study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler(session.options.seed))
         budget, repeats = session.options.max_trials or SAMPLED_TRIALS, 0
         seen: set[str] = set()
-        while len(session.trials) < budget and repeats < REPEATS and any(s.open.any() for s in session.spaces):
+        while len(session.trials) < budget and repeats < REPEATS and session.any_open:
             if session.spent or _found_first(session):
                 return
             repeats = 0 if _propose(study, session, seen) else repeats + 1
-        session.out_of_budget |= any(s.open.any() for s in session.spaces)
+        session.out_of_budget |= session.any_open
 
     return search
 
@@ -102,13 +100,15 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def score_fastest_first(session: Session) -> None:
-    """Scores the plans whose speed is known but not their loss, the fastest first, until one is a candidate."""
-    session.reopen()
+def score_skipped(session: Session) -> None:
+    """Scores plans that were not worth it before and are now: a better one was rejected, or the goal is another.
+
+    The fastest first, so that without a target the first that is inside the limits ends it.
+    """
     skipped = [t for t in session.trials.values() if t.status == "skipped"]
     for trial in sorted(skipped, key=lambda t: -t.speedup):
-        if session.best() is not None or session.late:
-            return
         plan = Plan.parse(trial.plan)
-        if any(s.methods == plan.methods and s.is_open(plan) for s in session.spaces):
+        if session.late:
+            return
+        if session.is_open(plan):
             session.measure(plan)

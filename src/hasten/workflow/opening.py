@@ -12,13 +12,12 @@ from hasten.errors import InputError, UnknownNameError, UnsupportedError
 from hasten.language.parse import parse
 from hasten.measure.bench import Bench
 from hasten.measure.lock import device_lock
-from hasten.methods import METHODS, check_plan
-from hasten.metrics import METRICS
+from hasten.methods import METHODS
 from hasten.models import find_model, load_pipeline
 from hasten.models.base import Model
 from hasten.models.stable_diffusion import VIT_G_14
-from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
+from hasten.search import check_task
 from hasten.task import Setting, Task
 
 PROMPTS = "general"
@@ -53,14 +52,10 @@ def task_of(request: str | Task) -> Task:
     task = parse(request) if isinstance(request, str) else request
     parameters = {METHODS.canonical(m): given for m, given in task.parameters.items()}
     methods = None if task.methods is None else tuple(METHODS.canonical(m) for m in task.methods)
-    if methods is not None and not set(parameters) <= set(methods):
-        odd = ", ".join(sorted(set(parameters) - set(methods)))
-        raise InputError(f"Parameters are given for {odd}, which the request does not use. Add it to the methods.")
-    check_plan(Plan.of({m: parameters.get(m, {}) for m in {*(methods or ()), *parameters}}), steps=task.steps)
-    for metric in task.max_loss:
-        METRICS.canonical(metric)
     changes = {"methods": methods, "parameters": parameters, "scheduler": find_scheduler(task.scheduler).name}
-    return task.model_copy(update=changes)
+    task = task.model_copy(update=changes)
+    check_task(task)
+    return task
 
 
 def model_of(task: Task, place: Place) -> Model:

@@ -1,0 +1,106 @@
+"""What one search measured serves the next: after Ctrl-C, with another target, with another limit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hasten.plan import Plan
+from hasten.search import Progress, SearchOptions, SearchResult, run_search
+from hasten.task import Task
+from landscape import Landscape
+
+
+def interval(p: Plan) -> int:
+    return int(p.parameters["deepcache"]["cache_interval"])
+
+
+def landscape(**changes: Any) -> Landscape:
+    """Every plan of an interval alike, and slower than the one before within it."""
+
+    def speed(p: Plan) -> float:
+        return 0.5 * interval(p) + 0.01 * (3 - p.parameters["deepcache"]["cache_branch_id"])
+
+    known = {"speedup": speed, "clip_loss": lambda p: 0.004 * interval(p), "half_width": 0.0001}
+    return Landscape(**{**known, **changes})
+
+
+def search(
+    bench: Landscape, path: Path, limit: float = 0.05, target: float | None = None, **how: Any
+) -> SearchResult:
+    options = SearchOptions(storage=str(path / "trials.db"), strategy="traversal", **how)
+    task = Task(
+        model="landscape",
+        scheduler="DDIM",
+        steps=25,
+        methods=("deepcache",),
+        target={"speedup": target} if target else None,
+        max_loss={"clip_score": limit},
+    )
+    return run_search(bench, task, options)
+
+
+def test_after_an_interruption_every_plan_is_measured_once(tmp_path: Path) -> None:
+    first, second = landscape(interrupt_after=7), landscape()
+    with pytest.raises(KeyboardInterrupt):
+        search(first, tmp_path)
+    found = search(second, tmp_path)
+    together = first.measured + second.measured
+    assert first.measured.total() == 7
+    assert max(together.values()) == 1
+    assert found.status == "met" and len(found.trials) == 16
+
+
+def test_a_finished_search_is_answered_from_the_store(tmp_path: Path) -> None:
+    before = search(landscape(), tmp_path)
+    again = landscape()
+    assert search(again, tmp_path) == before
+    assert not again.measured
+
+
+def test_another_target_uses_the_same_trials(tmp_path: Path) -> None:
+    search(landscape(), tmp_path)
+    bench = landscape()
+    found = search(bench, tmp_path, target=1.5)
+    assert found.status == "met"
+    assert [split for _, split in bench.measured] == ["held-out"]
+
+
+def test_another_limit_scores_again_only_what_is_open_there(tmp_path: Path) -> None:
+    """With 0.05 all losses are clear after 8 prompts; for 0.0121 that of interval 3, 0.012, is not."""
+    search(landscape(half_width=0.0009), tmp_path)
+    bench = landscape(half_width=0.0009)
+    search(bench, tmp_path, limit=0.0121)
+    assert {interval(Plan.parse(plan)) for plan, split in bench.measured if split == "search"} == {3}
+    again = landscape(half_width=0.0009)
+    search(again, tmp_path, limit=0.0121)
+    assert not again.measured
+
+
+def test_a_failed_plan_is_not_tried_again(tmp_path: Path) -> None:
+    search(landscape(fails=lambda p: interval(p) == 4), tmp_path)
+    bench = landscape()
+    found = search(bench, tmp_path)
+    assert sum(t.status == "failed" for t in found.trials) == 4
+    assert not bench.measured
+
+
+def test_more_prompts_are_a_new_trial(tmp_path: Path) -> None:
+    search(landscape(half_width=0.05), tmp_path)
+    bench = landscape(half_width=0.05)
+    search(bench, tmp_path, num_samples=64)
+    assert bench.measured.total() == 17
+
+
+def test_progress_tells_what_was_reused(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        search(landscape(interrupt_after=5), tmp_path)
+    seen: list[Progress] = []
+    task = Task(
+        model="landscape", scheduler="DDIM", steps=25, methods=("deepcache",), max_loss={"clip_score": 0.05}
+    )
+    options = SearchOptions(storage=str(tmp_path / "trials.db"), strategy="traversal")
+    run_search(landscape(), task, options, progress=seen.append)
+    assert [p.reused for p in seen if p.stage == "search"] == [0, 1, 2, 3, 4, *[5] * 12]
