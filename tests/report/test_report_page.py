@@ -100,7 +100,7 @@ def test_a_met_answer_has_every_part() -> None:
         "95%: 2.06 to 2.14",
         "deepcache(cache_branch_id=0, cache_interval=3) + tome(",
         "fewer steps do better",
-        "Equal time: 11 steps, no method",
+        "Equal time, 11 steps",
         "The plan loses to fewer steps on clip_score.",
         "slower than 2.10x",
         "AMD EPYC 7B13",
