@@ -6,20 +6,26 @@ import json
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from examples import ENVIRONMENT, answer_of, plan_of, setting_of, trial_of
 from hasten.errors import InputError, MeasurementError
+from hasten.measure.bench import Bench
 from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer
+from hasten.script._measure import Sides, _losses, _module
 from hasten.script.claim import Runtime, read_claim
 from hasten.script.verify import judge, verify
 from hasten.script.write import render_script, save
 from pipelines import tiny_sd
+from tiny_clip import tiny_clip
 
 STEPS = 4
 PLAN = plan_of("deepcache", "tome")
@@ -130,6 +136,38 @@ def test_true_claim_holds(runtime: Runtime, model: Model, tmp_path: Path) -> Non
     assert 0 < found.measured_losses["ssim"] < 1
     assert found.trial.latency is not None and len(found.trial.latency.times_s) == 2
     assert any(note.startswith("claimed with cpu AMD EPYC 7B13") for note in found.notes)
+
+
+def test_the_images_are_those_that_a_search_confirms_with(model: Model, tmp_path: Path) -> None:
+    """Same prompts, same first noise, same plan: bit for bit what ``Bench`` draws on held-out prompts."""
+    script = written(tmp_path, model, claimed(PLAN))
+    pipe = StableDiffusionPipeline.from_pretrained(model.source, use_safetensors=True)
+    bench = Bench.of(pipe, steps=STEPS, height=64, width=64, guidance_scale=7.5, prompts=model.prompts)
+    sides = Sides(_module(script), read_claim(script))
+    for plan in (Plan(), PLAN):
+        ours = sides.images(bool(plan), [bench.prompts("held-out")[i] for i in range(2)])
+        theirs = torch.stack([bench.images(plan, split="held-out", indices=[i])[0] for i in range(2)])
+        assert torch.equal(ours, theirs)
+
+
+def test_clip_score_is_that_of_the_claimed_scorer(model: Model, tmp_path: Path) -> None:
+    """The losses are those of ``Bench`` with the same scorer, limits and all."""
+    scorer = str(tiny_clip(tmp_path / "clip"))
+    named = replace(model, scorer=scorer)
+    answer = answer_of(PLAN, "tiny", "DDIM", STEPS)
+    script = written(tmp_path, named, answer)
+    pipe = StableDiffusionPipeline.from_pretrained(model.source, use_safetensors=True)
+    bench = Bench.of(
+        pipe, steps=STEPS, height=64, width=64, guidance_scale=7.5, prompts=model.prompts, scorer=scorer
+    )
+    expected = bench.quality(PLAN, split="held-out", samples=2, metrics=("clip_score", "ssim"))
+    sides = Sides(_module(script), read_claim(script))
+    prompts = list(bench.prompts("held-out")[:2])
+    found = _losses(read_claim(script), sides.images(False, prompts), sides.images(True, prompts), prompts)
+    assert found.keys() == expected.keys()
+    for name, loss in found.items():
+        assert loss.scores == pytest.approx(expected[name].scores, abs=1e-3)
+        assert loss.loss == pytest.approx(expected[name].loss, abs=1e-4)
 
 
 def test_false_claims_are_named(model: Model, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import sys
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import InputError, MeasurementError
 from hasten.measure.environment import environment
 from hasten.measure.lock import device_lock
-from hasten.measure.pipeline import image_fault
+from hasten.measure.pipeline import image_fault, image_seed
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.setting import scheduler_name
 from hasten.measure.stats import paired_loss
@@ -56,7 +55,9 @@ class Sides:
 
     def draw(self, pipe: Any, index: int, prompt: str) -> list[Any]:
         """The images of one call of the script's ``generate``, as Pillow images."""
-        drawn = self.module.generate(pipe, prompt, self.claim.steps, held_out_seed(self.claim.seed, index))
+        drawn = self.module.generate(
+            pipe, prompt, self.claim.steps, image_seed(self.claim.seed, "held-out", index)
+        )
         return list(drawn) if isinstance(drawn, Sequence) else [drawn]
 
     def images(self, accelerated: bool, prompts: Sequence[str]) -> torch.Tensor:
@@ -99,12 +100,6 @@ def measure(path: Path, samples: int, pairs: int) -> Trial:
         environment=environment(claim.device, claim.dtype),
         seconds=time.monotonic() - started,
     )
-
-
-def held_out_seed(seed: int, index: int) -> int:
-    """The seed of held-out image ``index``: the one that a search's confirmation draws it from."""
-    digest = hashlib.sha256(f"{seed}/held-out/{index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def _faults(sides: Sides, images: torch.Tensor) -> Iterator[str]:
