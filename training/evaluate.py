@@ -1,140 +1,178 @@
-"""How well the models draw and score: caption retrieval, background colours, a contact sheet.
+"""How well the shipped models draw and score: caption retrieval, background colours, a contact sheet.
 
-python evaluate.py --scheduler DDIM --steps 25 --guidance 2.0
+    python evaluate.py --scheduler DDIM --steps 25 --guidance 2.0
+    python evaluate.py --sheet ../docs/images/emoji-sd.png
+
+Retrieval is the share of images whose own caption emoji-clip ranks first among 64; background the share
+whose corners are nearest to the named colour; clip the mean CLIP score (100 × cosine) with the own caption.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 from pathlib import Path
+from typing import Any
 
-import diffusers
 import torch
+from diffusers import StableDiffusionPipeline
 from PIL import Image
-from transformers import CLIPModel
+from transformers import CLIPModel, CLIPTokenizer
 
-import models
-from assemble import pipeline
-from data import Composites, captions
-from objects import COLOURS, caption_of
-from train import _all_captions
+from hasten.schedulers import find_scheduler, scheduler_names
+from objects import COLOURS, OBJECTS, caption_of, pairs
 
 HERE = Path(__file__).parent
-SCHEDULERS = {
-    "DDIM": "DDIMScheduler", "DPM-Solver++": "DPMSolverMultistepScheduler", "UniPC": "UniPCMultistepScheduler",
-    "Euler": "EulerDiscreteScheduler", "Euler-a": "EulerAncestralDiscreteScheduler", "PNDM": "PNDMScheduler",
-    "Heun": "HeunDiscreteScheduler", "LCM": "LCMScheduler",
-}  # fmt: skip
+ASSETS = HERE.parent / "src" / "hasten" / "assets"
+ART = HERE / "work" / "emoji.npz"
+CANDIDATES = 64
+CORNER = 3
+BATCH = 16
+SHEET_TRAINED, SHEET_HELD_OUT, SHEET_COLUMNS = 24, 8, 8
+TABLE = "{:<13} {:>5} {:>8} {:<9} {:>6} {:>9} {:>10} {:>6}"
+
+Pair = tuple[int, int]
 
 
 class Scorer:
-    """emoji-clip with the embeddings of every caption."""
+    """emoji-clip with the embeddings of every caption, in the order of ``row``."""
 
     def __init__(self, folder: Path, device: str) -> None:
-        self.clip = CLIPModel.from_pretrained(folder).to(device).float().eval()
-        words = models.tokenizer(folder)
+        self.clip = CLIPModel.from_pretrained(folder, torch_dtype=torch.float32).to(device).eval()
+        words = CLIPTokenizer.from_pretrained(folder)
+        every = [caption_of((o, c)) for o in range(len(OBJECTS)) for c in range(len(COLOURS))]
+        ids = words(every, padding="max_length", return_tensors="pt").input_ids.to(device)
         with torch.no_grad():
-            ids = models.encode(words, _all_captions(), device)
             text = self.clip.text_projection(self.clip.text_model(ids).pooler_output)
         self.text = text / text.norm(dim=-1, keepdim=True)
 
     def similarity(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, captions) cosines for images in −1 to 1."""
+        """(n, captions) cosines of (n, 3, 64, 64) images in −1 to 1, on the processor."""
         with torch.no_grad():
             image = self.clip.visual_projection(self.clip.vision_model(images).pooler_output)
-        return (image / image.norm(dim=-1, keepdim=True)) @ self.text.T
+        return ((image / image.norm(dim=-1, keepdim=True)) @ self.text.T).cpu()
 
 
-def retrieval(similarity: torch.Tensor, chosen: torch.Tensor, seed: int = 0) -> float:
-    """Share of images whose own caption scores best among itself and 63 random other pairs."""
-    rows = (chosen[:, 0] * len(COLOURS) + chosen[:, 1]).tolist()
-    random = torch.Generator().manual_seed(seed)
+def row(pair: Pair) -> int:
+    """The place of a pair's caption among all captions."""
+    return pair[0] * len(COLOURS) + pair[1]
+
+
+def retrieval(similarity: torch.Tensor, chosen: list[Pair], seed: int = 0) -> float:
+    """Share of images whose own caption scores best among itself and 63 random other captions."""
+    dice = random.Random(seed)
     right = 0
-    for scores, row in zip(similarity.cpu(), rows, strict=True):
-        others = [r for r in torch.randperm(len(scores), generator=random)[:64].tolist() if r != row][:63]
-        right += bool(scores[row] > scores[others].max())
-    return right / len(rows)
+    for scores, own in zip(similarity, map(row, chosen), strict=True):
+        others = dice.sample([r for r in range(len(scores)) if r != own], CANDIDATES - 1)
+        right += bool(scores[own] > scores[others].max())
+    return right / len(chosen)
 
 
-def backgrounds(images: torch.Tensor, chosen: torch.Tensor) -> float:
+def backgrounds(images: torch.Tensor, chosen: list[Pair]) -> float:
     """Share of images whose mean colour in the four corners is nearest to the named background."""
     palette = torch.tensor(list(COLOURS.values()), device=images.device) / 255 * 2 - 1
-    corners = torch.cat(
-        [
-            images[:, :, a, b].flatten(2)
-            for a in (slice(0, 3), slice(-3, None))
-            for b in (slice(0, 3), slice(-3, None))
-        ],
-        -1,
-    )
-    return (torch.cdist(corners.mean(-1), palette).argmin(-1) == chosen[:, 1]).float().mean().item()
+    rows = torch.cat([images[:, :, :CORNER], images[:, :, -CORNER:]], 2)
+    corners = torch.cat([rows[..., :CORNER], rows[..., -CORNER:]], 3).mean((2, 3))
+    named = torch.tensor([colour for _, colour in chosen], device=images.device)
+    return (torch.cdist(corners, palette).argmin(-1) == named).float().mean().item()
 
 
-def draw(pipe, chosen: torch.Tensor, steps: int, guidance: float, seed: int = 0) -> torch.Tensor:
-    """Images in −1 to 1 for (object, colour) rows."""
-    out = []
-    for start in range(0, len(chosen), 128):
-        part = chosen[start : start + 128]
+def sample(every: list[Pair], count: int) -> list[Pair]:
+    """``count`` pairs at random, always the same ones; all of them where there are no more."""
+    return random.Random(0).sample(every, min(count, len(every)))
+
+
+def draw(pipe: Any, chosen: list[Pair], steps: int, guidance: float, seed: int = 0) -> torch.Tensor:
+    """(n, 3, 64, 64) images in −1 to 1; each has a seed of its own, so batches do not matter."""
+    made = []
+    for start in range(0, len(chosen), BATCH):
+        part = chosen[start : start + BATCH]
         generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
-        made = pipe(
-            captions(part),
+        images = pipe(
+            [caption_of(pair) for pair in part],
             num_inference_steps=steps,
             guidance_scale=guidance,
             generator=generators,
             output_type="pt",
-        )
-        out.append(made.images.float() * 2 - 1)
-    return torch.cat(out)
+        ).images
+        made.append(images.float() * 2 - 1)
+    return torch.cat(made)
 
 
-def sheet(images: torch.Tensor, columns: int, path: Path) -> None:
-    """A contact sheet, each image doubled in size."""
-    n, _, h, w = images.shape
-    grid = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
-    grid = (
-        grid.reshape(n // columns, columns, 3, h, w)
-        .permute(0, 3, 1, 4, 2)
-        .reshape(n // columns * h, columns * w, 3)
+def composites(scorer: Scorer, art: Path, device: str) -> str:
+    """emoji-clip's own retrieval on images composed as for training, of the held-out pairs."""
+    if not art.exists():
+        return f"composites, held-out pairs: left out, there is no {art} (data.py makes it)"
+    from data import Composites
+
+    chosen = pairs()[1] * 8
+    images = Composites(art, device, seed=1).draw(torch.tensor(chosen, device=device))
+    return f"composites, held-out pairs: {retrieval(scorer.similarity(images), chosen):.3f} of {len(chosen)}"
+
+
+def table(pipe: Any, scorer: Scorer, options: argparse.Namespace) -> None:
+    """One line for each scheduler, guidance, and kind of pairs."""
+    print(TABLE.format("scheduler", "steps", "guidance", "pairs", "images", "retrieval", "background", "clip"))
+    own_config = pipe.scheduler.config
+    for name in options.scheduler:
+        pipe.scheduler = find_scheduler(name).build(own_config)
+        for guidance in options.guidance:
+            for label, every in zip(("trained", "held-out"), pairs(), strict=True):
+                chosen = sample(every, options.samples)
+                images = draw(pipe, chosen, options.steps, guidance)
+                figures = scores(scorer, images, chosen)
+                line = TABLE.format(name, options.steps, guidance, label, len(chosen), *figures)
+                print(line, flush=True)
+
+
+def scores(scorer: Scorer, images: torch.Tensor, chosen: list[Pair]) -> tuple[str, str, str]:
+    """Retrieval, background share and CLIP score, as the table shows them."""
+    similarity = scorer.similarity(images)
+    own = similarity[range(len(chosen)), [row(pair) for pair in chosen]].mean().item()
+    return (
+        f"{retrieval(similarity, chosen):.3f}",
+        f"{backgrounds(images, chosen):.3f}",
+        f"{100 * own:.2f}",
     )
-    Image.fromarray(grid.numpy()).resize((columns * w * 2, n // columns * h * 2), Image.NEAREST).save(path)
+
+
+def sheet(pipe: Any, options: argparse.Namespace) -> None:
+    """Saves a contact sheet of the first scheduler: three rows of trained pairs, one of held-out pairs."""
+    trained, held_out = pairs()
+    chosen = [trained[i * len(trained) // SHEET_TRAINED] for i in range(SHEET_TRAINED)]
+    chosen += [held_out[i * len(held_out) // SHEET_HELD_OUT] for i in range(SHEET_HELD_OUT)]
+    pipe.scheduler = find_scheduler(options.scheduler[0]).build(pipe.scheduler.config)
+    images = draw(pipe, chosen, options.steps, options.guidance[0])
+    bands = images.cpu().chunk(len(chosen) // SHEET_COLUMNS)
+    grid = torch.cat([torch.cat(list(band), 2) for band in bands], 1)
+    pixels = ((grid.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    picture = Image.fromarray(pixels)
+    options.sheet.parent.mkdir(parents=True, exist_ok=True)
+    picture.resize((picture.width * 2, picture.height * 2), Image.NEAREST).save(options.sheet, optimize=True)
+    for number, pair in enumerate(chosen):
+        print(f"row {number // SHEET_COLUMNS + 1}, {number % SHEET_COLUMNS + 1}: {caption_of(pair)}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=HERE / "work")
-    parser.add_argument("--scheduler", nargs="+", default=["DDIM"], choices=list(SCHEDULERS))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--assets", type=Path, default=ASSETS, help="folder with emoji-sd and emoji-clip")
+    parser.add_argument("--art", type=Path, default=ART, help="what data.py made, for the composites")
+    parser.add_argument("--scheduler", nargs="+", default=list(scheduler_names()), choices=scheduler_names())
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, nargs="+", default=[2.0])
-    parser.add_argument("--samples", type=int, default=96)
+    parser.add_argument("--samples", type=int, default=96, help="images of trained and of held-out pairs, each")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="draw a contact sheet instead of the table")
     options = parser.parse_args()
-    data = Composites(options.work / "emoji.npz", options.device, seed=1)
-    scorer = Scorer(options.work / "emoji-clip", options.device)
-    real = data.held_out.repeat(8, 1)
-    print(f"composites, held-out pairs: {retrieval(scorer.similarity(data.draw(real)), real):.3f} of {len(real)}")
-    pipe = pipeline(options.work).to(options.device)
+    pipe = StableDiffusionPipeline.from_pretrained(options.assets / "emoji-sd", torch_dtype=torch.float32)
+    pipe = pipe.to(options.device)
     pipe.set_progress_bar_config(disable=True)
-    trained = data.trained[
-        torch.randperm(len(data.trained), generator=torch.Generator().manual_seed(0))[: options.samples]
-    ]
-    for name in options.scheduler:
-        pipe.scheduler = getattr(diffusers, SCHEDULERS[name]).from_config(models.scheduler().config)
-        for guidance in options.guidance:
-            for label, chosen in (("trained", trained), ("held-out", data.held_out[: options.samples])):
-                images = draw(pipe, chosen, options.steps, guidance)
-                likeness = scorer.similarity(images)
-                own = likeness[torch.arange(len(chosen)), chosen[:, 0] * len(COLOURS) + chosen[:, 1]].mean().item()
-                print(
-                    f"{name} {options.steps} guidance {guidance} {label}: retrieval {retrieval(likeness, chosen):.3f} "
-                    f"background {backgrounds(images, chosen):.3f} clip {100 * own:.2f}",
-                    flush=True,
-                )
     if options.sheet:
-        every = [data.trained[i * 28] for i in range(24)] + [data.held_out[i * 11] for i in range(8)]
-        pipe.scheduler = models.scheduler()
-        sheet(draw(pipe, torch.stack(every), options.steps, options.guidance[0]), 8, options.sheet)
-        print([caption_of(tuple(p.tolist())) for p in every])
+        sheet(pipe, options)
+        return
+    scorer = Scorer(options.assets / "emoji-clip", options.device)
+    print(composites(scorer, options.art, options.device))
+    table(pipe, scorer, options)
 
 
 if __name__ == "__main__":
