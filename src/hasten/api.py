@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -14,7 +13,8 @@ from hasten.search import Progress, run_search
 from hasten.task import Task
 from hasten.workflow.answers import answer_of
 from hasten.workflow.choices import Choices, split
-from hasten.workflow.delivery import Delivery, folder_of
+from hasten.workflow.delivery import Delivery, command_of
+from hasten.workflow.folder import folder_of
 from hasten.workflow.opening import bench_of, model_of, open_bench, task_for, task_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def run(
     out: str | Path | None = None,
     runtime: Runtime = "hasten",
     allow_known_wrong: bool = False,
+    verify: bool = True,
     command: str | None = None,
     progress: Report | None = None,
     **choices: Unpack[Choices],
@@ -41,6 +42,7 @@ def run(
         out: the folder; by default ``hasten-out`` and a name that tells the task.
         runtime: what the script calls: ``hasten``, or the ``upstream`` packages.
         allow_known_wrong: write upstream scripts that are known to go wrong, with a warning in them.
+        verify: measure the script again in a fresh process; a claim that does not hold there is not *met*.
         command: what the script and the report name as the way to get the same again.
         progress: is told where the search stands.
         choices: strategy, preference, budgets, where trials are kept, device, dtype, batch size, resolution,
@@ -54,12 +56,22 @@ def run(
     task = task_of(request)
     model, folder = model_of(task, place), folder_of(task, out)
     words = request if isinstance(request, str) else None
-    command = command or f"hasten run {shlex.quote(words or str(task.to_json()))}"
-    delivery = Delivery(folder, runtime, command, words, place.seed, allow_known_wrong)
+    delivery = Delivery(
+        folder, runtime, command or command_of(words or task), words, place.seed, allow_known_wrong
+    )
     with open_bench(task, model, place) as bench:
         delivery.check(task, model, bench)
         found = run_search(bench, task, options, progress)
-        return delivery.write(answer_of(task, found), found.trials, model, bench)
+        answer = delivery.write(answer_of(task, found), found.trials, model, bench)
+    return delivery.finish(answer, verify, options, progress)
+
+
+def search(request: str | Task, *, progress: Report | None = None, **choices: Unpack[Choices]) -> Answer:
+    """As ``run``, without script and report: only the store of trials is written."""
+    options, place = split(choices)
+    task = task_of(request)
+    with open_bench(task, model_of(task, place), place) as bench:
+        return answer_of(task, run_search(bench, task, options, progress))
 
 
 def tune(

@@ -61,7 +61,8 @@ class Trial(Record):
     """One plan measured against the baseline of its setting.
 
     ``status``: ok · failed (``reason`` says why) · skipped (slower than one that is known to be feasible:
-    only its latency was measured). ``steps`` differs from the setting's only for the equal-time baseline.
+    its latency alone was measured, perhaps in few pairs). The losses are of the images from ``offset`` on of
+    the split. ``steps`` differs from the setting's only for the equal-time baseline.
     """
 
     plan: str
@@ -69,6 +70,7 @@ class Trial(Record):
     status: Literal["ok", "failed", "skipped"] = "ok"
     reason: str = ""
     split: Split = "search"
+    offset: int = 0
     latency: Latency | None = None
     losses: dict[str, Loss] = {}
     environment: dict[str, str] = {}
@@ -95,7 +97,10 @@ class EqualTime(Record):
 
 
 class Answer(Record):
-    """The answer to a task, in the JSON form that other tools rely on (DESIGN, interfaces)."""
+    """The answer to a task, in the JSON form that other tools rely on.
+
+    ``verified``: whether the script's claim held when it was measured again in a fresh process; None: it was not.
+    """
 
     status: Literal["met", "likely", "infeasible", "failed"]
     task: Task
@@ -114,6 +119,7 @@ class Answer(Record):
     best: Answer | None = None
     confirmed: Trial | None = None
     equal_time: EqualTime | None = None
+    verified: bool | None = None
     warnings: tuple[str, ...] = ()
 
     @property

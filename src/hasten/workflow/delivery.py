@@ -1,27 +1,34 @@
-"""Hands an answer over: script, report, the answer and its trials as JSON, in one folder."""
+"""Hands an answer over: the script, measured again in a fresh process, and the report, in one folder."""
 
 from __future__ import annotations
 
-import json
-import re
-import tempfile
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hasten.errors import InputError
+from hasten.language.render import render
 from hasten.measure.bench import Bench
 from hasten.methods import check_plan
 from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer, Trial
-from hasten.report import ReportImages, render_report
+from hasten.report import ReportImages
 from hasten.script.claim import Runtime
 from hasten.script.upstream import upstream_calls
+from hasten.script.verify import Verification, verify
 from hasten.script.write import RUNTIMES, family_of_model, render_script, save, script_name
+from hasten.search import Progress, SearchOptions
 from hasten.task import Task
+from hasten.workflow.folder import Context, conclude, keep
 
 IMAGES = 4
+
+
+def command_of(request: str | Task) -> str:
+    """What a reader types to get the same again."""
+    return f"hasten run {shlex.quote(request if isinstance(request, str) else render(request))}"
 
 
 @dataclass(frozen=True)
@@ -50,62 +57,47 @@ class Delivery:
             upstream_calls(plan, bench.setting, family_of_model(model).name, self.allow_known_wrong)
 
     def write(self, answer: Answer, trials: Sequence[Trial], model: Model, bench: Bench) -> Answer:
-        """Writes everything and returns the answer with the places of script and report in it.
-
-        A script only for an answer that was met or is likely; the report and the trials for every one.
-        """
+        """Writes the script, where the answer was met or is likely, and keeps what the report needs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         if answer.status in ("met", "likely"):
-            script = self.folder / script_name(answer, self.runtime)
-            text = render_script(
-                answer,
-                bench.setting,
-                model,
-                runtime=self.runtime,
-                command=self.command,
-                environment=bench.environment,
-                request=self.request,
-                seed=self.seed,
-                allow_known_wrong=self.allow_known_wrong,
-            )
-            answer = answer.model_copy(update={"script": str(save(text, script))})
-        answer = answer.model_copy(update={"report": str(self.folder / "report.html")})
-        page = render_report(
-            answer,
-            trials,
-            bench.setting,
-            bench.environment,
-            _images(answer, bench),
-            command=self.command,
-            request=self.request,
-        )
-        save(page, self.folder / "report.html")
-        save(_json([t.model_dump(mode="json") for t in trials]), self.folder / "trials.json")
-        save(_json(answer.to_json()), self.folder / "answer.json")
+            answer = answer.model_copy(update={"script": str(self._script(answer, model, bench))})
+        images = _images(answer, bench)
+        prompts = tuple(images.prompts)
+        context = Context(bench.setting, bench.environment, self.command, self.request, prompts)
+        keep(self.folder, tuple(trials), context, images)
         return answer
 
+    def finish(
+        self, answer: Answer, again: bool, options: SearchOptions, progress: Callable[[Progress], None] | None
+    ) -> Answer:
+        """Measures the script again where that is asked for, and writes the report. Needs the device free."""
+        if again and answer.script:
+            if progress:
+                progress(Progress("verify", message="measuring the script in a fresh process"))
+            answer = _verified(answer, verify(answer.script, samples=options.num_samples, pairs=options.pairs))
+        return conclude(self.folder, answer)
 
-def check_folder(folder: Path) -> None:
-    """Raises InputError where the folder could not be made or written. Nothing is left behind."""
-    place = next(p for p in (folder, *folder.parents) if p.exists())
-    try:
-        with tempfile.TemporaryFile(dir=place):
-            return
-    except NotADirectoryError:
-        reason = f"{str(place)!r} is a file"
-    except OSError as error:
-        reason = f"{str(place)!r}: {error.strerror}"
-    raise InputError(f"The output folder {str(folder)!r} cannot be written: {reason}. Choose another with --out.")
+    def _script(self, answer: Answer, model: Model, bench: Bench) -> Path:
+        text = render_script(
+            answer,
+            bench.setting,
+            model,
+            runtime=self.runtime,
+            command=self.command,
+            environment=bench.environment,
+            request=self.request,
+            seed=self.seed,
+            allow_known_wrong=self.allow_known_wrong,
+        )
+        return save(text, self.folder / script_name(answer, self.runtime))
 
 
-def folder_of(task: Task, out: str | Path | None) -> Path:
-    """The folder asked for, or ``hasten-out`` and a name that tells the task; checked, not created."""
-    parts = [Path(task.model).name, task.scheduler, str(task.steps), *(task.methods or ()), str(task.target or "")]
-    if task.methods is None:
-        parts.insert(3, "any")
-    name = "_".join(p for part in parts if (p := re.sub(r"[^A-Za-z0-9.+-]+", "-", part).strip("-")))
-    folder = Path(out) if out is not None else Path("hasten-out") / name
-    check_folder(folder.absolute())
-    return folder
+def _verified(answer: Answer, found: Verification) -> Answer:
+    """What the fresh process says goes into the answer; a claim that does not hold there is not *met*."""
+    if found.holds:
+        return answer.model_copy(update={"verified": True})
+    reason = f"Measured again in a fresh process: {'; '.join(found.reasons)}."
+    return answer.model_copy(update={"verified": False, "status": "likely", "reason": reason})
 
 
 def _images(answer: Answer, bench: Bench) -> ReportImages:
@@ -126,7 +118,3 @@ def _images(answer: Answer, bench: Bench) -> ReportImages:
         accelerated=drawn(plan) if plan else [],
         equal_time=drawn(Plan(), fewer.steps) if fewer else [],
     )
-
-
-def _json(data: object) -> str:
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

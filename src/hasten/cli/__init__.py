@@ -1,0 +1,12 @@
+"""The command line. Words in, words and pictures out; torch is imported only by the commands that need it."""
+
+from __future__ import annotations
+
+from hasten.cli.app import app
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """The entry point ``hasten``."""
+    app(prog_name="hasten")

@@ -1,0 +1,180 @@
+"""The commands of one request. Exit codes: 0 met or done, 1 failed, 2 bad input, 3 infeasible, 130 Ctrl-C."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from hasten import __version__
+from hasten.cli import show
+from hasten.cli.choices import takes_choices
+from hasten.cli.values import UPPER_BOUND, task_of_flags
+from hasten.errors import HastenError
+
+INTERRUPTED = 130
+
+
+class Commands(TyperGroup):
+    """Turns hasten's errors and Ctrl-C into one sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HastenError as error:
+            show.error(error, as_json="--json" in sys.argv)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            show.note("Interrupted. All finished trials are kept: the same command goes on from there.")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help, which answers at once
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Makes a diffusers pipeline as fast as you ask, within the quality loss you allow, and hands you the "
+    "script that proves it.",
+)
+
+Text = Annotated[str, typer.Argument(help="The request, in English or Chinese.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Standard output is one JSON document and nothing else.")]
+Pairs = Annotated[int, typer.Option(help="Interleaved timed pairs of baseline and plan for the verdict.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def parse(text: Text, json: Json = False) -> None:
+    """Shows the task that a request is understood as, with the assumptions made."""
+    from hasten.language.parse import parse as understand
+
+    task = understand(text)
+    show.document(task.to_json()) if json else show.task(task)
+
+
+@app.command()
+@takes_choices
+def run(
+    text: Text,
+    out: Annotated[Path | None, typer.Option(help="Folder for script and report; else hasten-out/<task>.")] = None,
+    runtime: Annotated[str, typer.Option(help="What the script calls: hasten, or upstream packages.")] = "hasten",
+    verify: Annotated[bool, typer.Option(help="Measure the script again in a fresh process.")] = True,
+    allow_known_wrong: Annotated[
+        bool, typer.Option("--allow-known-wrong", help="Write upstream scripts that are known to go wrong.")
+    ] = False,
+    json: Json = False,
+    **choices: Any,
+) -> None:
+    """One request in, one verified script and a report out."""
+    from hasten import api
+
+    how: dict[str, Any] = {"out": out, "runtime": runtime, "allow_known_wrong": allow_known_wrong}
+    with show.Bar() as bar:
+        answer = api.run(text, verify=verify, command=_command(), progress=bar.update, **how, **choices)
+    _finish(answer, json)
+
+
+@app.command()
+@takes_choices
+def search(
+    pipe: Annotated[str, typer.Option(help="Model, folder, or pipeline class.")] = "SD1.5",
+    sched: Annotated[str, typer.Option(help="Scheduler.")] = "DDIM",
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
+    req_speedup: Annotated[
+        str, typer.Option("--req_speedup", "--req-speedup", help="Speedup asked for, or upbound_speedup.")
+    ] = UPPER_BOUND,
+    req_score_loss: Annotated[
+        float, typer.Option("--req_score_loss", "--req-score-loss", help="Limit of the relative loss.")
+    ] = 0.02,
+    search_targets: Annotated[
+        str, typer.Option("--search_targets", "--search-targets", help="Methods, comma-separated.")
+    ] = "deepcache",
+    json: Json = False,
+    **choices: Any,
+) -> None:
+    """Searches without writing a script: the upper bound, or a target. The original's flags."""
+    from hasten import api
+
+    task = task_of_flags(pipe, sched, steps, search_targets, speedup=req_speedup, loss=req_score_loss)
+    with show.Bar() as bar:
+        answer = api.search(task, progress=bar.update, **choices)
+    _finish(answer, json)
+
+
+@app.command()
+def verify(
+    script: Annotated[Path, typer.Argument(help="A script that hasten wrote.", show_default=False)],
+    samples: Annotated[int, typer.Option(help="Held-out prompts that are scored.")] = 32,
+    pairs: Pairs = 7,
+    json: Json = False,
+) -> None:
+    """Measures a script in a fresh process and says whether its claim holds."""
+    from hasten.script.verify import verify as measure
+
+    with show.waiting(f"Measuring {script} in a fresh process"):
+        found = measure(script, samples=samples, pairs=pairs)
+    show.document(found.model_dump(mode="json")) if json else show.verification(found)
+    raise typer.Exit(0 if found.holds else 1)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A folder that hasten run wrote.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Shows an answer again, and writes its report.html anew from what the folder holds."""
+    from hasten.workflow.folder import rewrite_report
+
+    answer = rewrite_report(folder)
+    show.document(answer.to_json()) if json else show.answer(answer)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="models, schedulers, methods or metrics.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Lists what requests may name."""
+    from hasten.cli.listing import rows
+
+    table = rows(what)
+    show.document(table) if json else show.table(table)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Checks this installation: packages, devices, embedded models, the store of trials."""
+    from hasten.cli.checks import checks
+
+    found = checks()
+    show.document([c.__dict__ for c in found]) if json else show.checks(found)
+    raise typer.Exit(0 if all(c.fine for c in found) else 1)
+
+
+def _command() -> str:
+    """What was typed, fit to be typed again."""
+    return shlex.join(["hasten", *sys.argv[1:]])
+
+
+def _finish(answer: Any, json: bool) -> None:
+    show.document(answer.to_json()) if json else show.answer(answer)
+    raise typer.Exit(answer.exit_code)

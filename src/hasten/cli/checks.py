@@ -1,0 +1,83 @@
+"""What ``hasten doctor`` looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from hasten.errors import HastenError
+
+REQUIRED = ("torch", "diffusers", "transformers", "optuna", "torchmetrics")
+OPTIONAL = ("DeepCache", "tgate", "tomesd")
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    fine: bool
+    detail: str
+
+
+def checks() -> list[Check]:
+    """Every check; none of them stops the others."""
+    return [
+        _packages(),
+        _upstream(),
+        _tried("devices", _devices),
+        _tried("models", _models),
+        _tried("store", _store),
+    ]
+
+
+def _packages() -> Check:
+    found = {name: _version(name) for name in REQUIRED}
+    return Check("packages", all(found.values()), ", ".join(f"{n} {v or 'missing'}" for n, v in found.items()))
+
+
+def _upstream() -> Check:
+    missing = [name for name in OPTIONAL if not _version(name)]
+    detail = "installed" if not missing else f"without {', '.join(missing)}: pip install 'hasten[upstream]'"
+    return Check("packages for --runtime upstream (optional)", True, detail)
+
+
+def _devices() -> str:
+    import torch
+
+    from hasten.measure.environment import environment
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return ", ".join(f"{name} {value}" for name, value in environment(device).items())
+
+
+def _models() -> str:
+    """Loads each embedded model for real."""
+    from hasten.metrics import load_scorer
+    from hasten.models import FAMILIES, load_pipeline
+
+    embedded = [m for family in FAMILIES.all() for m in family.models if m.embedded]
+    for model in embedded:
+        load_pipeline(model)
+        load_scorer(model.scorer, "cpu")
+    return ", ".join(f"{m.name} and {m.scorer} load" for m in embedded)
+
+
+def _store() -> str:
+    from hasten.store.database import default_storage, open_database
+
+    open_database(None)
+    return default_storage()
+
+
+def _tried(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except (HastenError, OSError, ImportError, RuntimeError) as error:
+        return Check(name, False, str(error))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,209 @@
+"""What people read. Answers go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from hasten.errors import HastenError
+
+if TYPE_CHECKING:
+    from hasten.cli.checks import Check
+    from hasten.records import Answer, Interval
+    from hasten.script.verify import Verification
+    from hasten.search import Progress
+    from hasten.task import Task
+
+COLOURS = {"met": "green", "likely": "yellow", "infeasible": "yellow", "failed": "red"}
+
+
+def document(data: Any) -> None:
+    """The one JSON document of ``--json``."""
+    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    typer.secho(text, err=True)
+
+
+def error(error: HastenError, *, as_json: bool) -> None:
+    """The message on standard error; with ``--json`` also as a document on standard output."""
+    typer.secho(f"Error: {error}", err=True, fg="red")
+    if as_json:
+        document({"status": "error", "kind": type(error).__name__, "reason": str(error)})
+
+
+def task(task: Task) -> None:
+    """A parsed request, line by line."""
+    loss = ", ".join(f"{metric} below {limit:g}" for metric, limit in task.max_loss.items())
+    lines = {
+        "model": task.model,
+        "scheduler": task.scheduler,
+        "steps": task.steps,
+        "methods": "any" if task.methods is None else ", ".join(task.methods) or "none",
+        "parameters": "; ".join(f"{m}: {_pairs(p)}" for m, p in task.parameters.items()) or "searched",
+        "target": task.target or "none",
+        "loss": loss or "no limit",
+    }
+    if task.mode == "plain":
+        lines = {name: value for name, value in lines.items() if name not in ("parameters", "target", "loss")}
+    _lines(lines)
+    for assumption in task.assumptions:
+        typer.secho(f"assumed: {assumption}", fg="yellow")
+
+
+def answer(answer: Answer) -> None:
+    """The verdict, its figures, and where the files are."""
+    typer.secho(answer.status, fg=COLOURS[answer.status], bold=True, nl=False)
+    typer.echo(f": {answer.task.model}, {answer.task.scheduler}, {answer.task.steps} steps")
+    for text in answer.task.assumptions:
+        typer.echo(f"assumed: {text}")
+    shown = answer if answer.plan or not answer.best else answer.best
+    asked = f"requested {answer.task.target}, measured " if answer.task.target else ""
+    lines = {
+        "reason": answer.reason,
+        "plan" if shown is answer else "best plan": shown.plan,
+        "speedup": shown.speedup and f"{asked}{shown.speedup:.2f}x {_between(shown.speedup_interval, '.2f')}",
+        "latency": shown.latency_s and f"{_times(shown)} a call of {_images(shown)}",
+        "loss": "; ".join(_losses(shown)),
+        "equal time": _equal_time(shown),
+        "verified": _verified(answer),
+        "trials": answer.trials or "",
+        "script": answer.script,
+        "report": answer.report,
+    }
+    _lines({name: value for name, value in lines.items() if value not in (None, "")})
+    for warning in answer.warnings or shown.warnings:
+        typer.secho(f"note: {warning}", fg="yellow")
+
+
+def verification(found: Verification) -> None:
+    """Holds, or what does not."""
+    typer.secho("holds" if found.holds else "does not hold", fg="green" if found.holds else "red", bold=True)
+    measured = found.measured_speedup and f"{found.measured_speedup:.2f}x"
+    lines = {"plan": found.claim.plan}
+    if measured:
+        lines["speedup"] = f"claimed {found.claimed_speedup:.2f}x, measured {measured}"
+    for metric, loss in found.measured_losses.items():
+        claimed = found.claimed_losses.get(metric)
+        lines[f"{metric} loss"] = (
+            f"claimed {claimed:.4f}, " if claimed is not None else ""
+        ) + f"measured {loss:.4f}"
+    _lines(lines)
+    for reason in found.reasons:
+        typer.secho(f"does not hold: {reason}", fg="red")
+    for text in found.notes:
+        typer.secho(f"note: {text}", fg="yellow")
+
+
+def table(rows: Sequence[dict[str, Any]]) -> None:
+    """Rows with the same keys, as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    made = Table(*rows[0], box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for row in rows:
+        made.add_row(*(", ".join(map(str, v)) if isinstance(v, list | tuple) else str(v) for v in row.values()))
+    Console().print(made)
+
+
+def checks(found: Sequence[Check]) -> None:
+    for check in found:
+        typer.secho("ok  " if check.fine else "bad ", fg="green" if check.fine else "red", nl=False)
+        typer.echo(f"{check.name}: {check.detail}")
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """A spinner on standard error."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
+
+
+class Bar:
+    """A progress bar on standard error: plans settled, the best so far, what is being done."""
+
+    def __enter__(self) -> Bar:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            TextColumn("[bold]{task.fields[stage]}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("", total=None, stage="loading", text="")
+        return self
+
+    def update(self, progress: Progress) -> None:
+        """Shows where the search stands."""
+        best = progress.best
+        text = f"best {best.speedup:.2f}x {best.plan}" if best else ""
+        text = f"{text}  {progress.message}".strip()
+        settled = progress.done + progress.pruned
+        total = progress.planned or None
+        self._bar.update(self._task, total=total, completed=settled, stage=progress.stage, text=text)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+def _lines(lines: dict[str, Any]) -> None:
+    width = max(map(len, lines))
+    for name, value in lines.items():
+        typer.echo(f"  {name:<{width}}  {value}")
+
+
+def _pairs(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in parameters.items())
+
+
+def _between(interval: Interval | None, spec: str) -> str:
+    return f"(95% interval {interval[0]:{spec}} to {interval[1]:{spec}})" if interval else ""
+
+
+def _times(answer: Answer) -> str:
+    plan = f"{answer.latency_s:.3g} s"
+    return f"{answer.baseline_latency_s:.3g} s → {plan}" if answer.speedup else plan
+
+
+def _images(answer: Answer) -> str:
+    return "one batch" if answer.speedup or answer.latency_s else ""
+
+
+def _losses(answer: Answer) -> Iterator[str]:
+    trial = answer.confirmed
+    if trial is None or answer.speedup is None:
+        return
+    for metric, loss in trial.losses.items():
+        limit = answer.task.max_loss.get(metric)
+        asked = f", limit {limit:g}" if limit is not None else ""
+        yield f"{metric} {loss.loss:.4f} {_between(loss.interval, '.4f')}{asked}"
+
+
+def _equal_time(answer: Answer) -> str:
+    other = answer.equal_time
+    if other is None or not other.trial.losses:
+        return ""
+    losses = ", ".join(f"{metric} loss {loss.loss:.4f}" for metric, loss in other.trial.losses.items())
+    return f"{other.steps} steps without a method: {other.trial.speedup:.2f}x, {losses}"
+
+
+def _verified(answer: Answer) -> str:
+    if answer.verified is None:
+        return ""
+    return "in a fresh process, the claim holds" if answer.verified else "in a fresh process: does not hold"
