@@ -1,0 +1,37 @@
+# Python 3.11 or newer; everything goes into .venv. Another interpreter: make PYTHON=python3.12 …
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+OUT ?= hasten-out/demo
+DEMO := Generate an emoji-sd pipeline using the DDIM sampler with 20 steps, accelerated by DeepCache with 1.5x speedup and precision loss not exceeding 0.02
+
+.PHONY: install demo test lint format clean
+
+install: $(STAMP)
+
+# torch first and from the constraints: later packages find it satisfied and pull in nothing larger
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
+	$(BIN)/python -m pip install --quiet torch -c constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' -c constraints.txt
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/hasten run "$(DEMO)" --num-samples 16 --out $(OUT) --storage $(OUT)/trials.db
+
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) hasten-out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

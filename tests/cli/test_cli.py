@@ -1,0 +1,173 @@
+"""The command line as a user meets it: real processes, exit codes, one JSON document on standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SMALL = "an emoji-sd pipeline using the DDIM sampler with 6 steps"
+QUICK = ("--num-samples", "8", "--pairs", "3")
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "HF_HUB_OFFLINE": "1",
+        "COLUMNS": "200",
+    }
+
+
+def hasten(surroundings: dict[str, str], *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hasten", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=surroundings, cwd=cwd, check=False)
+
+
+def test_help_and_parse_import_no_torch(surroundings: dict[str, str]) -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['hasten', *sys.argv[1:]]\n"
+        "try: runpy.run_module('hasten', run_name='__main__')\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'optuna'} & set(sys.modules); assert not heavy, heavy"
+    )
+    for words in (
+        ["--help"],
+        ["run", "--help"],
+        ["--version"],
+        ["parse", f"Generate {SMALL}"],
+        ["list", "models"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], check=False, capture_output=True, text=True, env=surroundings
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_parse_prints_one_json_document(surroundings: dict[str, str]) -> None:
+    done = hasten(
+        surroundings, "parse", "Take an SD1.5 pipeline (DDIM, 50 steps), and achieve a 10.5x speedup", "--json"
+    )
+    task = json.loads(done.stdout)
+    assert (task["methods"], task["target"], task["steps"]) == (None, {"speedup": 10.5}, 50)
+
+
+@pytest.mark.parametrize("what", ["models", "schedulers", "methods", "metrics"])
+def test_lists(surroundings: dict[str, str], what: str) -> None:
+    rows = json.loads(hasten(surroundings, "list", what, "--json").stdout)
+    table = hasten(surroundings, "list", what)
+    assert rows and table.returncode == 0
+    assert all(row["name"] in table.stdout for row in rows)
+
+
+BAD = {
+    "unknown method": (["run", f"{SMALL}, accelerated by DeepCahe"], "Did you mean 'deepcache'?"),
+    "unknown model": (["run", "a SD9 pipeline with 20 steps"], "Unknown model 'SD9'"),
+    "interval 0": (["run", f"{SMALL}, accelerated by DeepCache with cache_interval 0"], "cache_interval is 0"),
+    "gate over steps": (["run", f"{SMALL}, accelerated by T-Gate with gate_step 60"], "gate_step is 60"),
+    "ratio 1.2": (["run", f"{SMALL}, accelerated by ToMe with ratio 1.2"], "ratio is 1.2"),
+    "negative speedup": (["search", "--pipe", "emoji-sd", "--req_speedup", "-2"], "speedup"),
+    "nan speedup": (["search", "--pipe", "emoji-sd", "--req_speedup", "nan"], "speedup"),
+    "no such runtime": (["run", SMALL, "--runtime", "magic"], "Unknown runtime 'magic'"),
+    "no time": (["run", SMALL, "--max-time", "soon"], "'soon' is no time"),
+    "no such folder": (["run", "a ./nowhere pipeline using DDIM with 5 steps"], "nowhere"),
+    "no such script": (["verify", "nowhere.py"], "nowhere.py"),
+    "no such answer": (["report", "nowhere"], "nowhere"),
+    "unwritable": (["run", f"Generate {SMALL}", "--out", "/dev/null/x"], "cannot be written"),
+    "no scheduler": (["search", "--pipe", "emoji-sd", "--sched", "DIMM"], "Did you mean 'DDIM'?"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    surroundings: dict[str, str], tmp_path: Path, case: str
+) -> None:
+    words, part = BAD[case]
+    place = tmp_path / "here"
+    place.mkdir()
+    done = hasten(surroundings, *words, cwd=place)
+    assert done.returncode == 2, done.stderr
+    assert part in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == "" and not list(place.iterdir())
+
+
+def test_an_error_with_json_is_a_document(surroundings: dict[str, str]) -> None:
+    done = hasten(surroundings, "parse", "a SD9 pipeline", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["kind"] == "UnknownNameError"
+
+
+def test_a_request_is_met_verified_and_reported_again(surroundings: dict[str, str], tmp_path: Path) -> None:
+    text = f"{SMALL}, accelerated by DeepCache with cache_interval 2 and cache_branch_id 0 and loss below 0.9"
+    done = hasten(surroundings, "run", text, "--out", str(tmp_path / "out"), "--json", *QUICK)
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert answer["status"] in ("met", "likely") and answer["verified"] is not None
+    script, report = Path(answer["script"]), Path(answer["report"])
+    assert script.is_file() and "deepcache" in report.read_text(encoding="utf-8")
+    report.unlink()
+    shown = hasten(surroundings, "report", str(tmp_path / "out"))
+    assert shown.returncode == 0 and report.is_file() and answer["plan"] in shown.stdout
+    image = tmp_path / "image.png"
+    prompt = ["--prompt", "a strawberry on a blue background", "--output", str(image), "--steps", "6"]
+    drawn = subprocess.run(
+        [sys.executable, script, *prompt], check=False, env=surroundings, capture_output=True, text=True
+    )
+    assert drawn.returncode == 0, drawn.stderr
+    assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def test_fifty_times_is_infeasible_with_the_best_that_was_measured(
+    surroundings: dict[str, str], tmp_path: Path
+) -> None:
+    text = f"{SMALL}, accelerated by DeepCache with 50x speedup and loss not exceeding 0.9"
+    done = hasten(surroundings, "run", text, "--out", str(tmp_path / "out"), "--json", *QUICK)
+    answer = json.loads(done.stdout)
+    assert done.returncode == 3, done.stderr
+    assert answer["status"] == "infeasible" and answer["script"] is None
+    assert "50x" in answer["reason"] and answer["best"]["speedup"] > 0
+
+
+def test_control_c_ends_with_130_and_the_same_command_goes_on(
+    surroundings: dict[str, str], tmp_path: Path
+) -> None:
+    words = ["search", "--pipe", "emoji-sd", "--steps", "6", "--search_targets", "deepcache,tome", *QUICK]
+    command = [sys.executable, "-m", "hasten", *words, "--storage", str(tmp_path / "trials.db")]
+    process = subprocess.Popen(command, env=surroundings, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while _stored(tmp_path / "trials.db") < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "the same command goes on from there" in errors and "Traceback" not in errors
+    kept = _stored(tmp_path / "trials.db")
+    again = hasten(surroundings, *words, "--storage", str(tmp_path / "trials.db"), "--max-trials", "2", "--json")
+    assert json.loads(again.stdout)["trials"] == 2
+    assert _stored(tmp_path / "trials.db") >= kept >= 2
+
+
+def _stored(database: Path) -> int:
+    import sqlite3
+
+    if not database.exists():
+        return 0
+    try:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+            return int(connection.execute("select count(*) from trials").fetchone()[0])
+    except sqlite3.OperationalError:  # the tables are not there yet
+        return 0
+
+
+def test_doctor_finds_this_installation_fine(surroundings: dict[str, str]) -> None:
+    done = hasten(surroundings, "doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    assert {check["name"] for check in json.loads(done.stdout)} >= {"packages", "devices", "models", "store"}
