@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
@@ -54,9 +55,20 @@ def main() -> None:
         for name in ("vocab.json", "merges.txt"):
             shutil.copy(options.work / "emoji-sd" / "tokenizer" / name, options.out / folder / name)
     for config in options.out.glob("emoji-*/**/config.json"):
-        settings = json.loads(config.read_text())
-        settings.pop("_name_or_path", None)  # the folder of the machine that trained it
-        config.write_text(json.dumps(settings, indent=2) + "\n")
+        config.write_text(json.dumps(_neutral(json.loads(config.read_text())), indent=2) + "\n")
+
+
+def _neutral(settings: dict[str, Any]) -> dict[str, Any]:
+    """Without the folder of the machine that trained it, and float32 unless the user asks for another type.
+
+    transformers 5 takes the type of the configuration where none is asked for, diffusers takes float32: with
+    float16 written here the text encoder's states would not fit the UNet.
+    """
+    settings.pop("_name_or_path", None)
+    for part in (settings, *(v for v in settings.values() if isinstance(v, dict))):
+        if "dtype" in part:
+            part["dtype"] = "float32"
+    return settings
 
 
 def _preprocessor(folder: Path) -> None:

@@ -107,7 +107,10 @@ def composites(scorer: Scorer, art: Path, device: str) -> str:
 
     chosen = pairs()[1] * 8
     images = Composites(art, device, seed=1).draw(torch.tensor(chosen, device=device))
-    return f"composites, held-out pairs: {retrieval(scorer.similarity(images), chosen):.3f} of {len(chosen)}"
+    retrieved, background, clip = scores(scorer, images, chosen)
+    return (
+        f"composites, held-out pairs: retrieval {retrieved}, background {background}, clip {clip} of {len(chosen)}"
+    )
 
 
 def table(pipe: Any, scorer: Scorer, options: argparse.Namespace) -> None:

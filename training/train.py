@@ -1,8 +1,8 @@
 """Trains the embedded models in three stages: VAE, CLIP, UNet. Resumable and seeded.
 
-    python train.py all --steps 3000 6000 60000 --out work
+    python train.py unet --steps 7500 --batch 384
 
-Each stage goes on from its checkpoint in ``--out``. ``--seconds`` bounds a stage by time instead: its
+The UNet needs the other two. Each stage goes on from its checkpoint in ``--out``. ``--seconds`` bounds a stage by time instead: its
 learning rate then follows the clock.
 """
 

@@ -1,0 +1,186 @@
+"""The embedded models as they ship: their files, their licence, and that they draw what the caption says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors import safe_open
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+
+from hasten.models import ASSETS
+
+EMOJI_SD, EMOJI_CLIP = ASSETS / "emoji-sd", ASSETS / "emoji-clip"
+ABSOLUTE_PATH = re.compile(r"(^|\s)(~|[A-Za-z]:|\.{0,2})[/\\][\w.-]+[/\\]")
+
+
+@pytest.fixture(scope="module")
+def objects() -> ModuleType:
+    """training/objects.py, which is no part of the package: it knows which pairs were held out."""
+    path = Path(__file__).parents[2] / "training" / "objects.py"
+    spec = importlib.util.spec_from_file_location("emoji_objects", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pipe() -> StableDiffusionPipeline:
+    pipe = StableDiffusionPipeline.from_pretrained(EMOJI_SD)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture(scope="module")
+def clip() -> CLIPModel:
+    return CLIPModel.from_pretrained(EMOJI_CLIP)
+
+
+@pytest.fixture(scope="module")
+def words() -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(EMOJI_CLIP)
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder"),
+    [
+        (CLIPModel, EMOJI_CLIP),
+        (CLIPTextModel, EMOJI_SD / "text_encoder"),
+        (UNet2DConditionModel, EMOJI_SD / "unet"),
+        (AutoencoderKL, EMOJI_SD / "vae"),
+    ],
+)
+def test_every_weight_is_in_the_file_and_in_the_model(kind: Any, folder: Path) -> None:
+    _, told = kind.from_pretrained(folder, output_loading_info=True)
+    assert not told["missing_keys"] and not told["unexpected_keys"] and not told["mismatched_keys"]
+
+
+def test_the_pipeline_is_plain_stable_diffusion(pipe: StableDiffusionPipeline) -> None:
+    assert type(pipe) is StableDiffusionPipeline
+    assert type(pipe.unet) is UNet2DConditionModel and type(pipe.vae) is AutoencoderKL
+    assert pipe.scheduler.config.prediction_type == "v_prediction"
+    assert (pipe.unet.config.sample_size * pipe.vae_scale_factor, pipe.safety_checker) == (64, None)
+
+
+def test_loaded_plainly_all_parts_have_one_type(pipe: StableDiffusionPipeline, clip: CLIPModel) -> None:
+    """The files hold float16, and transformers 5 would keep that in the text encoder alone."""
+    parts = (pipe.unet, pipe.vae, pipe.text_encoder, clip)
+    assert {part.dtype for part in parts} == {torch.float32}
+
+
+def test_both_folders_read_and_encode_captions_alike(
+    pipe: StableDiffusionPipeline, clip: CLIPModel, words: CLIPTokenizer, objects: ModuleType
+) -> None:
+    texts = captions(objects, [(o, c) for o in range(len(objects.OBJECTS)) for c in range(len(objects.COLOURS))])
+    ids = encode(words, texts)
+    assert torch.equal(ids, encode(pipe.tokenizer, texts))
+    with torch.no_grad():
+        drawn_from = pipe.text_encoder(ids).last_hidden_state
+        scored_with = clip.text_model(ids).last_hidden_state
+    torch.testing.assert_close(drawn_from, scored_with)
+
+
+def test_weights_are_half_precision_safetensors_only() -> None:
+    weights = [f for f in ASSETS.rglob("*") if f.is_file() and f.stat().st_size > 100_000]
+    assert len(weights) == 4 and {f.suffix for f in weights} == {".safetensors"}
+    for file in weights:
+        with safe_open(file, "pt") as tensors:
+            assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {"F16"}  # noqa: SIM118
+
+
+def test_all_assets_together_stay_small() -> None:
+    assert sum(f.stat().st_size for f in ASSETS.rglob("*") if f.is_file()) <= 40_000_000
+
+
+def test_the_notice_names_the_artwork_and_its_licence() -> None:
+    notice = (ASSETS / "NOTICE.md").read_text(encoding="utf-8")
+    assert "Noto Emoji" in notice and "Apache License, Version 2.0" in notice
+
+
+def test_no_file_tells_where_it_was_made() -> None:
+    files = list(ASSETS.rglob("*.json"))
+    assert len(files) >= 10
+    for file in files:
+        found = [s for s in strings(json.loads(file.read_text(encoding="utf-8"))) if ABSOLUTE_PATH.search(s)]
+        assert not found, file
+
+
+def test_what_counts_as_a_path() -> None:
+    assert all(ABSOLUTE_PATH.search(s) for s in ("/root/out/emoji", "C:\\models\\emoji", "~/emoji/", "../a/b"))
+    assert not any(ABSOLUTE_PATH.search(s) for s in ("/", "/</w>", "\\", "diffusers", "1/255"))
+
+
+def test_prompt_sets_are_disjoint_captions_the_model_knows(objects: ModuleType) -> None:
+    search, held_out = (
+        (ASSETS / "prompts" / f"emoji-{split}.txt").read_text(encoding="utf-8").splitlines()
+        for split in ("search", "held-out")
+    )
+    assert len(set(search)) == len(search) == len(set(held_out)) == len(held_out) == 128
+    known = {text for part in objects.pairs() for text in captions(objects, part)}
+    assert not set(search) & set(held_out) and {*search, *held_out} <= known
+
+
+def test_it_draws_trained_and_held_out_pairs(
+    pipe: StableDiffusionPipeline, clip: CLIPModel, words: CLIPTokenizer, objects: ModuleType
+) -> None:
+    trained, held_out = objects.pairs()
+    dice = random.Random(1)
+    chosen = [*dice.sample(trained, 4), *dice.sample(held_out, 4)]
+    images = draw(pipe, captions(objects, chosen), steps=12)
+    others = dice.sample([p for p in trained + held_out if p not in chosen], 64 - len(chosen))
+    candidates = encode(words, captions(objects, [*chosen, *others]))
+    with torch.no_grad():
+        found = clip(input_ids=candidates, pixel_values=images * 2 - 1).logits_per_image.argmax(1)
+    assert (found == torch.arange(len(chosen))).sum() >= 7
+    assert sum(map(int.__eq__, nearest_colours(images, objects), [colour for _, colour in chosen])) >= 7
+
+
+def test_the_seed_decides_the_image(pipe: StableDiffusionPipeline) -> None:
+    texts = ["a strawberry on a blue background"]
+    first, again, other = (draw(pipe, texts, steps=3, seed=seed) for seed in (5, 5, 6))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def captions(objects: ModuleType, chosen: list[tuple[int, int]]) -> list[str]:
+    return [objects.caption_of(pair) for pair in chosen]
+
+
+def encode(words: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
+    return words(texts, padding="max_length", return_tensors="pt").input_ids
+
+
+def draw(pipe: StableDiffusionPipeline, texts: list[str], steps: int, seed: int = 0) -> torch.Tensor:
+    """(n, 3, 64, 64) in 0 to 1, at the guidance that hasten takes for emoji-sd."""
+    generators = [torch.Generator().manual_seed(seed + i) for i in range(len(texts))]
+    made = pipe(texts, num_inference_steps=steps, guidance_scale=2.0, generator=generators, output_type="pt")
+    return made.images
+
+
+def nearest_colours(images: torch.Tensor, objects: ModuleType) -> list[int]:
+    """The background colour nearest to the mean of each image's top and bottom rows."""
+    palette = torch.tensor(list(objects.COLOURS.values())) / 255
+    border = torch.cat([images[:, :, :3], images[:, :, -3:]], 2).mean((2, 3))
+    return torch.cdist(border, palette).argmin(1).tolist()
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string in a JSON document, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner)
