@@ -2,8 +2,8 @@
 
     python train.py unet --steps 7500 --batch 384
 
-The UNet needs the other two. Each stage goes on from its checkpoint in ``--out``. ``--seconds`` bounds a stage by time instead: its
-learning rate then follows the clock.
+The UNet needs the other two. Each stage goes on from its checkpoint in ``--out``. ``--seconds`` bounds a
+stage by time instead: its learning rate then follows the clock.
 """
 
 from __future__ import annotations
