@@ -15,14 +15,14 @@ SETTING = Setting("landscape", "DDIM", 25, 64, 64, 3.0)
 BASELINE_S = 1.0
 
 
-def latency(speedup: float, spread: float = 0.01) -> Latency:
-    times = (BASELINE_S / speedup,)
+def latency(speedup: float, spread: float = 0.01, pairs: int = 3) -> Latency:
+    times = (BASELINE_S / speedup,) * pairs
     return Latency(
         speedup=speedup,
         interval=(speedup * (1 - spread), speedup * (1 + spread)),
         baseline_s=BASELINE_S,
         plan_s=BASELINE_S / speedup,
-        baseline_times_s=(BASELINE_S,),
+        baseline_times_s=(BASELINE_S,) * pairs,
         times_s=times,
     )
 
@@ -66,8 +66,10 @@ class Landscape:
         *,
         split: Split = "search",
         samples: int = 32,
+        offset: int = 0,
         pairs: int = 7,
         metrics: Sequence[str] = ("clip_score", "ssim"),
+        enough: Callable[[Sequence[float], Sequence[float]], bool] | None = None,
         worth_scoring: Callable[[Latency], str | None] | None = None,
         stop_early: Callable[[dict[str, Loss]], bool] | None = None,
         report: Callable[[str], None] | None = None,
@@ -75,10 +77,12 @@ class Landscape:
         if self.interrupt_after is not None and self.measured.total() >= self.interrupt_after:
             raise KeyboardInterrupt
         self.measured[str(plan), split] += 1
-        known: dict[str, Any] = {"plan": str(plan), "steps": self.setting.steps, "split": split}
+        known: dict[str, Any] = {"plan": str(plan), "steps": self.setting.steps, "split": split, "offset": offset}
         if self.fails(plan):
             return Trial(**known, status="failed", reason="NaN or infinite pixels")
-        known["latency"] = latency(self.speedup(plan))
+        known["latency"] = latency(self.speedup(plan), pairs=pairs)
+        if enough and enough((BASELINE_S,), (BASELINE_S / self.speedup(plan),)):
+            known["latency"] = latency(self.speedup(plan), spread=0, pairs=1)
         if worth_scoring and (reason := worth_scoring(known["latency"])):
             return Trial(**known, status="skipped", reason=reason)
         self.scored.append(str(plan))
@@ -97,11 +101,15 @@ class Landscape:
         plan_latency: Latency,
         *,
         samples: int = 32,
+        offset: int = 0,
         split: Split = "search",
         pairs: int = 7,
         metrics: Sequence[str] = ("clip_score", "ssim"),
         plan_losses: dict[str, Loss] | None = None,
+        report: Callable[[str], None] | None = None,
     ) -> EqualTime:
-        fewer = trial("baseline", steps=12, split=split, losses={m: loss(0.05, metric=m) for m in metrics})
+        fewer = trial(
+            "baseline", steps=12, split=split, offset=offset, losses={m: loss(0.05, metric=m) for m in metrics}
+        )
         loses = tuple(m for m, own in (plan_losses or {}).items() if fewer.losses[m].loss < own.loss)
         return EqualTime(steps=12, trial=fewer, plan_loses=loses)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,8 @@ def test_a_trial_holds_latency_losses_and_environment(bench: Bench) -> None:
     assert len(trial.latency.times_s) == len(trial.latency.denoiser_times_s) == 2
     assert {m: loss.samples for m, loss in trial.losses.items()} == {"clip_score": 10, "ssim": 10}
     assert trial.losses["ssim"].loss > 0
-    assert told == ["latency 1/2", "latency 2/2", "scored 8/10", "scored 10/10"]
+    drawn = [f"{what} {n}/10" for n in (8, 10) for what in ("baseline drawn", "scored")]
+    assert told == ["latency 1/2", "latency 2/2", *drawn]
 
 
 def test_a_trial_survives_json(bench: Bench) -> None:
@@ -92,6 +93,46 @@ def test_a_plan_not_worth_scoring_is_skipped(bench: Bench) -> None:
     assert (trial.status, trial.reason) == ("skipped", "slower than one that is known")
     assert trial.latency == asked[0]
     assert trial.losses == {}
+
+
+def test_timing_stops_early_and_the_baseline_is_warmed_up_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+    generate = bench.pipeline.generate
+
+    def counted(*given: Any) -> None:
+        calls.append(given)
+        generate(*given)
+
+    monkeypatch.setattr(bench.pipeline, "generate", counted)
+    rows: list[tuple[int, int]] = []
+
+    def enough(baseline_s: Sequence[float], plan_s: Sequence[float]) -> bool:
+        rows.append((len(baseline_s), len(plan_s)))
+        return True
+
+    for expected in (4, 3):
+        calls.clear()
+        trial = bench.trial(DEEPCACHE, samples=2, pairs=3, enough=enough, worth_scoring=lambda _: "slow")
+        assert trial.latency is not None and len(trial.latency.times_s) == 1
+        assert len(calls) == expected
+    calls.clear()
+    bench.latency(DEEPCACHE, pairs=2)
+    assert len(calls) == 2 + 4
+    assert rows == [(1, 1), (1, 1)]
+
+
+def test_an_offset_takes_the_images_from_there_on(bench: Bench) -> None:
+    whole = bench.quality(DEEPCACHE, samples=6)["ssim"]
+    trial = bench.trial(DEEPCACHE, samples=2, pairs=1, offset=4)
+    assert trial.offset == 4
+    assert trial.losses["ssim"].scores == pytest.approx(whole.scores[4:], abs=1e-4)
+    assert trial.losses["ssim"].scores != pytest.approx(whole.scores[:2], abs=1e-4)
+    assert trial.latency is not None
+    fewer = bench.equal_time(trial.latency, samples=2, pairs=1, offset=4).trial
+    assert fewer.offset == 4
+    assert fewer.losses["clip_score"].baseline_scores == trial.losses["clip_score"].baseline_scores
 
 
 def test_scoring_stops_early(bench: Bench) -> None:
@@ -179,6 +220,8 @@ def test_interrupts_pass_through(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
 def test_errors_of_the_callers_own_functions_pass_through(bench: Bench) -> None:
     with pytest.raises(ZeroDivisionError):
         bench.trial(DEEPCACHE, samples=2, pairs=1, worth_scoring=lambda _: str(1 // 0))
+    with pytest.raises(ZeroDivisionError):
+        bench.trial(DEEPCACHE, samples=2, pairs=1, report=lambda _: str(1 // 0))
 
 
 @pytest.mark.parametrize(
@@ -188,6 +231,7 @@ def test_errors_of_the_callers_own_functions_pass_through(bench: Bench) -> None:
         lambda bench: bench.trial(Plan.parse("warp(factor=9)")),
         lambda bench: bench.trial(DEEPCACHE, metrics=("beauty",)),
         lambda bench: bench.trial(DEEPCACHE, samples=1),
+        lambda bench: bench.trial(DEEPCACHE, samples=2, offset=-1),
         lambda bench: bench.trial(DEEPCACHE, pairs=0, samples=2),
         lambda bench: bench.trial(DEEPCACHE, steps=0),
     ],

@@ -31,9 +31,15 @@ def around(log: Log) -> Callable[[], AbstractContextManager[None]]:
 def test_baseline_and_plan_take_turns_in_alternating_order() -> None:
     log: Log = []
     latency = interleaved(call(log, "A"), call(log, "B"), pairs=4, warmup=2)
-    assert "".join(log) == "ABAB" + "ABBAABBA"
+    assert "".join(log) == "AABB" + "ABBAABBA"
     assert len(latency.baseline_times_s) == len(latency.times_s) == 4
     assert latency.speedup == pytest.approx(latency.baseline_s / latency.plan_s)
+
+
+def test_a_warm_baseline_needs_no_warm_up() -> None:
+    log: Log = []
+    interleaved(call(log, "A"), call(log, "B"), pairs=1, warmup=2, warmup_a=0)
+    assert "".join(log) == "BB" + "AB"
 
 
 def test_a_plan_is_installed_for_its_own_calls_only() -> None:

@@ -68,6 +68,39 @@ def test_another_target_uses_the_same_trials(tmp_path: Path) -> None:
     assert [split for _, split in bench.measured] == ["held-out"]
 
 
+def test_a_plan_timed_in_few_pairs_is_timed_anew_where_it_matters(tmp_path: Path) -> None:
+    """Clearly under 2.2x, the plans of intervals 2 and 3 are timed once; for 1.5x those of 3 are candidates."""
+
+    def counts(found: SearchResult) -> dict[int, int]:
+        return {interval(Plan.parse(t.plan)): len(t.latency.times_s) for t in found.trials if t.latency}
+
+    strict = search(landscape(), tmp_path, target=2.2)
+    assert (strict.status, counts(strict)) == ("met", {2: 1, 3: 1, 4: 3, 5: 3})
+    bench = landscape()
+    found = search(bench, tmp_path, target=1.5)
+    assert (found.status, counts(found)) == ("met", {2: 1, 3: 3})
+    assert {interval(Plan.parse(plan)) for plan, split in bench.measured if split == "search"} == {3}
+
+
+def test_a_stored_verdict_on_images_that_this_run_has_used_is_measured_anew(tmp_path: Path) -> None:
+    def opened() -> Landscape:
+        return landscape(held_out=lambda p: 0.03 if interval(p) == 5 else 0.001)
+
+    first, second = search(opened(), tmp_path), search(opened(), tmp_path, limit=0.0165)
+    for found, chosen in ((first, 5), (second, 4)):
+        assert found.confirmed and interval(Plan.parse(found.confirmed.plan)) == chosen
+        assert found.confirmed.offset == 0
+    bench = opened()
+    third = search(bench, tmp_path, limit=0.025, confirmations=9)  # those of interval 5 fall short, one by one
+    assert len(third.rejected) == 4
+    assert third.confirmed and second.confirmed and third.confirmed.plan == second.confirmed.plan
+    assert third.confirmed.offset == 4 * 32
+    assert [n for (plan, split), n in bench.measured.items() if split == "held-out"] == [1, 1, 1, 1]
+    again = opened()
+    assert search(again, tmp_path, limit=0.025, confirmations=9).confirmed == third.confirmed
+    assert not again.measured
+
+
 def test_another_limit_scores_again_only_what_is_open_there(tmp_path: Path) -> None:
     """With 0.05 all losses are clear after 8 prompts; for 0.0121 that of interval 3, 0.012, is not."""
     search(landscape(half_width=0.0009), tmp_path)

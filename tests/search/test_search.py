@@ -92,6 +92,27 @@ def test_plans_slower_than_the_best_are_not_scored() -> None:
     assert bench.scored.count(found.trials[1].plan) == 0
 
 
+def pairs_of(found: SearchResult) -> dict[tuple[int, int], int]:
+    return {deepcache(Plan.parse(t.plan)): len(t.latency.times_s) for t in found.trials if t.latency}
+
+
+def test_a_plan_clearly_slower_than_the_best_is_timed_once() -> None:
+    """Slower by less than a tenth, it is timed in all pairs."""
+    speeds = {(2, 3): 3.0, (2, 2): 2.8, (2, 1): 2.7}
+    bench = landscape(speedup=lambda p: speeds.get(deepcache(p), 2.0), half_width=0.0001)
+    found = run_search(bench, task(limit=0.5), options(strategy="traversal", search_pairs=5))
+    assert chosen(found) == (2, 3)
+    timed = pairs_of(found)
+    assert timed.pop((2, 3)) == timed.pop((2, 2)) == 5
+    assert set(timed.values()) == {1}
+
+
+def test_a_plan_clearly_under_the_target_is_timed_once() -> None:
+    found = run_search(landscape(half_width=0.0001), task({"speedup": 2.2}), options(strategy="traversal"))
+    assert pairs_of(found)[2, 3] == 1  # 1.6x
+    assert pairs_of(found)[3, 3] == 3
+
+
 def test_few_prompts_suffice_when_the_limit_is_far_and_all_when_it_is_near() -> None:
     found = run_search(landscape(half_width=0.002), task(limit=0.0105), options(strategy="traversal"))
     samples = {deepcache(Plan.parse(t.plan)): t.losses["clip_score"].samples for t in found.trials if t.losses}
@@ -219,6 +240,26 @@ def test_candidates_are_given_up_after_so_many_confirmations() -> None:
     assert found.status == "infeasible"
     assert len(found.rejected) == 3
     assert sum(n for (_, split), n in bench.measured.items() if split == "held-out") == 3
+
+
+def test_every_verdict_has_held_out_images_of_its_own() -> None:
+    seen: list[tuple[str, int]] = []
+
+    class Watched(Landscape):
+        def trial(self, plan: Plan, **given: Any) -> Any:
+            if given.get("split") == "held-out":
+                seen.append((str(plan), given["offset"]))
+            return super().trial(plan, **given)
+
+    def held_out(p: Plan) -> float:
+        return 0.5 if deepcache(p) in {(5, 0), (5, 1), (5, 2)} else 0.001
+
+    bench = Watched(speedup=speed, clip_loss=lambda p: 0.001, held_out=held_out)
+    found = run_search(bench, task(), options(strategy="traversal", confirmations=9))
+    assert [offset for _, offset in seen] == [32 * i for i in range(len(seen))]
+    assert len(seen) == len({plan for plan, _ in seen}) == 4
+    assert found.confirmed and found.equal_time
+    assert found.equal_time.trial.offset == found.confirmed.offset == 96
 
 
 def test_likely_when_only_the_mean_is_inside() -> None:

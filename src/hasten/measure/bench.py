@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import PromptSet
 from hasten.measure.quality import Losses, Quality, Report, StopEarly, chosen_metrics
 from hasten.measure.setting import checked, fingerprint, setting_of
-from hasten.measure.timing import interleaved
+from hasten.measure.timing import Enough, interleaved
 from hasten.metrics import ClipScorer
 from hasten.models import load_pipeline
 from hasten.plan import Plan
@@ -55,6 +56,7 @@ class Bench:
         self.scorer_name = scorer if isinstance(scorer, str) else scorer.source
         cache = ImageCache(cache_dir, self.setting, self.identity) if cache_dir else None
         self._quality = Quality(pipeline, partial(loaded, scorer, self.setting.device), cache, pipeline.seed)
+        self._warm = False
 
     @classmethod
     def open(
@@ -152,9 +154,13 @@ class Bench:
         pairs: int = 7,
         warmup: int = 1,
         steps: int | None = None,
+        enough: Enough | None = None,
         report: Report | None = None,
     ) -> Latency:
         """Interleaved times of baseline and plan, from text to pictures, one batch of the setting a call.
+
+        With ``enough``, asked after each pair with both rows of times, the timing may end early. Such a
+        screening warms the baseline up only where this bench has not done so before.
 
         Raises:
             MeasurementError: a call failed.
@@ -162,18 +168,28 @@ class Bench:
         """
         plan = self._complete(plan, steps)
         indices = range(self.setting.batch_size)
-        with device_lock(self.setting.device), plan_failures():
-            return interleaved(
+        with device_lock(self.setting.device):
+            found = interleaved(
                 partial(self.pipeline.generate, "search", indices),
                 partial(self.pipeline.generate, "search", indices, steps),
                 pairs=pairs,
                 warmup=warmup,
+                warmup_a=0 if enough and self._warm else warmup,
                 device=self.setting.device,
-                around_b=partial(self.pipeline.installed, plan, steps),
+                around_a=plan_failures,  # around the calls alone: an error of the caller's own is no plan's fault
+                around_b=partial(self._installed, plan, steps),
                 denoiser=self.pipeline.denoiser,
+                enough=enough,
                 report=report,
                 seed=self.pipeline.seed,
             )
+        self._warm = True
+        return found
+
+    @contextmanager
+    def _installed(self, plan: Plan, steps: int | None) -> Iterator[None]:
+        with plan_failures(), self.pipeline.installed(plan, steps):
+            yield
 
     def quality(
         self,
@@ -181,12 +197,13 @@ class Bench:
         *,
         split: Split = "search",
         samples: int = 32,
+        offset: int = 0,
         metrics: Sequence[str] = METRIC_NAMES,
         steps: int | None = None,
         stop_early: StopEarly | None = None,
         report: Report | None = None,
     ) -> Losses:
-        """The loss of each metric, paired by prompt with the baseline.
+        """The loss of each metric, paired by prompt with the baseline, on ``samples`` images from ``offset`` on.
 
         ``stop_early`` is asked after each batch of prompts with the losses so far; True ends the scoring.
 
@@ -200,6 +217,7 @@ class Bench:
                 plan,
                 split=split,
                 samples=samples,
+                offset=offset,
                 metrics=metrics,
                 steps=steps,
                 stop_early=stop_early,
@@ -212,8 +230,10 @@ class Bench:
         *,
         split: Split = "search",
         samples: int = 32,
+        offset: int = 0,
         pairs: int = 7,
         metrics: Sequence[str] = METRIC_NAMES,
+        enough: Enough | None = None,
         worth_scoring: WorthScoring | None = None,
         steps: int | None = None,
         stop_early: StopEarly | None = None,
@@ -222,6 +242,8 @@ class Bench:
         """Latency, then quality. Whatever the plan does, the answer is a trial, if need be a failed one.
 
         Args:
+            offset: the first image of the split: those from it to ``offset + samples`` are scored.
+            enough: asked after each timed pair with both rows of times; True ends the timing early.
             worth_scoring: asked with the latency; a reason (text) ends the trial there as *skipped*.
             stop_early: asked after each batch of prompts with the losses so far; True ends the scoring.
             report: told what goes on, a few words at a time.
@@ -231,12 +253,13 @@ class Bench:
             MeasurementError: the baseline itself cannot be measured.
         """
         plan = self._complete(plan, steps)
-        chosen_metrics(metrics, samples)  # what is wrong is said before anything runs
+        chosen_metrics(metrics, samples, offset)  # what is wrong is said before anything runs
         score = partial(
             self.quality,
             plan,
             split=split,
             samples=samples,
+            offset=offset,
             metrics=metrics,
             steps=steps,
             stop_early=stop_early,
@@ -244,19 +267,20 @@ class Bench:
         )
 
         def measure(found: dict[str, Any]) -> None:
-            first = next(self.pipeline.batches(range(samples)))
+            first = next(self.pipeline.batches(range(offset, offset + samples)))
             self._quality.references(split, first)  # a baseline that fails is not the plan's fault
-            found["latency"] = self.latency(plan, pairs=pairs, steps=steps, report=report)
+            found["latency"] = self.latency(plan, pairs=pairs, steps=steps, enough=enough, report=report)
             reason = worth_scoring(found["latency"]) if worth_scoring else None
             found |= {"status": "skipped", "reason": reason} if reason else {"losses": score()}
 
-        return self._trial(plan, split, steps, measure)
+        return self._trial(plan, split, offset, steps, measure)
 
     def equal_time(
         self,
         plan_latency: Latency,
         *,
         samples: int = 32,
+        offset: int = 0,
         split: Split = "search",
         pairs: int = 7,
         metrics: Sequence[str] = METRIC_NAMES,
@@ -269,28 +293,40 @@ class Bench:
         slower, the setting's where the plan is no faster than the baseline.
 
         Args:
+            offset: as in ``trial``: that of the plan's own trial, for the same images.
             plan_losses: the plan's own losses on the same prompts. ``plan_loses`` of the answer names the
                 metrics where fewer steps cost less than the plan.
         """
 
         def measure(found: dict[str, Any]) -> None:
             steps, found["latency"] = most_steps(
-                lambda steps: self.latency(Plan(), pairs=pairs, steps=steps),
+                lambda steps: self.latency(Plan(), pairs=pairs, steps=steps, report=_of_steps(steps, report)),
                 self.setting.steps,
                 plan_latency.speedup,
             )
             found["steps"] = steps
             found["losses"] = self.quality(
-                Plan(), split=split, samples=samples, metrics=metrics, steps=steps, report=report
+                Plan(),
+                split=split,
+                samples=samples,
+                offset=offset,
+                metrics=metrics,
+                steps=steps,
+                report=_of_steps(steps, report),
             )
 
-        trial = self._trial(Plan(), split, None, measure)
+        trial = self._trial(Plan(), split, offset, None, measure)
         limits = plan_losses or {}
         loses = tuple(m for m, loss in trial.losses.items() if m in limits and loss.loss < limits[m].loss)
         return EqualTime(steps=trial.steps, trial=trial, plan_loses=loses)
 
     def _trial(
-        self, plan: Plan, split: Split, steps: int | None, measure: Callable[[dict[str, Any]], None]
+        self,
+        plan: Plan,
+        split: Split,
+        offset: int,
+        steps: int | None,
+        measure: Callable[[dict[str, Any]], None],
     ) -> Trial:
         """The trial that ``measure`` fills in; when the plan fails, what was found so far and the reason."""
         found: dict[str, Any] = {}
@@ -305,6 +341,7 @@ class Bench:
                 "plan": str(plan),
                 "steps": steps or self.setting.steps,
                 "split": split,
+                "offset": offset,
                 "environment": self.environment,
                 "seconds": time.perf_counter() - start,
                 **found,
@@ -320,3 +357,8 @@ class Bench:
         from hasten.methods import check_plan
 
         return check_plan(plan, self.pipe, steps or self.setting.steps)
+
+
+def _of_steps(steps: int, report: Report | None) -> Report | None:
+    """What is told, with the number of steps before it."""
+    return None if report is None else lambda words: report(f"{steps} steps: {words}")

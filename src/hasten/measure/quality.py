@@ -42,23 +42,26 @@ class Quality:
         split: Split,
         samples: int,
         metrics: Sequence[str],
+        offset: int = 0,
         steps: int | None = None,
         stop_early: StopEarly | None = None,
         report: Report | None = None,
     ) -> Losses:
-        """The loss of each metric over the first ``samples`` prompts of the split, batch after batch.
+        """The loss of each metric over ``samples`` images of the split from ``offset`` on, batch after batch.
 
         Raises:
             PlanError: the plan drew no picture that can be scored.
             MeasurementError: the baseline did not.
             InputError: unknown metric, or fewer than 2 samples.
         """
-        chosen = chosen_metrics(metrics, samples)
+        chosen = chosen_metrics(metrics, samples, offset)
         done: list[int] = []
         scores: Scores = {metric.name: [] for metric in chosen}
         losses: Losses = {}
-        for batch in self.pipeline.batches(range(samples)):
+        for batch in self.pipeline.batches(range(offset, offset + samples)):
             self.references(split, batch)  # first: a baseline that fails is not the plan's fault
+            if report:
+                report(f"baseline drawn {len(done) + len(batch)}/{samples}")
             self._score(self.images(plan, split, batch, steps), split, batch, chosen, scores)
             done += batch
             losses = {m.name: self._loss(m, split, done, scores[m.name]) for m in chosen}
@@ -149,8 +152,10 @@ class Quality:
         )
 
 
-def chosen_metrics(names: Sequence[str], samples: int) -> list[Metric]:
-    """The metrics of those names. Raises InputError for an unknown one, and for fewer than 2 samples."""
+def chosen_metrics(names: Sequence[str], samples: int, offset: int = 0) -> list[Metric]:
+    """The metrics of those names. Raises InputError for an unknown one, under 2 samples, an offset below 0."""
+    if offset < 0:
+        raise InputError(f"The offset of the first image is {offset}: allowed is 0 or more.")
     if samples < LEAST_SAMPLES:
         raise InputError(f"The number of samples is {samples}: allowed is 2 or more, an interval needs them.")
     return [METRICS.get(name) for name in names]

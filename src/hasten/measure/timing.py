@@ -40,6 +40,7 @@ def interleaved(
     *,
     pairs: int = 7,
     warmup: int = 1,
+    warmup_a: int | None = None,
     device: str = "cpu",
     around_a: Around = nullcontext,
     around_b: Around = nullcontext,
@@ -55,6 +56,7 @@ def interleaved(
     Args:
         pairs: how many times each is timed, at most.
         warmup: untimed calls of each beforehand.
+        warmup_a: the same of the baseline alone, where that is warm already; None: ``warmup``.
         device: synchronised before and after each timed call.
         around_a, around_b: make a context manager for each call, entered outside the timed part
             (a plan is installed and removed there).
@@ -63,13 +65,14 @@ def interleaved(
         report: told what goes on.
 
     Raises:
-        InputError: ``pairs`` below 1 or ``warmup`` below 0.
+        InputError: ``pairs`` below 1 or a warm-up below 0.
     """
-    if pairs < 1 or warmup < 0:
+    first = warmup if warmup_a is None else warmup_a
+    if pairs < 1 or min(warmup, first) < 0:
         raise InputError(f"{pairs} pairs after {warmup} warm-up calls: allowed are 1 or more, and 0 or more.")
     a, b = Side(call_a, around_a), Side(call_b, around_b)
     with denoiser_timer(denoiser, device) as denoiser_s:
-        for side in (a, b) * warmup:
+        for side in (a,) * first + (b,) * warmup:
             with side.around():
                 side.call()
         for pair in range(pairs):

@@ -60,8 +60,10 @@ def equal_time(session: Session, trial: Trial) -> EqualTime | None:
     return session.bench.equal_time(
         trial.latency,
         samples=o.num_samples,
+        offset=trial.offset,
         split="held-out",
         pairs=o.pairs,
         metrics=session.metrics,
         plan_losses=trial.losses,
+        report=lambda words: session.tell(message=words),
     )

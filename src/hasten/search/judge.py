@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,9 @@ from hasten.search.options import MIN_SAMPLES, Prefer
 from hasten.task import Target
 
 Verdict = Literal["inside", "outside", "open"]
+MARGIN = 1.1
+"""One pair of times may be so far off, beyond what their extremes show."""
+FEW_PAIRS = 3
 STRETCH = 2.0
 """Before all prompts are scored the 95% interval must be this many times as far from the limit: a bootstrap
 over few prompts is too narrow, and it is looked at again and again."""
@@ -63,6 +66,8 @@ class Goal:
         """Clearly too slow: even the upper end of the speedup's interval misses the target."""
         if self.target is None:
             return False
+        if len(latency.times_s) < FEW_PAIRS:  # their interval says little
+            return self.hopeless(latency.baseline_times_s, latency.times_s, None)
         upper = latency.interval[1]
         return self.reach(upper, latency.baseline_s / upper) < 1
 
@@ -101,6 +106,14 @@ class Goal:
         if self.target and self.prefer == "closest" and self._reach(latency) >= self._reach(best.latency):
             return f"{latency.speedup:.2f}x is no closer to {self.target} than {best.plan}"
         return None
+
+    def hopeless(self, baseline_s: Sequence[float], plan_s: Sequence[float], best: Trial | None) -> bool:
+        """Not worth another pair: the slowest baseline call over the fastest plan call, and 10%, is too slow."""
+        speedup, least_s = MARGIN * max(baseline_s) / min(plan_s), min(plan_s) / MARGIN
+        if self.target is not None and self.reach(speedup, least_s) < 1:
+            return True
+        fastest_wins = self.target is None or self.prefer == "fastest"
+        return fastest_wins and best is not None and speedup <= best.speedup
 
     def stop_early(self, losses: Mapping[str, Loss]) -> bool:
         """Enough prompts: clear either way; the least loss can only be told from all that are inside."""

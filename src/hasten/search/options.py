@@ -32,8 +32,10 @@ class Measures(Protocol):
         *,
         split: Split = ...,
         samples: int = ...,
+        offset: int = ...,
         pairs: int = ...,
         metrics: Sequence[str] = ...,
+        enough: Callable[[Sequence[float], Sequence[float]], bool] | None = ...,
         worth_scoring: Callable[[Latency], str | None] | None = ...,
         stop_early: Callable[[dict[str, Loss]], bool] | None = ...,
         report: Callable[[str], None] | None = ...,
@@ -44,22 +46,25 @@ class Measures(Protocol):
         plan_latency: Latency,
         *,
         samples: int = ...,
+        offset: int = ...,
         split: Split = ...,
         pairs: int = ...,
         metrics: Sequence[str] = ...,
         plan_losses: dict[str, Loss] | None = ...,
+        report: Callable[[str], None] | None = ...,
     ) -> EqualTime: ...
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search stands: one is sent before the first trial and one after each.
+    """Where a search stands: sent at each stage's begin, after each trial, and while something is measured.
 
     ``planned``: plans of the grid; ``done``: settled by a trial, of these ``reused`` from the store;
-    ``pruned``: settled without one. ``best``: the trial that would be chosen now.
+    ``pruned``: settled without one. ``trial``: the one that was just finished, in the search's stages.
+    ``best``: the trial that would be chosen now. ``message``: what is being measured, and how far it is.
     """
 
-    stage: Literal["search", "fallback", "confirm", "compare"]
+    stage: Literal["search", "fallback", "confirm", "compare", "verify"]
     planned: int = 0
     done: int = 0
     pruned: int = 0
@@ -83,7 +88,8 @@ class SearchOptions:
         max_time_s: seconds after which no further trial is begun.
         num_samples: prompts a plan is scored on.
         pairs: interleaved runs of baseline and plan for the verdict.
-        search_pairs: the same for a trial of the search, which only chooses what is confirmed.
+        search_pairs: the same for a trial of the search, which only chooses what is confirmed; fewer where
+            the first already show that the plan is too slow.
         seed: of the sampled strategies.
         storage: where trials are kept: URL, path of an SQLite file, ``memory``; None: the user's data folder.
         confirmations: candidates measured on held-out prompts before the search gives up.

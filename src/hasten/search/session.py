@@ -40,6 +40,7 @@ class Session:
         self.asked = self.goal = goal
         self.trials: dict[str, Trial] = {}
         self.rejected: dict[str, Trial] = {}
+        self._verdicts: dict[str, Trial] = {}
         self.out_of_budget = False
         self._progress, self._state = progress, Progress("search", planned=sum(map(len, self.spaces)))
         self._fresh: set[str] = set()
@@ -81,8 +82,10 @@ class Session:
                 samples=self.options.num_samples,
                 pairs=self.options.search_pairs,
                 metrics=self.metrics,
+                enough=lambda baseline_s, plan_s: goal.hopeless(baseline_s, plan_s, best),
                 worth_scoring=lambda latency: goal.skip(latency, best),
                 stop_early=goal.stop_early,
+                report=self._reporting(plan),
             )
             self.store.add(trial)
             self._fresh.add(trial.plan)
@@ -92,17 +95,25 @@ class Session:
         return trial
 
     def confirm(self, chosen: Trial | Plan) -> Trial:
-        """The plan's trial on held-out prompts and seeds, all of them scored."""
+        """The plan's trial on held-out prompts and seeds, all of them scored.
+
+        They are others for each plan: of several that are tried on the same prompts one is lucky there.
+        """
         plan = chosen if isinstance(chosen, Plan) else Plan.parse(chosen.plan)
         self.tell(stage="confirm", message=str(plan))
-        known = self.store.find(plan, "held-out")
-        if known and (known.status == "failed" or self._complete(known)):
-            return known
-        o = self.options
-        trial = self.bench.trial(
-            plan, split="held-out", samples=o.num_samples, pairs=o.pairs, metrics=self.metrics
-        )
-        self.store.add(trial)
+        trial = self._known_verdict(plan)
+        if trial is None:
+            trial = self.bench.trial(
+                plan,
+                split="held-out",
+                samples=self.options.num_samples,
+                offset=max((self._end(t) for t in self._verdicts.values()), default=0),
+                pairs=self.options.pairs,
+                metrics=self.metrics,
+                report=self._reporting(plan),
+            )
+            self.store.add(trial)
+        self._verdicts[trial.plan] = trial
         return trial
 
     def reject(self, held_out: Trial) -> None:
@@ -143,7 +154,7 @@ class Session:
             "pruned": max(0, plans - left - len(self.trials)),
         }
         reused = len(self.trials.keys() - self._fresh)
-        self._state = replace(self._state, **{"message": "", **counts, "reused": reused, **news})
+        self._state = replace(self._state, **{"message": "", "trial": None, **counts, "reused": reused, **news})
         if self._progress:
             self._progress(self._state)
 
@@ -155,11 +166,35 @@ class Session:
         """The stored trial where it settles the plan for this goal; None when it must be measured."""
         if known.status == "failed" or (known.status == "ok" and self._tells(known)):
             return known
-        reason = self.goal.skip(known.latency, best) if known.latency else None
+        if known.latency is None or not self._timed(known.latency, best):
+            return None
+        reason = self.goal.skip(known.latency, best)
         return known.model_copy(update={"status": "skipped", "reason": reason}) if reason else None
+
+    def _timed(self, known: Latency, best: Trial | None) -> bool:
+        """Timed in as many pairs as a search does, or in fewer that settle it for this goal too."""
+        enough = len(known.times_s) >= self.options.search_pairs
+        return enough or self.goal.hopeless(known.baseline_times_s, known.times_s, best)
 
     def _tells(self, trial: Trial) -> bool:
         return self.goal.scored(trial, self.options.num_samples) and set(self.metrics) <= set(trial.losses)
+
+    def _known_verdict(self, plan: Plan) -> Trial | None:
+        """The held-out trial of this run or of the store, unless another verdict of this run has its images."""
+        known = self._verdicts.get(str(plan)) or self.store.find(plan, "held-out")
+        if known is None or known.status == "failed":
+            return known
+        others = (t for t in self._verdicts.values() if t.plan != known.plan)
+        seen = any(t.offset < self._end(known) and known.offset < self._end(t) for t in others)
+        return known if self._complete(known) and not seen else None
+
+    def _end(self, held_out: Trial) -> int:
+        """The first held-out image after those of a verdict."""
+        samples = (loss.samples for loss in held_out.losses.values())
+        return held_out.offset + max(samples, default=self.options.num_samples)
+
+    def _reporting(self, plan: Plan) -> Callable[[str], None]:
+        return lambda words: self.tell(message=f"{plan}: {words}")
 
     def _complete(self, trial: Trial) -> bool:
         return all(m in trial.losses and trial.losses[m].samples >= self.options.num_samples for m in self.metrics)
