@@ -20,7 +20,7 @@ from hasten.measure.bench import Bench
 from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer
-from hasten.script._measure import Sides, _losses, _module
+from hasten.script._measure import FIRST, Sides, _losses, _module
 from hasten.script.claim import Runtime, read_claim
 from hasten.script.verify import judge, verify
 from hasten.script.write import render_script, save
@@ -132,21 +132,22 @@ def test_true_claim_holds(runtime: Runtime, model: Model, tmp_path: Path) -> Non
     found = verify(script, samples=2, pairs=2)
     assert found.holds, found.reasons
     assert found.trial.plan == str(PLAN)
-    assert found.trial.split == "held-out"
+    assert (found.trial.split, found.trial.offset) == ("held-out", FIRST)
     assert 0 < found.measured_losses["ssim"] < 1
     assert found.trial.latency is not None and len(found.trial.latency.times_s) == 2
     assert any(note.startswith("claimed with cpu AMD EPYC 7B13") for note in found.notes)
 
 
-def test_the_images_are_those_that_a_search_confirms_with(model: Model, tmp_path: Path) -> None:
-    """Same prompts, same first noise, same plan: bit for bit what ``Bench`` draws on held-out prompts."""
+def test_the_images_are_held_out_ones_that_no_search_confirms_with(model: Model, tmp_path: Path) -> None:
+    """Same prompts, same first noise, same plan: bit for bit what ``Bench`` draws at those places."""
     script = written(tmp_path, model, claimed(PLAN))
     pipe = StableDiffusionPipeline.from_pretrained(model.source, use_safetensors=True)
     bench = Bench.of(pipe, steps=STEPS, height=64, width=64, guidance_scale=7.5, prompts=model.prompts)
     sides = Sides(_module(script), read_claim(script))
     for plan in (Plan(), PLAN):
-        ours = sides.images(bool(plan), [bench.prompts("held-out")[i] for i in range(2)])
-        theirs = torch.stack([bench.images(plan, split="held-out", indices=[i])[0] for i in range(2)])
+        indices = (FIRST, FIRST + 1)
+        ours = sides.images(bool(plan), [bench.pipeline.prompt("held-out", i) for i in indices])
+        theirs = torch.stack([bench.images(plan, split="held-out", indices=[i])[0] for i in indices])
         assert torch.equal(ours, theirs)
 
 
@@ -160,9 +161,9 @@ def test_clip_score_is_that_of_the_claimed_scorer(model: Model, tmp_path: Path) 
     bench = Bench.of(
         pipe, steps=STEPS, height=64, width=64, guidance_scale=7.5, prompts=model.prompts, scorer=scorer
     )
-    expected = bench.quality(PLAN, split="held-out", samples=2, metrics=("clip_score", "ssim"))
+    expected = bench.quality(PLAN, split="held-out", samples=2, offset=FIRST, metrics=("clip_score", "ssim"))
     sides = Sides(_module(script), read_claim(script))
-    prompts = list(bench.prompts("held-out")[:2])
+    prompts = [bench.pipeline.prompt("held-out", i) for i in (FIRST, FIRST + 1)]
     found = _losses(read_claim(script), sides.images(False, prompts), sides.images(True, prompts), prompts)
     assert found.keys() == expected.keys()
     for name, loss in found.items():

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import torch
 
 SCORED_AT_ONCE = 8
+FIRST = 1_000_000
+"""The first held-out image that is drawn: far from those that a search has confirmed the plan with."""
 
 
 class Sides:
@@ -61,18 +63,18 @@ class Sides:
         return list(drawn) if isinstance(drawn, Sequence) else [drawn]
 
     def images(self, accelerated: bool, prompts: Sequence[str]) -> torch.Tensor:
-        """(n, 3, h, w), 0 to 1: one image a prompt."""
+        """(n, 3, h, w), 0 to 1: one image a prompt, the held-out ones from ``FIRST`` on."""
         import torch
 
         pipe, around = (self.accelerated, self.around) if accelerated else (self.baseline, nullcontext)
         with around():
-            drawn = [self.draw(pipe, i, prompt)[0] for i, prompt in enumerate(prompts)]
+            drawn = [self.draw(pipe, i, prompt)[0] for i, prompt in enumerate(prompts, FIRST)]
         return torch.stack([_tensor(image) for image in drawn])
 
     def latency(self, prompt: str, pairs: int) -> Latency:
         return interleaved(
-            lambda: self.draw(self.baseline, 0, prompt),
-            lambda: self.draw(self.accelerated, 0, prompt),
+            lambda: self.draw(self.baseline, FIRST, prompt),
+            lambda: self.draw(self.accelerated, FIRST, prompt),
             pairs=pairs,
             device=self.claim.device,
             around_b=self.around,
@@ -80,10 +82,10 @@ class Sides:
 
 
 def measure(path: Path, samples: int, pairs: int) -> Trial:
-    """The script's trial, on held-out prompts and seeds."""
+    """The script's trial, on held-out prompts with seeds that no search has used."""
     started, claim = time.monotonic(), read_claim(path)
     held_out = load_prompts(claim.prompts).held_out
-    prompts = [held_out[i % len(held_out)] for i in range(samples)]
+    prompts = [held_out[i % len(held_out)] for i in range(FIRST, FIRST + samples)]
     with device_lock(claim.device):
         sides = Sides(_module(path), claim)
         reference, plan = sides.images(False, prompts), sides.images(True, prompts)
@@ -95,6 +97,7 @@ def measure(path: Path, samples: int, pairs: int) -> Trial:
         status="failed" if fault else "ok",
         reason=fault,
         split="held-out",
+        offset=FIRST,
         latency=latency,
         losses={} if fault else _losses(claim, reference, plan, prompts),
         environment=environment(claim.device, claim.dtype),
@@ -110,9 +113,9 @@ def _faults(sides: Sides, images: torch.Tensor) -> Iterator[str]:
     height, width = images.shape[-2:]
     if (height, width) != (claim.height, claim.width):
         yield f"its images are {width}x{height}, the claim says {claim.width}x{claim.height}"
-    for index, image in enumerate(images):
+    for index, image in enumerate(images, FIRST):
         if fault := image_fault(image):
-            yield f"{fault} at held-out prompt {index}"
+            yield f"{fault} at held-out image {index}"
 
 
 def _losses(claim: Claim, reference: torch.Tensor, plan: torch.Tensor, prompts: Sequence[str]) -> dict[str, Loss]:
