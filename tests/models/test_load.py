@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,21 @@ def test_a_safety_checker_is_not_loaded(folder: Path) -> None:
     index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
     (folder / "model_index.json").write_text(json.dumps(index))
     assert load_pipeline(str(folder)).safety_checker is None
+
+
+def test_a_first_loading_prints_nothing_and_other_warnings_pass() -> None:
+    """In a fresh process: the libraries give their advice once."""
+    code = (
+        "import logging\n"
+        "from hasten.metrics import load_scorer\n"
+        "from hasten.models import load_pipeline, quiet_loading\n"
+        "load_pipeline('emoji-sd'), load_scorer('emoji-clip')\n"
+        "with quiet_loading():\n"
+        "    logging.getLogger('transformers.utils.import_utils').warning('a weight is missing')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == ["[transformers] a weight is missing"]
 
 
 def test_loading_shows_no_bars_and_leaves_them_on(saved: Path, capfd: pytest.CaptureFixture[str]) -> None:

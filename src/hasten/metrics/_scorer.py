@@ -122,13 +122,16 @@ def load_scorer(scorer: str, device: str = "cpu") -> ClipScorer:
     Raises:
         InputError: it cannot be loaded.
     """
-    from transformers import AutoTokenizer, CLIPModel
+    from hasten.models import quiet_loading
 
     source = _source(scorer)
     try:
-        model = CLIPModel.from_pretrained(source).eval()
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        preprocessing = Preprocessing.of(_processor_config(source))
+        with quiet_loading(bars=not Path(source).is_dir()):
+            from transformers import AutoTokenizer, CLIPModel
+
+            model = CLIPModel.from_pretrained(source).eval()
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            preprocessing = Preprocessing.of(_processor_config(source))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
         raise InputError(

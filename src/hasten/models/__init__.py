@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hasten.errors import UnknownNameError
 from hasten.models._load import family_of, load_pipeline
+from hasten.models._quiet import quiet_loading
 from hasten.models.base import Family, Model
 from hasten.registry import Registry
 
@@ -18,6 +19,7 @@ __all__ = [
     "find_model",
     "load_pipeline",
     "model_names",
+    "quiet_loading",
 ]
 
 FAMILIES: Registry[Family] = Registry("model family", "hasten.models", "FAMILY")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError, UnknownNameError
+from hasten.models._quiet import quiet_loading
 from hasten.models.base import Family, Model
 
 if TYPE_CHECKING:
@@ -143,14 +142,15 @@ def _hub_index(source: str) -> dict[str, Any]:
 def _read(source: str, index: dict[str, Any], dtype: torch.dtype) -> Any:
     import diffusers
 
-    cls = getattr(diffusers, str(index.get("_class_name")), None)
+    with quiet_loading():
+        cls = getattr(diffusers, str(index.get("_class_name")), None)
     if cls is None:
         raise InputError(f"{source!r} is for {index.get('_class_name')!r}, which diffusers does not have.")
     options = {_dtype_keyword(): dtype, "use_safetensors": True}
     if "safety_checker" in index:
         options |= {"safety_checker": None, "requires_safety_checker": False}
     try:
-        with nullcontext() if _is_remote(source) else _no_bars():
+        with quiet_loading(bars=_is_remote(source)):
             return cls.from_pretrained(source, **options)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise InputError(
@@ -167,22 +167,6 @@ def _dtype_keyword() -> str:
     """diffusers 0.42 renamed it, and warns of the old name."""
     major, minor = version("diffusers").split(".")[:2]
     return "dtype" if (int(major), int(minor)) >= (0, 42) else "torch_dtype"
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """No progress bars of the libraries meanwhile: reading a folder is short, a download shows its own."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    shown = [m for m in (diffusers_logging, transformers_logging) if m.is_progress_bar_enabled()]
-    for module in shown:
-        module.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for module in shown:
-            module.enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

@@ -101,11 +101,11 @@ def _verified(answer: Answer, found: Verification) -> Answer:
 
 
 def _images(answer: Answer, bench: Bench) -> ReportImages:
-    """The first held-out prompts as the baseline, the plan and the equal-time baseline draw them."""
+    """The first images of the verdict as the baseline, the plan and the equal-time baseline draw them."""
     shown = answer.best or answer
-    indices = range(IMAGES)
     if shown.confirmed is None or shown.confirmed.status != "ok":
         return ReportImages()
+    indices = range(shown.confirmed.offset, shown.confirmed.offset + IMAGES)
     fewer = shown.equal_time if shown.equal_time and shown.equal_time.trial.status == "ok" else None
 
     def drawn(plan: Plan, steps: int | None = None) -> list[object]:
@@ -113,7 +113,7 @@ def _images(answer: Answer, bench: Bench) -> ReportImages:
 
     plan = Plan.parse(shown.plan)
     return ReportImages(
-        prompts=[bench.prompts("held-out")[i % len(bench.prompts("held-out"))] for i in indices],
+        prompts=[bench.pipeline.prompt("held-out", i) for i in indices],
         reference=drawn(Plan()),
         accelerated=drawn(plan) if plan else [],
         equal_time=drawn(Plan(), fewer.steps) if fewer else [],

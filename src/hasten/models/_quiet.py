@@ -1,0 +1,38 @@
+"""Keeps the libraries quiet while a model is read, and only then."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet_loading(bars: bool = False) -> Iterator[None]:
+    """No advice to install torchvision meanwhile, and no progress bars: reading a folder is short.
+
+    Args:
+        bars: keep the bars, for a download.
+
+    All other warnings pass: that weights are missing is worth reading.
+    """
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    modules = () if bars else (diffusers_logging, transformers_logging)
+    shown = [m for m in modules if m.is_progress_bar_enabled()]
+    advising = logging.getLogger("transformers.utils.import_utils")
+    advising.addFilter(_no_advice)
+    for module in shown:
+        module.disable_progress_bar()
+    try:
+        yield
+    finally:
+        advising.removeFilter(_no_advice)
+        for module in shown:
+            module.enable_progress_bar()
+
+
+def _no_advice(record: logging.LogRecord) -> bool:
+    """Pillow's image processors do: hasten's own preprocessing needs none."""
+    return "requires torchvision" not in record.getMessage()
