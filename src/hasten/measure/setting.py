@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
 from hasten.measure.pipeline import known_family
+from hasten.models import model_at
 from hasten.schedulers import SCHEDULERS
 from hasten.task import Setting
 
@@ -26,7 +27,9 @@ def setting_of(
     batch_size: int = 1,
     model_name: str | None = None,
 ) -> Setting:
-    """The setting of a pipeline object that the user already has; what is not given is the pipeline's default.
+    """The setting of a pipeline object that the user already has.
+
+    What is not given is the default of the pipeline; the guidance scale that of the model, where it is known.
 
     Raises:
         InputError: no family of hasten has that class, or a number is out of range.
@@ -34,10 +37,12 @@ def setting_of(
     denoiser = getattr(pipe, known_family(pipe).denoiser)
     sample = denoiser.config.sample_size
     rows, columns = (sample, sample) if isinstance(sample, int) else sample
-    guidance = inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default
+    known = model_at(str(pipe.config.get("_name_or_path")))
+    usual = inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default
+    guidance = known.guidance_scale if known else usual
     return checked(
         Setting(
-            model=model_name or _model_name(pipe, denoiser),
+            model=model_name or (known.name if known else _model_name(pipe, denoiser)),
             scheduler=scheduler_name(pipe.scheduler),
             steps=steps,
             height=rows * pipe.vae_scale_factor if height is None else height,

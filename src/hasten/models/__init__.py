@@ -18,6 +18,7 @@ __all__ = [
     "family_of",
     "find_model",
     "load_pipeline",
+    "model_at",
     "model_names",
     "quiet_loading",
 ]
@@ -38,3 +39,10 @@ def find_model(name: str) -> tuple[Family, Model]:
             if model.answers_to(name):
                 return family, model
     raise UnknownNameError("model", name, model_names())
+
+
+def model_at(origin: str) -> Model | None:
+    """The model that ``from_pretrained(origin)`` loads: a hub id, or an embedded folder; None for any other."""
+    models = (model for family in FAMILIES.all() for model in family.models)
+    places = ((str(ASSETS / model.source) if model.embedded else model.source, model) for model in models)
+    return next((model for place, model in places if place == origin), None)
