@@ -17,14 +17,8 @@ QUICK = ("--num-samples", "8", "--pairs", "3")
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path) -> dict[str, str]:
-    return {
-        **os.environ,
-        "XDG_STATE_HOME": str(tmp_path / "state"),
-        "XDG_DATA_HOME": str(tmp_path / "data"),
-        "HF_HUB_OFFLINE": "1",
-        "COLUMNS": "200",
-    }
+def surroundings(own_surroundings: None) -> dict[str, str]:
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 
 
 def hasten(surroundings: dict[str, str], *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

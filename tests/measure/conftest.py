@@ -1,4 +1,4 @@
-"""One small bench for the tests of measuring, and a lock folder of the test's own."""
+"""One small bench for the tests of measuring."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from hasten.measure.bench import Bench
 from hasten.metrics import ClipScorer, load_scorer
 from pipelines import tiny_sd
 from tiny_clip import tiny_clip
-
-
-@pytest.fixture(autouse=True)
-def own_locks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that no test waits for a measurement elsewhere on the machine."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def answer(answer: Answer) -> None:
         "reason": answer.reason,
         "plan" if shown is answer else "best plan": shown.plan,
         "speedup": shown.speedup and f"{asked}{shown.speedup:.2f}x {_between(shown.speedup_interval, '.2f')}",
-        "latency": shown.latency_s and f"{_times(shown)} a call of {_images(shown)}",
+        "latency": shown.latency_s and f"{_times(shown)} a call",
         "loss": "; ".join(_losses(shown)),
         "equal time": _equal_time(shown),
         "verified": _verified(answer),
@@ -179,10 +179,6 @@ def _between(interval: Interval | None, spec: str) -> str:
 def _times(answer: Answer) -> str:
     plan = f"{answer.latency_s:.3g} s"
     return f"{answer.baseline_latency_s:.3g} s → {plan}" if answer.speedup else plan
-
-
-def _images(answer: Answer) -> str:
-    return "one batch" if answer.speedup or answer.latency_s else ""
 
 
 def _losses(answer: Answer) -> Iterator[str]:
