@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= hasten-out/demo
-DEMO := Generate an emoji-sd pipeline using the DDIM sampler with 20 steps, accelerated by DeepCache with 1.5x speedup and precision loss not exceeding 0.02
+DEMO := Generate an emoji-sd pipeline using the DDIM sampler with 15 steps, accelerated by DeepCache with 1.7x speedup and precision loss not exceeding 0.02
 
 .PHONY: install demo test lint format clean
 
@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/hasten run "$(DEMO)" --num-samples 16 --out $(OUT) --storage $(OUT)/trials.db
+	$(BIN)/hasten run "$(DEMO)" --num-samples 12 --out $(OUT) --storage $(OUT)/trials.db
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
