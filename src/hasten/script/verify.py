@@ -113,8 +113,9 @@ def _notes(claim: Claim, trial: Trial) -> Iterator[str]:
 def _measured(path: Path, samples: int, pairs: int, python: str) -> Trial:
     with tempfile.TemporaryDirectory(prefix="hasten-verify-") as folder:
         out = Path(folder) / "trial.json"
-        # -P keeps the working folder off the module path: a file named torch.py there would be imported.
-        command = [python, "-P", "-m", "hasten.script._measure", str(path), str(out), str(samples), str(pairs)]
+        # -P: a torch.py in the working folder would be imported. -B: no caches beside the script.
+        options = [str(path), str(out), str(samples), str(pairs)]
+        command = [python, "-B", "-P", "-m", "hasten.script._measure", *options]
         try:
             done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
         except OSError as error:
