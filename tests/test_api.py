@@ -89,7 +89,7 @@ def test_fifty_times_is_infeasible_and_names_the_best(run: Any, model: str, tmp_
     assert answer.best.plan in answer.reason
     assert answer.to_json()["best"]["plan"] == answer.best.plan
     assert Path(answer.report).exists()
-    assert {p.stage for p in seen} == {"search", "fallback", "confirm", "compare"}
+    assert {p.stage for p in seen} == {"search", "fallback", "confirm", "compare", "report"}
     assert len(list((tmp_path / "out").glob("*.py"))) == 0
 
 

@@ -62,7 +62,7 @@ def run(
     with open_bench(task, model, place) as bench:
         delivery.check(task, model, bench)
         found = run_search(bench, task, options, progress)
-        answer = delivery.write(answer_of(task, found), found.trials, model, bench)
+        answer = delivery.write(answer_of(task, found), found.trials, model, bench, progress)
     return delivery.finish(answer, verify, options, progress)
 
 

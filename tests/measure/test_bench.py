@@ -14,7 +14,6 @@ import torch
 
 from hasten.errors import InputError, MeasurementError
 from hasten.measure.bench import Bench
-from hasten.measure.equal_time import most_steps
 from hasten.metrics import ClipScorer
 from hasten.plan import Plan
 from hasten.records import Latency, Loss
@@ -36,8 +35,12 @@ def test_a_trial_holds_latency_losses_and_environment(bench: Bench) -> None:
     assert len(trial.latency.times_s) == len(trial.latency.denoiser_times_s) == 2
     assert {m: loss.samples for m, loss in trial.losses.items()} == {"clip_score": 10, "ssim": 10}
     assert trial.losses["ssim"].loss > 0
-    drawn = [f"{what} {n}/10" for n in (8, 10) for what in ("baseline drawn", "scored")]
-    assert told == ["latency 1/2", "latency 2/2", *drawn]
+    drawing = "drawing the baseline"
+    first = [drawing, "latency 1/2", "latency 2/2", "baseline drawn 8/10", "scored 8/10"]
+    assert told == [*first, drawing, "baseline drawn 10/10", "scored 10/10"]
+    told.clear()
+    bench.quality(DEEPCACHE, samples=2, report=told.append)
+    assert told == ["baseline drawn 2/2", "scored 2/2"]
 
 
 def test_a_trial_survives_json(bench: Bench) -> None:
@@ -303,52 +306,3 @@ def test_opened_by_folder_and_scheduler(scorer: ClipScorer, words: Path, tmp_pat
     assert bench.setting == setting
     assert type(bench.pipe.scheduler).__name__ == "UniPCMultistepScheduler"
     assert bench.images(Plan(), indices=[0]).shape == (1, 3, SIZE, SIZE)
-
-
-def test_equal_time_is_measured_like_a_plan(bench: Bench) -> None:
-    trial = bench.trial(DEEPCACHE, samples=4, pairs=1)
-    assert trial.latency is not None
-    fast = trial.latency.model_copy(update={"speedup": 1.6})
-    bad = {m: loss.model_copy(update={"loss": 2.0}) for m, loss in trial.losses.items()}
-    found = bench.equal_time(fast, samples=4, pairs=1, plan_losses=bad)
-    assert found.steps == found.trial.steps < STEPS
-    assert (found.trial.plan, found.trial.status) == ("baseline", "ok")
-    assert found.trial.losses["ssim"].samples == 4
-    assert found.trial.losses["ssim"].loss > 0
-    assert found.plan_loses == ("clip_score", "ssim")
-
-
-def line(fixed: float, slope: float, full: int, asked: list[int] | None = None) -> Callable[[int], Latency]:
-    """Latencies on a line, with no noise."""
-
-    def measure(steps: int) -> Latency:
-        if asked is not None:
-            asked.append(steps)
-        baseline, plan = fixed + slope * full, fixed + slope * steps
-        return Latency(
-            speedup=baseline / plan,
-            interval=(0, 0),
-            baseline_s=baseline,
-            plan_s=plan,
-            baseline_times_s=(baseline,),
-            times_s=(plan,),
-        )
-
-    return measure
-
-
-@pytest.mark.parametrize(
-    ("speedup", "steps"),
-    [(2.0, 23), (3.0, 14), (1.01, 49), (1.0, 50), (0.8, 50), (4.9, 7), (40.0, 1)],
-)
-def test_most_steps_on_a_line(speedup: float, steps: int) -> None:
-    asked: list[int] = []
-    found, latency = most_steps(line(4.0, 1.0, 50, asked), 50, speedup)
-    assert found == steps
-    assert latency.plan_s == 4.0 + steps
-    assert len(asked) == len(set(asked)) <= 4
-
-
-@pytest.mark.parametrize("full", [1, 2, 3])
-def test_most_steps_of_few(full: int) -> None:
-    assert most_steps(line(0.1, 1.0, full), full, 50.0)[0] == 1

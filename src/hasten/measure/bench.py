@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import InputError
+from hasten.measure._attempt import attempt
 from hasten.measure._cache import ImageCache
 from hasten.measure._defaults import known_model, loaded, prompts_of, scorer_of
-from hasten.measure._failures import PlanError, plan_failures
+from hasten.measure._failures import plan_failures
 from hasten.measure.environment import environment, environment_key
-from hasten.measure.equal_time import most_steps
+from hasten.measure.equal_time import equal_time
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import PromptSet
@@ -123,12 +120,11 @@ class Bench:
     @cached_property
     def identity(self) -> dict[str, str]:
         """What two benches of one setting must share for their trials to be compared, as text."""
-        prompts = json.dumps([self.prompts("search"), self.prompts("held-out")])
         return {
             "environment": environment_key(self.environment),
             "weights": fingerprint(self.pipeline.denoiser),
             "scorer": self.scorer_name,
-            "prompts": hashlib.sha256(prompts.encode()).hexdigest()[:16],
+            "prompts": self.pipeline.prompts.fingerprint,
             "seed": str(self.pipeline.seed),
         }
 
@@ -145,7 +141,7 @@ class Bench:
             MeasurementError: the plan crashed, or drew NaN or a single colour.
         """
         with device_lock(self.setting.device):
-            return self._quality.images(self._complete(plan, steps), split, indices, steps).float() / 255
+            return self._quality.images(self.pipeline.completed(plan, steps), split, indices, steps).float() / 255
 
     def latency(
         self,
@@ -166,7 +162,7 @@ class Bench:
             MeasurementError: a call failed.
             InputError: the plan, or a number, cannot be used.
         """
-        plan = self._complete(plan, steps)
+        plan = self.pipeline.completed(plan, steps)
         indices = range(self.setting.batch_size)
         with device_lock(self.setting.device):
             found = interleaved(
@@ -211,7 +207,7 @@ class Bench:
             MeasurementError: the plan crashed, or drew NaN or a single colour.
             InputError: the plan, a metric or the number of samples cannot be used.
         """
-        plan = self._complete(plan, steps)
+        plan = self.pipeline.completed(plan, steps)
         with device_lock(self.setting.device):
             return self._quality.losses(
                 plan,
@@ -252,7 +248,7 @@ class Bench:
             InputError: the plan, a metric or a number cannot be used.
             MeasurementError: the baseline itself cannot be measured.
         """
-        plan = self._complete(plan, steps)
+        plan = self.pipeline.completed(plan, steps)
         chosen_metrics(metrics, samples, offset)  # what is wrong is said before anything runs
         score = partial(
             self.quality,
@@ -268,12 +264,12 @@ class Bench:
 
         def measure(found: dict[str, Any]) -> None:
             first = next(self.pipeline.batches(range(offset, offset + samples)))
-            self._quality.references(split, first)  # a baseline that fails is not the plan's fault
+            self._quality.references(split, first, report)  # a baseline that fails is not the plan's fault
             found["latency"] = self.latency(plan, pairs=pairs, steps=steps, enough=enough, report=report)
             reason = worth_scoring(found["latency"]) if worth_scoring else None
             found |= {"status": "skipped", "reason": reason} if reason else {"losses": score()}
 
-        return self._trial(plan, split, offset, steps, measure)
+        return attempt(self, plan, split, offset, steps, measure)
 
     def equal_time(
         self,
@@ -289,76 +285,23 @@ class Bench:
     ) -> EqualTime:
         """The baseline with so few steps that it is as fast as a plan, measured like a plan.
 
-        It has the most steps whose measured speedup is at least the plan's; 1 step where even that is
-        slower, the setting's where the plan is no faster than the baseline.
+        How the number of steps is found: ``hasten.measure.equal_time.most_steps``, in few timings. 1 step
+        where even that is slower, the setting's where the plan is no faster than the baseline.
 
         Args:
             offset: as in ``trial``: that of the plan's own trial, for the same images.
+            pairs: as in ``latency``, but 3 at most.
             plan_losses: the plan's own losses on the same prompts. ``plan_loses`` of the answer names the
-                metrics where fewer steps cost less than the plan.
+                metrics where fewer steps, in no more time, cost less than the plan.
         """
-
-        def measure(found: dict[str, Any]) -> None:
-            steps, found["latency"] = most_steps(
-                lambda steps: self.latency(Plan(), pairs=pairs, steps=steps, report=_of_steps(steps, report)),
-                self.setting.steps,
-                plan_latency.speedup,
-            )
-            found["steps"] = steps
-            found["losses"] = self.quality(
-                Plan(),
-                split=split,
-                samples=samples,
-                offset=offset,
-                metrics=metrics,
-                steps=steps,
-                report=_of_steps(steps, report),
-            )
-
-        trial = self._trial(Plan(), split, offset, None, measure)
-        limits = plan_losses or {}
-        loses = tuple(m for m, loss in trial.losses.items() if m in limits and loss.loss < limits[m].loss)
-        return EqualTime(steps=trial.steps, trial=trial, plan_loses=loses)
-
-    def _trial(
-        self,
-        plan: Plan,
-        split: Split,
-        offset: int,
-        steps: int | None,
-        measure: Callable[[dict[str, Any]], None],
-    ) -> Trial:
-        """The trial that ``measure`` fills in; when the plan fails, what was found so far and the reason."""
-        found: dict[str, Any] = {}
-        with device_lock(self.setting.device):
-            start = time.perf_counter()
-            try:
-                measure(found)
-            except PlanError as failure:
-                found |= {"status": "failed", "reason": str(failure)}
-        return Trial.model_validate(
-            {
-                "plan": str(plan),
-                "steps": steps or self.setting.steps,
-                "split": split,
-                "offset": offset,
-                "environment": self.environment,
-                "seconds": time.perf_counter() - start,
-                **found,
-            }
+        return equal_time(
+            self,
+            plan_latency,
+            samples=samples,
+            offset=offset,
+            split=split,
+            pairs=pairs,
+            metrics=metrics,
+            plan_losses=plan_losses,
+            report=report,
         )
-
-    def _complete(self, plan: Plan, steps: int | None) -> Plan:
-        """The plan with its defaults, found to be legal. Raises InputError."""
-        if steps is not None and steps < 1:
-            raise InputError(f"The number of steps is {steps}: allowed is 1 or more.")
-        if not plan:
-            return plan
-        from hasten.methods import check_plan
-
-        return check_plan(plan, self.pipe, steps or self.setting.steps)
-
-
-def _of_steps(steps: int, report: Report | None) -> Report | None:
-    """What is told, with the number of steps before it."""
-    return None if report is None else lambda words: report(f"{steps} steps: {words}")

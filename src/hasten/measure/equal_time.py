@@ -1,36 +1,122 @@
-"""How many steps a baseline can afford in a plan's time."""
+"""The equal-time baseline: the plain pipeline with so few steps that it is as fast as a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
-from hasten.records import Latency
+from hasten.measure._attempt import attempt
+from hasten.measure.quality import Losses, Report
+from hasten.plan import Plan
+from hasten.records import EqualTime, Latency, Split, Trial
+
+if TYPE_CHECKING:
+    from hasten.measure.bench import Bench
+
+ROUGH_PAIRS = 2
+MOST_PAIRS = 3
+MOST_DOWN = 2
 
 
-def most_steps(measure: Callable[[int], Latency], steps: int, speedup: float) -> tuple[int, Latency]:
-    """The most steps, up to ``steps``, whose speedup over ``steps`` is at least ``speedup``; and their latency.
+class Timer(Protocol):
+    """Times a number of steps against the full number, interleaved."""
 
-    One measurement at half the steps gives the line latency = a + b · steps, the line gives a first
-    guess, and measuring goes on step by step from there. 1 where even one step is slower.
+    def __call__(self, steps: int, *, pairs: int, warmup: int) -> Latency: ...
+
+
+def equal_time(
+    bench: Bench,
+    plan_latency: Latency,
+    *,
+    samples: int,
+    offset: int,
+    split: Split,
+    pairs: int,
+    metrics: Sequence[str],
+    plan_losses: Losses | None = None,
+    report: Report | None = None,
+) -> EqualTime:
+    """What ``Bench.equal_time`` gives: the step count that ``most_steps`` finds, scored like a plan."""
+
+    def timed(steps: int, *, pairs: int, warmup: int) -> Latency:
+        return bench.latency(Plan(), pairs=pairs, warmup=warmup, steps=steps, report=_of_steps(steps, report))
+
+    def measure(found: dict[str, Any]) -> None:
+        steps, found["latency"] = most_steps(timed, bench.setting.steps, plan_latency.speedup, pairs)
+        found["steps"] = steps
+        found["losses"] = bench.quality(
+            Plan(),
+            split=split,
+            samples=samples,
+            offset=offset,
+            metrics=metrics,
+            steps=steps,
+            report=_of_steps(steps, report),
+        )
+
+    trial = attempt(bench, Plan(), split, offset, None, measure)
+    loses = tuple(where_it_loses(trial, plan_latency, plan_losses or {}))
+    return EqualTime(steps=trial.steps, trial=trial, plan_loses=loses)
+
+
+def most_steps(measure: Timer, full: int, speedup: float, pairs: int = MOST_PAIRS) -> tuple[int, Latency]:
+    """The most steps, up to ``full``, whose speedup over ``full`` is at least ``speedup``; and their latency.
+
+    Latency is a + b · steps. Half the steps, timed in 2 pairs, give the line; the most steps that are fast
+    enough on it are then timed for the record. Where they are slower than asked, one step less is timed, at
+    most twice; where the room that they leave is a whole step's, one step more, once. So two timings as a
+    rule, four at most. The line is of speedups, not of seconds, so that a machine that has become slower
+    since the plan was timed does not bend it.
+
+    What is given may still be slower than asked, where one step is or where the line was far off: the
+    latency tells.
 
     Args:
-        measure: times a number of steps against the full number; asked once for each.
+        measure: the first timing warms up, the others go on from there.
+        speedup: 1 or less is that of ``full`` itself.
+        pairs: of the timings for the record, at most 3 of them.
     """
-    latency_of = cache(measure)
-    if steps == 1 or speedup <= 1:
-        return steps, latency_of(steps)
-    guess = _predicted(latency_of(steps // 2), steps, steps // 2, speedup)
-    while guess > 1 and latency_of(guess).speedup < speedup:
-        guess -= 1
-    while guess < steps - 1 and latency_of(guess + 1).speedup >= speedup:
-        guess += 1
-    return guess, latency_of(guess)
+    pairs = min(pairs, MOST_PAIRS)
+    if full == 1 or speedup <= 1:
+        return full, measure(full, pairs=pairs, warmup=1)
+    half = full // 2
+    step = _step_cost(measure(half, pairs=min(pairs, ROUGH_PAIRS), warmup=1), full, half)
+    steps = _most_on_the_line(step, full, speedup)
+    latency = measure(steps, pairs=pairs, warmup=0)
+    if _has_room(latency, step, speedup) and steps + 1 < full:
+        more = measure(steps + 1, pairs=pairs, warmup=0)
+        return (steps + 1, more) if more.speedup >= speedup else (steps, latency)
+    for fewer in range(steps - 1, max(0, steps - 1 - MOST_DOWN), -1):
+        if latency.speedup >= speedup:
+            break
+        steps, latency = fewer, measure(fewer, pairs=pairs, warmup=0)
+    return steps, latency
 
 
-def _predicted(half: Latency, steps: int, fewer: int, speedup: float) -> int:
-    slope = (half.baseline_s - half.plan_s) / (steps - fewer)
-    if slope <= 0:
+def where_it_loses(fewer: Trial, plan_latency: Latency, plan_losses: Losses) -> list[str]:
+    """The metrics on which fewer steps cost less than the plan; none where they are clearly slower than it."""
+    if fewer.latency is None or fewer.latency.interval[1] < plan_latency.speedup:
+        return []
+    return [m for m, loss in fewer.losses.items() if m in plan_losses and loss.loss < plan_losses[m].loss]
+
+
+def _step_cost(half: Latency, full: int, fewer: int) -> float:
+    """What one step costs, as a part of the baseline's latency: at most an equal share; 0 where none was seen."""
+    return min(max(0.0, 1 - 1 / half.speedup) / (full - fewer), 1 / full)
+
+
+def _most_on_the_line(step: float, full: int, speedup: float) -> int:
+    if step == 0:
         return 1
-    fixed = half.baseline_s - slope * steps
-    return max(1, min(steps - 1, int((half.baseline_s / speedup - fixed) / slope)))
+    left_out = math.ceil((1 - 1 / speedup) / step)
+    return max(1, min(full - 1, full - left_out))
+
+
+def _has_room(latency: Latency, step: float, speedup: float) -> bool:
+    return 0 < step <= 1 / speedup - 1 / latency.speedup
+
+
+def _of_steps(steps: int, report: Report | None) -> Report | None:
+    """What is told, with the number of steps before it."""
+    return None if report is None else lambda words: report(f"{steps} steps: {words}")

@@ -45,6 +45,16 @@ class Pipeline:
         prompts = self.prompts.of(split)
         return prompts[index % len(prompts)]
 
+    def completed(self, plan: Plan, steps: int | None = None) -> Plan:
+        """The plan with its defaults, found to be legal here. Raises InputError."""
+        if steps is not None and steps < 1:
+            raise InputError(f"The number of steps is {steps}: allowed is 1 or more.")
+        if not plan:
+            return plan
+        from hasten.methods import check_plan
+
+        return check_plan(plan, self.pipe, steps or self.setting.steps)
+
     def installed(self, plan: Plan, steps: int | None = None) -> AbstractContextManager[object]:
         """The plan on the pipeline, for as long as the context lasts."""
         if not plan:

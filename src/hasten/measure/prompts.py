@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,12 @@ class PromptSet:
 
     def of(self, split: Split) -> tuple[str, ...]:
         return self.search if split == "search" else self.held_out
+
+    @property
+    def fingerprint(self) -> str:
+        """16 characters that another set of prompts does not have."""
+        prompts = json.dumps([self.search, self.held_out])
+        return hashlib.sha256(prompts.encode()).hexdigest()[:16]
 
 
 def prompt_set_names() -> tuple[str, ...]:

@@ -59,7 +59,7 @@ class Quality:
         scores: Scores = {metric.name: [] for metric in chosen}
         losses: Losses = {}
         for batch in self.pipeline.batches(range(offset, offset + samples)):
-            self.references(split, batch)  # first: a baseline that fails is not the plan's fault
+            self.references(split, batch, report)  # first: a baseline that fails is not the plan's fault
             if report:
                 report(f"baseline drawn {len(done) + len(batch)}/{samples}")
             self._score(self.images(plan, split, batch, steps), split, batch, chosen, scores)
@@ -78,8 +78,10 @@ class Quality:
                 return self._kept(split, indices, steps or self.pipeline.setting.steps)
             return self.pipeline.draw(plan, split, indices, steps)
 
-    def references(self, split: Split, indices: Sequence[int]) -> torch.Tensor:
+    def references(self, split: Split, indices: Sequence[int], report: Report | None = None) -> torch.Tensor:
         """The baseline's images, (n, 3, h, w), uint8, on the CPU. Raises MeasurementError."""
+        if report and not all(self._known(split, i, self.pipeline.setting.steps) for i in indices):
+            report("drawing the baseline")
         try:
             return self.images(Plan(), split, indices)
         except PlanError as failure:

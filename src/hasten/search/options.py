@@ -64,7 +64,7 @@ class Progress:
     ``best``: the trial that would be chosen now. ``message``: what is being measured, and how far it is.
     """
 
-    stage: Literal["search", "fallback", "confirm", "compare", "verify"]
+    stage: Literal["search", "fallback", "confirm", "compare", "report", "verify"]
     planned: int = 0
     done: int = 0
     pruned: int = 0

@@ -24,6 +24,7 @@ from hasten.task import Task
 from hasten.workflow.folder import Context, conclude, keep
 
 IMAGES = 4
+Listener = Callable[[Progress], None]
 
 
 def command_of(request: str | Task) -> str:
@@ -56,20 +57,22 @@ class Delivery:
             )
             upstream_calls(plan, bench.setting, family_of_model(model).name, self.allow_known_wrong)
 
-    def write(self, answer: Answer, trials: Sequence[Trial], model: Model, bench: Bench) -> Answer:
+    def write(
+        self, answer: Answer, trials: Sequence[Trial], model: Model, bench: Bench, progress: Listener | None = None
+    ) -> Answer:
         """Writes the script, where the answer was met or is likely, and keeps what the report needs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if answer.status in ("met", "likely"):
             answer = answer.model_copy(update={"script": str(self._script(answer, model, bench))})
+        if progress:
+            progress(Progress("report", message="drawing the images of the report"))
         images = _images(answer, bench)
         prompts = tuple(images.prompts)
         context = Context(bench.setting, bench.environment, self.command, self.request, prompts)
         keep(self.folder, tuple(trials), context, images)
         return answer
 
-    def finish(
-        self, answer: Answer, again: bool, options: SearchOptions, progress: Callable[[Progress], None] | None
-    ) -> Answer:
+    def finish(self, answer: Answer, again: bool, options: SearchOptions, progress: Listener | None) -> Answer:
         """Measures the script again where that is asked for, and writes the report. Needs the device free."""
         if again and answer.script:
             if progress:
