@@ -57,9 +57,11 @@ def test_parse_prints_one_json_document(surroundings: dict[str, str]) -> None:
 @pytest.mark.parametrize("what", ["models", "schedulers", "methods", "metrics"])
 def test_lists(surroundings: dict[str, str], what: str) -> None:
     rows = json.loads(hasten(surroundings, "list", what, "--json").stdout)
-    table = hasten(surroundings, "list", what)
+    table = hasten({**surroundings, "COLUMNS": "80"}, "list", what)
     assert rows and table.returncode == 0
-    assert all(row["name"] in table.stdout for row in rows)
+    head, *lines = table.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [row["name"] for row in rows]
+    assert "paper" not in head
 
 
 BAD = {

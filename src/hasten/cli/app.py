@@ -154,10 +154,10 @@ def list_(
     json: Json = False,
 ) -> None:
     """Lists what requests may name."""
-    from hasten.cli.listing import rows
+    from hasten.cli.listing import JSON_ONLY, rows
 
     table = rows(what)
-    show.document(table) if json else show.table(table)
+    show.document(table) if json else show.table(table, without=JSON_ONLY)
 
 
 @app.command()

@@ -8,6 +8,8 @@ from typing import Any
 from hasten.errors import UnknownNameError
 
 Rows = list[dict[str, Any]]
+JSON_ONLY = ("paper",)
+"""Too long for a table."""
 
 
 def rows(what: str) -> Rows:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from hasten.search import Progress
     from hasten.task import Task
 
+UNBROKEN = 1000
+"""Characters of a line that goes to a file or another program."""
 COLOURS = {"met": "green", "likely": "yellow", "infeasible": "yellow", "failed": "red"}
 
 
@@ -101,15 +104,17 @@ def verification(found: Verification) -> None:
         typer.secho(f"note: {text}", fg="yellow")
 
 
-def table(rows: Sequence[dict[str, Any]]) -> None:
-    """Rows with the same keys, as a table."""
+def table(rows: Sequence[dict[str, Any]], without: Collection[str] = ()) -> None:
+    """Rows with the same keys, as a table; a row a line where no terminal limits the width."""
     from rich.console import Console
     from rich.table import Table
 
-    made = Table(*rows[0], box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    columns = [name for name in rows[0] if name not in without]
+    made = Table(*columns, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for row in rows:
-        made.add_row(*(", ".join(map(str, v)) if isinstance(v, list | tuple) else str(v) for v in row.values()))
-    Console().print(made)
+        cells = (row[name] for name in columns)
+        made.add_row(*(", ".join(map(str, c)) if isinstance(c, list | tuple) else str(c) for c in cells))
+    Console(width=None if sys.stdout.isatty() else UNBROKEN).print(made)
 
 
 def checks(found: Sequence[Check]) -> None:
