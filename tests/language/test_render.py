@@ -102,6 +102,13 @@ def test_canonical_sentences(task: Task, language: str, sentence: str) -> None:
     assert render(task, language) == sentence
 
 
+def test_either_article_is_understood() -> None:
+    sentence = render(FULL)
+    assert sentence.startswith("Generate an emoji-sd ")
+    assert parse(sentence.replace("Generate an ", "Generate a ", 1)) == parse(sentence)
+    assert parse(render(PLAIN).replace("Generate a ", "Generate an ", 1)) == parse(render(PLAIN))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

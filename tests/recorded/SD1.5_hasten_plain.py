@@ -9,13 +9,13 @@
 # ///
 """A Stable Diffusion pipeline (SD1.5) with DDIM at 50 steps.
 
-Request   Generate a SD1.5 pipeline using the DDIM with 50 steps
+Request   Generate a SD1.5 pipeline using the DDIM sampler with 50 steps
 Plan      baseline
 Claim     0.5 s
 Measured  device cpu, cpu AMD EPYC 7B13, threads 2, torch 2.13.0+cpu, diffusers 0.42.1,
           transformers 5.23.0, accelerate 1.14.0, hasten 0.1.0, dtype float32
-Made by   hasten run "Generate a SD1.5 pipeline using the DDIM with 50 steps" --runtime
-          hasten
+Made by   hasten run "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps"
+          --runtime hasten
 """
 
 import argparse
@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-REQUEST = "Generate a SD1.5 pipeline using the DDIM with 50 steps"
+REQUEST = "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps"
 CLAIM = {
     "hasten": "0.1.0",
     "runtime": "hasten",

@@ -10,8 +10,8 @@
 # ///
 """A Stable Diffusion pipeline (SD1.5) with DDIM at 50 steps.
 
-Request   Generate a SD1.5 pipeline using the DDIM with 50 steps, accelerated by tome
-          with 2x speedup
+Request   Generate a SD1.5 pipeline using the DDIM sampler with 50 steps, accelerated by
+          ToMe with 2x speedup and precision loss not exceeding 0.02
 Plan      tome(max_downsample=2,ratio=0.5,sx=2,sy=2)
 Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           quality loss 0.0033 (95% interval -0.0007 to 0.0073) on clip_score, limit 0.02
@@ -19,8 +19,9 @@ Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           on 32 held-out prompts (general), seed 0: met
 Measured  device cpu, cpu AMD EPYC 7B13, threads 2, torch 2.13.0+cpu, diffusers 0.42.1,
           transformers 5.23.0, accelerate 1.14.0, hasten 0.1.0, dtype float32
-Made by   hasten run "Generate a SD1.5 pipeline using the DDIM with 50 steps,
-          accelerated by tome with 2x speedup" --runtime hasten
+Made by   hasten run "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps,
+          accelerated by ToMe with 2x speedup and precision loss not exceeding 0.02"
+          --runtime hasten
 """
 
 import argparse
@@ -34,8 +35,8 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 REQUEST = (
-    "Generate a SD1.5 pipeline using the DDIM with 50 steps, accelerated by tome with "
-    "2x speedup"
+    "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps, accelerated by "
+    "ToMe with 2x speedup and precision loss not exceeding 0.02"
 )
 CLAIM = {
     "hasten": "0.1.0",

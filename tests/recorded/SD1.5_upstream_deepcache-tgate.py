@@ -11,8 +11,8 @@
 # ///
 """A Stable Diffusion pipeline (SD1.5) with DDIM at 50 steps.
 
-Request   Generate a SD1.5 pipeline using the DDIM with 50 steps, accelerated by
-          deepcache and tgate with 2x speedup
+Request   Generate a SD1.5 pipeline using the DDIM sampler with 50 steps, accelerated by
+          DeepCache and T-GATE with 2x speedup and precision loss not exceeding 0.02
 Plan      deepcache(cache_branch_id=0,cache_interval=3)+tgate(fi_interval=1,gate_step=10,sp_interval=5,warm_up=2)
 Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           quality loss 0.0033 (95% interval -0.0007 to 0.0073) on clip_score, limit 0.02
@@ -20,8 +20,9 @@ Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           on 32 held-out prompts (general), seed 0: met
 Measured  device cpu, cpu AMD EPYC 7B13, threads 2, torch 2.13.0+cpu, diffusers 0.42.1,
           transformers 5.23.0, accelerate 1.14.0, hasten 0.1.0, dtype float32
-Made by   hasten run "Generate a SD1.5 pipeline using the DDIM with 50 steps,
-          accelerated by deepcache and tgate with 2x speedup" --runtime upstream
+Made by   hasten run "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps,
+          accelerated by DeepCache and T-GATE with 2x speedup and precision loss not
+          exceeding 0.02" --runtime upstream
 """
 
 import argparse
@@ -35,8 +36,8 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 from tgate import TgateSDDeepCacheLoader
 
 REQUEST = (
-    "Generate a SD1.5 pipeline using the DDIM with 50 steps, accelerated by deepcache "
-    "and tgate with 2x speedup"
+    "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps, accelerated by "
+    "DeepCache and T-GATE with 2x speedup and precision loss not exceeding 0.02"
 )
 CLAIM = {
     "hasten": "0.1.0",

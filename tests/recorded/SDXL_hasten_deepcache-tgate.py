@@ -10,8 +10,9 @@
 # ///
 """A Stable Diffusion XL pipeline (SDXL) with DPM-Solver++ at 20 steps.
 
-Request   Generate a SDXL pipeline using the DPM-Solver++ with 20 steps, accelerated by
-          deepcache and tgate with 2x speedup
+Request   Generate a SDXL pipeline using the DPM-Solver++ sampler with 20 steps,
+          accelerated by DeepCache and T-GATE with 2x speedup and precision loss not
+          exceeding 0.02
 Plan      deepcache(cache_branch_id=0,cache_interval=3)+tgate(fi_interval=1,gate_step=10,sp_interval=5,warm_up=2)
 Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           quality loss 0.0033 (95% interval -0.0007 to 0.0073) on clip_score, limit 0.02
@@ -19,8 +20,9 @@ Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           on 32 held-out prompts (general), seed 0: met
 Measured  device cpu, cpu AMD EPYC 7B13, threads 2, torch 2.13.0+cpu, diffusers 0.42.1,
           transformers 5.23.0, accelerate 1.14.0, hasten 0.1.0, dtype float32
-Made by   hasten run "Generate a SDXL pipeline using the DPM-Solver++ with 20 steps,
-          accelerated by deepcache and tgate with 2x speedup" --runtime hasten
+Made by   hasten run "Generate a SDXL pipeline using the DPM-Solver++ sampler with 20
+          steps, accelerated by DeepCache and T-GATE with 2x speedup and precision loss
+          not exceeding 0.02" --runtime hasten
 """
 
 import argparse
@@ -34,8 +36,9 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionXLPipeline
 
 REQUEST = (
-    "Generate a SDXL pipeline using the DPM-Solver++ with 20 steps, accelerated by "
-    "deepcache and tgate with 2x speedup"
+    "Generate a SDXL pipeline using the DPM-Solver++ sampler with 20 steps, "
+    "accelerated by DeepCache and T-GATE with 2x speedup and precision loss not "
+    "exceeding 0.02"
 )
 CLAIM = {
     "hasten": "0.1.0",

@@ -10,8 +10,8 @@
 # ///
 """A Stable Diffusion XL pipeline (SDXL) with DPM-Solver++ at 20 steps.
 
-Request   Generate a SDXL pipeline using the DPM-Solver++ with 20 steps, accelerated by
-          tome with 2x speedup
+Request   Generate a SDXL pipeline using the DPM-Solver++ sampler with 20 steps,
+          accelerated by ToMe with 2x speedup and precision loss not exceeding 0.02
 Plan      tome(max_downsample=2,ratio=0.5,sx=2,sy=2)
 Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           quality loss 0.0033 (95% interval -0.0007 to 0.0073) on clip_score, limit 0.02
@@ -19,8 +19,9 @@ Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           on 32 held-out prompts (general), seed 0: met
 Measured  device cpu, cpu AMD EPYC 7B13, threads 2, torch 2.13.0+cpu, diffusers 0.42.1,
           transformers 5.23.0, accelerate 1.14.0, hasten 0.1.0, dtype float32
-Made by   hasten run "Generate a SDXL pipeline using the DPM-Solver++ with 20 steps,
-          accelerated by tome with 2x speedup" --runtime upstream
+Made by   hasten run "Generate a SDXL pipeline using the DPM-Solver++ sampler with 20
+          steps, accelerated by ToMe with 2x speedup and precision loss not exceeding
+          0.02" --runtime upstream
 """
 
 import argparse
@@ -34,8 +35,8 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionXLPipeline
 
 REQUEST = (
-    "Generate a SDXL pipeline using the DPM-Solver++ with 20 steps, accelerated by "
-    "tome with 2x speedup"
+    "Generate a SDXL pipeline using the DPM-Solver++ sampler with 20 steps, "
+    "accelerated by ToMe with 2x speedup and precision loss not exceeding 0.02"
 )
 CLAIM = {
     "hasten": "0.1.0",

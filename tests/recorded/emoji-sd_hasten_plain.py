@@ -10,13 +10,13 @@
 # ///
 """A Stable Diffusion pipeline (emoji-sd) with UniPC at 25 steps.
 
-Request   Generate a emoji-sd pipeline using the UniPC with 25 steps
+Request   Generate an emoji-sd pipeline using the UniPC sampler with 25 steps
 Plan      baseline
 Claim     0.5 s
 Measured  device cpu, cpu AMD EPYC 7B13, threads 2, torch 2.13.0+cpu, diffusers 0.42.1,
           transformers 5.23.0, accelerate 1.14.0, hasten 0.1.0, dtype float32
-Made by   hasten run "Generate a emoji-sd pipeline using the UniPC with 25 steps"
-          --runtime hasten
+Made by   hasten run "Generate an emoji-sd pipeline using the UniPC sampler with 25
+          steps" --runtime hasten
 """
 
 import argparse
@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionPipeline, UniPCMultistepScheduler
 
-REQUEST = "Generate a emoji-sd pipeline using the UniPC with 25 steps"
+REQUEST = "Generate an emoji-sd pipeline using the UniPC sampler with 25 steps"
 CLAIM = {
     "hasten": "0.1.0",
     "runtime": "hasten",
@@ -39,7 +39,7 @@ CLAIM = {
     "steps": 25,
     "height": 64,
     "width": 64,
-    "guidance_scale": 3.0,
+    "guidance_scale": 2.0,
     "batch_size": 1,
     "dtype": "float32",
     "device": "cpu",
@@ -70,7 +70,7 @@ CLAIM = {
 }
 # The weights ship inside the hasten package.
 MODEL = str(files("hasten") / "assets" / "emoji-sd")
-CALL = {"height": 64, "width": 64, "guidance_scale": 3.0}
+CALL = {"height": 64, "width": 64, "guidance_scale": 2.0}
 STEPS = 25
 DEVICE = "cpu"
 DTYPE = "float32"

@@ -11,8 +11,8 @@
 # ///
 """A Stable Diffusion pipeline (emoji-sd) with UniPC at 25 steps.
 
-Request   Generate a emoji-sd pipeline using the UniPC with 25 steps, accelerated by
-          tgate with 2x speedup
+Request   Generate an emoji-sd pipeline using the UniPC sampler with 25 steps,
+          accelerated by T-GATE with 2x speedup and precision loss not exceeding 0.02
 Plan      tgate(fi_interval=1,gate_step=10,sp_interval=5,warm_up=2)
 Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           quality loss 0.0033 (95% interval -0.0007 to 0.0073) on clip_score, limit 0.02
@@ -20,8 +20,9 @@ Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           on 32 held-out prompts (emoji), seed 0: met
 Measured  device cpu, cpu AMD EPYC 7B13, threads 2, torch 2.13.0+cpu, diffusers 0.42.1,
           transformers 5.23.0, accelerate 1.14.0, hasten 0.1.0, dtype float32
-Made by   hasten run "Generate a emoji-sd pipeline using the UniPC with 25 steps,
-          accelerated by tgate with 2x speedup" --runtime upstream
+Made by   hasten run "Generate an emoji-sd pipeline using the UniPC sampler with 25
+          steps, accelerated by T-GATE with 2x speedup and precision loss not exceeding
+          0.02" --runtime upstream
 """
 
 import argparse
@@ -36,8 +37,8 @@ from diffusers import StableDiffusionPipeline, UniPCMultistepScheduler
 from tgate import TgateSDLoader
 
 REQUEST = (
-    "Generate a emoji-sd pipeline using the UniPC with 25 steps, accelerated by tgate "
-    "with 2x speedup"
+    "Generate an emoji-sd pipeline using the UniPC sampler with 25 steps, accelerated "
+    "by T-GATE with 2x speedup and precision loss not exceeding 0.02"
 )
 CLAIM = {
     "hasten": "0.1.0",
@@ -48,7 +49,7 @@ CLAIM = {
     "steps": 25,
     "height": 64,
     "width": 64,
-    "guidance_scale": 3.0,
+    "guidance_scale": 2.0,
     "batch_size": 1,
     "dtype": "float32",
     "device": "cpu",
@@ -83,7 +84,7 @@ CLAIM = {
 # The weights ship inside the hasten package.
 MODEL = str(files("hasten") / "assets" / "emoji-sd")
 TGATE = {"fi_interval": 1, "gate_step": 10, "sp_interval": 5, "warm_up": 2}
-CALL = {"height": 64, "width": 64, "guidance_scale": 3.0}
+CALL = {"height": 64, "width": 64, "guidance_scale": 2.0}
 STEPS = 25
 DEVICE = "cpu"
 DTYPE = "float32"

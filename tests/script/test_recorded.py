@@ -11,6 +11,7 @@ import pytest
 
 from examples import ENVIRONMENT, PARAMETERS, answer_of, model_of, plan_of, setting_of
 from hasten.errors import UnsupportedError
+from hasten.language.render import render
 from hasten.plan import Plan
 from hasten.script.claim import read_claim
 from hasten.script.write import render_script
@@ -35,10 +36,10 @@ def name_of(case: tuple[str, str, tuple[str, ...]]) -> str:
 def rendered(case: tuple[str, str, tuple[str, ...]]) -> str:
     model, runtime, methods = case
     scheduler, steps = SETTINGS[model]
-    aim = f", accelerated by {' and '.join(methods)} with 2x speedup" if methods else ""
-    request = f"Generate a {model} pipeline using the {scheduler} with {steps} steps{aim}"
+    answer = answer_of(plan_of(*methods), model, scheduler, steps)
+    request = render(answer.task)
     return render_script(
-        answer_of(plan_of(*methods), model, scheduler, steps),
+        answer,
         setting_of(model_of(model), scheduler, steps),
         model_of(model),
         runtime=runtime,  # type: ignore[arg-type]
@@ -87,7 +88,7 @@ WRONG = [
 def test_upstream_refuses_what_is_known_wrong(
     plan: Plan, model: str, scheduler: str, guidance: float, reason: str
 ) -> None:
-    def render(allow: bool) -> str:
+    def script(allow: bool) -> str:
         return render_script(
             answer_of(plan, model, scheduler),
             setting_of(model_of(model), scheduler, guidance_scale=guidance),
@@ -100,5 +101,5 @@ def test_upstream_refuses_what_is_known_wrong(
         )
 
     with pytest.raises(UnsupportedError, match=reason):
-        render(allow=False)
-    assert "# WARNING: " in render(allow=True)
+        script(allow=False)
+    assert "# WARNING: " in script(allow=True)
