@@ -136,19 +136,37 @@ def test_control_c_ends_with_130_and_the_same_command_goes_on(
     surroundings: dict[str, str], tmp_path: Path
 ) -> None:
     words = ["search", "--pipe", "emoji-sd", "--steps", "6", "--search_targets", "deepcache,tome", *QUICK]
-    command = [sys.executable, "-m", "hasten", *words, "--storage", str(tmp_path / "trials.db")]
-    process = subprocess.Popen(command, env=surroundings, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while _stored(tmp_path / "trials.db") < 2 and time.monotonic() < deadline:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    words += ["--storage", str(tmp_path / "trials.db")]
+    code, errors = _interrupted([sys.executable, "-m", "hasten", *words], surroundings, tmp_path / "trials.db")
+    assert code == 130, errors
     assert "the same command goes on from there" in errors and "Traceback" not in errors
     kept = _stored(tmp_path / "trials.db")
-    again = hasten(surroundings, *words, "--storage", str(tmp_path / "trials.db"), "--max-trials", "2", "--json")
+    again = hasten(surroundings, *words, "--max-trials", "2", "--json")
     assert json.loads(again.stdout)["trials"] == 2
     assert _stored(tmp_path / "trials.db") >= kept >= 2
+
+
+def _interrupted(command: list[str], surroundings: dict[str, str], database: Path) -> tuple[int, str]:
+    """Exit code and errors of a search that gets Ctrl-C after two trials.
+
+    A shell's background jobs ignore Ctrl-C, and so would all they start: the default is put back.
+    """
+    process = subprocess.Popen(
+        command,
+        env=surroundings,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while _stored(database) < 2 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode, errors
 
 
 def _stored(database: Path) -> int:
