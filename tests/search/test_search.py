@@ -200,6 +200,18 @@ def test_held_out_prompts_decide_and_the_search_goes_on_without_the_lucky_one() 
     assert max(bench.measured.values()) == 1 or bench.measured[next(iter(found.rejected)), "search"] == 1
 
 
+def test_after_a_rejection_plans_whose_interval_is_inside_come_first() -> None:
+    searched = {2: 0.005, 3: 0.01, 4: 0.019, 5: 0.0195}  # ± 0.002: by their means 4 and 5 are inside 0.02
+
+    def clip_loss(p: Plan) -> float:
+        return searched[deepcache(p)[0]]
+
+    bench = landscape(clip_loss=clip_loss, held_out=lambda p: 0.03 if deepcache(p)[0] > 3 else clip_loss(p))
+    found = run_search(bench, task(), options(strategy="traversal"))
+    assert (found.status, chosen(found)) == ("met", (3, 0))
+    assert list(found.rejected) == ["deepcache(cache_branch_id=0,cache_interval=5)"]
+
+
 def test_slower_plans_that_were_skipped_get_their_chance_after_a_rejection() -> None:
     def held_out(p: Plan) -> float:
         return 0.5 if deepcache(p) == (2, 3) else 0.001

@@ -35,13 +35,15 @@ def shortfall(trial: Trial, goal: Goal) -> str:
 def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None]:
     """Searches and confirms until a candidate holds on held-out prompts.
 
-    The search picks the luckiest of many noisy trials, so its choice may fail; then it goes on without it.
+    The search picks the luckiest of many noisy trials, so its choice may fail; then it goes on without it, and
+    takes plans whose whole interval is inside the limits before those that are only inside by their mean.
     ``(rejected, None)`` when no candidate is left or ``options.confirmations`` have failed.
     """
-    for _ in range(session.options.confirmations):
+    for attempt in range(session.options.confirmations):
         score_skipped(session)
         strategy(session)
-        if (best := session.best()) is None:
+        best = (session.best(sure=True) if attempt else None) or session.best()
+        if best is None:
             break
         trial = session.confirm(best)
         decision = decide(trial, session.goal)

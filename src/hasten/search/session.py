@@ -9,7 +9,7 @@ from typing import Any
 
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
-from hasten.search.judge import Goal
+from hasten.search.judge import Goal, verdict
 from hasten.search.options import Measures, Progress, SearchOptions
 from hasten.search.space import Space
 from hasten.store import Store
@@ -66,9 +66,14 @@ class Session:
         self.out_of_budget |= spent
         return spent or self.late
 
-    def best(self) -> Trial | None:
-        """The trial that would be chosen now: the first of the best that are candidates."""
+    def best(self, *, sure: bool = False) -> Trial | None:
+        """The trial that would be chosen now: the first of the best that are candidates.
+
+        ``sure``: of those whose whole intervals are inside the limits.
+        """
         found = (t for t in self.trials.values() if t.plan not in self.rejected and self.goal.candidate(t))
+        if sure:
+            found = (t for t in found if verdict(t.losses, self.goal.limits) == "inside")
         return min(found, key=self.goal.rank, default=None)
 
     def measure(self, plan: Plan) -> Trial:
