@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from hasten import __version__
 from hasten.cli import show
-from hasten.cli.choices import takes_choices
+from hasten.cli.choices import Pairs, takes_choices
 from hasten.cli.values import UPPER_BOUND, task_of_flags
 from hasten.errors import HastenError
 
@@ -46,7 +46,6 @@ app = typer.Typer(
 
 Text = Annotated[str, typer.Argument(help="The request, in English or Chinese.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Standard output is one JSON document and nothing else.")]
-Pairs = Annotated[int, typer.Option(help="Interleaved timed pairs of baseline and plan for the verdict.")]
 
 
 def _version(asked: bool) -> None:

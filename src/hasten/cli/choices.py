@@ -12,6 +12,7 @@ import typer
 from hasten.cli.values import seconds
 
 Text = str | None
+Pairs = Annotated[int, typer.Option(help="Timed pairs of baseline and plan for the verdict.")]
 CHOICES: dict[str, tuple[Any, Any]] = {
     "strategy": (Annotated[str, typer.Option(help="auto, traversal, random, tpe or nsga2.")], "auto"),
     "prefer": (
@@ -27,7 +28,7 @@ CHOICES: dict[str, tuple[Any, Any]] = {
         Annotated[int, typer.Option("--num-samples", "--num_samples", help="Prompts a plan is scored on.")],
         32,
     ),
-    "pairs": (Annotated[int, typer.Option(help="Timed pairs of baseline and plan for the verdict.")], 7),
+    "pairs": (Pairs, 7),
     "seed": (Annotated[int, typer.Option(help="Of initial latents and of sampled strategies.")], 0),
     "storage": (Annotated[Text, typer.Option(help="Where trials are kept: SQLite file or database URL.")], None),
     "device": (Annotated[Text, typer.Option(help="cpu, cuda, cuda:1; else the GPU where there is one.")], None),
