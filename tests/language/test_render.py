@@ -2,68 +2,62 @@
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+import random
 
-from hasten.errors import InputError, ParameterError
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.random_tasks import random_task
+
+from hasten.errors import InputError, ParameterError, UnknownNameError
 from hasten.language.parse import parse
 from hasten.language.render import render
-from hasten.methods import METHODS
 from hasten.metrics import METRICS
-from hasten.models import model_names
-from hasten.schedulers import scheduler_names
 from hasten.task import Target, Task
 
-CUSTOM_MODELS = ("./my-model", "/data/My Models/x", "org/Name_1.5", "it's/here", "~/sdxl", "./模型", "./SD1.5")
+LANGUAGES = ("en", "zh")
 
 
-def _value(draw, parameter):
-    if parameter.allowed:
-        return draw(st.sampled_from(parameter.allowed))
-    number = st.integers if parameter.kind is int else st.floats
-    return parameter.kind(draw(number(parameter.low, parameter.high)))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_five_thousand_tasks_at_random_are_parsed_back(language: str) -> None:
+    rng = random.Random(language)
+    for _ in range(5000):
+        task = random_task(rng)
+        sentence = render(task, language)
+        read = parse(sentence)
+        assert read.model_copy(update={"assumptions": ()}) == task, sentence
+        assert all(said.endswith(": the default") for said in read.assumptions), sentence
+        assert not read.assumptions or task.mode == "explicit", sentence
 
 
-def _legal(method: str, given: dict[str, int | float], steps: int) -> bool:
-    """Ranges hold alone; what values allow each other, only the method knows."""
-    try:
-        METHODS.get(method).check(given, steps=steps)
-    except ParameterError:
-        return False
-    return True
-
-
-@st.composite
-def tasks(draw) -> Task:
-    steps = draw(st.integers(1, 1000))
-    methods = draw(st.none() | st.sets(st.sampled_from(METHODS.names())))
-    parameters = {}
-    for name in METHODS.names() if methods is None else methods:
-        given = [p for p in METHODS.get(name).parameters(steps=steps) if draw(st.booleans())]
-        if given:
-            parameters[name] = {p.name: _value(draw, p) for p in given}
-            assume(_legal(name, parameters[name], steps))
-    speedup = st.builds(Target, speedup=st.floats(0, 1000, exclude_min=True))
-    latency = st.builds(Target, latency_s=st.floats(0, 86_400, exclude_min=True))
-    return Task(
-        model=draw(st.sampled_from(model_names() + CUSTOM_MODELS)),
-        scheduler=draw(st.sampled_from(scheduler_names())),
-        steps=steps,
-        methods=methods,
-        parameters=parameters,
-        target=None if methods == set() else draw(st.none() | speedup | latency),
-        max_loss=draw(st.dictionaries(st.sampled_from(METRICS.names()), st.floats(0, 1))),
-    )
+@settings(max_examples=200, deadline=None)
+@given(
+    st.floats(0, 1000, exclude_min=True),
+    st.floats(0, 86_400, exclude_min=True),
+    st.dictionaries(st.sampled_from(METRICS.names()), st.floats(0, 1)),
+    st.sampled_from(LANGUAGES),
+)
+def test_every_figure_is_parsed_back(
+    speedup: float, latency_s: float, max_loss: dict[str, float], language: str
+) -> None:
+    for target in (Target(speedup=speedup), Target(latency_s=latency_s)):
+        task = Task(model="SDXL", scheduler="Heun", steps=9, methods=None, target=target, max_loss=max_loss)
+        assert parse(render(task, language)) == task
 
 
 @settings(max_examples=300, deadline=None)
-@given(tasks(), st.sampled_from(["en", "zh"]))
-def test_a_rendered_task_is_parsed_back(task: Task, language: str) -> None:
-    read = parse(render(task, language))
-    assert read.model_copy(update={"assumptions": ()}) == task
-    assert all(said.endswith(": the default") for said in read.assumptions)
-    assert not read.assumptions or task.mode == "explicit"
+@given(
+    st.text(st.sampled_from("aZ7.-_/\\~'\"`“”「」 \t\n模型é🍓=,(") | st.characters(), min_size=1),
+    st.sampled_from(LANGUAGES),
+)
+def test_a_folder_is_named_exactly_or_refused(name: str, language: str) -> None:
+    task = PLAIN.model_copy(update={"model": name})
+    try:
+        sentence = render(task, language)
+    except InputError as refused:
+        assert "ename" in str(refused) and repr(name) in str(refused)
+    else:
+        assert parse(sentence) == task
 
 
 FULL = Task(
@@ -124,12 +118,36 @@ def test_either_article_is_understood() -> None:
             {"model": "a'b\"c`d/e"},
             "The model 'a\\'b\"c`d/e' has every kind of quotation mark. Rename the folder.",
         ),
+        (
+            {"model": "./two  spaces"},
+            "No sentence names the model './two  spaces': it would be read as './two spaces'. Name a folder "
+            "by its path (./name) and with single spaces, or rename it.",
+        ),
+        (
+            {"methods": ("tome",), "parameters": {"tome": {}}},
+            "The task gives parameters of tome, but none is in them. Name one, or leave it out.",
+        ),
     ],
 )
 def test_tasks_without_a_sentence_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(InputError) as told:
         render(PLAIN.model_copy(update=changes))
     assert str(told.value) == message
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"scheduler": "FlowMatchEuler"}, UnknownNameError),
+        ({"methods": ("magic",)}, UnknownNameError),
+        ({"max_loss": {"magic": 0.1}}, UnknownNameError),
+        ({"methods": ("tome",), "parameters": {"tome": {"ratio": 1.2}}}, ParameterError),
+        ({"methods": ("tgate",), "parameters": {"tgate": {"gate_step": 26}}}, ParameterError),
+    ],
+)
+def test_what_no_request_may_say_is_refused(changes: dict, error: type[InputError]) -> None:
+    with pytest.raises(error):
+        render(PLAIN.model_copy(update=changes))
 
 
 def test_an_unknown_language_is_refused() -> None:

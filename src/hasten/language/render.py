@@ -8,8 +8,11 @@ from typing import Literal
 
 from hasten.errors import InputError
 from hasten.language._figures import DEFAULT_METRIC
+from hasten.language.parse import parse
 from hasten.methods import METHODS
+from hasten.metrics import METRICS
 from hasten.models import model_names
+from hasten.schedulers import find_scheduler
 from hasten.task import DEFAULT_MAX_LOSS, Task
 
 Language = Literal["en", "zh"]
@@ -76,20 +79,25 @@ def render(task: Task, language: Language = "en") -> str:
 
     Raises:
         InputError: another language, or a task that no sentence says: a target without methods, parameters
-            of a method that the task leaves out, a model's name with every kind of quotation mark.
+            of a method that the task leaves out, a folder's name that would be read as another.
+        UnknownNameError: a scheduler, method or metric that no request may name.
+        ParameterError: a parameter that its method does not have, or a value out of range.
     """
     if language not in _PHRASES:
         raise InputError(f"The language is {language!r}: allowed is 'en' or 'zh'.")
     _refuse_unsayable(task)
     say = _PHRASES[language]
     model = _model(task.model)
-    article = "an" if model.startswith(tuple("aeiou")) else "a"
-    sentence = say.plain.format(article=article, model=model, scheduler=task.scheduler, steps=task.steps)
+    article, scheduler = "an" if model.startswith(tuple("aeiou")) else "a", find_scheduler(task.scheduler).name
+    sentence = say.plain.format(article=article, model=model, scheduler=scheduler, steps=task.steps)
     if task.methods != ():
         sentence += say.accelerated.format(_methods(task, say))
     target, limits = _target(task, say), _limits(task, say)
     lead = say.more if target else say.first
-    return sentence + target + (lead + say.more.join(limits) if limits else "")
+    sentence += target + (lead + say.more.join(limits) if limits else "")
+    if model != task.model:
+        _refuse_misread(sentence, task.model)
+    return sentence
 
 
 def _refuse_unsayable(task: Task) -> None:
@@ -98,6 +106,23 @@ def _refuse_unsayable(task: Task) -> None:
         raise InputError(f"The task gives parameters of {named}, which is not among its methods. Add it to them.")
     if task.methods == () and task.target is not None:
         raise InputError(f"The task asks for {task.target} with no method. Name methods, or null for any.")
+    for name, given in task.parameters.items():
+        if not given:
+            raise InputError(
+                f"The task gives parameters of {name}, but none is in them. Name one, or leave it out."
+            )
+        METHODS.get(name).check(given, steps=task.steps)
+
+
+def _refuse_misread(sentence: str, model: str) -> None:
+    """Of all that a task holds, only a folder's name may be any text: two spaces, say, are read as one."""
+    try:
+        read = repr(parse(sentence).model)
+    except InputError:
+        read = "none"
+    if read != repr(model):
+        hint = "Name a folder by its path (./name) and with single spaces, or rename it."
+        raise InputError(f"No sentence names the model {model!r}: it would be read as {read}. {hint}")
 
 
 def _model(name: str) -> str:
@@ -134,7 +159,7 @@ def _limits(task: Task, say: _Phrases) -> list[str]:
         return [say.unlimited]
     searched = task.mode in ("target", "bound")
     spoken = task.max_loss if searched or task.max_loss != DEFAULT_MAX_LOSS else {}
-    return [_loss(metric, limit, say) for metric, limit in spoken.items()]
+    return [_loss(METRICS.canonical(metric), limit, say) for metric, limit in spoken.items()]
 
 
 def _loss(metric: str, limit: float, say: _Phrases) -> str:
