@@ -33,24 +33,37 @@ def shortfall(trial: Trial, goal: Goal) -> str:
 
 
 def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None]:
-    """Searches and confirms until a candidate holds on held-out prompts.
+    """Searches and confirms until a candidate holds on held-out prompts, and where the fastest is asked for, until
+    none is left that was measured clearly faster.
 
     The search picks the luckiest of many noisy trials, so its choice may fail; then it goes on without it, and
     takes plans whose whole interval is inside the limits before those that are only inside by their mean.
     ``(rejected, None)`` when no candidate is left or ``options.confirmations`` have failed.
     """
-    for attempt in range(session.options.confirmations):
+    holder: Trial | None = None
+    for _ in range(session.options.confirmations):
         score_skipped(session)
         strategy(session)
-        best = (session.best(sure=True) if attempt else None) or session.best()
+        best = _next(session, holder)
         if best is None:
             break
         trial = session.confirm(best)
-        decision = decide(trial, session.goal)
-        if decision != "rejected":
-            return decision, trial
-        session.reject(trial)
-    return "rejected", None
+        if decide(trial, session.goal) == "rejected":
+            session.reject(trial)
+            continue
+        session.accept(trial)
+        holder = trial if holder is None else min(holder, trial, key=session.goal.rank)
+        if not session.goal.fastest_wins:
+            break
+    return ("rejected", None) if holder is None else (decide(holder, session.goal), holder)
+
+
+def _next(session: Session, holder: Trial | None) -> Trial | None:
+    """The plan to confirm: with one in hand, only one that is faster than all its interval allows."""
+    best = session.best(sure=True) if session.rejected else session.best()
+    if holder is None:
+        return best or session.best()
+    return best if best and best.plan not in session.accepted and session.goal.beats(best, holder) else None
 
 
 def equal_time(session: Session, trial: Trial) -> EqualTime | None:

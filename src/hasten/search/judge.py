@@ -87,7 +87,7 @@ class Goal:
 
     def rank(self, trial: Trial) -> float:
         """The smaller the better; equal ranks keep the order of the search."""
-        if self.target is None or self.prefer == "fastest":
+        if self.fastest_wins:
             return -trial.speedup
         if self.prefer == "closest" and trial.latency:
             return abs(self._reach(trial.latency) - 1)
@@ -95,13 +95,21 @@ class Goal:
             return max(trial.losses[m].loss / max(limit, 1e-9) for m, limit in self.limits.items())
         return 0.0
 
+    @property
+    def fastest_wins(self) -> bool:
+        return self.target is None or self.prefer == "fastest"
+
+    def beats(self, challenger: Trial, holder: Trial) -> bool:
+        """The challenger is faster than all that the holder's interval allows."""
+        return holder.latency is not None and challenger.speedup > holder.latency.interval[1]
+
     def skip(self, latency: Latency, best: Trial | None) -> str | None:
         """Why a plan of that latency needs no scoring: it cannot become the choice. None when it may."""
         if not self.reached(latency):
             return f"{latency.speedup:.2f}x does not reach {self.target}"
         if best is None or best.latency is None:
             return None
-        if (self.target is None or self.prefer == "fastest") and latency.speedup <= best.speedup:
+        if self.fastest_wins and latency.speedup <= best.speedup:
             return f"{latency.speedup:.2f}x is no faster than {best.speedup:.2f}x with {best.plan}"
         if self.target and self.prefer == "closest" and self._reach(latency) >= self._reach(best.latency):
             return f"{latency.speedup:.2f}x is no closer to {self.target} than {best.plan}"
@@ -112,8 +120,7 @@ class Goal:
         speedup, least_s = MARGIN * max(baseline_s) / min(plan_s), min(plan_s) / MARGIN
         if self.target is not None and self.reach(speedup, least_s) < 1:
             return True
-        fastest_wins = self.target is None or self.prefer == "fastest"
-        return fastest_wins and best is not None and speedup <= best.speedup
+        return self.fastest_wins and best is not None and speedup <= best.speedup
 
     def stop_early(self, losses: Mapping[str, Loss]) -> bool:
         """Enough prompts: clear either way; the least loss can only be told from all that are inside."""

@@ -23,7 +23,8 @@ class Session:
 
     ``asked`` is the goal of the task, ``goal`` what is searched for now: in the end perhaps less. ``trials``
     holds the trials on the search's prompts in the order of the search; ``rejected`` the held-out trials of
-    plans that fell short there: no candidates any more, whatever the search measured.
+    plans that fell short there: no candidates any more, whatever the search measured; ``accepted`` those of
+    plans that held: their figures count from then on, not the search's.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Session:
         self.asked = self.goal = goal
         self.trials: dict[str, Trial] = {}
         self.rejected: dict[str, Trial] = {}
+        self.accepted: dict[str, Trial] = {}
         self._verdicts: dict[str, Trial] = {}
         self.out_of_budget = False
         self._progress, self._state = progress, Progress("search", planned=sum(map(len, self.spaces)))
@@ -71,7 +73,8 @@ class Session:
 
         ``sure``: of those whose whole intervals are inside the limits.
         """
-        found = (t for t in self.trials.values() if t.plan not in self.rejected and self.goal.candidate(t))
+        known = (self.accepted.get(t.plan, t) for t in self.trials.values() if t.plan not in self.rejected)
+        found = (t for t in known if self.goal.candidate(t))
         if sure:
             found = (t for t in found if verdict(t.losses, self.goal.limits) == "inside")
         return min(found, key=self.goal.rank, default=None)
@@ -124,6 +127,11 @@ class Session:
     def reject(self, held_out: Trial) -> None:
         """Takes a plan off the candidates, by its held-out trial."""
         self.rejected[held_out.plan] = held_out
+        self._reopen()
+
+    def accept(self, held_out: Trial) -> None:
+        """Takes the held-out figures of a plan for its own: others may turn out better than these."""
+        self.accepted[held_out.plan] = held_out
         self._reopen()
 
     def settle_for_less(self) -> None:
