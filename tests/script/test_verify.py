@@ -16,6 +16,7 @@ from PIL import Image
 
 from examples import ENVIRONMENT, answer_of, plan_of, setting_of, trial_of
 from hasten.errors import InputError, MeasurementError
+from hasten.files import save
 from hasten.measure.bench import Bench
 from hasten.models.base import Model
 from hasten.plan import Plan
@@ -23,7 +24,7 @@ from hasten.records import Answer
 from hasten.script._measure import FIRST, Sides, _losses, _module
 from hasten.script.claim import Runtime, read_claim
 from hasten.script.verify import judge, verify
-from hasten.script.write import render_script, save
+from hasten.script.write import render_script
 from pipelines import tiny_sd
 from tiny_clip import tiny_clip
 

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from examples import ENVIRONMENT, answer_of, model_of, plan_of, setting_of
 from hasten.errors import InputError, UnsupportedError
+from hasten.files import save
 from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer
 from hasten.script.claim import read_claim
 from hasten.script.literals import assignment, in_docstring, labelled, prose
 from hasten.script.upstream import upstream_calls
-from hasten.script.write import render_script, save, script_name
+from hasten.script.write import render_script, script_name
 
 NASTY = [
     '"""',
@@ -185,19 +186,3 @@ def test_script_name_of_a_plain_pipeline() -> None:
     assert re.fullmatch(
         r"sdxl_dpm-solver\+\+_20_plain_[0-9a-f]{6}\.py", script_name(answer_of(Plan(), "SDXL", "DPM-Solver++", 20))
     )
-
-
-def test_saving_replaces_the_whole_file_and_leaves_nothing_beside(tmp_path: Path) -> None:
-    path = tmp_path / "new folder" / "script.py"
-    save("old" * 1000, path)
-    assert save("new\n", path).read_bytes() == b"new\n"
-    assert [p.name for p in path.parent.iterdir()] == ["script.py"]
-
-
-def test_saving_where_nothing_can_be_written_is_a_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "file" / "script.py", tmp_path / "folder"):
-        with pytest.raises(InputError, match="cannot be written"):
-            save("text", path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 import textwrap
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -110,30 +108,6 @@ def script_name(answer: Answer, runtime: Runtime = "hasten") -> str:
     parts += [_aim(answer)] if _aim(answer) else []
     parts += ["upstream"] if runtime == "upstream" else []
     return f"{'_'.join([*parts, digest])}.py"
-
-
-def save(text: str, path: str | Path) -> Path:
-    """Writes a text file beside its place, then renames it there: no one ever sees half a file.
-
-    Raises:
-        InputError: the folder cannot be made or written to.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from None
-    try:
-        os.close(handle)
-        Path(aside).write_text(text, encoding="utf-8", newline="\n")
-        Path(aside).chmod(0o666 & ~_umask())
-        Path(aside).replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}. Choose another place.") from None
-    finally:
-        Path(aside).unlink(missing_ok=True)
-    return path
 
 
 _SKELETONS = Environment(
@@ -256,9 +230,3 @@ def _aim(answer: Answer) -> str:
 def _safe(text: str) -> str:
     """Lower-case ASCII letters, digits, dots and hyphens; nothing that a file system gives a meaning."""
     return re.sub(r"[^a-z0-9.+]+", "-", text.lower())[:40].strip("-.") or "model"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hasten.errors import InputError
+from hasten.files import save
 from hasten.language.render import render
 from hasten.measure.bench import Bench
 from hasten.methods import check_plan
@@ -18,7 +19,7 @@ from hasten.report import ReportImages
 from hasten.script.claim import Runtime
 from hasten.script.upstream import upstream_calls
 from hasten.script.verify import Verification, verify
-from hasten.script.write import RUNTIMES, family_of_model, render_script, save, script_name
+from hasten.script.write import RUNTIMES, family_of_model, render_script, script_name
 from hasten.search import Progress, SearchOptions
 from hasten.task import Task
 from hasten.workflow.folder import Context, conclude, keep

@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from hasten.errors import InputError
+from hasten.files import save
 from hasten.records import Answer, Trial
 from hasten.report import ReportImages, render_report
-from hasten.script.write import save
 from hasten.task import Setting, Task
 
 COLUMNS = ("reference", "accelerated", "equal_time")

@@ -1,0 +1,118 @@
+"""A file is whole at every moment, whoever writes it and whenever it is killed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from hasten import files
+from hasten.errors import InputError
+from hasten.files import save, updating
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def test_saving_replaces_the_whole_file_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "script.py"
+    save("old" * 1000, path)
+    assert save("new\n", path).read_bytes() == b"new\n"
+    assert [p.name for p in path.parent.iterdir()] == ["script.py"]
+
+
+def test_saving_where_nothing_can_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "script.py", tmp_path / "folder"):
+        with pytest.raises(InputError, match="cannot be written"):
+            save("text", path)
+    with pytest.raises(InputError, match="cannot be written"), updating(tmp_path / "file" / "script.py"):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_text_that_cannot_be_encoded_leaves_the_old_file(tmp_path: Path) -> None:
+    path = save("old", tmp_path / "file")
+    with pytest.raises(UnicodeEncodeError):
+        save("new \ud800", path)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    target = save("old", tmp_path / "shared" / "file")
+    link = tmp_path / "file"
+    link.symlink_to(target)
+    with updating(link) as path:
+        save("new", path)
+    assert link.is_symlink() and target.read_text() == "new"
+
+
+def count(path: Path, times: int) -> None:
+    for _ in range(times):
+        with updating(path):
+            save(str(int(path.read_text()) + 1), path)
+
+
+def test_processes_that_change_a_file_at_once_lose_nothing(tmp_path: Path) -> None:
+    path = save("0", tmp_path / "count")
+    workers = [SPAWN.Process(target=count, args=(path, 50)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert path.read_text() == "150"
+
+
+def test_holding_a_file_twice_in_one_thread_is_no_deadlock(tmp_path: Path) -> None:
+    path = save("0", tmp_path / "count")
+    with updating(path):
+        count(path, 1)
+    assert path.read_text() == "1"
+
+
+def test_a_file_that_another_never_lets_go_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LOCK_WAIT_S", 0.2)
+    with (
+        FileLock(tmp_path / ".file.lock"),
+        pytest.raises(InputError, match="held by another process"),
+        updating(tmp_path / "file"),
+    ):
+        pass
+
+
+def write_forever(path: Path) -> None:
+    number = 0
+    while True:
+        number += 1
+        with updating(path):
+            save(json.dumps([number] * 50_000), path)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 there")
+def test_killed_while_writing_the_file_is_whole_and_free(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for _ in range(5):
+        worker = SPAWN.Process(target=write_forever, args=(path,))
+        before = path.stat().st_ino if path.exists() else None
+        worker.start()
+        while not path.exists() or path.stat().st_ino == before:
+            assert worker.is_alive()
+            time.sleep(0.001)
+        os.kill(worker.pid, signal.SIGKILL)  # type: ignore[arg-type]
+        worker.join()
+        numbers = json.loads(path.read_text())
+        assert len(numbers) == 50_000 and len(set(numbers)) == 1
+        with updating(path):
+            save(path.read_text(), path)
