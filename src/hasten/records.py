@@ -96,6 +96,21 @@ class EqualTime(Record):
     plan_loses: tuple[str, ...] = ()
 
 
+class Bound(Record):
+    """The highest feasible speedup of a setting and a set of methods within limits: its plan, which the store
+    has a held-out trial of; ``""`` where none is feasible.
+
+    ``complete``: the whole grid was searched, so that what asks for more is out of reach. ``reason`` is that of
+    the search's answer, ``equal_time`` the comparison that belongs to it.
+    """
+
+    status: Literal["met", "likely", "infeasible"]
+    plan: str = ""
+    complete: bool = True
+    reason: str = ""
+    equal_time: EqualTime | None = None
+
+
 class Answer(Record):
     """The answer to a task, in the JSON form that other tools rely on.
 

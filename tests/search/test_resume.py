@@ -65,7 +65,41 @@ def test_another_target_uses_the_same_trials(tmp_path: Path) -> None:
     bench = landscape()
     found = search(bench, tmp_path, target=1.5)
     assert found.status == "met"
-    assert [split for _, split in bench.measured] == ["held-out"]
+    assert not bench.measured  # its verdict meets this target too
+
+
+def test_of_several_verdicts_that_meet_a_target_the_closest_answers(tmp_path: Path) -> None:
+    for target in (1.2, 1.9, 2.4):
+        search(landscape(), tmp_path, target=target, prefer="closest")
+    bench = landscape()
+    found = search(bench, tmp_path, target=1.6)
+    assert found.confirmed and interval(Plan.parse(found.confirmed.plan)) == 4
+    assert found.equal_time and not bench.measured
+
+
+def test_what_is_over_a_known_bound_needs_no_search(tmp_path: Path) -> None:
+    bound = search(landscape(), tmp_path, limit=0.0165)  # interval 4: 2.03x
+    bench = landscape()
+    found = search(bench, tmp_path, limit=0.0165, target=2.1)
+    assert (found.status, found.best) == ("infeasible", bound.confirmed)
+    assert "2.1x is out of reach here; the best within 0.0165 is 2.03x" in found.reason
+    assert not bench.measured
+    assert search(landscape(), tmp_path, target=2.1).status == "met", "another limit has another bound"
+
+
+def test_a_bound_of_a_part_of_the_grid_proves_nothing(tmp_path: Path) -> None:
+    search(landscape(), tmp_path, max_trials=5)
+    assert search(landscape(), tmp_path, target=2.4).status == "met"
+
+
+def test_fixed_parameters_have_bounds_of_their_own(tmp_path: Path) -> None:
+    fixed = {"deepcache": {"cache_interval": 3}}
+    options = SearchOptions(storage=str(tmp_path / "trials.db"))
+    known: dict[str, Any] = {"model": "landscape", "scheduler": "DDIM", "steps": 25, "methods": ("deepcache",)}
+    faster = Task(**known, parameters=fixed, target={"speedup": 2.0}, max_loss={"clip_score": 0.05})
+    assert run_search(landscape(), faster, options).status == "infeasible"
+    assert search(landscape(), tmp_path, target=2.0).status == "met"
+    assert run_search(landscape(), faster, options).status == "infeasible", "no other plan's verdict answers"
 
 
 def test_a_plan_timed_in_few_pairs_is_timed_anew_where_it_matters(tmp_path: Path) -> None:
@@ -77,7 +111,7 @@ def test_a_plan_timed_in_few_pairs_is_timed_anew_where_it_matters(tmp_path: Path
     strict = search(landscape(), tmp_path, target=2.2)
     assert (strict.status, counts(strict)) == ("met", {2: 1, 3: 1, 4: 3, 5: 3})
     bench = landscape()
-    found = search(bench, tmp_path, target=1.5)
+    found = search(bench, tmp_path, target=1.5, prefer="closest")
     assert (found.status, counts(found)) == ("met", {2: 1, 3: 3})
     assert {interval(Plan.parse(plan)) for plan, split in bench.measured if split == "search"} == {3}
 

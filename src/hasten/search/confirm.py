@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from hasten.plan import Plan
 from hasten.records import EqualTime, Trial
 from hasten.search.judge import Goal, verdict
 from hasten.search.session import Session
@@ -70,9 +71,12 @@ def equal_time(session: Session, trial: Trial) -> EqualTime | None:
     """The same pipeline with fewer steps and no method, as fast as the plan, and where the plan loses to it."""
     if trial.latency is None:
         return None
+    known = session.store.equal_time(Plan.parse(trial.plan))
+    if known and known.trial.offset == trial.offset and set(session.metrics) <= set(known.trial.losses):
+        return known
     session.tell(stage="compare")
     o = session.options
-    return session.bench.equal_time(
+    found = session.bench.equal_time(
         trial.latency,
         samples=o.num_samples,
         offset=trial.offset,
@@ -82,3 +86,5 @@ def equal_time(session: Session, trial: Trial) -> EqualTime | None:
         plan_losses=trial.losses,
         report=lambda words: session.tell(message=words),
     )
+    session.store.keep_equal_time(Plan.parse(trial.plan), found)
+    return found

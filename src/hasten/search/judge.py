@@ -62,6 +62,13 @@ class Goal:
         """The latency meets the target; without a target every one does."""
         return latency is not None and (self.target is None or self._reach(latency) >= 1)
 
+    def surely_reached(self, trial: Trial) -> bool:
+        """Even the lower end of the speedup's interval meets the target."""
+        if trial.latency is None:
+            return False
+        low = trial.latency.interval[0]
+        return self.reach(low, trial.latency.baseline_s / low) >= 1
+
     def out_of_reach(self, latency: Latency) -> bool:
         """Clearly too slow: even the upper end of the speedup's interval misses the target."""
         if self.target is None:

@@ -13,6 +13,7 @@ from hasten.plan import Parameters, Plan
 from hasten.records import EqualTime, Trial
 from hasten.search.confirm import Decision, decide, equal_time, pursue, shortfall
 from hasten.search.judge import Goal
+from hasten.search.known import keep_bound, known
 from hasten.search.options import Measures, Progress, SearchOptions
 from hasten.search.session import Session
 from hasten.search.space import Space, spaces
@@ -66,7 +67,7 @@ def run_search(
         try:
             if not found:
                 return _given(session, Plan.of(fixed))
-            return _searched(session, STRATEGIES[options.strategy])
+            return _known(session, task) or _searched(session, task, STRATEGIES[options.strategy])
         except MeasurementError as error:  # the baseline itself: no plan can be judged
             return SearchResult("failed", str(error), trials=tuple(session.trials.values()))
 
@@ -121,16 +122,30 @@ def _given(session: Session, plan: Plan) -> SearchResult:
     return SearchResult(decision, trials=(trial,), confirmed=trial, equal_time=compared)
 
 
-def _searched(session: Session, strategy: Strategy) -> SearchResult:
+def _known(session: Session, task: Task) -> SearchResult | None:
+    """The answer from the store, where it has one."""
+    found = known(session, task)
+    if found is None:
+        return None
+    status, reason, trial = found
+    if status == "infeasible":
+        return _result(session, status, reason or _why(session, trial), best=trial)
+    chosen = session.trials.get(trial.plan) if trial else None
+    return _result(session, status, reason, confirmed=trial, chosen=chosen)
+
+
+def _searched(session: Session, task: Task, strategy: Strategy) -> SearchResult:
     session.tell()
     decision, confirmed = pursue(session, strategy)
     if confirmed is not None and decision != "rejected" and not _no_gain(session, confirmed):
+        keep_bound(session, task, decision, _part(session), confirmed)
         chosen = session.trials[confirmed.plan]
         return _result(session, decision, _part(session), confirmed=confirmed, chosen=chosen)
     best = confirmed or _best_inside(session, strategy)
     if session.trials and all(t.status == "failed" for t in session.trials.values()):
         first = next(iter(session.trials.values()))
         return _result(session, "failed", f"Every plan failed, the first ({first.plan}) with: {first.reason}")
+    keep_bound(session, task, "infeasible", _why(session, best), best)
     return _result(session, "infeasible", _why(session, best), best=best)
 
 

@@ -124,6 +124,18 @@ class Session:
         self._verdicts[trial.plan] = trial
         return trial
 
+    def verdicts(self, space: Space) -> list[Trial]:
+        """The whole held-out trials that the store has of a space's plans."""
+        kept = self.store.trials(space.methods, "held-out")
+        return [t for t in kept if t.status == "ok" and self._complete(t) and space.holds(Plan.parse(t.plan))]
+
+    def recall(self) -> None:
+        """Takes the trials that the store has of these spaces for this search's own; nothing is measured."""
+        for space in self.spaces:
+            kept = self.store.trials(space.methods)
+            self.trials |= {t.plan: t for t in kept if space.holds(Plan.parse(t.plan))}
+        self.tell(best=self.best())
+
     def reject(self, held_out: Trial) -> None:
         """Takes a plan off the candidates, by its held-out trial."""
         self.rejected[held_out.plan] = held_out

@@ -31,6 +31,9 @@ class Axis:
             return -1
         return self.values.index(parameters[self.method][self.name])
 
+    def value_of(self, parameters: Mapping[str, Parameters]) -> Value | None:
+        return parameters[self.method].get(self.name)
+
 
 class Space:
     """All plans of one set of methods: a box with an axis a parameter, mildest corner first.
@@ -84,6 +87,13 @@ class Space:
     def is_open(self, plan: Plan) -> bool:
         """The plan, one of this space, is not settled."""
         return bool(self.open[self._index(plan)])
+
+    def holds(self, plan: Plan) -> bool:
+        """The plan is one of this space's."""
+        given = plan.parameters
+        if plan.methods != self.methods or any(a.value_of(given) not in a.values for a in self.axes):
+            return False
+        return bool(self._all[self._index(plan)])
 
     def close(self, plan: Plan) -> None:
         """Takes one plan of this space out."""

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hasten.methods import METHODS
 from hasten.plan import Plan
-from hasten.records import Split, Trial
+from hasten.records import Bound, EqualTime, Split, Trial
 from hasten.store.database import open_database
 from hasten.task import Setting
 
@@ -54,6 +54,33 @@ class Store:
     def add(self, trial: Trial) -> None:
         """Keeps a finished trial, in one transaction."""
         self._study(Plan.parse(trial.plan).methods).add_trial(_to_optuna(trial))
+
+    def trials(self, methods: Iterable[str], split: Split = "search") -> tuple[Trial, ...]:
+        """The latest trial of each plan of exactly these methods on that split."""
+        methods = tuple(methods)
+        self._refresh(methods)
+        kept = (t for (_, of), t in self._found.items() if of == split)
+        return tuple(t for t in kept if Plan.parse(t.plan).methods == methods)
+
+    def bound(self, methods: Iterable[str] | None, limits: Mapping[str, float], samples: int) -> Bound | None:
+        """The upper bound of these methods (None: any) within these limits, measured on so many prompts."""
+        kept = self._study(_named(methods)).user_attrs.get(_bound_key(limits, samples))
+        return None if kept is None else Bound.model_validate_json(kept)
+
+    def keep_bound(
+        self, methods: Iterable[str] | None, limits: Mapping[str, float], samples: int, bound: Bound
+    ) -> None:
+        """Keeps an upper bound in the place of an earlier one."""
+        self._study(_named(methods)).set_user_attr(_bound_key(limits, samples), bound.model_dump_json())
+
+    def equal_time(self, plan: Plan) -> EqualTime | None:
+        """The equal-time baseline that was measured for the plan's verdict last."""
+        kept = self._study(plan.methods).user_attrs.get(f"equal time {plan}")
+        return None if kept is None else EqualTime.model_validate_json(kept)
+
+    def keep_equal_time(self, plan: Plan, found: EqualTime) -> None:
+        """Keeps the equal-time baseline of a plan's verdict in the place of an earlier one."""
+        self._study(plan.methods).set_user_attr(f"equal time {plan}", found.model_dump_json())
 
     def study_name(self, methods: Iterable[str]) -> str:
         """Readable, with a hash of all that sets its trials apart."""
@@ -94,6 +121,14 @@ class Store:
             trial = Trial.model_validate_json(kept.user_attrs[ATTRIBUTE])
             self._found[trial.plan, trial.split] = trial
         self._read[methods] = len(frozen)
+
+
+def _named(methods: Iterable[str] | None) -> tuple[str, ...]:
+    return ("any",) if methods is None else tuple(methods)
+
+
+def _bound_key(limits: Mapping[str, float], samples: int) -> str:
+    return f"bound {json.dumps(dict(limits), sort_keys=True)} {samples}"
 
 
 def _to_optuna(trial: Trial) -> FrozenTrial:

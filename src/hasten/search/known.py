@@ -1,0 +1,60 @@
+"""What the store answers without measuring: a verdict that meets the target, or the upper bound."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hasten.plan import Plan
+from hasten.records import Bound, Trial
+from hasten.search.confirm import decide
+from hasten.search.session import Session
+from hasten.task import Task
+
+Status = Literal["met", "likely", "infeasible"]
+Verdict = tuple[Status, str, Trial | None]
+
+
+def known(session: Session, task: Task) -> Verdict | None:
+    """The status, the reason and the held-out trial that answer the task; None when it must be searched.
+
+    A verdict that meets the target answers where the first such plan is asked for. An upper bound of the whole
+    grid answers the question for it, and targets that even the upper end of its interval misses.
+    """
+    found = _meets(session) if session.goal.target and session.options.prefer == "first" else None
+    if found is None and not task.parameters:
+        found = _bound(session, task)
+    if found is not None:
+        session.recall()
+    return found
+
+
+def keep_bound(session: Session, task: Task, status: Status, reason: str, trial: Trial | None) -> None:
+    """Keeps the answer to a task without target and fixed parameters as the upper bound of its methods."""
+    if task.mode == "bound":
+        bound = Bound(
+            status=status, plan=trial.plan if trial else "", complete=not session.out_of_budget, reason=reason
+        )
+        session.store.keep_bound(task.methods, task.max_loss, session.options.num_samples, bound)
+
+
+def _meets(session: Session) -> Verdict | None:
+    """Of the verdicts that meet the target, one that surely does, and of these the closest to it."""
+    goal = session.goal
+    tried = (t for space in session.spaces for t in session.verdicts(space))
+    held = [(found, t) for t in tried if (found := decide(t, goal)) != "rejected"]
+    if not held:
+        return None
+    decision, best = min(held, key=lambda d: (d[0] != "met", not goal.surely_reached(d[1]), d[1].speedup))
+    return decision, "", best
+
+
+def _bound(session: Session, task: Task) -> Verdict | None:
+    bound = session.store.bound(task.methods, task.max_loss, session.options.num_samples)
+    if bound is None or not bound.complete:
+        return None
+    trial = session.store.find(Plan.parse(bound.plan), "held-out") if bound.plan else None
+    if session.goal.target is None:
+        return bound.status, bound.reason, trial
+    if trial is None or trial.latency is None:
+        return ("infeasible", "", None) if bound.status == "infeasible" else None
+    return ("infeasible", "", trial) if session.goal.out_of_reach(trial.latency) else None
