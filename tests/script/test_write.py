@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from hasten.script.claim import read_claim
 from hasten.script.literals import assignment, in_docstring, labelled, prose
 from hasten.script.upstream import upstream_calls
 from hasten.script.write import render_script, script_name
+from hasten.task import Task
 
 NASTY = [
     '"""',
@@ -172,17 +174,31 @@ NAMES = {
 
 
 @pytest.mark.parametrize("model", NAMES, ids=NAMES.values())
-def test_script_name_is_readable_and_safe(model: str) -> None:
-    answer = answer_of(plan_of("deepcache", "tome"), model)
-    name = script_name(answer)
-    start = re.escape(f"{NAMES[model]}_ddim_25_deepcache-tome_2.0x_")
+def test_script_name_is_readable_and_safe_and_the_task_alone_s(model: str) -> None:
+    task = answer_of(plan_of("deepcache", "tome"), model).task
+    name = script_name(task)
+    start = re.escape(f"{NAMES[model]}_ddim_25_deepcache-tome_2x_")
     assert re.fullmatch(start + r"[0-9a-f]{6}\.py", name)
-    assert name == script_name(answer.model_copy(update={"script": "elsewhere.py"}))
-    others = {script_name(answer, "upstream"), script_name(answer.model_copy(update={"speedup": 2.2}))}
+    assert name == script_name(task.model_copy(update={"assumptions": ("loss limit 0.02: the default",)}))
+    others = {script_name(task, "upstream"), script_name(task.model_copy(update={"max_loss": {"ssim": 0.1}}))}
     assert len(others | {name}) == 3
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"target": None}, "deepcache_bound"),
+        ({"methods": None}, "any_2.25x"),
+        ({"target": {"latency_s": 1.3}}, "deepcache_1.3s"),
+        ({"target": None, "parameters": {"deepcache": {"cache_interval": 3}}}, "deepcache"),
+    ],
+)
+def test_script_name_tells_what_was_asked(changes: dict[str, Any], told: str) -> None:
+    known = {"model": "emoji-sd", "scheduler": "DDIM", "steps": 25, "methods": ("deepcache",)}
+    task = Task(**{**known, "target": {"speedup": 2.25}, **changes})
+    assert re.fullmatch(rf"emoji-sd_ddim_25_{re.escape(told)}_[0-9a-f]{{6}}\.py", script_name(task))
+
+
 def test_script_name_of_a_plain_pipeline() -> None:
-    assert re.fullmatch(
-        r"sdxl_dpm-solver\+\+_20_plain_[0-9a-f]{6}\.py", script_name(answer_of(Plan(), "SDXL", "DPM-Solver++", 20))
-    )
+    task = answer_of(Plan(), "SDXL", "DPM-Solver++", 20).task
+    assert re.fullmatch(r"sdxl_dpm-solver\+\+_20_plain_[0-9a-f]{6}\.py", script_name(task))

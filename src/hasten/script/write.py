@@ -22,7 +22,7 @@ from hasten.schedulers import find_scheduler
 from hasten.script.claim import Claim, Runtime
 from hasten.script.literals import assignment, in_docstring, labelled
 from hasten.script.upstream import Calls, upstream_calls
-from hasten.task import Setting
+from hasten.task import Setting, Task
 
 RUNTIMES: tuple[Runtime, ...] = ("hasten", "upstream")
 _PROMPTS = {"emoji": "a strawberry on a blue background"}
@@ -89,25 +89,22 @@ def family_of_model(model: Model) -> Family:
     raise InputError(f"{model.source} holds a {pipeline}. Scripts are written for: {known}.")
 
 
-def script_name(answer: Answer, runtime: Runtime = "hasten") -> str:
-    """A file name for the script: readable, safe on every file system, the same for the same answer only.
+def script_name(task: Task, runtime: Runtime = "hasten") -> str:
+    """A file name for the task's script: readable, safe on every file system, the same for the same task only.
 
-    For example ``emoji-sd_ddim_25_deepcache_2.0x_1a2b3c.py``.
+    For example ``emoji-sd_ddim_25_deepcache_2x_1a2b3c.py``.
     """
-    task, data = answer.task, answer.to_json()
-    for place in ("script", "report"):
-        data.pop(place)
-    digest = hashlib.sha256(json.dumps([runtime, data], sort_keys=True).encode()).hexdigest()[:6]
-    methods = "-".join(Plan.parse(answer.plan).methods) or "plain"
+    told = json.dumps([runtime, task.model_dump(mode="json", exclude={"assumptions"})], sort_keys=True)
+    methods = "any" if task.methods is None else "-".join(task.methods) or "plain"
     parts = [
         _safe(re.split(r"[/\\]", task.model.rstrip("/\\"))[-1]),
         _safe(task.scheduler),
         str(task.steps),
         methods,
     ]
-    parts += [_aim(answer)] if _aim(answer) else []
+    parts += [_aim(task)] if _aim(task) else []
     parts += ["upstream"] if runtime == "upstream" else []
-    return f"{'_'.join([*parts, digest])}.py"
+    return f"{'_'.join([*parts, hashlib.sha256(told.encode()).hexdigest()[:6]])}.py"
 
 
 _SKELETONS = Environment(
@@ -219,12 +216,11 @@ def _warning(fault: str) -> list[str]:
     return textwrap.wrap(f"WARNING: {fault}.", 80, subsequent_indent="  ")
 
 
-def _aim(answer: Answer) -> str:
-    target = answer.task.target
-    if target is not None and target.latency_s is not None:
-        return f"{target.latency_s:g}s"
-    speedup = target.speedup if target is not None else answer.speedup
-    return f"{speedup:.1f}x" if speedup is not None and answer.plan else ""
+def _aim(task: Task) -> str:
+    if task.target is not None:
+        speedup, latency_s = task.target.speedup, task.target.latency_s
+        return f"{speedup:g}x" if speedup is not None else f"{latency_s:g}s"
+    return "bound" if task.mode == "bound" else ""
 
 
 def _safe(text: str) -> str:

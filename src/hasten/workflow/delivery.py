@@ -93,7 +93,7 @@ class Delivery:
             seed=self.seed,
             allow_known_wrong=self.allow_known_wrong,
         )
-        return save(text, self.folder / script_name(answer, self.runtime))
+        return save(text, self.folder / script_name(answer.task, self.runtime))
 
 
 def _verified(answer: Answer, found: Verification) -> Answer:
