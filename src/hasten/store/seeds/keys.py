@@ -1,0 +1,225 @@
+"""The keys of the original's files: the text of a tuple that names a search."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from hasten.errors import InputError, UnknownNameError, simplify
+from hasten.methods import METHODS
+from hasten.models import FAMILIES, find_model
+from hasten.schedulers import find_scheduler
+from hasten.store.seeds.scan import shortened
+from hasten.task import Target, Task
+
+UPBOUND = "upbound_speedup"
+METRIC = "clip_score"
+ANY = ("any",)
+LONGEST = 2000
+_LIMIT = re.compile(r"\s*(\w+)\s*<\s*([^<>,]+?)\s*")
+
+
+@dataclass(frozen=True)
+class Key:
+    """What was searched for. The names are canonical, so that keys in different spellings are equal.
+
+    ``speedup`` None is the upper bound. ``methods`` None is a key that does not name them: the newer files say
+    them in the value; ``ANY`` is any method. ``limit`` is that of the CLIP score loss; limits on other metrics,
+    which the original did not know, are text: ``clip_score<0.02,ssim<0.1``. ``text`` is the key as it was read.
+    """
+
+    model: str
+    scheduler: str
+    steps: int
+    speedup: float | None
+    limit: float | str
+    methods: tuple[str, ...] | None = None
+    text: str = field(default="", compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """Reads a key, in either form: with and without methods, with a pipeline's class or a model's name.
+
+        Raises:
+            InputError: the text is no such tuple, or one of its parts is impossible; UnknownNameError: a method
+                that hasten does not have.
+        """
+        parts = _tuple(text)
+        if not isinstance(parts, list) or len(parts) not in (5, 6):
+            raise InputError(
+                f"{shortened(text)} is no key: a tuple of model, scheduler, steps, speedup, limit and, perhaps, "
+                "methods was expected."
+            )
+        model, scheduler, steps, speedup, limit = (one(part) for part in parts[:5])
+        return cls(
+            model_name(_word("model", model)),
+            scheduler_name(_word("scheduler", scheduler)),
+            _steps(steps),
+            None if speedup == UPBOUND else _speedup(speedup),
+            _limit(limit),
+            method_names(parts[5]) if len(parts) == 6 else None,
+            text,
+        )
+
+    @classmethod
+    def of(cls, task: Task, speedup: float | None = None) -> Key:
+        """The key of a task under a speedup; None: under its upper bound."""
+        limits = task.max_loss
+        text = ",".join(f"{metric}<{limit!r}" for metric, limit in sorted(limits.items()))
+        limit = float(limits[METRIC]) if limits.keys() == {METRIC} else text
+        model, scheduler = model_name(task.model), scheduler_name(task.scheduler)
+        methods = ANY if task.methods is None else task.methods
+        return cls(model, scheduler, task.steps, None if speedup is None else float(speedup), limit, methods)
+
+    @property
+    def max_loss(self) -> dict[str, float]:
+        """The limits by metric."""
+        if not isinstance(self.limit, str):
+            return {METRIC: self.limit}
+        return {part.partition("<")[0]: float(part.partition("<")[2]) for part in self.limit.split(",") if part}
+
+    def task(self) -> Task:
+        """The task that the key stands for: the least speedup or, under the upper bound, no target."""
+        return Task(
+            model=self.model,
+            scheduler=self.scheduler,
+            steps=self.steps,
+            methods=None if self.methods == ANY else self.methods,
+            target=None if self.speedup is None else Target(speedup=self.speedup),
+            max_loss=self.max_loss,
+        )
+
+    def __str__(self) -> str:
+        if self.text:
+            return self.text
+        parts: list[Any] = [self.model, _class_name(self.scheduler), str(self.steps)]
+        parts += [UPBOUND if self.speedup is None else self.speedup, self.limit]
+        parts += [] if self.methods is None else [list(self.methods)]
+        return repr(tuple(parts))
+
+
+@lru_cache
+def model_name(name: str) -> str:
+    """The canonical name of a model, or of the first model of a pipeline's class; others stay as they are."""
+    for family in FAMILIES.all():
+        if family.pipeline == name:
+            return family.models[0].name
+    try:
+        return find_model(name)[1].name
+    except UnknownNameError:
+        return name
+
+
+@lru_cache
+def scheduler_name(name: str) -> str:
+    """The canonical name of a scheduler or its class; others stay as they are."""
+    try:
+        return find_scheduler(name).name
+    except UnknownNameError:
+        return name
+
+
+def method_names(value: Any) -> tuple[str, ...]:
+    """The canonical names, sorted, of a list or of text with commas; ``ANY``. Raises InputError."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"The methods are {value!r}: a list of names was expected.")
+    if names == list(ANY):
+        return ANY
+    return tuple(sorted({_method(name) for name in names if name.strip()}))
+
+
+def figure(what: str, value: Any) -> float:
+    """A finite number, also as text or as a list of one. Raises InputError."""
+    value = one(value)
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"The {what} is {value!r}: a finite number was expected.")
+    return number
+
+
+def one(value: Any) -> Any:
+    """What a list of one holds (the oldest files wrote every value so); anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _tuple(text: str) -> Any:
+    try:
+        tree = ast.parse(text.strip() if len(text) <= LONGEST else "", mode="eval")
+        return _literal(tree.body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _literal(node: ast.expr) -> Any:
+    """The value of a literal; beyond Python's own, ``inf``, ``nan`` and what NumPy writes: ``np.float64(4.1)``."""
+    match node:
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            return [_literal(part) for part in parts]
+        case ast.Name(id="inf" | "nan" as name):
+            return float(name)
+        case ast.Call(func=ast.Attribute() | ast.Name(), args=[value], keywords=[]):
+            return _literal(value)
+    return ast.literal_eval(node)
+
+
+def _word(what: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"The {what} is {value!r}: a name was expected.")
+    return value
+
+
+def _steps(value: Any) -> int:
+    number = figure("number of steps", value)
+    if number != int(number) or not 1 <= number <= 1000:
+        raise InputError(f"The number of steps is {value!r}: allowed is 1 to 1000.")
+    return int(number)
+
+
+def _speedup(value: Any) -> float:
+    number = figure("speedup", value)
+    if not 0 < number <= 1000:
+        raise InputError(f"The speedup is {value!r}: allowed is more than 0, at most 1000, or {UPBOUND!r}.")
+    return number
+
+
+def _limit(value: Any) -> float | str:
+    if isinstance(value, str) and ("<" in value or not value):
+        limits = {match[1]: _share(match[2]) for part in value.split(",") if (match := _LIMIT.fullmatch(part))}
+        if len(limits) != len(value.split(",")) * bool(value):
+            raise InputError(f"The loss limit is {value!r}: metric<limit, with commas between, was expected.")
+        return ",".join(f"{metric}<{limit!r}" for metric, limit in sorted(limits.items()))
+    return _share(value)
+
+
+def _share(value: Any) -> float:
+    number = figure("loss limit", value)
+    if not 0 <= number <= 1:
+        raise InputError(f"The loss limit is {value!r}: allowed is 0 to 1.")
+    return number
+
+
+def _class_name(scheduler: str) -> str:
+    try:
+        return find_scheduler(scheduler).class_name
+    except UnknownNameError:
+        return scheduler
+
+
+@lru_cache
+def _methods() -> dict[str, str]:
+    return {simplify(name): m.name for m in METHODS.all() for name in (m.name, m.title, *m.aliases)}
+
+
+def _method(name: str) -> str:
+    found = _methods().get(simplify(name))
+    if found is None:
+        raise UnknownNameError("method", name, METHODS.names())
+    return found

@@ -1,0 +1,184 @@
+"""Reads a JSON file entry by entry, so that one damaged entry costs no other."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from hasten.errors import InputError
+
+SHOWN = 100
+_SPACE = re.compile(r"[ \t\r\n]*")
+_STRING = r'"(?:[^"\\\n]|\\.)*"'
+
+
+@dataclass(frozen=True)
+class Item:
+    """One entry: ``name`` is its key in an object, None in a list; ``number`` counts from 1; ``fault`` is
+    why there is no value."""
+
+    name: str | None
+    number: int
+    line: int
+    value: Any = None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """All entries, good and damaged, in the order of the file; ``faults`` are damages outside of entries."""
+
+    kind: Literal["object", "list"]
+    items: tuple[Item, ...]
+    faults: tuple[str, ...]
+
+
+def read_text(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The text of a file (UTF-8, or as its byte order mark says), and what cannot be decoded in it.
+
+    Raises:
+        InputError: the file cannot be read, or is empty.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist. Give the path of an existing file.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Give the path of a readable file.") from None
+    return decode(data, str(path))
+
+
+def decode(data: bytes, source: str) -> tuple[str, tuple[str, ...]]:
+    """As ``read_text``, of bytes. Raises InputError where there is nothing."""
+    encoding = json.detect_encoding(data)
+    text, faults = data.decode(encoding, errors="replace"), []
+    if not text.strip():
+        raise InputError(f"{source} is empty. Give a file that holds something.")
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        faults.append(f"{source} line {line}: bytes that are not {encoding}; save the file as UTF-8")
+    return text, tuple(faults)
+
+
+def scan(text: str, source: str, name: str = _STRING) -> Scan:
+    """The entries of the object or list that the text holds.
+
+    After a damage reading goes on at the next place that looks like the beginning of an entry. Missing and
+    superfluous commas cost nothing.
+
+    Args:
+        text: JSON, perhaps damaged or cut off.
+        source: how messages call it.
+        name: a pattern of the names in an object, so that a field inside a damaged entry is not taken for one.
+
+    Raises:
+        InputError: the text is neither an object nor a list.
+    """
+    return _Scanner(text, source, name).scan()
+
+
+class _Scanner:
+    def __init__(self, text: str, source: str, name: str) -> None:
+        self.text, self.source = text, source
+        self.at = _skip(text, 0)
+        self.items: list[Item] = []
+        self.faults: list[str] = []
+        self.counted = (0, 1)
+        if text[self.at : self.at + 1] not in ("{", "["):
+            raise InputError(
+                f"{source} is no JSON file of entries: it begins with {text[self.at :][:20]!r}, not with {{ or [."
+            )
+        self.named = text[self.at] == "{"
+        self.closer = "}" if self.named else "]"
+        self.begin = name + r"\s*:" if self.named else r'[{"]'
+
+    def scan(self) -> Scan:
+        self.at = _skip(self.text, self.at + 1)
+        while self.at < len(self.text) and self.text[self.at] != self.closer:
+            if self.text[self.at] != ",":
+                self._entry()
+            else:
+                self.at += 1
+            self.at = _skip(self.text, self.at)
+        self._end()
+        return Scan("object" if self.named else "list", tuple(self.items), tuple(self.faults))
+
+    def _entry(self) -> None:
+        start, name = self.at, None
+        try:
+            if self.named:
+                name = self._name()
+            value, self.at = _DECODER.raw_decode(self.text, self.at)
+            self._separated()
+        except RecursionError:
+            self._damaged(start, name, "it is nested too deeply")
+        except json.JSONDecodeError as error:
+            self._damaged(start, name, f"{error.msg} (line {error.lineno}, column {error.colno})")
+        except ValueError as error:  # a number of thousands of digits
+            self._damaged(start, name, str(error))
+        else:
+            self.items.append(Item(name, len(self.items) + 1, self._line(start), value))
+
+    def _name(self) -> str:
+        if self.text[self.at] != '"':
+            self._refuse("a name in double quotes was expected")
+        name, after = _DECODER.raw_decode(self.text, self.at)
+        after = _skip(self.text, after)
+        if self.text[after : after + 1] != ":":
+            self.at = after
+            self._refuse(f"':' was expected after the name {shortened(name)}")
+        self.at = _skip(self.text, after + 1)
+        return str(name)
+
+    def _separated(self) -> None:
+        """An entry followed by something that is neither a comma, the end nor another entry is damaged."""
+        self.at = _skip(self.text, self.at)
+        follows = self.text[self.at : self.at + 1]
+        if follows not in ("", ",", self.closer) and not re.compile(self.begin).match(self.text, self.at):
+            self._refuse(f"',' or {self.closer!r} was expected")
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise json.JSONDecodeError(why, self.text, self.at)
+
+    def _damaged(self, start: int, name: str | None, why: str) -> None:
+        self.items.append(Item(name, len(self.items) + 1, self._line(start), fault=why))
+        begin = r"\{" if self.text[start] == "{" else self.begin
+        found = re.compile(rf"[,\n]\s*(?={begin})").search(self.text, start + 1)
+        self.at = found.end() if found else len(self.text)
+
+    def _end(self) -> None:
+        rest = self.text[self.at + 1 :].strip()
+        line = self._line(self.at)
+        if self.at >= len(self.text) and not (self.items and self.items[-1].fault):
+            self.faults.append(f"{self.source} line {line}: the file ends before its closing {self.closer}")
+        elif rest:
+            self.faults.append(f"{self.source} line {line}: text after the closing {self.closer}, left out")
+
+    def _line(self, position: int) -> int:
+        """The line of a position, counted on from the position that was asked for before."""
+        before, line = self.counted if self.counted[0] <= position else (0, 1)
+        self.counted = (position, line + self.text.count("\n", before, position))
+        return self.counted[1]
+
+
+_DECODER = json.JSONDecoder()
+
+
+def place(source: str, item: Item) -> str:
+    """How a message names an entry: the file, the line, the name or else the number."""
+    return f"{source} line {item.line}, entry {shortened(item.name) if item.name is not None else item.number}"
+
+
+def shortened(text: str) -> str:
+    """The text in quotes, cut after a hundred characters."""
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+
+
+def _skip(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position

@@ -1,0 +1,180 @@
+"""``search_params.json``: the plans that searches found, under what was asked for and under what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hasten.errors import InputError
+from hasten.methods import METHODS
+from hasten.methods.base import Parameter
+from hasten.plan import Parameters, Plan, Value
+from hasten.records import Answer
+from hasten.store.seeds.keys import ANY, METRIC, Key, figure, method_names, one
+from hasten.store.seeds.table import Table
+from hasten.task import Task
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A plan that was found, and its figures.
+
+    ``key`` has the methods, wherever the file says them. ``parameters`` are legal and completed by the defaults.
+    ``speedup`` is the measured one or, where the value has none, the requested one; ``score_loss`` relative, None
+    where the value has none; ``time`` in seconds, as the file says it; ``raw`` is the value as it was read.
+    """
+
+    key: Key
+    parameters: dict[str, Parameters]
+    speedup: float
+    score_loss: float | None
+    time: float | None
+    raw: Any
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of the plan's methods, sorted."""
+        return tuple(sorted(self.parameters))
+
+    @property
+    def plan(self) -> Plan:
+        return Plan.of(self.parameters)
+
+    @property
+    def task(self) -> Task:
+        """What was asked for."""
+        return self.key.task()
+
+    def within(self, limits: Mapping[str, float]) -> bool:
+        """The loss that was measured, or else the limit that was searched under, is inside the limits."""
+        own = self.key.max_loss
+        if self.score_loss is not None and own.keys() == limits.keys() == {METRIC}:
+            return self.score_loss < limits[METRIC]
+        return all(metric in own and own[metric] <= limit for metric, limit in limits.items())
+
+
+class SearchParams(Table[Entry]):
+    """The entries of ``search_params.json``; how it is read and written is said in ``Table``."""
+
+    def find(self, task: Task) -> Entry | None:
+        """The entry that answers a task, or None.
+
+        For a target speedup: the same model, scheduler, steps and methods (any, where the task leaves them open)
+        and the parameters that the task fixes, at least as fast as asked, within the limits; of several the one
+        nearest to the request. For an upper bound: the entry under just that key. A latency, and a task that
+        names its whole plan, are never answered: the file does not say on which machine it was measured.
+        """
+        if task.mode == "bound":
+            return self._bound(task)
+        if task.target is None or task.target.speedup is None:
+            return None
+        asked = task.target.speedup
+        found = (e for e in self.entries if e.speedup >= asked and _same_setting(e, task) and _serves(e, task))
+        return min(found, key=lambda e: (e.speedup, e.score_loss or 0.0), default=None)
+
+    def add(self, answer: Answer) -> tuple[Key, ...]:
+        """Keeps the plan of a met or likely answer under the requested and under the measured speedup and, for an
+        upper bound, under that; of an infeasible answer its best plan under the measured speedup.
+
+        Returns:
+            the keys; none where the answer has no plan of methods with a speedup.
+        """
+        held = answer.status in ("met", "likely") and answer.verified is not False
+        shown, task = (answer if held else answer.best), answer.task
+        methods = Plan.parse(shown.plan).methods if shown else ()
+        if shown is None or shown.speedup is None or not methods:
+            return ()
+        named = task.model_copy(update={"methods": methods})
+        keys = {Key.of(named, speedup) for speedup in _speedups(task, shown, held)}
+        keys |= {Key.of(task)} if held and task.mode == "bound" else set()
+        for key in keys:
+            self._put(key, _value(shown, methods))
+        return tuple(sorted(keys, key=str))
+
+    def _bound(self, task: Task) -> Entry | None:
+        found = (e for e in self.entries if e.key == Key.of(task))
+        return max(found, key=lambda e: e.speedup, default=None)
+
+    def _entry(self, key: Key, value: Any) -> Entry:
+        held = one(value)
+        if not isinstance(held, dict):
+            raise InputError(f"The value is {value!r}: an object with parameters was expected.")
+        parameters = _parameters(key, held)
+        speedup = held.get("speedup", key.speedup)
+        if speedup is None:
+            raise InputError("There is no speedup, neither in the key nor in the value.")
+        loss, time = held.get("score_loss"), held.get("time")
+        return Entry(
+            key if key.methods else replace(key, methods=tuple(sorted(parameters))),
+            parameters,
+            figure("speedup", speedup),
+            None if loss is None else figure("score_loss", loss),
+            None if time is None else figure("time", time),
+            value,
+        )
+
+
+def _same_setting(entry: Entry, task: Task) -> bool:
+    key, asked = entry.key, Key.of(task)
+    return (key.model, key.scheduler, key.steps) == (asked.model, asked.scheduler, asked.steps)
+
+
+def _serves(entry: Entry, task: Task) -> bool:
+    fixed = all(given.items() <= entry.parameters.get(m, {}).items() for m, given in task.parameters.items())
+    return fixed and task.methods in (None, entry.methods) and entry.within(task.max_loss)
+
+
+def _speedups(task: Task, shown: Answer, held: bool) -> Iterable[float]:
+    if shown.speedup is not None:
+        yield shown.speedup
+    if held and task.target is not None and task.target.speedup is not None:
+        yield task.target.speedup
+
+
+def _value(shown: Answer, methods: tuple[str, ...]) -> dict[str, Any]:
+    flat = {name: value for given in shown.parameters.values() for name, value in given.items()}
+    measured = shown.confirmed.losses.get(METRIC) if shown.confirmed else None
+    return {
+        **flat,
+        "speedup": shown.speedup,
+        "score_loss": measured.loss if measured else shown.quality_loss,
+        "time": shown.latency_s,
+        "search_targets": list(methods),
+        "status": shown.status,
+    }
+
+
+def _parameters(key: Key, value: Mapping[str, Any]) -> dict[str, Parameters]:
+    """The parameters by method, of the methods that the key, the value or else the parameters' names tell."""
+    methods = key.methods
+    if methods in (None, ANY):
+        named = value.get("search_targets")
+        methods = method_names(named) if named else _owners(value)
+    if not methods:
+        raise InputError("Neither the key nor the value names a method.")
+    return {method: _legal(method, value, key.steps) for method in methods}
+
+
+def _owners(value: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(m.name for m in METHODS.all() if any(p.name in value for p in m.parameters()))
+
+
+def _legal(name: str, value: Mapping[str, Any], steps: int) -> Parameters:
+    method = METHODS.get(name)
+    known = method.parameters(steps=steps)
+    given = {p.name: _effective(p, value[p.name]) for p in known if value.get(p.name) is not None}
+    if not given:
+        names = ", ".join(p.name for p in known)
+        raise InputError(f"There is no parameter of {method.title}; it has: {names}.")
+    return method.check(given, steps=steps)
+
+
+def _effective(parameter: Parameter, value: Any) -> Value:
+    """The legal value that does the same: the original's grid also holds values that go beyond what has effect,
+    such as a ratio of 0.9 where at most 0.75 can be merged, or layers at 3 times the size, which no UNet has."""
+    number: Value = figure(parameter.name, value)
+    if parameter.allowed is not None:
+        number = max((a for a in parameter.allowed if a <= number), default=number)
+    number = min(number, parameter.high)
+    return int(number) if parameter.kind is int and number == int(number) else number
