@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hasten.cli import batch  # its commands join those of the app
 from hasten.cli.app import app
 
-__all__ = ["app", "main"]
+__all__ = ["app", "batch", "main"]
 
 
 def main() -> None:

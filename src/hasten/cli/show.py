@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hasten.script.verify import Verification
     from hasten.search import Progress
     from hasten.task import Task
+    from hasten.workflow.tasks import Made
 
 UNBROKEN = 1000
 """Characters of a line that goes to a file or another program."""
@@ -83,6 +84,12 @@ def answer(answer: Answer) -> None:
     _lines({name: value for name, value in lines.items() if value not in (None, "")})
     for warning in answer.warnings or shown.warnings:
         typer.secho(f"note: {warning}", fg="yellow")
+
+
+def requests(made: Sequence[Made]) -> None:
+    """A sentence a line, fit to be read again."""
+    for one in made:
+        typer.echo(one.request)
 
 
 def verification(found: Verification) -> None:

@@ -19,6 +19,14 @@ def seconds(text: str | float) -> float:
     return float(match[1]) * UNITS[match[2] or "s"]
 
 
+def numbers(flag: str, text: str) -> list[float]:
+    """``0.8,0.9,0.95`` → numbers. Raises InputError."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"{flag} is {text!r}: write numbers with commas between, such as 0.8,0.9,0.95.") from None
+
+
 def task_of_flags(pipe: str, sched: str, steps: int, targets: str, *, speedup: str, loss: float) -> Task:
     """The task of the original's flags. Raises InputError."""
     from hasten.methods import METHODS

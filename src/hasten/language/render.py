@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from hasten.errors import InputError
 from hasten.language._figures import DEFAULT_METRIC
@@ -83,10 +83,8 @@ def render(task: Task, language: Language = "en") -> str:
         UnknownNameError: a scheduler, method or metric that no request may name.
         ParameterError: a parameter that its method does not have, or a value out of range.
     """
-    if language not in _PHRASES:
-        raise InputError(f"The language is {language!r}: allowed is 'en' or 'zh'.")
+    say = _PHRASES[check_language(language)]
     _refuse_unsayable(task)
-    say = _PHRASES[language]
     model = _model(task.model)
     article, scheduler = "an" if model.startswith(tuple("aeiou")) else "a", find_scheduler(task.scheduler).name
     sentence = say.plain.format(article=article, model=model, scheduler=scheduler, steps=task.steps)
@@ -98,6 +96,13 @@ def render(task: Task, language: Language = "en") -> str:
     if model != task.model:
         _refuse_misread(sentence, task.model)
     return sentence
+
+
+def check_language(name: str) -> Language:
+    """The language of that name. Raises InputError for any but ``en`` and ``zh``."""
+    if name not in _PHRASES:
+        raise InputError(f"The language is {name!r}: allowed is 'en' or 'zh'.")
+    return cast(Language, name)
 
 
 def _refuse_unsayable(task: Task) -> None:

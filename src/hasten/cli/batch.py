@@ -1,0 +1,94 @@
+"""The commands of many requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hasten.cli import show
+from hasten.cli.app import Json, app
+from hasten.cli.values import numbers
+from hasten.errors import InputError
+
+if TYPE_CHECKING:
+    from hasten.workflow.tasks import Requests
+
+BOUNDS, TASKS = Path("speedup_bounds.json"), Path("tasks.json")
+
+
+@app.command()
+def tasks(
+    bounds: Annotated[
+        Path | None, typer.Option(help=f"Bounds to ask for shares of; else {BOUNDS}.", show_default=False)
+    ] = None,
+    params: Annotated[
+        Path | None,
+        typer.Option(help="Instead: a search_params.json, to ask for what its plans reach.", show_default=False),
+    ] = None,
+    ratios: Annotated[
+        str | None, typer.Option(help="Shares of each bound; else 0.8,0.9,0.95.", show_default=False)
+    ] = None,
+    difficulty: Annotated[
+        bool, typer.Option("--difficulty", help="Instead: easy, medium and (out of reach) hard: 0.7, 0.9, 1.1.")
+    ] = False,
+    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    out: Annotated[Path, typer.Option(help="The file to write.")] = TASKS,
+    json: Json = False,
+) -> None:
+    """Makes requests from measured bounds or stored plans: sentences that hasten generate answers."""
+    source, found, faults = _made(bounds, params, ratios, difficulty, language)
+    for fault in faults:
+        show.note(f"not used: {fault}")
+    for left in found.left_out:
+        show.note(f"left out: {left.entry}: {left.reason}")
+    if not found.made:
+        raise InputError(f"No request can be made of {source}: nothing in it is of use. {out} was not written.")
+    _written(found, out)
+    show.document(_document(found, faults, out)) if json else show.requests(found.made)
+    show.note(f"requests in {out}: {len(found.made)}; entries left out: {len(found.left_out)}")
+
+
+def _made(
+    bounds: Path | None, params: Path | None, ratios: str | None, difficulty: bool, language: str
+) -> tuple[Path, Requests, tuple[str, ...]]:
+    """The file, what was made of it, and its faults. Raises InputError."""
+    from hasten.language.render import check_language
+    from hasten.store.seeds.bounds import Bounds
+    from hasten.store.seeds.search_params import SearchParams
+    from hasten.workflow.tasks import DIFFICULTY, RATIOS, tasks_from_bounds, tasks_from_params
+
+    _refuse_both(bounds, params, ratios, difficulty)
+    spoken = check_language(language)
+    if params is not None:
+        plans = SearchParams.read(params)
+        return params, tasks_from_params(plans, language=spoken), plans.faults
+    known = Bounds.read(bounds or BOUNDS)
+    shares = DIFFICULTY if difficulty else numbers("--ratios", ratios) if ratios is not None else RATIOS
+    return bounds or BOUNDS, tasks_from_bounds(known, shares, language=spoken), known.faults
+
+
+def _refuse_both(bounds: Path | None, params: Path | None, ratios: str | None, difficulty: bool) -> None:
+    given = {"--params": params, "--bounds": bounds, "--ratios": ratios, "--difficulty": difficulty or None}
+    named = [flag for flag, value in given.items() if value is not None]
+    if (params is not None and len(named) > 1) or (difficulty and ratios is not None):
+        raise InputError(
+            f"{' and '.join(named)} do not go together: give --params alone, or --bounds with --ratios or with "
+            "--difficulty."
+        )
+
+
+def _written(found: Requests, out: Path) -> None:
+    from hasten.store.seeds.tasks_file import write_requests
+
+    write_requests(out, [made.to_json() for made in found.made])
+
+
+def _document(found: Requests, faults: tuple[str, ...], out: Path) -> dict[str, Any]:
+    return {
+        "tasks": [{**made.to_json(), "task": made.task.to_json()} for made in found.made],
+        "left_out": [left.__dict__ for left in found.left_out],
+        "faults": list(faults),
+        "out": str(out),
+    }

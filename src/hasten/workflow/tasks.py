@@ -1,0 +1,191 @@
+"""Requests made from what is known: at ratios of measured bounds, or those that stored plans answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+
+from hasten.errors import InputError
+from hasten.language.render import Language, check_language, render
+from hasten.store.seeds.bounds import BoundEntry, Bounds
+from hasten.store.seeds.search_params import Entry, SearchParams
+from hasten.task import Target, Task
+
+RATIOS = (0.8, 0.9, 0.95)
+DIFFICULTY = {"easy": 0.7, "medium": 0.9, "hard": 1.1}
+"""Shares of the bound; *hard* is out of reach on purpose."""
+ANSWERED = "answered"
+HIGHEST = 1000
+MOST_DIGITS = 17
+Ratios = Sequence[float] | Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A request that was made: ``parse(request)`` is ``task``.
+
+    ``label`` is its name among the requests of its bound: the ratio or the difficulty; or ``answered``.
+    ``bound`` is the speedup that is known to be feasible, ``ratio`` the share of it that is asked for, before
+    rounding; None where a stored plan is asked for.
+    """
+
+    task: Task
+    request: str
+    label: str
+    bound: float
+    ratio: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of ``tasks.json``: the sentence, and what is known of it."""
+        ratio = {} if self.ratio is None else {"ratio": self.ratio}
+        return {"request": self.request, "label": self.label, "bound": self.bound, **ratio}
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An entry, by its key, that no request was made of, and the reason."""
+
+    entry: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Requests:
+    """All that was made, no task twice, and all that was left out; both in the order of the file."""
+
+    made: list[Made] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def take(self, entry: BoundEntry | Entry, made: Iterable[Made]) -> None:
+        """Adds what is made of an entry or, when that raises InputError, leaves it out."""
+        try:
+            self.made.extend(list(made))
+        except InputError as error:
+            self.left_out.append(LeftOut(str(entry.key), str(error)))
+
+
+def tasks_from_bounds(
+    bounds: Bounds, ratios: Ratios = RATIOS, *, digits: int = 2, language: Language = "en"
+) -> Requests:
+    """Requests at ratios of every bound. What nothing was feasible for is left out, with its reason.
+
+    Args:
+        bounds: the highest feasible speedups. Of two of the same search the higher one is taken.
+        ratios: shares of the bound; in a mapping under the labels that the requests bear.
+        digits: decimal places of the speedups, more where ``targets`` needs them.
+        language: of the sentences, ``en`` or ``zh``.
+
+    Raises:
+        InputError: the ratios, the digits or the language cannot be used.
+    """
+    shares = list(ratios.values()) if isinstance(ratios, Mapping) else list(ratios)
+    _check(shares, digits)
+    named = dict(zip(ratios if isinstance(ratios, Mapping) else map(repr, shares), shares, strict=True))
+    check_language(language)
+    found, best = Requests(), _highest(bounds.entries)
+    for entry in bounds.entries:
+        found.take(entry, _shares(entry, best[_search(entry)], named, digits, language))
+    return found
+
+
+def tasks_from_params(params: SearchParams, *, language: Language = "en") -> Requests:
+    """The requests that the stored plans answer: each asks for what its entry was stored under.
+
+    An entry that does not hold what its key promises (slower than asked, or over the limit) is left out, unless
+    another one answers the request.
+
+    Raises:
+        InputError: the language cannot be used.
+    """
+    check_language(language)
+    found, made_of = Requests(), dict[str, Entry]()
+    for entry in params.entries:
+        found.take(entry, _answered(entry, made_of, params, language))
+    return found
+
+
+def targets(bound: float, ratios: Sequence[float], digits: int = 2) -> list[float]:
+    """The speedups at ratios of a bound.
+
+    Rounding goes down: a speedup is never more than its share and so, up to a ratio of 1, never over the bound.
+    More digits are kept where two would else be equal, one would be 0, or one that is to be over the bound
+    would not be.
+
+    Raises:
+        InputError: the bound is outside 0 to 1000, a share of it is over 1000, or the ratios cannot be used.
+    """
+    _check(ratios, digits)
+    if not 0 < bound * max(1.0, *ratios) <= HIGHEST:
+        raise InputError(
+            f"Its bound is {bound:g}x, the highest ratio {max(ratios):g}: allowed are speedups of more than 0, at "
+            f"most {HIGHEST}."
+        )
+    for places in range(digits, MOST_DIGITS + 1):
+        found = [_down(bound, ratio, places) for ratio in ratios]
+        sides = [(speedup > bound) == (ratio > 1) for speedup, ratio in zip(found, ratios, strict=True)]
+        if all(sides) and all(found) and len(set(found)) == len(found):
+            return found
+    raise InputError(f"{MOST_DIGITS} digits do not tell the ratios {_listed(ratios)} of {bound!r}x apart.")
+
+
+def _check(ratios: Sequence[float], digits: int) -> None:
+    if not ratios or any(not (math.isfinite(ratio) and ratio > 0) for ratio in ratios):
+        raise InputError(
+            f"The ratios are {_listed(ratios)}: give one or more numbers above 0, such as 0.8,0.9,0.95."
+        )
+    if len(set(ratios)) < len(ratios):
+        raise InputError(f"The ratios are {_listed(ratios)}: name each once, or two requests would be the same.")
+    if not 0 <= digits <= MOST_DIGITS:
+        raise InputError(f"The digits are {digits}: allowed is 0 to {MOST_DIGITS}.")
+
+
+def _down(bound: float, ratio: float, places: int) -> float:
+    """Decimal, so that 0.9 of 5.5 is 4.95 and not a little less."""
+    exact = Decimal(repr(float(bound))) * Decimal(repr(float(ratio)))
+    return float(exact.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN))
+
+
+def _listed(ratios: Iterable[float]) -> str:
+    return ", ".join(map(repr, ratios)) or "none"
+
+
+def _search(entry: BoundEntry) -> str:
+    return entry.task.model_dump_json()
+
+
+def _highest(entries: Iterable[BoundEntry]) -> dict[str, BoundEntry]:
+    """The entry with the highest bound of each search, which a file may hold in several spellings."""
+    best: dict[str, BoundEntry] = {}
+    for entry in entries:
+        held = best.setdefault(_search(entry), entry)
+        if (entry.max_speedup or 0.0) > (held.max_speedup or 0.0):
+            best[_search(entry)] = entry
+    return best
+
+
+def _shares(
+    entry: BoundEntry, best: BoundEntry, ratios: Mapping[str, float], digits: int, language: Language
+) -> Iterator[Made]:
+    if entry is not best:
+        raise InputError(f"{best.key} is the same search; of the two it is taken.")
+    if entry.max_speedup is None:
+        raise InputError(f"{entry.status}: {entry.reason or 'the file gives no reason.'}")
+    speedups = targets(entry.max_speedup, list(ratios.values()), digits)
+    for (label, ratio), speedup in zip(ratios.items(), speedups, strict=True):
+        task = entry.task.model_copy(update={"target": Target(speedup=speedup)})
+        yield Made(task, render(task, language), label, entry.max_speedup, ratio)
+
+
+def _answered(entry: Entry, made_of: dict[str, Entry], params: SearchParams, language: Language) -> Iterator[Made]:
+    task, answer = entry.task, params.find(entry.task)
+    request = render(task, language)
+    if answer is None:
+        loss = "" if entry.score_loss is None else f" at a loss of {entry.score_loss:g}"
+        raise InputError(f"Its plan, {entry.speedup:g}x{loss}, does not hold what the key promises.")
+    if request in made_of:
+        raise InputError(f"{made_of[request].key} makes the same request.")
+    made_of[request] = entry
+    yield Made(task, request, ANSWERED, answer.speedup)

@@ -1,0 +1,88 @@
+"""``hasten tasks`` as a user meets it: real processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hasten.language.parse import parse
+from hasten.store.seeds.tasks_file import read_requests
+
+KEY = "('emoji-sd', 'DDIMScheduler', '20', 'upbound_speedup', 0.02, ['deepcache'])"
+NONE = KEY.replace("deepcache", "tome")
+PLAN = {"cache_interval": 3, "cache_branch_id": 0, "speedup": 2.2, "score_loss": 0.01}
+CODE = (
+    "import sys; from hasten.cli import main\n"
+    "try: main()\n"
+    "finally: assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules), 'heavy'"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, own_surroundings: None) -> Path:
+    bounds = {KEY: {"max_speedup": 2.5}, NONE: {"max_speedup": None, "status": "failed", "reason": "no memory"}}
+    (tmp_path / "speedup_bounds.json").write_text(json.dumps(bounds), encoding="utf-8")
+    params = {KEY.replace("'upbound_speedup'", "2.0"): PLAN, "broken": PLAN}
+    (tmp_path / "search_params.json").write_text(json.dumps(params), encoding="utf-8")
+    return tmp_path
+
+
+def tasks(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-X", "utf8", "-c", CODE, "tasks", *words]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=folder, check=False)
+
+
+def test_sentences_go_to_standard_output_and_to_the_file(folder: Path) -> None:
+    done = tasks(folder)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and len(lines) == 3, done.stderr
+    assert [parse(line).target.speedup for line in lines] == [2.0, 2.25, 2.37]  # type: ignore[union-attr]
+    assert f"left out: {NONE}: failed: no memory" in done.stderr
+    requests = read_requests(folder / "tasks.json")
+    assert [r.text for r in requests] == lines and not any(r.fault for r in requests)
+    assert requests[1].labels == {"label": "0.9", "ratio": 0.9, "bound": 2.5}
+
+
+def test_a_difficulty_triple_in_chinese_as_one_document(folder: Path) -> None:
+    done = tasks(folder, "--difficulty", "--language", "zh", "--out", "hard/mine.json", "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert [(t["label"], t["task"]["target"]["speedup"]) for t in document["tasks"]] == [
+        ("easy", 1.75),
+        ("medium", 2.25),
+        ("hard", 2.75),
+    ]
+    assert document["left_out"] == [{"entry": NONE, "reason": "failed: no memory"}]
+    assert [t["request"] for t in document["tasks"]] == [r.text for r in read_requests(folder / document["out"])]
+    assert "倍" in document["tasks"][0]["request"]
+
+
+def test_stored_plans_make_requests_and_damaged_entries_are_named(folder: Path) -> None:
+    done = tasks(folder, "--params", "search_params.json")
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
+    assert "not used: search_params.json line 1, entry 'broken'" in done.stderr
+
+
+BAD = {
+    "no bounds": (["--bounds", "nowhere.json"], "nowhere.json does not exist"),
+    "no numbers": (["--ratios", "0.8;0.9"], "--ratios is '0.8;0.9': write numbers with commas between"),
+    "same ratio": (["--ratios", "0.8,0.80"], "The ratios are 0.8, 0.8: name each once"),
+    "language": (["--language", "fr"], "The language is 'fr'"),
+    "both files": (["--params", "search_params.json", "--bounds", "speedup_bounds.json"], "do not go together"),
+    "both shares": (["--ratios", "0.8", "--difficulty"], "--ratios and --difficulty do not go together"),
+    "nothing left": (["--ratios", "900"], "No request can be made of speedup_bounds.json"),
+    "unwritable": (["--out", "/dev/null/tasks.json"], "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_sentence_and_writes_nothing(folder: Path, case: str) -> None:
+    words, part = BAD[case]
+    before = sorted(folder.rglob("*"))
+    done = tasks(folder, *words)
+    assert done.returncode == 2 and part in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == "" and sorted(folder.rglob("*")) == before
