@@ -327,6 +327,12 @@ def test_figures_of_keys_in_any_form(steps: object, speedup: str) -> None:
     assert key == Key("SD1.5", "DDIM", 50, 2.5, 0.02, ("deepcache", "tgate"))
 
 
+def test_nonsense_is_refused_without_a_warning_of_python(recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(InputError, match="no key"):
+        Key.parse("('SD1.5', 'DDIM', 50in, 2.0, 0.02)")
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize(
     "task",
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -151,11 +152,13 @@ def one(value: Any) -> Any:
 
 
 def _tuple(text: str) -> Any:
-    try:
-        tree = ast.parse(text.strip() if len(text) <= LONGEST else "", mode="eval")
-        return _literal(tree.body)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's own about literals that are nearly numbers
+        try:
+            tree = ast.parse(text.strip() if len(text) <= LONGEST else "", mode="eval")
+            return _literal(tree.body)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
 
 
 def _literal(node: ast.expr) -> Any:
