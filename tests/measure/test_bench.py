@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -204,6 +205,24 @@ def test_a_plan_that_fails_is_a_failed_trial(
     assert trial.losses == {}
     assert bench.trial(DEEPCACHE, samples=2, pairs=1).status == "ok"
     assert torch.equal(before, bench.pipeline.draw(Plan(), "search", [5]).float() / 255)
+
+
+def test_a_trial_that_runs_out_of_memory_leaves_none_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def hook(*_: Any) -> None:
+        big = torch.zeros(2**20)
+        held.append(weakref.ref(big))
+        big.new_empty(2**50)
+
+    before = bench.trial(DEEPCACHE, samples=2, pairs=1)
+    with spoiled(bench, monkeypatch, bench.pipe.unet, hook):
+        failed = bench.trial(DEEPCACHE, samples=2, pairs=1)
+    assert failed.status == "failed"
+    assert failed.reason.startswith("Out of memory: ")
+    assert held and not any(tensor() is not None for tensor in held)
+    after = bench.trial(DEEPCACHE, samples=2, pairs=1)
+    assert (after.status, after.losses) == ("ok", before.losses)
 
 
 def _part(bench: Bench, path: str) -> torch.nn.Module:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hasten.measure._failures import PlanError
+from hasten.measure.failures import PlanError
 from hasten.measure.lock import device_lock
 from hasten.plan import Plan
 from hasten.records import Split, Trial

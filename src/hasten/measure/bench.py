@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from hasten.measure._attempt import attempt
 from hasten.measure._cache import ImageCache
 from hasten.measure._defaults import known_model, loaded, prompts_of, scorer_of
-from hasten.measure._failures import plan_failures
 from hasten.measure.environment import environment, environment_key
 from hasten.measure.equal_time import equal_time
+from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import PromptSet

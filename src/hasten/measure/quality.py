@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hasten.errors import InputError, MeasurementError
 from hasten.measure._cache import ImageCache
-from hasten.measure._failures import PlanError, plan_failures
+from hasten.measure.failures import PlanError, plan_failures
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.stats import paired_loss
 from hasten.metrics import METRICS, ClipScorer, Metric

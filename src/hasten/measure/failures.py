@@ -1,4 +1,4 @@
-"""The one place where a plan's crash becomes a failed trial."""
+"""What failures are called, and the one place where a plan's crash becomes a failed trial."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def plan_failures() -> Iterator[None]:
             raise
         reason = str(error)
     except Exception as error:
-        reason = _reason(error)
+        reason = reason_of(error)
     # Here the exception is gone, and with its traceback the frames that held the tensors.
     free_memory()
     raise PlanError(reason)
 
 
 def free_memory() -> None:
-    """Gives back what a failed run still holds."""
+    """Gives back what nothing refers to any more: to Python, and from PyTorch's cache to the GPU."""
     gc.collect()
     import torch
 
@@ -44,7 +44,8 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
+    """One line that says what happened: ``Out of memory: …``, or the exception's name and its first line."""
     import torch
 
     first_line = next(iter(str(error).splitlines()), "")
