@@ -28,7 +28,7 @@ def environment(device: str, dtype: str | None = None) -> dict[str, str]:
         "cores": str(_cores()),
         "threads": str(torch.get_num_threads()),
         **_gpu(device),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # its own class would carry torch along into whoever unpickles it
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         **{name: _version(name) for name in ("diffusers", "transformers")},
         "python": ".".join(platform.python_version_tuple()[:2]),

@@ -1,0 +1,123 @@
+"""One worker process as its parent sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO, Any
+
+from hasten.workflow._worker import COMMAND, GRACE_S
+
+Message = tuple["WorkerProcess", Any, bytes]
+"""Who says it, what kind of message it is, and its pickled content. The last one is ``gone``."""
+
+
+class WorkerProcess:
+    """A fresh interpreter, leader of a process group of its own, that works for one device.
+
+    What it sends is put into ``inbox`` by a thread, in order. When the process has ended, however it did, its
+    group is ended too, the process is waited for, and the last message is put there.
+
+    Neither the parent's main module nor its open files reach the worker, only where it finds modules; its
+    standard output goes where its standard error goes: to the file ``log``, or to the parent's.
+    """
+
+    def __init__(self, device: str, inbox: SimpleQueue[Message], log: Path | None) -> None:
+        self.log, self.started = log, time.monotonic()
+        with log.open("ab") if log else contextlib.nullcontext() as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", COMMAND, device, "INFO" if log else "WARNING"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Ctrl-C is the parent's
+            )
+        self._to, self._from = _both(self._process.stdin, self._process.stdout)
+        self._over = threading.Event()
+        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
+        self.send([entry for entry in sys.path if isinstance(entry, str)])
+
+    def send(self, message: object) -> None:
+        """Nothing happens where the process is dead: the message ``gone`` tells that."""
+        with contextlib.suppress(BrokenPipeError, ValueError):  # no one reads any more; closed by the listener
+            pickle.dump(message, self._to)
+            self._to.flush()
+
+    def end(self, gently: bool) -> None:
+        """Asks for the end: of an idle process by saying that no job will come, else by SIGTERM to the group."""
+        if gently:
+            self.send(None)
+        else:
+            self._signal("SIGTERM")
+
+    def kill(self) -> None:
+        """Ends the whole group at once."""
+        self._signal("SIGKILL")
+
+    def join(self, timeout_s: float = GRACE_S) -> None:
+        """Waits until process and group have ended, or for that long: a process may hang in a driver."""
+        self._over.wait(max(timeout_s, 0))
+
+    @property
+    def fate(self) -> str:
+        """How it ended, in words; once it is gone."""
+        code = self._process.returncode
+        how = _signal_name(-code) if code is not None and code < 0 else f"its process ended with code {code}"
+        return f"{how}; see {self.log}" if self.log else how
+
+    def _listen(self, inbox: SimpleQueue[Message]) -> None:
+        try:
+            while True:
+                kind, content = pickle.load(self._from)
+                inbox.put((self, kind, content))
+        except Exception:  # the end, perhaps in the middle of a message; or what is no message at all
+            self._bury()
+        inbox.put((self, "gone", pickle.dumps(None)))
+
+    def _bury(self) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it has closed the channel, but lives
+            self._process.wait(GRACE_S)
+        self.kill()
+        self._process.wait()
+        self._over.set()
+        for pipe in (self._to, self._from):
+            with contextlib.suppress(BrokenPipeError):  # a message that it did not read
+                pipe.close()
+
+    def _signal(self, name: str) -> None:
+        if self._over.is_set():  # waited for: its number may be another's by now
+            return
+        if not hasattr(os, "killpg"):  # Windows has no groups of this kind
+            self._process.terminate()
+            return
+        # A group of which no one is left; on macOS one of the dead alone is not permitted.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, getattr(signal, name))
+
+
+def _both(*pipes: IO[bytes] | None) -> list[IO[bytes]]:
+    return [pipe for pipe in pipes if pipe is not None]
+
+
+def log_file(folder: Path | None, device: str) -> Path | None:
+    """The file that collects what the workers of a device print."""
+    return folder / f"worker-{re.sub(r'[^A-Za-z0-9]+', '-', device).strip('-')}.log" if folder else None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    hint = " (kill -9, or the system was out of memory)" if name == "SIGKILL" else ""
+    return f"killed by {name}{hint}"

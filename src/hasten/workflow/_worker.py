@@ -1,0 +1,190 @@
+"""What runs in a worker process: takes jobs from its parent, one after the other, and tells what becomes of them.
+
+Standard input and output are the channel: pickles, one after the other. Nothing is imported here that takes
+long, so that the channel stands before anything can be printed.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from importlib import import_module
+from queue import SimpleQueue
+from types import FrameType
+from typing import Any
+
+from hasten.errors import HastenError, InputError
+from hasten.workflow.jobs import AUTO
+
+logger = logging.getLogger(__name__)
+GRACE_S = 5.0
+"""From being asked to end until being killed."""
+PREPARATION = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer)"
+COMMAND = f"{PREPARATION}; from hasten.workflow._worker import main; main()"
+
+Request = tuple[str, str, bytes]
+"""Name, function and pickled arguments of a job."""
+
+
+class Terminated(BaseException):
+    """SIGTERM as an exception, so that everything open is left in order; no job's ``except`` holds it up."""
+
+
+class Channel:
+    """Two descriptors of this module's own; standard output goes where standard error goes from now on.
+
+    A process that a job forks gets neither: the parent would wait for its end too.
+    """
+
+    def __init__(self) -> None:
+        self._in, self._out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+        self._sending = threading.Lock()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(2, 1)
+        if hasattr(os, "register_at_fork"):
+            own = (self._in.fileno(), self._out.fileno())
+            os.register_at_fork(after_in_child=lambda: [os.dup2(nothing, fd, inheritable=False) for fd in own])
+
+    def send(self, kind: str, content: object = None) -> None:
+        """Sends whole messages only: what cannot be pickled raises before anything is written."""
+        data = pickle.dumps((kind, pickle.dumps(content)))
+        with self._sending:
+            self._out.write(data)
+            self._out.flush()
+
+    def receive(self) -> Request | None:
+        """The next job; None: no more will come. Raises EOFError when the parent is gone."""
+        request: Request | None = pickle.load(self._in)
+        return request
+
+
+class _Forwarding(logging.Handler):
+    """hasten's own warnings are for the user: they go to the parent, also where the log goes to a file."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(logging.WARNING)
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._channel.send("warning", record.getMessage())
+
+
+def main() -> None:
+    """Works until the parent wants no more; when the parent died, the whole process group ends."""
+    device, level, channel = sys.argv[1], sys.argv[2], Channel()
+    signal.signal(signal.SIGTERM, _terminate)
+    _log_to_stderr(channel, level)
+    jobs: SimpleQueue[Request | None] = SimpleQueue()
+    orphaned = threading.Event()
+    threading.Thread(target=_take_in, args=(channel, jobs, orphaned), daemon=True).start()
+    try:
+        _serve(channel, jobs, device)
+    except Terminated:
+        sys.stderr.flush()
+        if orphaned.is_set():
+            _signal_group("SIGKILL")
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)  # the parent is told by which signal
+
+
+def _serve(channel: Channel, jobs: SimpleQueue[Request | None], device: str) -> None:
+    try:
+        channel.send("hello", _hello(device))
+    except Exception as error:
+        logger.info("does not start", exc_info=error)
+        channel.send("unfit", f"{type(error).__name__}: {error}")
+        return
+    from hasten.measure.failures import free_memory
+
+    while (request := jobs.get()) is not None:
+        channel.send("start")
+        status, content, sound = _work(channel, request, device)
+        free_memory()
+        logger.info("%s: %s", status, request[0])
+        channel.send("end", (status, content, sound))
+
+
+def _hello(device: str) -> dict[str, Any]:
+    from hasten.measure.environment import environment, environment_key
+
+    if device == AUTO:
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = environment(device)
+    return {"pid": os.getpid(), "environment": found, "key": environment_key(found)}
+
+
+def _work(channel: Channel, request: Request, device: str) -> tuple[str, str | bytes, bool]:
+    """Status, the reason or the pickled result, and whether the process is sound enough for another job.
+
+    Only a user's mistake leaves it surely sound: memory may have run out, or a GPU be in an error for good.
+    """
+    from hasten.measure.failures import reason_of
+
+    name, function, arguments = request
+    logger.info("start: %s", name)
+    try:
+        call = _imported(function)
+        result = call(lambda event: channel.send("report", event), device, **pickle.loads(arguments))
+    except HastenError as error:
+        return "failed", str(error), isinstance(error, InputError)
+    except (Exception, SystemExit) as error:
+        logger.info("%s", name, exc_info=error)
+        return "failed", reason_of(error), False
+    try:
+        return "done", pickle.dumps(result), True
+    except Exception as error:
+        logger.info("%s", name, exc_info=error)
+        return "failed", f"Its result cannot be sent: {reason_of(error)}", True
+
+
+def _imported(function: str) -> Any:
+    module, _, name = function.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _take_in(channel: Channel, jobs: SimpleQueue[Request | None], orphaned: threading.Event) -> None:
+    """Reads jobs, in a thread of its own: so the parent's death is noticed in the middle of a job, too."""
+    try:
+        while True:
+            request = channel.receive()
+            jobs.put(request)
+            if request is None:
+                return
+    except (EOFError, pickle.UnpicklingError, OSError):
+        orphaned.set()
+    _signal_group("SIGTERM")
+    time.sleep(GRACE_S)
+    _signal_group("SIGKILL")
+
+
+def _signal_group(name: str) -> None:
+    if not hasattr(os, "killpg"):  # Windows
+        os._exit(1)
+    os.killpg(0, getattr(signal, name))
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what cleans up now is not disturbed
+    raise Terminated
+
+
+def _log_to_stderr(channel: Channel, level: str) -> None:
+    """Whatever is printed or logged goes to standard error, line by line; so does the place of a crash.
+
+    At the level ``INFO`` also which job was when under way, and the tracebacks of those that failed.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    faulthandler.enable()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("hasten").addHandler(_Forwarding(channel))
+    logger.setLevel(level)

@@ -1,0 +1,133 @@
+"""Jobs for the tests of the workers: what they do is what their names say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hasten.errors import InputError, MeasurementError
+
+Report = Callable[[object], None]
+FOREVER_S = 10_000
+
+
+def where(report: Report, device: str) -> tuple[str, int]:
+    return device, os.getpid()
+
+
+def count(report: Report, device: str, *, to: int) -> int:
+    for number in range(to):
+        report(number)
+    return to
+
+
+def raises(report: Report, device: str, *, kind: str) -> None:
+    if kind == "input":
+        raise InputError("0.5x is no speedup.")
+    if kind == "measurement":
+        raise MeasurementError("A black image.")
+    if kind == "value":
+        raise ValueError("shapes differ\nsecond line")
+    if kind == "exit":
+        sys.exit(3)
+    raise MemoryError
+
+
+def out_of_memory(report: Report, device: str) -> None:
+    import torch
+
+    torch.empty(2**50, dtype=torch.uint8)
+
+
+def dies(report: Report, device: str, *, number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(FOREVER_S)
+
+
+def leaves(report: Report, device: str, *, code: int) -> None:
+    os._exit(code)
+
+
+def with_child(report: Report, device: str, *, end: int | None = None, stubborn: bool = False) -> None:
+    """Starts a child that outlives it unless someone ends it; dies by the signal ``end``, or waits forever."""
+    ignoring = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " if stubborn else ""
+    code = f"{ignoring}import time; print('up', flush=True); time.sleep({FOREVER_S})"
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert child.stdout and child.stdout.readline() == b"up\n"
+    report((os.getpid(), child.pid))
+    if end is not None:
+        dies(report, device, number=end)
+    time.sleep(FOREVER_S)
+
+
+def forks(report: Report, device: str) -> None:
+    """The fork holds whatever its parent had open."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        time.sleep(30)
+        os._exit(0)
+    report(child)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def cleans_up(report: Report, device: str, *, note: str) -> None:
+    report("under way")
+    try:
+        time.sleep(FOREVER_S)
+    finally:
+        Path(note).write_text("clean")
+
+
+def swallows(report: Report, device: str) -> None:
+    """Nothing short of SIGKILL ends it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    report("under way")
+    while True:
+        time.sleep(1)
+
+
+def talks(report: Report, device: str) -> str:
+    print("printed")
+    print("to standard error", file=sys.stderr)
+    os.write(1, b"written to the descriptor\n")
+    subprocess.run([sys.executable, "-c", "print('printed by a child')"], check=True)
+    import logging
+
+    logging.getLogger("transformers.models").warning("a library's warning")
+    logging.getLogger("hasten.measure.lock").warning("Another process measures on %s.", device)
+    return sys.stdin.read()
+
+
+def meets(report: Report, device: str, *, folder: str, others: int) -> int:
+    """Ends only when so many others are under way at the same time."""
+    (Path(folder) / str(os.getpid())).touch()
+    while len(list(Path(folder).iterdir())) < others + 1:
+        time.sleep(0.02)
+    return os.getpid()
+
+
+class Unreadable:
+    """Can be pickled, but not read back."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _refuse, ()
+
+
+def _refuse() -> None:
+    raise RuntimeError("not here")
+
+
+def answers(report: Report, device: str, *, what: str) -> object:
+    return {"unpicklable": lambda: None, "unreadable": Unreadable()}[what]
+
+
+def tells(report: Report, device: str, *, what: str) -> str:
+    report({"unpicklable": lambda: None, "unreadable": Unreadable()}[what])
+    return "told"
