@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hasten.api import accelerate, run, tune
+    from hasten.api import accelerate, explore, generate, run, tune
     from hasten.errors import HastenError
     from hasten.plan import Plan
     from hasten.records import Answer, Trial
@@ -19,6 +19,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "accelerate": "hasten.api",
+    "explore": "hasten.api",
+    "generate": "hasten.api",
     "run": "hasten.api",
     "tune": "hasten.api",
     "Answer": "hasten.records",
@@ -27,7 +29,7 @@ _HOMES = {
     "Task": "hasten.task",
     "Trial": "hasten.records",
 }
-__all__ = ["Answer", "HastenError", "Plan", "Task", "Trial", "accelerate", "run", "tune"]
+__all__ = ["Answer", "HastenError", "Plan", "Task", "Trial", "accelerate", "explore", "generate", "run", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -10,12 +11,20 @@ from hasten.methods import apply
 from hasten.plan import Plan
 from hasten.records import Answer
 from hasten.search import Progress, run_search
+from hasten.store.seeds.tasks_file import Request
 from hasten.task import Task
+from hasten.workflow.answering import answered
 from hasten.workflow.answers import answer_of
+from hasten.workflow.batch import Settled, Tell, batch_of
 from hasten.workflow.choices import Choices, split
 from hasten.workflow.delivery import Delivery, command_of
+from hasten.workflow.explore import explore as explore_tasks
 from hasten.workflow.folder import folder_of
-from hasten.workflow.opening import bench_of, model_of, open_bench, task_for, task_of
+from hasten.workflow.generate import Generation, request_of
+from hasten.workflow.jobs import AUTO
+from hasten.workflow.matrix import Matrix
+from hasten.workflow.matrix import run_matrix as all_stages
+from hasten.workflow.opening import bench_of, task_for, task_of
 
 if TYPE_CHECKING:
     from hasten.methods import Handle
@@ -54,24 +63,73 @@ def run(
     """
     options, place = split(choices)
     task = task_of(request)
-    model, folder = model_of(task, place), folder_of(task, out)
     words = request if isinstance(request, str) else None
     delivery = Delivery(
-        folder, runtime, command or command_of(words or task), words, place.seed, allow_known_wrong
+        folder=folder_of(task, out),
+        runtime=runtime,
+        command=command or command_of(words or task),
+        request=words,
+        seed=place.seed,
+        allow_known_wrong=allow_known_wrong,
+        verify=verify,
     )
-    with open_bench(task, model, place) as bench:
-        delivery.check(task, model, bench)
-        found = run_search(bench, task, options, progress)
-        answer = delivery.write(answer_of(task, found), found.trials, model, bench, progress)
-    return delivery.finish(answer, verify, options, progress)
+    return answered(task, place, options, progress, delivery)
 
 
 def search(request: str | Task, *, progress: Report | None = None, **choices: Unpack[Choices]) -> Answer:
     """As ``run``, without script and report: only the store of trials is written."""
     options, place = split(choices)
-    task = task_of(request)
-    with open_bench(task, model_of(task, place), place) as bench:
-        return answer_of(task, run_search(bench, task, options, progress))
+    return answered(task_of(request), place, options, progress)
+
+
+def explore(
+    matrix: Matrix | Mapping[str, Any],
+    *,
+    out: str | Path,
+    devices: Sequence[str] = (AUTO,),
+    margin: float = 1.0,
+    tell: Tell | None = None,
+    **choices: Unpack[Choices],
+) -> list[Settled]:
+    """The upper bound of every cell of a matrix: see ``hasten.workflow.matrix``. Goes on where it was stopped.
+
+    ``speedup_bounds.json`` and ``search_params.json`` in the folder ``out`` have each the moment it is known.
+    """
+    cells = (matrix if isinstance(matrix, Matrix) else Matrix.of(**matrix)).tasks()
+    return list(explore_tasks(cells, batch_of(out, choices, devices, tell), margin))
+
+
+def generate(
+    requests: Sequence[str | Task | Request],
+    *,
+    out: str | Path,
+    devices: Sequence[str] = (AUTO,),
+    tell: Tell | None = None,
+    how: Generation | None = None,
+    **choices: Unpack[Choices],
+) -> list[Settled]:
+    """A script for every request, as far as there is one; a failure never stops the rest, and is an entry.
+
+    ``generation_report.json`` and ``manifest.json`` in the folder ``out`` have each the moment it is known.
+    """
+    listed = [request_of(request, number) for number, request in enumerate(requests, 1)]
+    how = replace(how or Generation(), place=split(choices)[1])
+    return list(how.run(listed, batch_of(out, choices, devices, tell)))
+
+
+def run_matrix(
+    matrix: Matrix | Mapping[str, Any],
+    *,
+    out: str | Path,
+    devices: Sequence[str] = (AUTO,),
+    tell: Tell | None = None,
+    how: Generation | None = None,
+    **choices: Unpack[Choices],
+) -> tuple[list[Settled], list[Settled]]:
+    """Bounds of a matrix, the tasks that follow from them, and their scripts: ``explore``, then ``generate``."""
+    cells = matrix if isinstance(matrix, Matrix) else Matrix.of(**matrix)
+    how = replace(how or Generation(), place=split(choices)[1])
+    return all_stages(cells, how, batch_of(out, choices, devices, tell))
 
 
 def tune(

@@ -115,6 +115,7 @@ class Answer(Record):
     """The answer to a task, in the JSON form that other tools rely on.
 
     ``verified``: whether the script's claim held when it was measured again in a fresh process; None: it was not.
+    ``complete``: no budget ended the search.
     """
 
     status: Literal["met", "likely", "infeasible", "failed"]
@@ -128,6 +129,7 @@ class Answer(Record):
     baseline_latency_s: float | None = None
     latency_s: float | None = None
     trials: int = 0
+    complete: bool = True
     script: str | None = None
     report: str | None = None
     reason: str = ""
@@ -139,6 +141,9 @@ class Answer(Record):
 
     @property
     def exit_code(self) -> int:
+        """0 met or likely, 3 infeasible, 1 failed, or refuted in a fresh process."""
+        if self.verified is False:
+            return 1
         return {"met": 0, "likely": 0, "infeasible": 3, "failed": 1}[self.status]
 
     def to_json(self) -> dict[str, Any]:

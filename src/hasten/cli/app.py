@@ -5,16 +5,16 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from hasten import __version__
-from hasten.cli import show
+from hasten.cli import many, show
 from hasten.cli.choices import Pairs, takes_choices
 from hasten.cli.values import UPPER_BOUND, task_of_flags
-from hasten.errors import HastenError
+from hasten.errors import HastenError, InputError
 
 INTERRUPTED = 130
 
@@ -45,6 +45,11 @@ app = typer.Typer(
 )
 
 Text = Annotated[str, typer.Argument(help="The request, in English or Chinese.", show_default=False)]
+Runtime = Annotated[str, typer.Option(help="What the script calls: hasten, or upstream packages.")]
+Verify = Annotated[bool, typer.Option(help="Measure each script again in a fresh process.")]
+KnownWrong = Annotated[
+    bool, typer.Option("--allow-known-wrong", help="Write upstream scripts that are known to go wrong.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Standard output is one JSON document and nothing else.")]
 
 
@@ -73,23 +78,53 @@ def parse(text: Text, json: Json = False) -> None:
 @app.command()
 @takes_choices
 def run(
-    text: Text,
-    out: Annotated[Path | None, typer.Option(help="Folder for script and report; else hasten-out/<task>.")] = None,
-    runtime: Annotated[str, typer.Option(help="What the script calls: hasten, or upstream packages.")] = "hasten",
-    verify: Annotated[bool, typer.Option(help="Measure the script again in a fresh process.")] = True,
-    allow_known_wrong: Annotated[
-        bool, typer.Option("--allow-known-wrong", help="Write upstream scripts that are known to go wrong.")
-    ] = False,
+    text: Annotated[
+        str | None, typer.Argument(help="The request, in English or Chinese.", show_default=False)
+    ] = None,
+    tasks: Annotated[
+        Path | None, typer.Option(help="Instead: a file of requests, as of hasten generate.", show_default=False)
+    ] = None,
+    matrix: Annotated[
+        Path | None,
+        typer.Option(help="Instead: a YAML file, for all its scripts.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for all that is written; else hasten-out/<task>.")
+    ] = None,
+    runtime: Runtime = "hasten",
+    verify: Verify = True,
+    allow_known_wrong: KnownWrong = False,
+    devices: Annotated[
+        str | None, typer.Option(help="GPUs for --tasks and --matrix: 0,1 or all.", show_default=False)
+    ] = None,
     json: Json = False,
     **choices: Any,
 ) -> None:
-    """One request in, one verified script and a report out."""
+    """One request in, one verified script and a report out; or many, with --tasks or --matrix."""
+    if [text, tasks, matrix].count(None) != 2:
+        raise InputError("Give one of: a request, --tasks FILE, --matrix FILE.")
+    if text is None:
+        how = many.generation(runtime, allow_known_wrong, verify, None, None, False)
+        _run_many(tasks, matrix, how, out or many.FOLDER, devices, json, **choices)
     from hasten import api
 
-    how: dict[str, Any] = {"out": out, "runtime": runtime, "allow_known_wrong": allow_known_wrong}
+    given: dict[str, Any] = {"out": out, "runtime": runtime, "allow_known_wrong": allow_known_wrong}
     with show.Bar() as bar:
-        answer = api.run(text, verify=verify, command=_command(), progress=bar.update, **how, **choices)
+        answer = api.run(text, verify=verify, command=_command(), progress=bar.update, **given, **choices)
     _finish(answer, json)
+
+
+def _run_many(
+    tasks: Path | None, matrix: Path | None, how: Any, out: Path, devices: str | None, json: bool, **choices: Any
+) -> NoReturn:
+    """All stages of a matrix, or the scripts of a list."""
+    if matrix is not None:
+        from hasten.workflow.matrix import Matrix
+
+        many.all_stages(Matrix.read(matrix), how, out, devices, json, **choices)
+    from hasten.store.seeds.tasks_file import read_requests
+
+    many.generate(read_requests(tasks or "-"), how, out, devices, json, **choices)
 
 
 @app.command()

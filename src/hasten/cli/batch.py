@@ -7,15 +7,84 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hasten.cli import show
-from hasten.cli.app import Json, app
+from hasten.cli import many, show
+from hasten.cli.app import Json, KnownWrong, Runtime, Verify, app
+from hasten.cli.choices import takes_choices
 from hasten.cli.values import numbers
 from hasten.errors import InputError
 
 if TYPE_CHECKING:
     from hasten.workflow.tasks import Requests
 
-BOUNDS, TASKS = Path("speedup_bounds.json"), Path("tasks.json")
+BOUNDS, TASKS = many.FOLDER / "speedup_bounds.json", many.FOLDER / "tasks.json"
+Out = Annotated[Path, typer.Option(help="Folder of all that is written.")]
+Devices = Annotated[
+    str | None, typer.Option(help="GPUs that are used side by side: 0,1 or all; else one.", show_default=False)
+]
+
+
+@app.command()
+@takes_choices
+def explore(
+    matrix: Annotated[
+        Path | None, typer.Argument(help="A YAML file with the lists below.", show_default=False)
+    ] = None,
+    models: Annotated[str | None, typer.Option(help="Comma-separated.", show_default=False)] = None,
+    schedulers: Annotated[str | None, typer.Option(help="Comma-separated.", show_default=False)] = None,
+    steps: Annotated[str | None, typer.Option(help="Comma-separated.", show_default=False)] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(help="A set, comma-separated; once for each.", show_default=False),
+    ] = None,
+    max_loss: Annotated[str, typer.Option(help="Limits of the CLIP score loss, comma-separated.")] = "0.02",
+    margin: Annotated[float, typer.Option(help="What the written bounds are multiplied by.")] = 1.0,
+    devices: Devices = None,
+    out: Out = many.FOLDER,
+    json: Json = False,
+    **choices: Any,
+) -> None:
+    """Upper bounds of a matrix of models, schedulers, steps, sets of methods and limits."""
+    from hasten.workflow.matrix import Matrix
+
+    lists = {"models": models, "schedulers": schedulers, "steps": steps}
+    given = {name: text.split(",") for name, text in lists.items() if text is not None}
+    given |= {"methods": methods} if methods else {}
+    if matrix is not None and given:
+        raise InputError(f"Give the file {matrix} or --{', --'.join(given)}, not both.")
+    limits = numbers("--max-loss", max_loss)
+    cells = Matrix.read(matrix) if matrix is not None else Matrix.of(**given, max_loss=limits)
+    many.explore(cells, out, devices, margin, json, **choices)
+
+
+@app.command()
+@takes_choices
+def generate(
+    requests: Annotated[
+        Path, typer.Argument(help="tasks.json, a text file with a sentence a line, or - for standard input.")
+    ] = TASKS,
+    params: Annotated[
+        Path | None, typer.Option(help="A search_params.json: its plans are tried first.", show_default=False)
+    ] = None,
+    bounds: Annotated[
+        Path | None,
+        typer.Option(help="A speedup_bounds.json: what is over them is infeasible.", show_default=False),
+    ] = None,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="Take the figures of --params as they are: measure nothing.")
+    ] = False,
+    runtime: Runtime = "hasten",
+    verify: Verify = True,
+    allow_known_wrong: KnownWrong = False,
+    devices: Devices = None,
+    out: Out = many.FOLDER,
+    json: Json = False,
+    **choices: Any,
+) -> None:
+    """A verified script for every request of a list; what fails is told at the end and stops nothing."""
+    from hasten.store.seeds.tasks_file import read_requests
+
+    how = many.generation(runtime, allow_known_wrong, verify, bounds, params, as_is)
+    many.generate(read_requests(requests), how, out, devices, json, **choices)
 
 
 @app.command()

@@ -21,8 +21,9 @@ def answer_of(task: Task, found: SearchResult) -> Answer:
         best = Answer(status="likely", task=task, **_figures(task, found.best, compared))
         best = best.model_copy(update={"status": "met" if _certain(task, found.best) else "likely"})
     shown = _figures(task, trial, compared) if trial else {}
+    count, complete = len(found.trials), found.complete
     return Answer(
-        status=found.status, task=task, trials=len(found.trials), reason=found.reason, best=best, **shown
+        status=found.status, task=task, trials=count, complete=complete, reason=found.reason, best=best, **shown
     )
 
 

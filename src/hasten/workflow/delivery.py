@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from hasten.script.upstream import upstream_calls
 from hasten.script.verify import Verification, verify
 from hasten.script.write import RUNTIMES, family_of_model, render_script, script_name
 from hasten.search import Progress, SearchOptions
-from hasten.task import Task
+from hasten.task import Setting, Task
 from hasten.workflow.folder import Context, conclude, keep
 
 IMAGES = 4
@@ -35,7 +35,10 @@ def command_of(request: str | Task) -> str:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Where and how to hand over; ``command`` is what a reader types to get the same again."""
+    """Where and how to hand over; ``command`` is what a reader types to get the same again.
+
+    ``verify``: measure the script again in a fresh process. ``report``: write one, with what it is made from.
+    """
 
     folder: Path
     runtime: Runtime
@@ -43,6 +46,8 @@ class Delivery:
     request: str | None = None
     seed: int = 0
     allow_known_wrong: bool = False
+    verify: bool = True
+    report: bool = True
 
     def check(self, task: Task, model: Model, bench: Bench) -> None:
         """What can be known to fail before anything is measured.
@@ -64,7 +69,10 @@ class Delivery:
         """Writes the script, where the answer was met or is likely, and keeps what the report needs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if answer.status in ("met", "likely"):
-            answer = answer.model_copy(update={"script": str(self._script(answer, model, bench))})
+            script = self.script(answer, bench.setting, model, bench.environment)
+            answer = answer.model_copy(update={"script": str(script)})
+        if not self.report:
+            return answer
         if progress:
             progress(Progress("report", message="drawing the images of the report"))
         images = _images(answer, bench)
@@ -73,22 +81,23 @@ class Delivery:
         keep(self.folder, tuple(trials), context, images)
         return answer
 
-    def finish(self, answer: Answer, again: bool, options: SearchOptions, progress: Listener | None) -> Answer:
+    def finish(self, answer: Answer, options: SearchOptions, progress: Listener | None) -> Answer:
         """Measures the script again where that is asked for, and writes the report. Needs the device free."""
-        if again and answer.script:
+        if self.verify and answer.script:
             if progress:
                 progress(Progress("verify", message="measuring the script in a fresh process"))
             answer = _verified(answer, verify(answer.script, samples=options.num_samples, pairs=options.pairs))
-        return conclude(self.folder, answer)
+        return conclude(self.folder, answer) if self.report else answer
 
-    def _script(self, answer: Answer, model: Model, bench: Bench) -> Path:
+    def script(self, answer: Answer, setting: Setting, model: Model, environment: Mapping[str, str]) -> Path:
+        """Writes the script of a plan, or of the plain pipeline, and returns its path."""
         text = render_script(
             answer,
-            bench.setting,
+            setting,
             model,
             runtime=self.runtime,
             command=self.command,
-            environment=bench.environment,
+            environment=environment,
             request=self.request,
             seed=self.seed,
             allow_known_wrong=self.allow_known_wrong,

@@ -1,0 +1,102 @@
+"""Where a batch stands: a live table on a terminal, a line an answer elsewhere. All on standard error."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from hasten.cli.show import COLOURS
+
+if TYPE_CHECKING:
+    from hasten.search import Progress
+    from hasten.workflow.batch import Settled, Standing
+
+LAST = 8
+"""So many of the latest answers are shown."""
+
+
+class Live:
+    """Shows a batch while it runs: ``update`` is what the batch tells."""
+
+    def __enter__(self) -> Live:
+        from rich.console import Console
+        from rich.live import Live as Screen
+
+        self._console = Console(stderr=True)
+        self._began, self._said = time.monotonic(), 0
+        self._standing: Standing | None = None
+        self._screen = Screen(console=self._console, get_renderable=self._drawn, transient=True)
+        if self._console.is_terminal:
+            self._screen.start()
+        return self
+
+    def update(self, standing: Standing) -> None:
+        """Shows where the batch stands."""
+        if self._standing is None or standing.stage != self._standing.stage:
+            self._said = 0
+        self._standing = standing
+        if not self._console.is_terminal:
+            for one in standing.done[self._said :]:
+                self._said += 1
+                self._console.print(_line(one, self._said, standing.total), soft_wrap=True, highlight=False)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._screen.stop()
+
+    def _drawn(self) -> Any:
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 2))
+        if self._standing is None:
+            table.add_row("starting")
+            return table
+        table.add_row(_head(self._standing, time.monotonic() - self._began))
+        for device, (name, progress) in self._standing.running.items():
+            table.add_row(f"[bold]{device}[/bold]  {name}  {_doing(progress)}")
+        first = max(0, len(self._standing.done) - LAST)
+        for number, one in enumerate(self._standing.done[first:], first + 1):
+            table.add_row(_line(one, number, self._standing.total))
+        return table
+
+
+def span(seconds: float) -> str:
+    """``0:42``, ``1:02:03``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _head(now: Standing, elapsed: float) -> str:
+    counts = Counter[str](one.status for one in now.done)
+    told = ", ".join(f"[{COLOURS[s]}]{counts[s]} {s}[/]" for s in COLOURS if counts[s])
+    left = now.total - len(now.done) - len(now.running)
+    rest = f", about {span(now.left_s)} to go" if now.left_s else ""
+    done = f"{len(now.done)} of {now.total} done" + (f" ({told})" if told else "")
+    return (
+        f"[bold]{now.stage}[/bold]  {done}, {len(now.running)} running, {max(0, left)} left  {span(elapsed)}{rest}"
+    )
+
+
+def _doing(progress: Progress | None) -> str:
+    from rich.markup import escape
+
+    if progress is None:
+        return "loading"
+    best = f"best {progress.best.speedup:.2f}x  " if progress.best else ""
+    settled = f"{progress.done + progress.pruned}/{progress.planned}  " if progress.planned else ""
+    return escape(f"{progress.stage}  {settled}{best}{progress.message}")
+
+
+def _line(one: Settled, number: int, total: int) -> str:
+    from rich.markup import escape
+
+    figures = f"{one.speedup:.2f}x" if one.speedup else ""
+    asked = f" for {one.target} asked" if one.target else ""
+    why = escape(one.reason) if not one.held else one.plan
+    name = escape(one.name or one.place)
+    return f"{number}/{total} [{COLOURS[one.status]}]{one.status}[/] {name}  {figures}{asked}  {why}"

@@ -1,0 +1,136 @@
+"""Runs a batch for a command: shows where it stands, then its answers, and ends with the exit code they earn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from hasten.cli import show
+from hasten.cli.live import Live, span
+from hasten.errors import InputError
+
+if TYPE_CHECKING:
+    from hasten.store.seeds.tasks_file import Request
+    from hasten.workflow.batch import Settled
+    from hasten.workflow.generate import Generation
+    from hasten.workflow.matrix import Matrix
+
+FOLDER = Path("hasten-out/batch")
+
+
+def explore(matrix: Matrix, out: Path, devices: str | None, margin: float, json: bool, **choices: Any) -> NoReturn:
+    """The bounds of a matrix."""
+    from hasten import api
+
+    used = _devices(devices, choices)
+    with Live() as live:
+        found = api.explore(matrix, out=out, devices=used, margin=margin, tell=live.update, **choices)
+    _finish({"bounds": found}, out, json)
+
+
+def generate(
+    requests: Sequence[Request], how: Generation, out: Path, devices: str | None, json: bool, **choices: Any
+) -> NoReturn:
+    """The scripts of a list of requests."""
+    from hasten import api
+
+    used = _devices(devices, choices)
+    with Live() as live:
+        found = api.generate(requests, out=out, devices=used, tell=live.update, how=how, **choices)
+    _finish({"tasks": found}, out, json)
+
+
+def all_stages(
+    matrix: Matrix, how: Generation, out: Path, devices: str | None, json: bool, **choices: Any
+) -> NoReturn:
+    """The bounds of a matrix, the tasks that follow from them, and their scripts."""
+    from hasten import api
+
+    used = _devices(devices, choices)
+    with Live() as live:
+        bounds, tasks = api.run_matrix(matrix, out=out, devices=used, tell=live.update, how=how, **choices)
+    _finish({"bounds": bounds, "tasks": tasks}, out, json)
+
+
+def generation(
+    runtime: str, allow_known_wrong: bool, verify: bool, bounds: Path | None, params: Path | None, as_is: bool
+) -> Generation:
+    """How scripts are made, from the flags. Raises InputError."""
+    from hasten.script.write import RUNTIMES
+    from hasten.store.seeds.bounds import Bounds
+    from hasten.store.seeds.search_params import SearchParams
+    from hasten.workflow.generate import Generation
+
+    if runtime not in RUNTIMES:
+        raise InputError(f"Unknown runtime {runtime!r}. Available: {', '.join(RUNTIMES)}.")
+    if as_is and params is None:
+        raise InputError("--as-is takes the figures of a file: name it with --params search_params.json.")
+    known = Bounds.read(bounds) if bounds else None
+    plans = SearchParams.read(params) if params else None
+    for fault in (*(known.faults if known else ()), *(plans.faults if plans else ())):
+        show.note(f"not used: {fault}")
+    return Generation(
+        runtime=runtime,
+        allow_known_wrong=allow_known_wrong,
+        verify=verify and not as_is,
+        as_is=as_is,
+        bounds=known,
+        params=plans,
+    )
+
+
+def _devices(devices: str | None, choices: dict[str, Any]) -> list[str]:
+    """``0,1`` → cuda:0 and cuda:1; ``all`` → every GPU; else the one of --device, or the usual one."""
+    from hasten.workflow.jobs import AUTO
+
+    device = choices.pop("device", None)
+    if devices is None:
+        return [device or AUTO]
+    if devices.strip() == "all":
+        import torch
+
+        found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        if not found:
+            raise InputError("--devices is all, but there is no GPU here. Leave it out to run on the CPU.")
+        return found
+    named = [part.strip() for part in devices.split(",")]
+    if not all(named):
+        raise InputError(f"--devices is {devices!r}: write GPUs with commas between, such as 0,1, or all.")
+    return [f"cuda:{part}" if part.isdigit() else part for part in named]
+
+
+def _finish(stages: dict[str, list[Settled]], out: Path, json: bool) -> NoReturn:
+    from hasten.workflow.batch import exit_code
+
+    if json:
+        shown = {name: [one.model_dump(mode="json") for one in found] for name, found in stages.items()}
+        show.document({"out": str(out), **shown})
+    for name, found in stages.items():
+        if not json and found:
+            show.table([_row(one) for one in sorted(found, key=lambda one: one.number)])
+        show.note(_summary(name, found))
+    show.note(f"All of it is in {out}.")
+    raise typer.Exit(exit_code([one for found in stages.values() for one in found]))
+
+
+def _summary(name: str, found: Sequence[Settled]) -> str:
+    counts = [f"{n} {status}" for status in show.COLOURS if (n := sum(one.status == status for one in found))]
+    took = span(sum(one.seconds for one in found))
+    return f"{len(found)} {name}: {', '.join(counts) or 'none'}; {took} of work."
+
+
+def _row(one: Settled) -> dict[str, Any]:
+    verified = {None: "", True: "holds", False: "does not hold"}[one.verified]
+    return {
+        "task": one.name or one.place,
+        "answer": one.status,
+        "asked": one.target or "",
+        "speedup": f"{one.speedup:.2f}x" if one.speedup else "",
+        "loss": f"{one.quality_loss:.4f}" if one.quality_loss is not None else "",
+        "verified": verified,
+        "time": span(one.seconds),
+        "plan or reason": one.plan if one.held else one.reason,
+    }

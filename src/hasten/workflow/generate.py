@@ -1,0 +1,178 @@
+"""A script for every request of a list, as far as there is one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hasten import __version__
+from hasten.errors import HastenError
+from hasten.files import save
+from hasten.language.render import render
+from hasten.records import Answer
+from hasten.script.claim import Runtime
+from hasten.script.write import script_name
+from hasten.store.seeds.bounds import BoundEntry, Bounds
+from hasten.store.seeds.search_params import Entry, SearchParams
+from hasten.store.seeds.tasks_file import Request
+from hasten.task import Setting, Task
+from hasten.workflow.batch import Batch, Settled, Wanted
+from hasten.workflow.delivery import Delivery, command_of
+from hasten.workflow.explore import keep
+from hasten.workflow.opening import Place, model_of, task_of
+
+REPORT, MANIFEST, SCRIPTS = "generation_report.json", "manifest.json", "scripts"
+NOT_MEASURED = "Parameters and figures are those of the given file: nothing was measured here."
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How the scripts of a list are made.
+
+    ``bounds`` and ``params`` are what is known from elsewhere: a task over its bound is infeasible, one within it
+    is searched for without exploring; a plan that was found for the task is measured first or, with ``as_is``,
+    written with the figures that it has there.
+    """
+
+    runtime: Runtime = "hasten"
+    allow_known_wrong: bool = False
+    verify: bool = True
+    as_is: bool = False
+    place: Place = field(default_factory=Place)
+    bounds: Bounds | None = None
+    params: SearchParams | None = None
+
+    def run(self, requests: Sequence[Request], batch: Batch) -> Iterator[Settled]:
+        """The requests with their answers, as they come. After each, the report and the manifest are written."""
+        found: list[Settled] = []
+        entries = [self._wanted(number, request, batch.folder) for number, request in enumerate(requests, 1)]
+        for one in batch.settle("generate", entries):
+            if one.answer:
+                keep(one.answer, batch.folder)
+            found.append(one)
+            write_report(sorted(found, key=lambda f: f.number), batch.folder)
+            yield one
+
+    def _wanted(self, number: int, request: Request, folder: Path) -> Wanted:
+        """The entry of a request; what is wrong with it is its fault, never an exception."""
+        told: dict[str, Any] = {"number": number, "place": request.place, "labels": request.labels}
+        if request.fault:
+            return Wanted("", request.text or "", None, request.fault, **told)
+        try:
+            task = task_of(request.task or request.text or "")
+            model_of(task, self.place)
+            words = request.text or render(task)
+            return self._entry(
+                task, Wanted(Path(script_name(task, self.runtime)).stem, words, task, **told), folder
+            )
+        except HastenError as error:
+            return Wanted("", request.text or "", None, str(error), **told)
+
+    def _entry(self, task: Task, entry: Wanted, folder: Path) -> Wanted:
+        """With the answer where it is known, else with what a worker needs to find it."""
+        known = self.params.find(task) if self.params else None
+        bound = self.bounds.find(task) if self.bounds else None
+        delivery = self._delivery(entry.request, folder)
+        if known and self.as_is:
+            return replace(entry, answer=written_as_is(task, known, delivery, self.place))
+        if bound and (reason := over(task, bound)):
+            return replace(entry, answer=Answer(status="infeasible", task=task, reason=reason))
+        candidate = str(known.plan) if known else ""
+        return replace(entry, arguments={"delivery": delivery, "candidate": candidate, "explore": bound is None})
+
+    def _delivery(self, request: str, folder: Path) -> Delivery:
+        return Delivery(
+            folder=folder / SCRIPTS,
+            runtime=self.runtime,
+            command=command_of(request),
+            request=request,
+            seed=self.place.seed,
+            allow_known_wrong=self.allow_known_wrong,
+            verify=self.verify,
+            report=False,
+        )
+
+
+def request_of(request: str | Task | Request, number: int) -> Request:
+    """A sentence or a task as an entry of a list."""
+    if isinstance(request, Request):
+        return request
+    text, task = (request, None) if isinstance(request, str) else (None, request)
+    return Request(text, task, "", f"request {number}")
+
+
+def over(task: Task, bound: BoundEntry) -> str:
+    """Why the task is out of reach of a known upper bound; nothing where it is not."""
+    if task.target is None or task.target.speedup is None:
+        return ""
+    if bound.max_speedup is None:
+        why = bound.reason or "nothing is feasible"
+        return f"{task.target} is out of reach: {why}" if bound.status == "infeasible" else ""
+    plan = f", with {bound.plan}" if bound.plan else ""
+    too_fast = task.target.speedup > bound.max_speedup
+    return f"{task.target} is out of reach: the upper bound is {bound.max_speedup:.4g}x{plan}." if too_fast else ""
+
+
+def written_as_is(task: Task, known: Entry, delivery: Delivery, place: Place) -> Answer:
+    """The script of a plan that was found elsewhere, with the figures that it had there.
+
+    Raises:
+        InputError: the script cannot be written.
+    """
+    model = model_of(task, place)
+    size, guidance = model.resolution, place.guidance_scale or model.guidance_scale
+    device = place.device or ("cpu" if model.embedded else "cuda")
+    setting = Setting(
+        model=model.name,
+        scheduler=task.scheduler,
+        steps=task.steps,
+        height=place.height or size,
+        width=place.width or size,
+        guidance_scale=guidance,
+        batch_size=place.batch_size,
+        dtype=place.dtype or ("float32" if device == "cpu" else "float16"),
+        device=device,
+    )
+    answer = Answer(
+        status="likely",
+        task=task,
+        plan=str(known.plan),
+        parameters=known.parameters,
+        speedup=known.speedup,
+        quality_loss=known.score_loss,
+        reason=NOT_MEASURED,
+    )
+    return answer.model_copy(update={"script": str(delivery.script(answer, setting, model, {}))})
+
+
+def write_report(found: Sequence[Settled], folder: Path) -> None:
+    """``generation_report.json``: every request and its answer; ``manifest.json``: scripts and their claims."""
+    counts = Counter(one.status for one in found)
+    tasks = [one.model_dump(mode="json", exclude={"answer"}) | {"script": _near(one, folder)} for one in found]
+    report = {
+        "hasten": __version__,
+        "counts": {status: counts[status] for status in ("met", "likely", "infeasible", "failed")},
+        "seconds": sum(one.seconds for one in found),
+        "tasks": tasks,
+    }
+    save(_json(report), folder / REPORT)
+    save(_json([_claim(one, folder) for one in found if one.script]), folder / MANIFEST)
+
+
+def _claim(one: Settled, folder: Path) -> dict[str, Any]:
+    names = ("speedup", "speedup_interval", "quality_loss", "plan", "status", "verified")
+    claim = one.model_dump(mode="json", include=set(names))
+    return {"request": one.request, "place": one.place, "script": _near(one, folder), "claim": claim}
+
+
+def _near(one: Settled, folder: Path) -> str | None:
+    """The script's path from the folder, so that the folder can be moved."""
+    return Path(one.script).relative_to(folder).as_posix() if one.script else None
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

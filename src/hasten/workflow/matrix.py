@@ -1,0 +1,124 @@
+"""A matrix of settings, and all three stages on it: bounds, the tasks that follow from them, their scripts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from hasten.errors import InputError
+from hasten.models import find_model
+from hasten.script.write import script_name
+from hasten.store.seeds.bounds import Bounds
+from hasten.store.seeds.tasks_file import Request, write_requests
+from hasten.task import DEFAULT_MAX_LOSS, Task
+from hasten.workflow.batch import Batch, Settled
+from hasten.workflow.explore import explore
+from hasten.workflow.generate import Generation
+from hasten.workflow.opening import task_of
+from hasten.workflow.tasks import DIFFICULTY, RATIOS, Made, tasks_from_bounds
+
+TASKS = "tasks.json"
+
+
+class Matrix(BaseModel):
+    """Every model with every scheduler, number of steps, set of methods and limit. A single value may stand alone.
+
+    A set of methods is comma-separated text, a list of names, or ``any``; a limit is a number, of the CLIP score,
+    or limits by metric. ``ratios``: of each bound, what the tasks that are made from it ask for; with
+    ``difficulty`` an easy, a medium and a hard one instead.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    models: list[str] = Field(min_length=1)
+    schedulers: list[str] = Field(min_length=1)
+    steps: list[int] = Field(min_length=1)
+    methods: list[str | list[str]] = Field(min_length=1)
+    max_loss: list[float | dict[str, float]] = [DEFAULT_MAX_LOSS]
+    ratios: list[float] = list(RATIOS)
+    difficulty: bool = False
+
+    @field_validator("models", "schedulers", "steps", "methods", "max_loss", "ratios", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return value if isinstance(value, list) else [value]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Matrix:
+        """The matrix of a YAML (or JSON) file. Raises InputError with every fault in it."""
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"The matrix {str(path)!r} cannot be read: {error}.") from None
+        if not isinstance(data, dict):
+            raise InputError(
+                f"{path} is no matrix: it needs models, schedulers, steps and methods, each with a list."
+            )
+        return cls.of(**data)
+
+    @classmethod
+    def of(cls, **data: Any) -> Matrix:
+        """Checked. Raises InputError with every fault."""
+        try:
+            return cls(**data)
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise InputError(f"Not a matrix: {faults}. It has: {', '.join(cls.model_fields)}.") from None
+
+    def tasks(self) -> list[Task]:
+        """One task without target for each cell, each once.
+
+        Raises:
+            InputError: a name is unknown, or a number impossible.
+        """
+        cells = itertools.product(self.models, self.schedulers, self.steps, self.methods, self.max_loss)
+        return list({script_name(task): task for task in (_task(*cell) for cell in cells)}.values())
+
+    @property
+    def shares(self) -> Sequence[float] | Mapping[str, float]:
+        """What the tasks ask for, as ``tasks_from_bounds`` takes it."""
+        return DIFFICULTY if self.difficulty else self.ratios
+
+
+def run_matrix(matrix: Matrix, generation: Generation, batch: Batch) -> tuple[list[Settled], list[Settled]]:
+    """Explores the bounds, makes the tasks, ``tasks.json`` in the batch's folder, and generates their scripts.
+
+    Returns:
+        the bounds and the tasks, each with its answer.
+    """
+    explored = list(explore(matrix.tasks(), batch))
+    bounds = Bounds()
+    for found in explored:
+        if found.answer:
+            bounds.add(found.answer, complete=found.answer.complete)
+    made = tasks_from_bounds(bounds, matrix.shares).made
+    write_requests(batch.folder / TASKS, [one.to_json() for one in made])
+    requests = [_request(number, one) for number, one in enumerate(made, 1)]
+    return explored, list(replace(generation, bounds=bounds).run(requests, batch))
+
+
+def _request(number: int, made: Made) -> Request:
+    labels = {name: value for name, value in made.to_json().items() if name != "request"}
+    return Request(made.request, made.task, "", f"{TASKS} entry {number}", labels)
+
+
+def _task(
+    model: str, scheduler: str, steps: int, methods: str | list[str], limit: float | dict[str, float]
+) -> Task:
+    names = methods.split(",") if isinstance(methods, str) else methods
+    return task_of(
+        Task.from_json(
+            {
+                "model": model if Path(model).expanduser().is_dir() else find_model(model)[1].name,
+                "scheduler": scheduler,
+                "steps": steps,
+                "methods": None if methods == "any" else [name.strip() for name in names],
+                "max_loss": limit if isinstance(limit, dict) else {"clip_score": limit},
+            }
+        )
+    )

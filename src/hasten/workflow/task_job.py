@@ -1,0 +1,87 @@
+"""What a worker process of a batch runs: one task, answered once and then kept in the batch's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hasten import __version__
+from hasten.files import save
+from hasten.measure.environment import environment, environment_key
+from hasten.plan import Plan
+from hasten.records import Answer, Record
+from hasten.search import Progress
+from hasten.task import Task
+from hasten.workflow.answering import answered, known_first
+from hasten.workflow.choices import Choices, split
+from hasten.workflow.delivery import Delivery
+from hasten.workflow.jobs import AUTO
+
+WORK = f"{__name__}:work"
+
+
+class Kept(Record):
+    """An answer in the batch's folder, what it depends on, and how long it took in seconds."""
+
+    key: str
+    seconds: float
+    answer: Answer
+
+
+def work(
+    report: Callable[[Progress], None],
+    device: str,
+    *,
+    task: str,
+    choices: Choices,
+    kept: str,
+    delivery: Delivery | None = None,
+    candidate: str = "",
+    explore: bool = False,
+) -> str:
+    """Answers one task, or finds that it was answered before by the same means; the JSON text of a ``Kept``.
+
+    Args:
+        report: is told where the search stands.
+        device: a torch device, or ``auto``.
+        task: in its JSON form.
+        choices: those of ``hasten.run``.
+        kept: the file that keeps the answer.
+        delivery: what is handed over; None: only the store is written.
+        candidate: the text of a plan that may answer the task.
+        explore: find the upper bound first, where it is not known.
+    """
+    here: Choices = {**choices, "device": None if device == AUTO else device}
+    options, place = split(here)
+    key = _key(task, choices, device, delivery, candidate)
+    if (found := _read(Path(kept), key)) is not None:
+        return found.model_dump_json()
+    began = time.monotonic()
+    search = known_first(Plan.parse(candidate), explore)
+    answer = answered(Task.from_json(task), place, options, report, delivery, search)
+    result = Kept(key=key, seconds=time.monotonic() - began, answer=answer)
+    save(result.model_dump_json(indent=1), kept)
+    return result.model_dump_json()
+
+
+def _key(task: str, choices: Choices, device: str, delivery: Delivery | None, candidate: str) -> str:
+    """All that an answer depends on: another machine, another setting or another version answers anew."""
+    here = environment_key(environment("cpu" if device == AUTO else device, choices.get("dtype")))
+    parts = [__version__, task, choices, here, repr(delivery), candidate]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path, key: str) -> Kept | None:
+    """The kept answer, unless it is none of this key, a failure, or its script is gone."""
+    try:
+        found = Kept.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError):
+        return None
+    script = found.answer.script
+    whole = found.answer.status != "failed" and (script is None or Path(script).is_file())
+    return found if found.key == key and whole else None
