@@ -63,7 +63,9 @@ def run(tmp_path: Path, prompts: str, storage: str) -> Any:
 
 def test_given_parameters_are_met_with_a_script_and_a_report(run: Any, model: str, tmp_path: Path) -> None:
     answer = run(task(model, parameters={"deepcache": {"cache_interval": 2}}))
-    assert answer.status == "met" and answer.exit_code == 0
+    # the fresh process measures times, which may refute the claim on a busy machine: the status follows it
+    assert answer.verified is not None
+    assert (answer.status, answer.exit_code) == (("met", 0) if answer.verified else ("likely", 1))
     assert answer.plan == "deepcache(cache_branch_id=0,cache_interval=2)"
     assert answer.parameters == {"deepcache": {"cache_branch_id": 0, "cache_interval": 2}}
     assert answer.confirmed and answer.confirmed.split == "held-out"

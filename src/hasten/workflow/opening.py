@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from platformdirs import user_cache_path
 
 from hasten.errors import InputError, UnknownNameError, UnsupportedError
 from hasten.language.parse import parse
@@ -108,7 +111,18 @@ def bench_of(pipe: Any, steps: int, place: Place) -> Iterator[Bench]:
 def _bench(pipe: Any, steps: int, place: Place, usual: Mapping[str, Any]) -> Bench:
     """What the place names goes before what is usual for the model, and that before the pipeline's defaults."""
     asked = {name: getattr(place, name) for name in ASKED if getattr(place, name) is not None}
-    return Bench.of(pipe, steps=steps, seed=place.seed, batch_size=place.batch_size, **{**usual, **asked})
+    how = {"seed": place.seed, "batch_size": place.batch_size, "cache_dir": _cache()}
+    return Bench.of(pipe, steps=steps, **{**usual, **asked, **how})
+
+
+def _cache() -> Path | None:
+    """Where baseline images are kept for other processes: the user's cache folder, if it can be written."""
+    folder = user_cache_path("hasten", appauthor=False) / "baselines"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def task_for(
