@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hasten.errors import InputError
-from hasten.measure.timing import _warnings, interleaved
+from hasten.measure.timing import _warnings, interleaved, known
 
 Log = list[str]
 
@@ -121,3 +121,25 @@ def test_restless_times_are_warned_of() -> None:
     assert "baseline" in next(_warnings(restless, quiet))
     assert "plan" in next(_warnings(quiet, restless))
     assert "Only 2" in next(_warnings(quiet[:2], quiet[:2]))
+
+
+def test_a_speedup_is_known_when_its_interval_is_narrow() -> None:
+    steady = [1.0, 1.001] * 4
+    assert known(7)(steady[:7], [t / 2 for t in steady[:7]])
+    assert not known(7)(steady[:6], [t / 2 for t in steady[:6]])
+    restless = [1.0, 1.5, 0.8, 1.2, 1.1, 0.9, 1.4]
+    assert not known(7)(restless, [0.5] * 7)
+
+
+def test_a_decided_speedup_need_not_be_known_to_two_percent() -> None:
+    restless = [1.0, 1.5, 0.8, 1.2, 1.1, 0.9, 1.4]
+    asked: list[tuple[float, float]] = []
+
+    def decided(low: float, high: float) -> bool:
+        asked.append((low, high))
+        return low > 1.2
+
+    assert known(7, decided)(restless, [0.5] * 7)
+    assert not known(7, decided)(restless, [0.8] * 7)
+    assert not known(8, decided)(restless, [0.5] * 7), "before so many pairs nothing is decided"
+    assert len(asked) == 2 and all(low < high for low, high in asked)

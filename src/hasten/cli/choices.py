@@ -12,7 +12,7 @@ import typer
 from hasten.cli.values import seconds
 
 Text = str | None
-Pairs = Annotated[int, typer.Option(help="Timed pairs of baseline and plan for the verdict.")]
+Pairs = Annotated[int, typer.Option(help="Timed pairs for the verdict; where restless, up to 4 times.")]
 CHOICES: dict[str, tuple[Any, Any]] = {
     "strategy": (Annotated[str, typer.Option(help="auto, traversal, random, tpe or nsga2.")], "auto"),
     "prefer": (

@@ -21,6 +21,10 @@ Enough = Callable[[Sequence[float], Sequence[float]], bool]
 
 RESTLESS = 0.2
 FEW_PAIRS = 3
+PRECISION = 0.02
+"""A speedup is known when its interval is narrower than so much of it on either side."""
+MOST_TIMES = 4
+"""Times that restless ones are measured at most, of the pairs that are asked for."""
 
 
 @dataclass
@@ -83,6 +87,21 @@ def interleaved(
             if enough and enough(a.times, b.times):
                 break
     return _latency(a, b, seed)
+
+
+def known(pairs: int, decided: Callable[[float, float], bool] | None = None) -> Enough:
+    """Ends a timing after ``pairs`` pairs or more: when the speedup's interval is within 2% of it on either side.
+
+    ``decided`` is asked with the ends of the interval; where that is all that is to be known, True ends it too.
+    """
+
+    def enough(baseline: Sequence[float], plan: Sequence[float]) -> bool:
+        if len(plan) < pairs:
+            return False
+        speedup, (low, high) = bootstrap_ratio_of_medians(baseline, plan)
+        return high - low <= 2 * PRECISION * speedup or (decided is not None and decided(low, high))
+
+    return enough
 
 
 def _time(side: Side, device: str, denoiser_s: Callable[[], float | None]) -> None:

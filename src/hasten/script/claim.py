@@ -18,6 +18,9 @@ from hasten.task import Setting, Target
 
 Runtime = Literal["hasten", "upstream"]
 REQUIRED = ("load_pipeline", "generate")
+TOLERANCE = 0.95
+"""A speedup measured again may fall short of the claimed one by this factor; the upper end of its interval counts,
+so that a restless machine refutes no claim that it cannot decide."""
 
 
 class Claim(Record):
@@ -125,6 +128,13 @@ def _short(value: float | None) -> float | None:
 
 def _pair(interval: Interval | None) -> tuple[float, ...] | None:
     return None if interval is None else tuple(float(f"{value:.6g}") for value in interval)
+
+
+def promises(claim: Claim) -> tuple[float, ...]:
+    """The speedups that a script must reach when it is measured again: the claim's share, and the request's."""
+    asked = claim.target.speedup if claim.target else None
+    least = claim.speedup * TOLERANCE if claim.speedup is not None else None
+    return tuple(value for value in (least, asked) if value is not None)
 
 
 def read_claim(path: str | Path) -> Claim:

@@ -14,11 +14,7 @@ from pydantic import Field
 from hasten.errors import InputError, MeasurementError
 from hasten.measure.environment import NOT_COMPARED
 from hasten.records import Record, Trial
-from hasten.script.claim import Claim, read_claim
-
-TOLERANCE = 0.95
-"""A speedup measured again may fall short of the claimed one by this factor; the upper end of its interval counts,
-so that a restless machine refutes no claim that it cannot decide."""
+from hasten.script.claim import TOLERANCE, Claim, read_claim
 
 
 class Verification(Record):
@@ -44,7 +40,7 @@ def verify(path: str | Path, *, samples: int = 32, pairs: int = 7, python: str =
 
     Args:
         samples: held-out prompts that are scored.
-        pairs: timed pairs of baseline and accelerated.
+        pairs: timed pairs of baseline and accelerated, up to four times as many where they decide nothing.
         python: the interpreter, one that has hasten.
 
     Raises:

@@ -62,6 +62,12 @@ class Goal:
         """The latency meets the target; without a target every one does."""
         return latency is not None and (self.target is None or self._reach(latency) >= 1)
 
+    def decided(self, low: float, high: float) -> bool:
+        """An interval of the speedup lies wholly on one side of a target speedup. A latency is never decided."""
+        if self.target is None or self.target.speedup is None:
+            return False
+        return low >= self.target.speedup or high < self.target.speedup
+
     def surely_reached(self, trial: Trial) -> bool:
         """Even the lower end of the speedup's interval meets the target."""
         if trial.latency is None:

@@ -87,7 +87,8 @@ class SearchOptions:
             the sampled strategies.
         max_time_s: seconds after which no further trial is begun.
         num_samples: prompts a plan is scored on.
-        pairs: interleaved runs of baseline and plan for the verdict.
+        pairs: interleaved runs of baseline and plan for the verdict, up to four times as many where the speedup
+            is neither known to 2% nor decided against the target.
         search_pairs: the same for a trial of the search, which only chooses what is confirmed; fewer where
             the first already show that the plan is too slow.
         seed: of the sampled strategies.

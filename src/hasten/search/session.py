@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hasten.measure.timing import MOST_TIMES, known
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
 from hasten.search.judge import Goal, verdict
@@ -116,7 +117,8 @@ class Session:
                 split="held-out",
                 samples=self.options.num_samples,
                 offset=max((self._end(t) for t in self._verdicts.values()), default=0),
-                pairs=self.options.pairs,
+                pairs=self.options.pairs * MOST_TIMES,
+                enough=known(self.options.pairs, self.goal.decided if self.goal.target else None),
                 metrics=self.metrics,
                 report=self._reporting(plan),
             )
