@@ -86,7 +86,7 @@ def open_bench(task: Task, model: Model, place: Place) -> Iterator[Bench]:
     Raises:
         InputError: the model, device or dtype cannot be used.
     """
-    device, dtype = _device(place)
+    device, dtype = device_of(place)
     with device_lock(device):
         pipe = load_pipeline(model, find_scheduler(task.scheduler), dtype=dtype, device=device)
         usual = {
@@ -148,7 +148,7 @@ def task_for(
     )
 
 
-def _device(place: Place) -> tuple[str, str]:
+def device_of(place: Place) -> tuple[str, str]:
     """The device and dtype asked for; else the GPU in half precision where there is one, the CPU in single."""
     import torch
 

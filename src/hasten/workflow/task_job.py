@@ -21,6 +21,7 @@ from hasten.workflow.answering import answered, known_first
 from hasten.workflow.choices import Choices, split
 from hasten.workflow.delivery import Delivery
 from hasten.workflow.jobs import AUTO
+from hasten.workflow.opening import Place, device_of
 
 WORK = f"{__name__}:work"
 
@@ -58,7 +59,7 @@ def work(
     """
     here: Choices = {**choices, "device": None if device == AUTO else device}
     options, place = split(here)
-    key = _key(task, choices, device, delivery, candidate)
+    key = _key(task, choices, place, delivery, candidate)
     if (found := _read(Path(kept), key)) is not None:
         return found.model_dump_json()
     began = time.monotonic()
@@ -69,9 +70,9 @@ def work(
     return result.model_dump_json()
 
 
-def _key(task: str, choices: Choices, device: str, delivery: Delivery | None, candidate: str) -> str:
+def _key(task: str, choices: Choices, place: Place, delivery: Delivery | None, candidate: str) -> str:
     """All that an answer depends on: another machine, another setting or another version answers anew."""
-    here = environment_key(environment("cpu" if device == AUTO else device, choices.get("dtype")))
+    here = environment_key(environment(*device_of(place)))
     parts = [__version__, task, choices, here, repr(delivery), candidate]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
