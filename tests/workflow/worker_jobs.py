@@ -14,7 +14,7 @@ from typing import Any
 from hasten.errors import InputError, MeasurementError
 
 Report = Callable[[object], None]
-FOREVER_S = 10_000
+FOREVER_S = 600
 
 
 def where(report: Report, device: str) -> tuple[str, int]:
