@@ -25,7 +25,7 @@ class Live:
         from rich.live import Live as Screen
 
         self._console = Console(stderr=True)
-        self._began, self._said = time.monotonic(), 0
+        self._began, self._said, self._noted = time.monotonic(), 0, 0
         self._standing: Standing | None = None
         self._screen = Screen(console=self._console, get_renderable=self._drawn, transient=True)
         if self._console.is_terminal:
@@ -35,9 +35,12 @@ class Live:
     def update(self, standing: Standing) -> None:
         """Shows where the batch stands."""
         if self._standing is None or standing.stage != self._standing.stage:
-            self._said = 0
+            self._said = self._noted = 0
         self._standing = standing
         if not self._console.is_terminal:
+            for note in standing.notes[self._noted :]:
+                self._noted += 1
+                self._console.print(note, soft_wrap=True, highlight=False, markup=False)
             for one in standing.done[self._said :]:
                 self._said += 1
                 self._console.print(_line(one, self._said, standing.total), soft_wrap=True, highlight=False)
@@ -49,6 +52,7 @@ class Live:
             self._screen.stop()
 
     def _drawn(self) -> Any:
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2))
@@ -58,6 +62,8 @@ class Live:
         table.add_row(_head(self._standing, time.monotonic() - self._began))
         for device, (name, progress) in self._standing.running.items():
             table.add_row(f"[bold]{device}[/bold]  {name}  {_doing(progress)}")
+        for note in self._standing.notes[-1:]:
+            table.add_row(escape(note))
         first = max(0, len(self._standing.done) - LAST)
         for number, one in enumerate(self._standing.done[first:], first + 1):
             table.add_row(_line(one, number, self._standing.total))

@@ -86,9 +86,8 @@ def _devices(devices: str | None, choices: dict[str, Any]) -> list[str]:
     """``0,1`` → cuda:0 and cuda:1; ``all`` → every GPU; else the one of --device, or the usual one."""
     from hasten.workflow.jobs import AUTO
 
-    device = choices.pop("device", None)
     if devices is None:
-        return [device or AUTO]
+        return [choices.get("device") or AUTO]
     if devices.strip() == "all":
         import torch
 
@@ -103,14 +102,14 @@ def _devices(devices: str | None, choices: dict[str, Any]) -> list[str]:
 
 
 def _finish(stages: dict[str, list[Settled]], out: Path, json: bool) -> NoReturn:
-    from hasten.workflow.batch import exit_code
+    from hasten.workflow.batch import exit_code, in_order
 
     if json:
-        shown = {name: [one.model_dump(mode="json") for one in found] for name, found in stages.items()}
+        shown = {name: [one.model_dump(mode="json") for one in in_order(found)] for name, found in stages.items()}
         show.document({"out": str(out), **shown})
     for name, found in stages.items():
         if not json and found:
-            show.table([_row(one) for one in sorted(found, key=lambda one: one.number)])
+            show.table([_row(one) for one in in_order(found)])
         show.note(_summary(name, found))
     show.note(f"All of it is in {out}.")
     raise typer.Exit(exit_code([one for found in stages.values() for one in found]))
@@ -119,7 +118,7 @@ def _finish(stages: dict[str, list[Settled]], out: Path, json: bool) -> NoReturn
 def _summary(name: str, found: Sequence[Settled]) -> str:
     counts = [f"{n} {status}" for status in show.COLOURS if (n := sum(one.status == status for one in found))]
     took = span(sum(one.seconds for one in found))
-    return f"{len(found)} {name}: {', '.join(counts) or 'none'}; {took} of work."
+    return f"{name}: {len(found)} ({', '.join(counts)}); {took} of work." if found else f"{name}: none."
 
 
 def _row(one: Settled) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _release(text: str) -> str:
 
 def _header(request: str, claim: Claim, family: Family, environment: Mapping[str, str], command: str) -> str:
     title = f"A {family.title} pipeline ({claim.model}) with {claim.scheduler} at {claim.steps} steps."
-    measured = ", ".join(f"{key} {value}" for key, value in environment.items())
+    measured = ", ".join(f"{key} {value}" for key, value in environment.items()) or "elsewhere, and not again here"
     lines = [labelled("", title, 0), "", labelled("Request", request), labelled("Plan", claim.plan)]
     lines += [labelled(label, text) for label, text in _claims(claim)]
     lines += [labelled("Measured", measured), labelled("Made by", command)]
@@ -150,10 +150,12 @@ def _header(request: str, claim: Claim, family: Family, environment: Mapping[str
 
 
 def _claims(claim: Claim) -> Iterable[tuple[str, str]]:
-    if claim.speedup is not None and claim.latency_s is not None:
+    if claim.speedup is not None:
         between = f" (95% interval {_range(claim.speedup_interval, '.2f')})" if claim.speedup_interval else ""
         times = (
-            f": {claim.baseline_latency_s:.4g} s -> {claim.latency_s:.4g} s" if claim.baseline_latency_s else ""
+            f": {claim.baseline_latency_s:.4g} s -> {claim.latency_s:.4g} s"
+            if claim.baseline_latency_s and claim.latency_s
+            else ""
         )
         yield "Claim", f"{claim.speedup:.2f}x faster{between}{times}"
     elif claim.latency_s is not None:

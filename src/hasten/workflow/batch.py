@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +79,8 @@ class Settled(Record):
 class Standing:
     """Where a batch stands, sent at every change. ``running``: by device, the entry and what it is doing.
 
-    ``left_s``: what the rest may take, in seconds; None while nothing was measured yet.
+    ``left_s``: what the rest may take, in seconds; None while nothing was measured yet. ``notes``: what goes on
+    beside, such as that a busy device is waited for.
     """
 
     stage: str
@@ -86,6 +88,7 @@ class Standing:
     done: tuple[Settled, ...] = ()
     running: Mapping[str, tuple[str, Progress | None]] = field(default_factory=dict)
     left_s: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Batch:
@@ -111,27 +114,28 @@ class Batch:
         self._tell = tell or (lambda standing: None)
         self._now = Standing("", 0)
 
-    def settle(self, stage: str, entries: Sequence[Wanted]) -> Iterator[Settled]:
+    def settle(self, stage: str, entries: Sequence[Wanted]) -> Generator[Settled]:
         """The entries with their answers, as these come; an entry that occurs twice is answered once.
 
         Raises:
+            InputError: a device is named twice.
             KeyboardInterrupt: all that was answered is kept, no process is left.
         """
         self._now, self._began = Standing(stage, len(entries)), time.monotonic()
         same: dict[str, list[Wanted]] = {}
         for entry in entries:
-            if entry.answer:
-                yield self._done(_settled(entry, entry.answer))
-            elif entry.task is None:
-                yield self._done(_faulty(entry))
-            else:
+            if entry.task and not entry.answer:
                 same.setdefault(entry.name, []).append(entry)
         jobs = [self._job(found[0]) for found in same.values()]
-        for outcome in run_jobs(jobs, self.devices, self._hear, logs=self.folder / "logs"):
-            if outcome.status == "interrupted":
-                continue  # neither done nor failed: the next run answers it
-            for entry in same[outcome.job.name]:
-                yield self._done(_ended(entry, outcome))
+        with closing(run_jobs(jobs, self.devices, self._hear, logs=self.folder / "logs")) as outcomes:
+            for entry in entries:
+                if entry.answer or not entry.task:
+                    yield self._done(_settled(entry, entry.answer) if entry.answer else _faulty(entry))
+            for outcome in outcomes:
+                if outcome.status == "interrupted":
+                    continue  # neither done nor failed: the next run answers it
+                for entry in same[outcome.job.name]:
+                    yield self._done(_ended(entry, outcome))
 
     def _job(self, entry: Wanted) -> Job:
         kept = self.folder / "answers" / f"{entry.name}.json"
@@ -148,11 +152,18 @@ class Batch:
         return settled
 
     def _hear(self, event: Event) -> None:
-        if event.job is not None:
+        if event.kind == "warning":
+            self._now = replace(self._now, notes=(*self._now.notes, str(event.content)))
+        elif event.job is not None:
             progress = event.content if isinstance(event.content, Progress) else None
             running = {**self._now.running, event.device: (event.job.name, progress)}
             self._now = replace(self._now, running=running)
-            self._tell(self._now)
+        self._tell(self._now)
+
+
+def in_order(found: Iterable[Settled]) -> list[Settled]:
+    """In the order in which they were asked for, not in that in which they were answered."""
+    return sorted(found, key=lambda one: one.number)
 
 
 def exit_code(entries: Sequence[Settled]) -> int:
@@ -196,8 +207,13 @@ def _settled(entry: Wanted, answer: Answer, seconds: float = 0.0) -> Settled:
 
 
 def batch_of(out: str | Path, choices: Choices, devices: Sequence[str], tell: Tell | None) -> Batch:
-    """A batch in a folder that can be written. Raises InputError for the folder, a choice or a device."""
-    split(choices)
+    """A batch in a folder that can be written, on ``devices`` or, where these are left to hasten, the chosen one.
+
+    Raises:
+        InputError: the folder or a choice cannot be used.
+    """
+    place = split(choices)[1]
     folder = Path(out)
     check_folder(folder.absolute())
-    return Batch(folder, choices, devices, tell)
+    named = (place.device,) if place.device and tuple(devices) == (AUTO,) else devices
+    return Batch(folder, choices, named, tell)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from hasten.language.render import render
 from hasten.records import Answer
 from hasten.script.write import script_name
-from hasten.store.seeds.bounds import Bounds
+from hasten.store.seeds.bounds import Bounds, check_margin
 from hasten.store.seeds.search_params import SearchParams
 from hasten.task import Task
 from hasten.workflow.batch import Batch, Settled, Wanted
@@ -21,12 +22,26 @@ def explore(tasks: Sequence[Task], batch: Batch, margin: float = 1.0) -> Iterato
     ``search_params.json`` of the batch's folder the moment it is known. Failures are entries with their reason.
 
     ``margin`` multiplies what is written as a bound; the original took 1.1.
+
+    Raises:
+        InputError: the margin is not positive and finite, or one of the two files cannot be added to.
     """
-    entries = [Wanted(Path(script_name(task)).stem, render(task), task) for task in tasks]
-    for found in batch.settle("explore", entries):
-        if found.answer:
-            keep(found.answer, batch.folder, margin)
-        yield found
+    check_margin(margin)
+    check_files(batch.folder)
+    named = ((number, Path(script_name(task)).stem, task) for number, task in enumerate(tasks, 1))
+    entries = [Wanted(name, render(task), task, number=number) for number, name, task in named]
+    with closing(batch.settle("explore", entries)) as answers:
+        for found in answers:
+            if found.answer:
+                keep(found.answer, batch.folder, margin)
+            yield found
+
+
+def check_files(folder: Path) -> None:
+    """Raises InputError where the original's two files in the folder cannot be added to: now, not after hours."""
+    for table, name in ((Bounds, BOUNDS), (SearchParams, PARAMS)):
+        if (folder / name).exists() and (folder / name).stat().st_size:
+            table.read(folder / name)
 
 
 def keep(answer: Answer, folder: Path, margin: float = 1.0) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hasten import __version__
-from hasten.errors import HastenError
+from hasten.errors import HastenError, InputError
 from hasten.files import save
 from hasten.language.render import render
 from hasten.records import Answer
@@ -20,13 +21,14 @@ from hasten.store.seeds.bounds import BoundEntry, Bounds
 from hasten.store.seeds.search_params import Entry, SearchParams
 from hasten.store.seeds.tasks_file import Request
 from hasten.task import Setting, Task
-from hasten.workflow.batch import Batch, Settled, Wanted
+from hasten.workflow.batch import Batch, Settled, Wanted, in_order
 from hasten.workflow.delivery import Delivery, command_of
-from hasten.workflow.explore import keep
+from hasten.workflow.explore import check_files, keep
 from hasten.workflow.opening import Place, model_of, task_of
 
 REPORT, MANIFEST, SCRIPTS = "generation_report.json", "manifest.json", "scripts"
 NOT_MEASURED = "Parameters and figures are those of the given file: nothing was measured here."
+NO_PLAN = "The given file has no plan that answers it, and nothing is to be measured."
 
 
 @dataclass(frozen=True)
@@ -48,29 +50,34 @@ class Generation:
 
     def run(self, requests: Sequence[Request], batch: Batch) -> Iterator[Settled]:
         """The requests with their answers, as they come. After each, the report and the manifest are written."""
+        check_files(batch.folder)
         found: list[Settled] = []
         entries = [self._wanted(number, request, batch.folder) for number, request in enumerate(requests, 1)]
-        for one in batch.settle("generate", entries):
-            if one.answer:
-                keep(one.answer, batch.folder)
-            found.append(one)
-            write_report(sorted(found, key=lambda f: f.number), batch.folder)
-            yield one
+        with closing(batch.settle("generate", entries)) as answers:
+            for one in answers:
+                if one.answer:
+                    keep(one.answer, batch.folder)
+                found.append(one)
+                write_report(in_order(found), batch.folder, left=len(entries) - len(found))
+                yield one
+        if not entries:
+            write_report([], batch.folder)
 
     def _wanted(self, number: int, request: Request, folder: Path) -> Wanted:
         """The entry of a request; what is wrong with it is its fault, never an exception."""
-        told: dict[str, Any] = {"number": number, "place": request.place, "labels": request.labels}
+        told: dict[str, Any] = {"number": number, "place": request.place, "labels": _whole(request.labels)}
+        text = _whole(request.text or "")
         if request.fault:
-            return Wanted("", request.text or "", None, request.fault, **told)
+            return Wanted("", text, None, _whole(request.fault), **told)
         try:
-            task = task_of(request.task or request.text or "")
+            task = task_of(request.task or text)
             model_of(task, self.place)
-            words = request.text or render(task)
+            words = text or render(task)
             return self._entry(
                 task, Wanted(Path(script_name(task, self.runtime)).stem, words, task, **told), folder
             )
         except HastenError as error:
-            return Wanted("", request.text or "", None, str(error), **told)
+            return Wanted("", text, None, _whole(str(error)), **told)
 
     def _entry(self, task: Task, entry: Wanted, folder: Path) -> Wanted:
         """With the answer where it is known, else with what a worker needs to find it."""
@@ -81,6 +88,8 @@ class Generation:
             return replace(entry, answer=written_as_is(task, known, delivery, self.place))
         if bound and (reason := over(task, bound)):
             return replace(entry, answer=Answer(status="infeasible", task=task, reason=reason))
+        if self.as_is:
+            return replace(entry, answer=Answer(status="failed", task=task, reason=NO_PLAN))
         candidate = str(known.plan) if known else ""
         return replace(entry, arguments={"delivery": delivery, "candidate": candidate, "explore": bound is None})
 
@@ -106,8 +115,9 @@ def request_of(request: str | Task | Request, number: int) -> Request:
 
 
 def over(task: Task, bound: BoundEntry) -> str:
-    """Why the task is out of reach of a known upper bound; nothing where it is not."""
-    if task.target is None or task.target.speedup is None:
+    """Why the task is out of reach of a known upper bound; nothing where it is not, or where a budget ended the
+    search for the bound."""
+    if task.target is None or task.target.speedup is None or bound.complete is False:
         return ""
     if bound.max_speedup is None:
         why = bound.reason or "nothing is feasible"
@@ -124,6 +134,8 @@ def written_as_is(task: Task, known: Entry, delivery: Delivery, place: Place) ->
         InputError: the script cannot be written.
     """
     model = model_of(task, place)
+    if not model.resolution:
+        raise InputError(f"The size of {model.name} is not known without loading it: have its plan measured.")
     size, guidance = model.resolution, place.guidance_scale or model.guidance_scale
     device = place.device or ("cpu" if model.embedded else "cuda")
     setting = Setting(
@@ -149,13 +161,17 @@ def written_as_is(task: Task, known: Entry, delivery: Delivery, place: Place) ->
     return answer.model_copy(update={"script": str(delivery.script(answer, setting, model, {}))})
 
 
-def write_report(found: Sequence[Settled], folder: Path) -> None:
-    """``generation_report.json``: every request and its answer; ``manifest.json``: scripts and their claims."""
+def write_report(found: Sequence[Settled], folder: Path, left: int = 0) -> None:
+    """``generation_report.json``: every request and its answer; ``manifest.json``: scripts and their claims.
+
+    ``left``: so many requests are not answered yet.
+    """
     counts = Counter(one.status for one in found)
     tasks = [one.model_dump(mode="json", exclude={"answer"}) | {"script": _near(one, folder)} for one in found]
     report = {
         "hasten": __version__,
         "counts": {status: counts[status] for status in ("met", "likely", "infeasible", "failed")},
+        "left": left,
         "seconds": sum(one.seconds for one in found),
         "tasks": tasks,
     }
@@ -172,6 +188,11 @@ def _claim(one: Settled, folder: Path) -> dict[str, Any]:
 def _near(one: Settled, folder: Path) -> str | None:
     """The script's path from the folder, so that the folder can be moved."""
     return Path(one.script).relative_to(folder).as_posix() if one.script else None
+
+
+def _whole(data: Any) -> Any:
+    """Texts and labels without halves of characters, which a JSON file may hold but no other file."""
+    return json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
 
 
 def _json(data: object) -> str:

@@ -11,13 +11,13 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from hasten.errors import InputError
+from hasten.errors import InputError, UnknownNameError
 from hasten.models import find_model
 from hasten.script.write import script_name
 from hasten.store.seeds.bounds import Bounds
 from hasten.store.seeds.tasks_file import Request, write_requests
 from hasten.task import DEFAULT_MAX_LOSS, Task
-from hasten.workflow.batch import Batch, Settled
+from hasten.workflow.batch import Batch, Settled, in_order
 from hasten.workflow.explore import explore
 from hasten.workflow.generate import Generation
 from hasten.workflow.opening import task_of
@@ -54,8 +54,8 @@ class Matrix(BaseModel):
         try:
             data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"The matrix {str(path)!r} cannot be read: {error}.") from None
-        if not isinstance(data, dict):
+            raise InputError(f"The matrix {str(path)!r} cannot be read: {_said(error)}.") from None
+        if not isinstance(data, dict) or not all(isinstance(name, str) for name in data):
             raise InputError(
                 f"{path} is no matrix: it needs models, schedulers, steps and methods, each with a list."
             )
@@ -64,11 +64,17 @@ class Matrix(BaseModel):
     @classmethod
     def of(cls, **data: Any) -> Matrix:
         """Checked. Raises InputError with every fault."""
+        if unknown := sorted(data.keys() - cls.model_fields.keys()):
+            raise UnknownNameError("key of a matrix", unknown[0], cls.model_fields)
         try:
-            return cls(**data)
+            made = cls(**data)
         except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise InputError(f"Not a matrix: {faults}. It has: {', '.join(cls.model_fields)}.") from None
+            faults = {e["loc"][:2]: _fault(e) for e in reversed(error.errors())}
+            raise InputError(f"Not a matrix: {'; '.join(reversed(faults.values()))}.") from None
+        if made.difficulty and "ratios" in data:
+            raise InputError("A matrix has ratios or difficulty, not both.")
+        tasks_from_bounds(Bounds(), made.shares)  # checks them: now, not after hours of exploring
+        return made
 
     def tasks(self) -> list[Task]:
         """One task without target for each cell, each once.
@@ -91,7 +97,7 @@ def run_matrix(matrix: Matrix, generation: Generation, batch: Batch) -> tuple[li
     Returns:
         the bounds and the tasks, each with its answer.
     """
-    explored = list(explore(matrix.tasks(), batch))
+    explored = in_order(explore(matrix.tasks(), batch))
     bounds = Bounds()
     for found in explored:
         if found.answer:
@@ -99,7 +105,24 @@ def run_matrix(matrix: Matrix, generation: Generation, batch: Batch) -> tuple[li
     made = tasks_from_bounds(bounds, matrix.shares).made
     write_requests(batch.folder / TASKS, [one.to_json() for one in made])
     requests = [_request(number, one) for number, one in enumerate(made, 1)]
-    return explored, list(replace(generation, bounds=bounds).run(requests, batch))
+    return explored, in_order(replace(generation, bounds=bounds).run(requests, batch))
+
+
+def _said(error: Exception) -> str:
+    """In one line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+
+
+def _fault(error: Any) -> str:
+    name = error["loc"][0]
+    match error["type"]:
+        case "missing":
+            return f"{name} is missing"
+        case "too_short":
+            return f"{name} is an empty list"
+    return f"{name} has {error['input']!r}: {error['msg']}"
 
 
 def _request(number: int, made: Made) -> Request:

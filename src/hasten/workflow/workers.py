@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -37,7 +37,7 @@ def run_jobs(
     *,
     logs: Path | None = None,
     start_limit_s: float = START_LIMIT_S,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """The outcomes of the jobs, as they end; each device takes the next job when it is free.
 
     A job is taken from ``jobs`` only when a device is free, after the outcome before it was handed out: so
@@ -71,7 +71,7 @@ def _make(folder: Path) -> None:
         raise InputError(f"The folder for logs {str(folder)!r} cannot be made: {error.strerror}.") from None
 
 
-def _run(pool: _Pool) -> Iterator[Outcome]:
+def _run(pool: _Pool) -> Generator[Outcome]:
     with _sigterm_interrupts():
         try:
             yield from pool.outcomes()

@@ -73,8 +73,7 @@ class Bounds(Table[BoundEntry]):
             raise InputError(
                 f"An upper bound answers methods without a target; this task has the mode {answer.task.mode!r}."
             )
-        if not 0 < margin < float("inf"):
-            raise InputError(f"The margin is {margin!r}: a positive number was expected, such as 1 or 1.1.")
+        check_margin(margin)
         key = Key.of(answer.task)
         self._put(key, _value(answer, margin, complete))
         return key
@@ -101,6 +100,12 @@ class Bounds(Table[BoundEntry]):
 
     def _yields(self, old: BoundEntry, new: BoundEntry) -> bool:
         return new.status != "failed" or old.status == "failed"
+
+
+def check_margin(margin: float) -> None:
+    """Raises InputError where bounds cannot be multiplied by it."""
+    if not 0 < margin < float("inf"):
+        raise InputError(f"The margin is {margin!r}: a positive number was expected, such as 1 or 1.1.")
 
 
 def _value(answer: Answer, margin: float, complete: bool | None) -> dict[str, Any]:
