@@ -18,8 +18,9 @@ from hasten.workflow.answers import answer_of
 from hasten.workflow.batch import Settled, Tell, batch_of
 from hasten.workflow.choices import Choices, split
 from hasten.workflow.delivery import Delivery, command_of
+from hasten.workflow.explore import check_files, keep
 from hasten.workflow.explore import explore as explore_tasks
-from hasten.workflow.folder import folder_of
+from hasten.workflow.folder import check_folder, folder_of
 from hasten.workflow.generate import Generation, request_of
 from hasten.workflow.jobs import AUTO
 from hasten.workflow.matrix import Matrix
@@ -76,10 +77,26 @@ def run(
     return answered(task, place, options, progress, delivery)
 
 
-def search(request: str | Task, *, progress: Report | None = None, **choices: Unpack[Choices]) -> Answer:
-    """As ``run``, without script and report: only the store of trials is written."""
+def search(
+    request: str | Task,
+    *,
+    out: str | Path | None = None,
+    progress: Report | None = None,
+    **choices: Unpack[Choices],
+) -> Answer:
+    """As ``run``, without script and report: only the store of trials is written.
+
+    The answer also joins ``search_params.json`` and, of an upper bound, ``speedup_bounds.json`` in the folder
+    ``out``, where that is given.
+    """
     options, place = split(choices)
-    return answered(task_of(request), place, options, progress)
+    if out is not None:
+        check_folder(Path(out).absolute())
+        check_files(Path(out))
+    answer = answered(task_of(request), place, options, progress)
+    if out is not None:
+        keep(answer, Path(out))
+    return answer
 
 
 def explore(

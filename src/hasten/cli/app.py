@@ -142,6 +142,10 @@ def search(
     search_targets: Annotated[
         str, typer.Option("--search_targets", "--search-targets", help="Methods, comma-separated.")
     ] = "deepcache",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder whose search_params.json and speedup_bounds.json the answer joins."),
+    ] = None,
     json: Json = False,
     **choices: Any,
 ) -> None:
@@ -150,7 +154,7 @@ def search(
 
     task = task_of_flags(pipe, sched, steps, search_targets, speedup=req_speedup, loss=req_score_loss)
     with show.Bar() as bar:
-        answer = api.search(task, progress=bar.update, **choices)
+        answer = api.search(task, out=out, progress=bar.update, **choices)
     _finish(answer, json)
 
 

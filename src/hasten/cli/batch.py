@@ -104,6 +104,9 @@ def tasks(
     ] = False,
     language: Annotated[str, typer.Option(help="en or zh.")] = "en",
     out: Annotated[Path, typer.Option(help="The file to write.")] = TASKS,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Write sentences alone, without label, ratio and bound.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Makes requests from measured bounds or stored plans: sentences that hasten generate answers."""
@@ -114,7 +117,7 @@ def tasks(
         show.note(f"left out: {left.entry}: {left.reason}")
     if not found.made:
         raise InputError(f"No request can be made of {source}: nothing in it is of use. {out} was not written.")
-    _written(found, out)
+    _written(found, out, plain)
     show.document(_document(found, faults, out)) if json else show.requests(found.made)
     show.note(f"requests in {out}: {len(found.made)}; entries left out: {len(found.left_out)}")
 
@@ -148,10 +151,10 @@ def _refuse_both(bounds: Path | None, params: Path | None, ratios: str | None, d
         )
 
 
-def _written(found: Requests, out: Path) -> None:
+def _written(found: Requests, out: Path, plain: bool) -> None:
     from hasten.store.seeds.tasks_file import write_requests
 
-    write_requests(out, [made.to_json() for made in found.made])
+    write_requests(out, [made.request if plain else made.to_json() for made in found.made])
 
 
 def _document(found: Requests, faults: tuple[str, ...], out: Path) -> dict[str, Any]:
