@@ -10,7 +10,7 @@ from hasten.plan import Parameters
 from hasten.task import Task
 
 Interval = tuple[float, float]
-Split = Literal["search", "held-out"]
+Split = Literal["search", "held-out", "fresh"]
 
 
 class Record(BaseModel):
@@ -42,6 +42,7 @@ class Loss(Record):
     ``loss`` is (baseline − score) / baseline of the means; negative when the plan scores higher (for a
     metric where lower is better the sign is turned). ``interval`` is its 95% bootstrap interval over
     prompts. For a metric against the reference images the baseline score is that of identical images.
+    ``version`` names the model and library behind the scores; empty in records from before it was kept.
     """
 
     metric: str
@@ -51,6 +52,7 @@ class Loss(Record):
     interval: Interval
     baseline_scores: tuple[float, ...]
     scores: tuple[float, ...]
+    version: str = ""
 
     @property
     def samples(self) -> int:

@@ -121,13 +121,16 @@ def test_what_counts_as_a_path() -> None:
 
 
 def test_prompt_sets_are_disjoint_captions_the_model_knows(objects: ModuleType) -> None:
-    search, held_out = (
+    splits = [
         (ASSETS / "prompts" / f"emoji-{split}.txt").read_text(encoding="utf-8").splitlines()
-        for split in ("search", "held-out")
-    )
-    assert len(set(search)) == len(search) == len(set(held_out)) == len(held_out) == 128
-    known = {text for part in objects.pairs() for text in captions(objects, part)}
-    assert not set(search) & set(held_out) and {*search, *held_out} <= known
+        for split in ("search", "held-out", "fresh")
+    ]
+    assert [len(split) for split in splits] == [128, 128, 64]
+    every = {caption for split in splits for caption in split}
+    assert len(every) == 320
+    trained, held_out = (set(captions(objects, part)) for part in objects.pairs())
+    assert every <= trained | held_out
+    assert all(0.05 < len(held_out.intersection(split)) / len(split) < 0.15 for split in splits)
 
 
 def test_it_draws_trained_and_held_out_pairs(

@@ -1,26 +1,34 @@
-"""Prompt sets: a search split and a held-out split that share no prompt."""
+"""Prompt sets: a split to search with, a held-out one for the verdict, and a fresh one that neither ever sees."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from hasten.errors import InputError, nearest
+from hasten.measure._prompt_files import read_prompts
 from hasten.models import ASSETS
 from hasten.records import Split
 
 FOLDER = ASSETS / "prompts"
+SHOWN = 60
+"""Characters of a prompt that a message shows."""
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """Prompts to search with, and prompts that only the final verdict sees. Both are non-empty and disjoint."""
+    """Prompts to search with, prompts that only the verdict sees, and prompts that only ``verify`` sees.
+
+    No two splits share a prompt. ``search`` and ``held_out`` have one at least; ``fresh`` may be empty.
+    """
 
     name: str
     search: tuple[str, ...]
     held_out: tuple[str, ...]
+    fresh: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.search or not self.held_out:
@@ -28,15 +36,27 @@ class PromptSet:
                 f"Prompt set {self.name!r} has {len(self.search)} prompts to search with and {len(self.held_out)} "
                 "held out: each needs one at least. Write two or more different prompts, one a line."
             )
-        if shared := set(self.search) & set(self.held_out):
-            raise InputError(f"Prompt set {self.name!r} has {min(shared)!r} in both splits: held-out is no more.")
+        splits = [{prompt.casefold() for prompt in split} for split in (self.search, self.held_out, self.fresh)]
+        for one, other in combinations(splits, 2):
+            if shared := one & other:
+                raise InputError(
+                    f"Prompt set {self.name!r} has {short(min(shared))!r} in two splits: "
+                    "a prompt that the search has seen is not held out."
+                )
 
     def of(self, split: Split) -> tuple[str, ...]:
-        return self.search if split == "search" else self.held_out
+        """The prompts of a split. Raises InputError where the set has no fresh ones."""
+        prompts = {"search": self.search, "held-out": self.held_out, "fresh": self.fresh}[split]
+        if not prompts:
+            raise InputError(f"Prompt set {self.name!r} has no {split} prompts: use its held-out ones.")
+        return prompts
 
     @property
     def fingerprint(self) -> str:
-        """16 characters that another set of prompts does not have."""
+        """16 characters that another set of prompts does not have.
+
+        Of the prompts that searches and verdicts use: trials stay comparable where only the fresh ones change.
+        """
         prompts = json.dumps([self.search, self.held_out])
         return hashlib.sha256(prompts.encode()).hexdigest()[:16]
 
@@ -47,31 +67,42 @@ def prompt_set_names() -> tuple[str, ...]:
 
 
 def load(name_or_path: str | Path) -> PromptSet:
-    """A built-in set by name, or a text file with one prompt a line.
+    """A built-in set by name, or a file: text with one prompt a line, a JSON list, or the captions file of COCO.
 
-    Lines of a file are used once each, the odd ones (first, third, …) for search, the even ones held out.
+    Prompts of a file are used once each, the odd ones (first, third, …) for search, the even ones held out.
 
     Raises:
-        InputError: no such set or file, not UTF-8 text, or fewer than two different prompts.
+        InputError: no such set or file, nothing that prompts can be read from, or fewer than two different ones.
     """
     name = str(name_or_path)
     if name in prompt_set_names():
-        return PromptSet(name, _lines(FOLDER / f"{name}-search.txt"), _lines(FOLDER / f"{name}-held-out.txt"))
+        splits = (read_prompts(FOLDER / f"{name}-{split}.txt") for split in ("search", "held-out", "fresh"))
+        return PromptSet(name, *splits)
     path = Path(name_or_path)
-    if not path.is_file():
+    if not _exists(path):
         near = nearest(name, prompt_set_names())
         hint = f" Did you mean {near!r}?" if near else ""
         raise InputError(
-            f"No prompts at {name!r}.{hint} Give a text file with one prompt a line, "
+            f"No prompts at {short(name)!r}.{hint} Give a text file with one prompt a line, a JSON file, "
             f"or one of the built-in sets: {', '.join(prompt_set_names())}."
         )
-    lines = _lines(path)
-    return PromptSet(name, lines[::2], lines[1::2])
+    prompts = read_prompts(path)
+    if len(prompts) < 2:
+        raise InputError(
+            f"{name!r} holds {'one prompt only' if prompts else 'no prompts'}: one is needed to search with and "
+            "another, held out, for the verdict. Write two or more different prompts, better 64."
+        )
+    return PromptSet(name, prompts[::2], prompts[1::2])
 
 
-def _lines(path: Path) -> tuple[str, ...]:
+def short(prompt: str) -> str:
+    """The prompt, or its beginning where it is long."""
+    return prompt if len(prompt) <= SHOWN else f"{prompt[: SHOWN - 1]}…"
+
+
+def _exists(path: Path) -> bool:
+    """A file or folder. A whole prompt in its place is too long a name for some systems: no file either."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The prompts in {str(path)!r} cannot be read as UTF-8 text: {error}.") from None
-    return tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+        return path.is_file() or path.is_dir()
+    except OSError:
+        return False
