@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hasten.errors import InputError
 from hasten.metrics import METRICS, ClipScorer, load_scorer
 from hasten.metrics._scorer import Preprocessing
 from tiny_clip import PREPROCESSING, tiny_clip
+from tiny_dino import tiny_dino
 
 PROMPTS = ["red dog", "a cat", "bus", "owl"]
 
@@ -29,6 +31,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def scorer(folder: Path) -> ClipScorer:
     return load_scorer(str(folder))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _dino(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HASTEN_DINOV2", str(tiny_dino(tmp_path_factory.mktemp("dino"))))
+        yield
 
 
 def pictures(count: int, height: int, width: int) -> torch.Tensor:
@@ -51,7 +60,8 @@ def test_every_metric_declares_what_it_measures(name: str, scorer: ClipScorer) -
 @pytest.mark.parametrize("name", METRICS.names())
 def test_every_metric_scores_image_by_image(name: str, scorer: ClipScorer) -> None:
     metric = METRICS.get(name)
-    images, references = pictures(4, 64, 64), pictures(4, 64, 64).flip(-1)
+    images = pictures(4, 64, 64)
+    references = images.lerp(images.flip(-1), 0.3)
     together = metric.score(images, PROMPTS, references, scorer)
     alone = [
         metric.score(images[i : i + 1], PROMPTS[i : i + 1], references[i : i + 1], scorer)[0] for i in range(4)
@@ -61,11 +71,11 @@ def test_every_metric_scores_image_by_image(name: str, scorer: ClipScorer) -> No
 
 
 @pytest.mark.parametrize("name", [n for n in METRICS.names() if METRICS.get(n).needs_references])
-def test_identical_images_are_perfect(name: str) -> None:
+def test_identical_images_are_perfect(name: str, scorer: ClipScorer) -> None:
     metric, images = METRICS.get(name), pictures(2, 64, 64)
-    assert metric.score(images, PROMPTS[:2], images) == (metric.perfect, metric.perfect)
+    assert metric.score(images, PROMPTS[:2], images, scorer) == (metric.perfect, metric.perfect)
     with pytest.raises(InputError, match="reference"):
-        metric.score(images, PROMPTS[:2])
+        metric.score(images, PROMPTS[:2], scorer=scorer)
 
 
 def test_psnr_of_a_known_error() -> None:

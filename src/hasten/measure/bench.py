@@ -20,7 +20,7 @@ from hasten.measure.prompts import PromptSet
 from hasten.measure.quality import Losses, Quality, Report, StopEarly, chosen_metrics
 from hasten.measure.setting import checked, fingerprint, setting_of
 from hasten.measure.timing import Enough, interleaved
-from hasten.metrics import ClipScorer
+from hasten.metrics import ClipScorer, named_dino
 from hasten.models import load_pipeline
 from hasten.plan import Plan
 from hasten.records import EqualTime, Latency, Split, Trial
@@ -123,7 +123,7 @@ class Bench:
         return {
             "environment": environment_key(self.environment),
             "weights": fingerprint(self.pipeline.denoiser),
-            "scorer": self.scorer_name,
+            "scorer": ", ".join(filter(None, [self.scorer_name, named_dino()])),
             "prompts": self.pipeline.prompts.fingerprint,
             "seed": str(self.pipeline.seed),
         }

@@ -151,6 +151,7 @@ class Quality:
             interval=interval,
             baseline_scores=baseline,
             scores=tuple(scores),
+            version=metric.version(self.scorer() if metric.needs_scorer else None),
         )
 
 

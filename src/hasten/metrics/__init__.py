@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from hasten.metrics._dino import named_dino
 from hasten.metrics._scorer import ClipScorer, load_scorer
 from hasten.metrics.base import Metric
 from hasten.registry import Registry
 
-__all__ = ["METRICS", "ClipScorer", "Metric", "load_scorer"]
+__all__ = ["METRICS", "ClipScorer", "Metric", "load_scorer", "named_dino"]
 
 METRICS: Registry[Metric] = Registry("metric", "hasten.metrics", "METRIC")

@@ -94,7 +94,7 @@ class ClipScorer:
 
         with torch.inference_mode():
             pixels = self.preprocessing(images.to(self.device, torch.float32)).to(self.model.dtype)
-            return _unit(self.model.get_image_features(pixel_values=pixels))
+            return unit(self.model.get_image_features(pixel_values=pixels))
 
     def text_features(self, prompts: Sequence[str]) -> torch.Tensor:
         """n texts, cut at the model's length → unit vectors (n, d), float32, on the scorer's device."""
@@ -105,7 +105,7 @@ class ClipScorer:
             length = self.model.config.text_config.max_position_embeddings
             tokens = self.tokenizer(new, padding=True, truncation=True, max_length=length, return_tensors="pt")
             with torch.inference_mode():
-                features = _unit(
+                features = unit(
                     self.model.get_text_features(
                         input_ids=tokens["input_ids"].to(self.device),
                         attention_mask=tokens["attention_mask"].to(self.device),
@@ -131,7 +131,7 @@ def load_scorer(scorer: str, device: str = "cpu") -> ClipScorer:
 
             model = CLIPModel.from_pretrained(source).eval()
             tokenizer = AutoTokenizer.from_pretrained(source)
-            preprocessing = Preprocessing.of(_processor_config(source))
+            preprocessing = Preprocessing.of(processor_config(source))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
         raise InputError(
@@ -154,7 +154,7 @@ def _source(scorer: str) -> str:
     )
 
 
-def _processor_config(source: str) -> dict[str, Any]:
+def processor_config(source: str) -> dict[str, Any]:
     """The image processor's configuration. Only read: the processor itself may need torchvision."""
     from transformers.image_processing_base import ImageProcessingMixin
 
@@ -162,10 +162,16 @@ def _processor_config(source: str) -> dict[str, Any]:
     return config
 
 
-def _unit(features: Any) -> torch.Tensor:
+def unit(features: Any) -> torch.Tensor:
     """Unit vectors; transformers 5 wraps the projected features in an output, 4 returns them bare."""
     features = getattr(features, "pooler_output", features).float()
     return features / features.norm(dim=-1, keepdim=True)
+
+
+def cosines(one: torch.Tensor, other: torch.Tensor) -> tuple[float, ...]:
+    """The cosine of each pair of unit vectors, (n, d) and (n, d); exactly 1 where they are equal."""
+    found: list[float] = (1 - (one.double() - other.double()).square().sum(-1) / 2).tolist()
+    return tuple(found)
 
 
 def _size(size: Any) -> tuple[int, int] | int:

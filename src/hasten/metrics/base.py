@@ -29,6 +29,9 @@ class Metric(ABC):
     def version(self, scorer: Any = None) -> str:
         """The model and library version behind the figure, for reports."""
 
+    def check(self, height: int, width: int, device: str = "cpu") -> None:  # noqa: B027 - most take any image
+        """Raises InputError where images of that size in pixels cannot be scored, or its own model is missing."""
+
     @abstractmethod
     def score(
         self,

@@ -19,13 +19,14 @@ from hasten.errors import InputError, MeasurementError
 from hasten.measure.environment import environment
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import image_fault, image_seed
+from hasten.measure.prompts import PromptSet
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.setting import scheduler_name
 from hasten.measure.stats import paired_loss
 from hasten.measure.timing import MOST_TIMES, interleaved, known
 from hasten.metrics import METRICS, load_scorer
 from hasten.plan import Plan
-from hasten.records import Latency, Loss, Trial
+from hasten.records import Latency, Loss, Split, Trial
 from hasten.script.claim import Claim, promises, read_claim
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
 
 SCORED_AT_ONCE = 8
 FIRST = 1_000_000
-"""The first held-out image that is drawn: far from those that a search has confirmed the plan with."""
+"""The first held-out image of a set without fresh prompts: far from those that a search has confirmed with."""
+
+
+def place_of(prompts: PromptSet) -> tuple[Split, int]:
+    """The split that is drawn here and nowhere else, and its first image: ``fresh`` where the set has it."""
+    return ("fresh", 0) if prompts.fresh else ("held-out", FIRST)
 
 
 class Sides:
@@ -45,6 +51,8 @@ class Sides:
 
     def __init__(self, module: ModuleType, claim: Claim) -> None:
         self.module, self.claim = module, claim
+        self.prompts = load_prompts(claim.prompts)
+        self.split, self.first = place_of(self.prompts)
         self.baseline = module.load_pipeline()
         self.accelerated = self.baseline
         self.around: Callable[[], AbstractContextManager[object]] = nullcontext
@@ -55,26 +63,30 @@ class Sides:
         else:
             self.accelerated = module.accelerate(module.load_pipeline())
 
+    def chosen(self, samples: int) -> list[str]:
+        """The prompts of so many images, beginning anew when they run out."""
+        prompts = self.prompts.of(self.split)
+        return [prompts[i % len(prompts)] for i in range(self.first, self.first + samples)]
+
     def draw(self, pipe: Any, index: int, prompt: str) -> list[Any]:
         """The images of one call of the script's ``generate``, as Pillow images."""
-        drawn = self.module.generate(
-            pipe, prompt, self.claim.steps, image_seed(self.claim.seed, "held-out", index)
-        )
+        seed = image_seed(self.claim.seed, self.split, index)
+        drawn = self.module.generate(pipe, prompt, self.claim.steps, seed)
         return list(drawn) if isinstance(drawn, Sequence) else [drawn]
 
     def images(self, accelerated: bool, prompts: Sequence[str]) -> torch.Tensor:
-        """(n, 3, h, w), 0 to 1: one image a prompt, the held-out ones from ``FIRST`` on."""
+        """(n, 3, h, w), 0 to 1: one image a prompt, the split's from ``first`` on."""
         import torch
 
         pipe, around = (self.accelerated, self.around) if accelerated else (self.baseline, nullcontext)
         with around():
-            drawn = [self.draw(pipe, i, prompt)[0] for i, prompt in enumerate(prompts, FIRST)]
+            drawn = [self.draw(pipe, i, prompt)[0] for i, prompt in enumerate(prompts, self.first)]
         return torch.stack([_tensor(image) for image in drawn])
 
     def latency(self, prompt: str, pairs: int) -> Latency:
         return interleaved(
-            lambda: self.draw(self.baseline, FIRST, prompt),
-            lambda: self.draw(self.accelerated, FIRST, prompt),
+            lambda: self.draw(self.baseline, self.first, prompt),
+            lambda: self.draw(self.accelerated, self.first, prompt),
             pairs=pairs * MOST_TIMES,
             device=self.claim.device,
             around_b=self.around,
@@ -87,12 +99,11 @@ class Sides:
 
 
 def measure(path: Path, samples: int, pairs: int) -> Trial:
-    """The script's trial, on held-out prompts with seeds that no search has used."""
+    """The script's trial, on prompts and seeds that no search or verdict has used."""
     started, claim = time.monotonic(), read_claim(path)
-    held_out = load_prompts(claim.prompts).held_out
-    prompts = [held_out[i % len(held_out)] for i in range(FIRST, FIRST + samples)]
     with device_lock(claim.device):
         sides = Sides(_module(path), claim)
+        prompts = sides.chosen(samples)
         reference, plan = sides.images(False, prompts), sides.images(True, prompts)
         latency = sides.latency(prompts[0], pairs)
     fault = next(_faults(sides, plan), "")
@@ -101,8 +112,8 @@ def measure(path: Path, samples: int, pairs: int) -> Trial:
         steps=claim.steps,
         status="failed" if fault else "ok",
         reason=fault,
-        split="held-out",
-        offset=FIRST,
+        split=sides.split,
+        offset=sides.first,
         latency=latency,
         losses={} if fault else _losses(claim, reference, plan, prompts),
         environment=environment(claim.device, claim.dtype),
@@ -118,9 +129,9 @@ def _faults(sides: Sides, images: torch.Tensor) -> Iterator[str]:
     height, width = images.shape[-2:]
     if (height, width) != (claim.height, claim.width):
         yield f"its images are {width}x{height}, the claim says {claim.width}x{claim.height}"
-    for index, image in enumerate(images, FIRST):
+    for index, image in enumerate(images, sides.first):
         if fault := image_fault(image):
-            yield f"{fault} at held-out image {index}"
+            yield f"{fault} at {sides.split} image {index}"
 
 
 def _losses(claim: Claim, reference: torch.Tensor, plan: torch.Tensor, prompts: Sequence[str]) -> dict[str, Loss]:
@@ -152,6 +163,7 @@ def _loss(name: str, claim: Claim, reference: torch.Tensor, plan: torch.Tensor, 
         interval=interval,
         baseline_scores=baseline,
         scores=scores,
+        version=metric.version(scorer),
     )
 
 

@@ -55,11 +55,13 @@ def run_search(
     """Answers the task by measuring. Every finished trial is kept, also when interrupted.
 
     Raises:
-        InputError: unknown method, illegal parameter, a method that the model cannot take, nothing to try;
-            all before anything is measured.
+        InputError: unknown method, illegal parameter, a method that the model cannot take, nothing to try, a
+            metric that cannot score such images; all before anything is measured.
     """
     options = options or SearchOptions()
     fixed = check_task(task, bench.pipe)
+    for metric in task.max_loss:
+        METRICS.get(metric).check(bench.setting.height, bench.setting.width, bench.setting.device)
     found = [] if task.mode in ("plain", "explicit") else _spaces(task, bench.pipe, fixed)
     goal = Goal(task.max_loss, task.target, options.prefer if task.target else "fastest", bench.setting.batch_size)
     with Store(options.storage, bench.setting, bench.identity) as store:

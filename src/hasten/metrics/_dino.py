@@ -1,0 +1,72 @@
+"""The DINOv2 behind ``dinov2``: which one, its loading, and its vectors of images."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+from hasten.metrics._scorer import Preprocessing, processor_config, unit
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULT = "facebook/dinov2-base"
+VARIABLE = "HASTEN_DINOV2"
+KINDS = ("dinov2", "dinov2_with_registers")
+
+
+def named_dino() -> str | None:
+    """The hub id or folder that the environment variable ``HASTEN_DINOV2`` names."""
+    return os.environ.get(VARIABLE, "").strip() or None
+
+
+def dino_source() -> str:
+    """The hub id or folder of the model: the one that is named, or else ViT-B/14."""
+    return named_dino() or DEFAULT
+
+
+@dataclass(frozen=True)
+class Dino:
+    """A loaded DINOv2 with its preprocessing."""
+
+    model: Any
+    preprocessing: Preprocessing
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, 3, h, w) in 0..1 → unit vectors (n, d) of the class token after the last norm, float32."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = self.preprocessing(images.to(self.model.device, torch.float32))
+            return unit(self.model(pixel_values=pixels.to(self.model.dtype)))
+
+
+@lru_cache(maxsize=1)
+def load_dino(source: str, device: str = "cpu") -> Dino:
+    """The DINOv2 of a local folder or hub id. Kept once loaded.
+
+    Raises:
+        InputError: it cannot be loaded, or is another model.
+    """
+    from hasten.models import quiet_loading
+
+    try:
+        with quiet_loading(bars=not Path(source).is_dir()):
+            from transformers import AutoConfig, AutoModel
+
+            kind = AutoConfig.from_pretrained(source).model_type
+            if kind not in KINDS:
+                raise ValueError(f"it is a {kind} model, not one of {', '.join(KINDS)}")
+            model = AutoModel.from_pretrained(source).eval()
+            preprocessing = Preprocessing.of(processor_config(source))
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise InputError(
+            f"The DINOv2 model {source!r} cannot be loaded: {reason}. Set {VARIABLE} to the hub id or the folder "
+            f"of one, such as {DEFAULT}; without a connection, download it elsewhere and give its folder."
+        ) from error
+    return Dino(model.to(device), preprocessing)

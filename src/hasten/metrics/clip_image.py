@@ -1,0 +1,44 @@
+"""How alike an image and its reference are in what CLIP sees of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+from hasten.metrics._scorer import cosines
+from hasten.metrics.base import Metric
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ClipImage(Metric):
+    """Cosine of the image's and its reference's CLIP vectors (CLIP-I), by the scorer of ``clip_score``."""
+
+    name = "clip_image"
+    title = "CLIP image similarity"
+    scale = "-1 to 1: cosine similarity to the reference's CLIP vector, 1 for identical images"
+    needs_references = True
+    needs_scorer = True
+
+    def version(self, scorer: Any = None) -> str:
+        source = scorer.source if scorer is not None else "no scorer loaded"
+        return f"{source}, transformers {version('transformers')}"
+
+    def score(
+        self,
+        images: torch.Tensor,
+        prompts: Sequence[str],
+        references: torch.Tensor | None = None,
+        scorer: Any = None,
+    ) -> tuple[float, ...]:
+        if references is None:
+            raise InputError("clip_image needs the reference images.")
+        if scorer is None:
+            raise InputError("clip_image needs a scorer: give a CLIP model's folder or hub id.")
+        return cosines(scorer.image_features(images), scorer.image_features(references))
+
+
+METRIC = ClipImage()

@@ -1,0 +1,49 @@
+"""How alike an image and its reference are in what DINOv2 sees of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+from hasten.metrics._dino import dino_source, load_dino
+from hasten.metrics._scorer import cosines
+from hasten.metrics.base import Metric
+
+if TYPE_CHECKING:
+    import torch
+
+
+class DinoV2(Metric):
+    """Cosine of the image's and its reference's DINOv2 vectors (class token; Oquab et al., 2023).
+
+    The model sees no text: it tells objects and layout, where CLIP tells what a caption would say. It is
+    ``facebook/dinov2-base`` unless the environment variable ``HASTEN_DINOV2`` names another hub id or a folder.
+    """
+
+    name = "dinov2"
+    title = "DINOv2 similarity"
+    scale = "-1 to 1: cosine similarity to the reference's DINOv2 vector, 1 for identical images"
+    needs_references = True
+
+    def version(self, scorer: Any = None) -> str:
+        return f"{dino_source()}, transformers {version('transformers')}"
+
+    def check(self, height: int, width: int, device: str = "cpu") -> None:
+        load_dino(dino_source(), device)
+
+    def score(
+        self,
+        images: torch.Tensor,
+        prompts: Sequence[str],
+        references: torch.Tensor | None = None,
+        scorer: Any = None,
+    ) -> tuple[float, ...]:
+        if references is None:
+            raise InputError("dinov2 needs the reference images.")
+        dino = load_dino(dino_source(), str(images.device))
+        return cosines(dino.features(images), dino.features(references))
+
+
+METRIC = DinoV2()

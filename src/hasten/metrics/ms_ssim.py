@@ -1,0 +1,75 @@
+"""How alike an image and its reference are in structure, from fine to coarse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+from hasten.metrics.base import Metric
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Of the scales, the finest first, as published."""
+SMALLEST = {5: 176, 4: 100, 3: 44, 2: 22}
+"""The shorter edge in pixels from which on so many scales are taken: the 11 pixels of the window must fit into
+the coarsest, which is halved scales − 1 times (torchmetrics asks for 100 pixels where 88 would do for 4)."""
+
+
+class MsSsim(Metric):
+    """Multi-scale structural similarity (Wang, Simoncelli, Bovik, 2003), 11×11 Gaussian window.
+
+    Five scales as published. Smaller images take the first four, three or two, whose weights are scaled up
+    to the published sum: scores of different sizes are not comparable. A scale's similarity below 0 counts as 0.
+    """
+
+    name = "ms_ssim"
+    title = "MS-SSIM"
+    scale = (
+        "0 to 1: 1 for images identical to the references; "
+        + ", ".join(f"{scales} scales from {edge} pixels" for scales, edge in SMALLEST.items())
+        + " of the shorter edge"
+    )
+    needs_references = True
+
+    def version(self, scorer: Any = None) -> str:
+        return f"torchmetrics {version('torchmetrics')}"
+
+    def check(self, height: int, width: int, device: str = "cpu") -> None:
+        weights(height, width)
+
+    def score(
+        self,
+        images: torch.Tensor,
+        prompts: Sequence[str],
+        references: torch.Tensor | None = None,
+        scorer: Any = None,
+    ) -> tuple[float, ...]:
+        import torch
+        from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
+
+        if references is None:
+            raise InputError("ms_ssim needs the reference images.")
+        betas = weights(images.shape[-2], images.shape[-1])
+        pair = images.double(), references.double()  # in single precision identical images are not quite 1
+        scores = ms_ssim(*pair, data_range=1.0, reduction="none", betas=betas)
+        return tuple(torch.as_tensor(scores).reshape(-1).tolist())
+
+
+def weights(height: int, width: int) -> tuple[float, ...]:
+    """The scales' weights for images of that size in pixels. Raises InputError where not even two fit."""
+    short = min(height, width)
+    scales = next((scales for scales, edge in SMALLEST.items() if short >= edge), None)
+    if scales is None:
+        raise InputError(
+            f"The images are {width}x{height} pixels: ms_ssim needs {min(SMALLEST.values())} or more each way. "
+            "Draw larger images, or take ssim."
+        )
+    kept = WEIGHTS[:scales]
+    return tuple(weight * sum(WEIGHTS) / sum(kept) for weight in kept)
+
+
+METRIC = MsSsim()
