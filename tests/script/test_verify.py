@@ -18,9 +18,10 @@ from examples import ENVIRONMENT, answer_of, plan_of, setting_of, trial_of
 from hasten.errors import InputError, MeasurementError
 from hasten.files import save
 from hasten.measure.bench import Bench
+from hasten.measure.prompts import load
 from hasten.models.base import Model
 from hasten.plan import Plan
-from hasten.records import Answer
+from hasten.records import Answer, Split
 from hasten.script._measure import FIRST, Sides, _losses, _module
 from hasten.script.claim import Runtime, read_claim
 from hasten.script.verify import judge, verify
@@ -139,17 +140,29 @@ def test_true_claim_holds(runtime: Runtime, model: Model, tmp_path: Path) -> Non
     assert any(note.startswith("claimed with cpu AMD EPYC 7B13") for note in found.notes)
 
 
-def test_the_images_are_held_out_ones_that_no_search_confirms_with(model: Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("prompts", "split", "first"), [(None, "held-out", FIRST), ("general", "fresh", 0)])
+def test_the_images_are_ones_that_no_search_confirms_with(
+    model: Model, tmp_path: Path, prompts: str | None, split: Split, first: int
+) -> None:
     """Same prompts, same first noise, same plan: bit for bit what ``Bench`` draws at those places."""
+    model = replace(model, prompts=prompts or model.prompts)
     script = written(tmp_path, model, claimed(PLAN))
     pipe = StableDiffusionPipeline.from_pretrained(model.source, use_safetensors=True)
     bench = Bench.of(pipe, steps=STEPS, height=64, width=64, guidance_scale=7.5, prompts=model.prompts)
     sides = Sides(_module(script), read_claim(script))
+    assert (sides.split, sides.first) == (split, first)
+    indices = (first, first + 1)
+    assert sides.chosen(2) == [bench.pipeline.prompt(split, i) for i in indices]
     for plan in (Plan(), PLAN):
-        indices = (FIRST, FIRST + 1)
-        ours = sides.images(bool(plan), [bench.pipeline.prompt("held-out", i) for i in indices])
-        theirs = torch.stack([bench.images(plan, split="held-out", indices=[i])[0] for i in indices])
+        ours = sides.images(bool(plan), sides.chosen(2))
+        theirs = torch.stack([bench.images(plan, split=split, indices=[i])[0] for i in indices])
         assert torch.equal(ours, theirs)
+
+
+def test_fresh_prompts_begin_anew(model: Model, tmp_path: Path) -> None:
+    script = written(tmp_path, replace(model, prompts="emoji"), claimed(PLAN))
+    sides = Sides(_module(script), read_claim(script))
+    assert sides.chosen(66) == [*(fresh := load("emoji").fresh), *fresh[:2]]
 
 
 def test_clip_score_is_that_of_the_claimed_scorer(model: Model, tmp_path: Path) -> None:
@@ -164,7 +177,7 @@ def test_clip_score_is_that_of_the_claimed_scorer(model: Model, tmp_path: Path) 
     )
     expected = bench.quality(PLAN, split="held-out", samples=2, offset=FIRST, metrics=("clip_score", "ssim"))
     sides = Sides(_module(script), read_claim(script))
-    prompts = [bench.pipeline.prompt("held-out", i) for i in (FIRST, FIRST + 1)]
+    prompts = sides.chosen(2)
     found = _losses(read_claim(script), sides.images(False, prompts), sides.images(True, prompts), prompts)
     assert found.keys() == expected.keys()
     for name, loss in found.items():

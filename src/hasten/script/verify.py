@@ -36,10 +36,11 @@ class Verification(Record):
 
 
 def verify(path: str | Path, *, samples: int = 32, pairs: int = 7, python: str = sys.executable) -> Verification:
-    """Runs a script's own functions in a fresh process: timed against the baseline, scored on held-out prompts.
+    """Runs a script's own functions in a fresh process: timed against the baseline, scored on new images.
 
     Args:
-        samples: held-out prompts that are scored.
+        samples: images that are scored: of the fresh prompts where the claim's set has them, else of held-out
+            prompts with seeds that no verdict uses.
         pairs: timed pairs of baseline and accelerated, up to four times as many where they decide nothing.
         python: the interpreter, one that has hasten.
 
