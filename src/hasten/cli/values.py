@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from hasten.errors import InputError
-from hasten.task import Task
+from hasten.task import DEFAULT_MAX_LOSS, Task
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 UPPER_BOUND = "upbound_speedup"
@@ -27,8 +28,60 @@ def numbers(flag: str, text: str) -> list[float]:
         raise InputError(f"{flag} is {text!r}: write numbers with commas between, such as 0.8,0.9,0.95.") from None
 
 
-def task_of_flags(pipe: str, sched: str, steps: int, targets: str, *, speedup: str, loss: float) -> Task:
-    """The task of the original's flags. Raises InputError."""
+def loss_limits(given: Iterable[str], clip_score: float | None = None) -> dict[str, float]:
+    """The limits that hold together, by metric: ``clip_score=0.02``, several with commas between or one after
+    the other; a number alone is that of the CLIP score, as is ``clip_score``. None at all: the default.
+
+    Raises:
+        InputError: unknown metric, no number, a number outside 0 to 1, or two limits of one metric.
+    """
+    found = [("clip_score", clip_score)] if clip_score is not None else []
+    found += [_limit(part) for text in given for part in text.split(",")]
+    limits: dict[str, float] = {}
+    for metric, limit in found:
+        if limits.setdefault(metric, limit) != limit:
+            raise InputError(f"{metric} has two limits, {limits[metric]:g} and {limit:g}: give one.")
+    return limits or dict(DEFAULT_MAX_LOSS)
+
+
+def limit_cells(given: Sequence[str]) -> list[float | dict[str, float]]:
+    """The limits of a matrix: plain numbers, ``0.01,0.02``, are a cell each, of the CLIP score; limits by metric,
+    ``clip_score=0.02,ssim=0.2``, hold together in one cell, and each further text is one more.
+
+    Raises:
+        InputError: as ``loss_limits``.
+    """
+    cells: list[float | dict[str, float]] = []
+    for text in given:
+        cells += [loss_limits([text])] if "=" in text else numbers("--max-loss", text)
+    return cells
+
+
+def _limit(text: str) -> tuple[str, float]:
+    from hasten.metrics import METRICS
+
+    name, equals, number = text.rpartition("=")
+    metric = METRICS.canonical(name.strip()) if equals else "clip_score"
+    try:
+        limit = float(number)
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit <= 1:
+        raise InputError(f"The loss limit {text.strip()!r} is none: write metric=number, 0 to 1, as in ssim=0.2.")
+    return metric, limit
+
+
+def task_of_flags(
+    pipe: str,
+    sched: str,
+    steps: int,
+    targets: str,
+    *,
+    speedup: str,
+    loss: float | None = None,
+    limits: Sequence[str] = (),
+) -> Task:
+    """The task of the original's flags; ``limits`` hold beside ``loss`` (``loss_limits``). Raises InputError."""
     from hasten.methods import METHODS
     from hasten.schedulers import find_scheduler
 
@@ -43,7 +96,7 @@ def task_of_flags(pipe: str, sched: str, steps: int, targets: str, *, speedup: s
             "steps": steps,
             "methods": [METHODS.canonical(name.strip()) for name in names],
             "target": target,
-            "max_loss": {"clip_score": loss},
+            "max_loss": loss_limits(limits, loss),
         }
     )
 

@@ -1,0 +1,50 @@
+"""Loss limits as the flags give them."""
+
+from __future__ import annotations
+
+import pytest
+
+from hasten.cli.values import UPPER_BOUND, limit_cells, loss_limits, task_of_flags
+from hasten.errors import InputError, UnknownNameError
+
+
+@pytest.mark.parametrize(
+    ("given", "loss", "expected"),
+    [
+        ((), None, {"clip_score": 0.02}),
+        ((), 0.05, {"clip_score": 0.05}),
+        (("0.03",), None, {"clip_score": 0.03}),
+        (("clip_score=0.02", "ssim=0.2"), None, {"clip_score": 0.02, "ssim": 0.2}),
+        (("CLIP-score = 0.02, ms-ssim=0.1",), None, {"clip_score": 0.02, "ms_ssim": 0.1}),
+        (("ssim=0.2",), None, {"ssim": 0.2}),
+        (("ssim=0.2",), 0.05, {"clip_score": 0.05, "ssim": 0.2}),
+        (("clip_score=0.05",), 0.05, {"clip_score": 0.05}),
+    ],
+)
+def test_limits_hold_together(given: tuple[str, ...], loss: float | None, expected: dict[str, float]) -> None:
+    assert loss_limits(given, loss) == expected
+    task = task_of_flags("SD1.5", "DDIM", 50, "deepcache", speedup=UPPER_BOUND, loss=loss, limits=given)
+    assert task.max_loss == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["ssim=", "ssim=two", "ssim=1.5", "ssim=-0.1", "nan", "ssim=inf", "", "ssim=±0.2"]
+)
+def test_what_is_no_limit_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="write metric=number, 0 to 1"):
+        loss_limits([text])
+
+
+def test_an_unknown_metric_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'psnr'"):
+        loss_limits(["psrn=0.2"])
+
+
+def test_two_limits_of_one_metric_are_refused() -> None:
+    with pytest.raises(InputError, match=r"clip_score has two limits, 0.05 and 0.02"):
+        loss_limits(["clip_score=0.02"], 0.05)
+
+
+def test_plain_numbers_are_a_cell_each_and_named_limits_one_together() -> None:
+    assert limit_cells(["0.01,0.02"]) == [0.01, 0.02]
+    assert limit_cells(["clip_score=0.02,ssim=0.2", "0.03"]) == [{"clip_score": 0.02, "ssim": 0.2}, 0.03]
