@@ -1,7 +1,8 @@
-"""What the README and the examples show can be done: commands are understood, programs run."""
+"""What the README, docs/batches.md and the examples show can be done: commands are understood, programs run."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -12,15 +13,21 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 
 import hasten.cli
 from hasten.cli.values import task_of_flags
 from hasten.language.parse import parse
 from hasten.methods import METHODS
+from hasten.store.seeds.bounds import Bounds
+from hasten.store.seeds.tasks_file import read_requests
+from hasten.workflow.matrix import Matrix
 from hasten.workflow.opening import task_of
+from hasten.workflow.tasks import tasks_from_bounds
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+BATCHES = (ROOT / "docs" / "batches.md").read_text(encoding="utf-8")
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -34,6 +41,8 @@ hasten.tune = functools.partial(
 )
 """
 """The programs as they are, but for this: so that a test need not search the whole grid with all prompts."""
+SMALL = ["--num-samples", "8", "--pairs", "1", "--no-verify"]
+"""The same for a command: what it answers is looked at here, not how fast the machine is."""
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -41,9 +50,9 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    lines = [line for block in blocks(README, "console") for line in block.splitlines()]
+    lines = [line for block in blocks(README + BATCHES, "console") for line in block.splitlines()]
     assert all(line.startswith("$ hasten ") for line in lines), "one command a line"
-    return [line.removeprefix("$ ") for line in lines]
+    return list(dict.fromkeys(line.removeprefix("$ ") for line in lines))
 
 
 def started(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -68,16 +77,27 @@ def understood(line: str) -> tuple[str, dict[str, Any]]:
     return name, context.params
 
 
+def cells(values: dict[str, Any]) -> Matrix:
+    """The matrix that a command names, as a file of this repository or by its flags."""
+    if values["matrix"] is not None:
+        return Matrix.read(ROOT / values["matrix"])
+    lists = {name: values[name].split(",") for name in ("models", "schedulers", "steps")}
+    return Matrix.of(**lists, methods=values["methods"])
+
+
 def test_there_are_examples_of_every_kind() -> None:
-    assert {shlex.split(line)[1] for line in commands()} >= {"parse", "list", "run", "search", "verify"}
+    shown = {"parse", "list", "run", "search", "verify", "explore", "tasks", "generate"}
+    assert {shlex.split(line)[1] for line in commands()} >= shown
     assert len(blocks(README, "python")) == 1
 
 
 @pytest.mark.parametrize("line", commands())
 def test_a_command_is_one_that_hasten_has(line: str) -> None:
     name, values = understood(line)
-    if name in ("run", "parse"):
+    if values.get("text"):
         task_of(parse(values["text"]))
+    elif name == "explore" or values.get("matrix"):
+        assert cells(values).tasks()
     elif name == "search":
         targets = values["search_targets"]
         task_of(
@@ -96,6 +116,73 @@ def test_a_quick_command_runs(line: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     assert not list(tmp_path.iterdir()), "reading a request writes nothing"
+
+
+@pytest.mark.parametrize("page", [README, BATCHES], ids=["README", "batches"])
+def test_each_stage_reads_what_the_one_before_wrote(page: str) -> None:
+    block = next(b for b in blocks(page, "console") if "hasten tasks" in b)
+    stages = dict(understood(line.removeprefix("$ ")) for line in block.splitlines())
+    out, bounds = stages["explore"]["out"], stages["tasks"]["bounds"]
+    assert bounds == out / "speedup_bounds.json" == stages["generate"]["bounds"]
+    assert stages["tasks"]["out"] == stages["generate"]["requests"]
+    assert stages["generate"]["out"] == out
+
+
+def test_the_matrix_of_the_page_has_every_field_and_its_default() -> None:
+    (block,) = blocks(BATCHES, "yaml")
+    shown = yaml.safe_load(block)
+    tasks = Matrix.of(**shown).tasks()
+    assert {task.methods for task in tasks} == {("deepcache",), ("deepcache", "tome"), None}
+    assert len(tasks) == 2 * 3 * 2 * 3 * 2
+    least = Matrix.of(models="emoji-sd", schedulers="DDIM", steps=20, methods="deepcache")
+    assert least.ratios == shown["ratios"]
+    assert [task.max_loss["clip_score"] for task in least.tasks()] == [shown["max_loss"][0]]
+    instead = yaml.safe_load(block.replace("\nratios", "\n# ratios").replace("# difficulty", "difficulty"))
+    assert Matrix.of(**instead).difficulty
+    assert {*shown, *instead} == Matrix.model_fields.keys()
+
+
+def test_the_example_of_a_matrix_is_small_and_needs_no_download() -> None:
+    tasks = Matrix.read(ROOT / "examples" / "matrix.yaml").tasks()
+    assert {task.model for task in tasks} == {"emoji-sd"}
+    assert len(tasks) <= 4 and all(task.steps <= 10 for task in tasks)
+
+
+def test_the_entries_of_the_page_are_what_the_bound_of_the_page_makes(tmp_path: Path) -> None:
+    of_tasks, of_bounds = blocks(BATCHES, "json")
+    (tmp_path / "tasks.json").write_text(f"[{of_tasks}]", encoding="utf-8")
+    (tmp_path / "speedup_bounds.json").write_text(of_bounds, encoding="utf-8")
+    bounds = Bounds.read(tmp_path / "speedup_bounds.json")
+    (made,) = tasks_from_bounds(bounds, [0.8]).made
+    assert not bounds.faults
+    assert made.to_json() == json.loads(of_tasks)
+    (request,) = read_requests(tmp_path / "tasks.json")
+    assert task_of(request.text) == made.task
+
+
+def test_the_example_of_a_batch_ends_as_the_page_says(tmp_path: Path) -> None:
+    (requests,) = blocks(BATCHES, "text")
+    few = requests.replace(
+        "25 steps", "4 steps and a loss below 90%"
+    )  # reusing every second of 4 steps costs much
+    assert few != requests
+    (tmp_path / "requests.txt").write_text(few, encoding="utf-8")
+    (tmp_path / "speedup_bounds.json").write_text(blocks(BATCHES, "json")[1], encoding="utf-8")
+    (line,) = (c for c in commands() if "requests.txt" in c)
+    done = started(["-m", *shlex.split(line), *SMALL], tmp_path)
+    assert done.returncode == 1, done.stderr
+    folder = tmp_path / understood(line)[1]["out"]
+    report, manifest = (json.loads((folder / f"{n}.json").read_bytes()) for n in ("generation_report", "manifest"))
+    first, second, third = report["tasks"]
+    assert first["status"] in ("met", "likely") and (folder / first["script"]).is_file(), first["reason"]
+    assert second["status"] == "infeasible" and "5.5x" in second["reason"]
+    assert third["status"] == "failed" and "SD9" in third["reason"] and third["place"] == "requests.txt line 4"
+    assert [entry["script"] for entry in manifest] == [first["script"]]
+    told = set(re.findall(r"`(\w+)`", re.search(r"^\| field.*?\n\n", BATCHES, re.MULTILINE | re.DOTALL)[0]))
+    assert {*report, *first} <= told
+    assert {*manifest[0], *manifest[0]["claim"]} <= set(
+        re.findall(r"`(\w+)`", BATCHES.partition("`manifest.json` lists")[2])
+    )
 
 
 def test_the_example_of_a_plan_runs(tmp_path: Path) -> None:
