@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import torch
 from diffusers import DDPMPipeline
 
 from hasten.errors import InputError, MeasurementError
+from hasten.measure._cut_prompts import _tell
 from hasten.measure.pipeline import Pipeline, image_fault, image_seed, quiet
-from hasten.measure.prompts import load
+from hasten.measure.prompts import PromptSet, load
 from hasten.measure.setting import fingerprint, setting_of
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
@@ -158,3 +160,36 @@ def test_a_pipeline_of_no_family() -> None:
     pipe = tiny_sd()
     with pytest.raises(InputError, match=r"DDPMPipeline.*StableDiffusionPipeline"):
         setting_of(DDPMPipeline(pipe.unet, pipe.scheduler), steps=4)
+
+
+@pytest.mark.parametrize("make", [tiny_sd, tiny_sdxl])
+def test_cut_prompts_are_told_once(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """10,000 characters and emoji draw the beginning of the prompt; the libraries' own words are kept back."""
+    prompts = PromptSet("long", ("a dog " * 1667, "🐼" * 200, "a red dog"), ("b " * 5000,))
+    pipe = make()
+    pipeline = Pipeline(pipe, setting_of(pipe, steps=2, height=64, width=64), prompts)
+    _tell.cache_clear()
+    pipeline.generate("search", [2])
+    assert not caplog.records
+    drawn = pipeline.draw(BASELINE, "search", [0, 1])
+    pipeline.generate("search", [0])
+    pipeline.generate("held-out", [0])
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.name for record in told] == ["hasten.measure._cut_prompts"]
+    assert "longer than the 16 tokens" in told[0].getMessage()
+    beginning = replace_prompts(pipeline, ("a dog " * 20, "🐼" * 50))
+    assert torch.equal(drawn, beginning.draw(BASELINE, "search", [0, 1]))
+
+
+def replace_prompts(pipeline: Pipeline, search: tuple[str, ...]) -> Pipeline:
+    return Pipeline(pipeline.pipe, pipeline.setting, PromptSet("other", search, ("b",)))
+
+
+def test_a_fault_names_the_beginning_of_a_long_prompt() -> None:
+    pipe = tiny_sd()
+    prompts = PromptSet("long", ("a dog " * 1667,), ("a cat",))
+    pipeline = Pipeline(pipe, setting_of(pipe, steps=1, height=64, width=64), prompts)
+    pipe.vae.decoder.register_forward_hook(lambda *args: args[2] * torch.nan)
+    with pytest.raises(MeasurementError, match=r"NaN.*'a dog a dog.*…' \(search image 0\)") as caught:
+        pipeline.draw(BASELINE, "search", [0])
+    assert len(str(caught.value)) < 200

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError, MeasurementError
-from hasten.measure.prompts import PromptSet
+from hasten.measure._cut_prompts import cut_prompts_told_once
+from hasten.measure.prompts import PromptSet, short
 from hasten.models import FAMILIES, family_of
 from hasten.models.base import Family
 from hasten.plan import Plan
@@ -104,7 +105,7 @@ class Pipeline:
     def _encode(self, prompts: Sequence[str]) -> None:
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), cut_prompts_told_once(self.pipe):
             encoded = self.pipe.encode_prompt(
                 prompt=list(prompts),
                 device=self.pipe._execution_device,
@@ -124,7 +125,7 @@ class Pipeline:
         return pixels
 
     def _call(self, split: Split, indices: Sequence[int], steps: int | None, **inputs: Any) -> Any:
-        with quiet(self.pipe):
+        with quiet(self.pipe), cut_prompts_told_once(self.pipe):
             return self.pipe(
                 num_inference_steps=self.setting.steps if steps is None else steps,
                 guidance_scale=self.setting.guidance_scale,
@@ -142,7 +143,9 @@ class Pipeline:
     def _check(self, images: torch.Tensor, split: Split, indices: Sequence[int]) -> None:
         for image, index in zip(images, indices, strict=True):
             if fault := image_fault(image):
-                raise MeasurementError(f"{fault} for {self.prompt(split, index)!r} ({split} image {index}).")
+                raise MeasurementError(
+                    f"{fault} for {short(self.prompt(split, index))!r} ({split} image {index})."
+                )
 
 
 def known_family(pipe: Any) -> Family:
