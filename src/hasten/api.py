@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from hasten.methods import apply
 from hasten.plan import Plan
 from hasten.records import Answer
 from hasten.search import Progress, run_search
@@ -185,4 +184,6 @@ def accelerate(pipe: Any, plan: str | Plan | Mapping[str, Any], steps: int | Non
     Raises:
         InputError: unknown method, illegal parameter, or a model that cannot take it; nothing was changed.
     """
+    from hasten.methods import apply  # needs torch, which the parent of a batch does without
+
     return apply(pipe, plan, steps=steps)
