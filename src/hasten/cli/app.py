@@ -161,7 +161,7 @@ def search(
 @app.command()
 def verify(
     script: Annotated[Path, typer.Argument(help="A script that hasten wrote.", show_default=False)],
-    samples: Annotated[int, typer.Option(help="Held-out prompts that are scored.")] = 32,
+    samples: Annotated[int, typer.Option(help="Images that are scored; no search drew them.")] = 32,
     pairs: Pairs = 7,
     json: Json = False,
 ) -> None:

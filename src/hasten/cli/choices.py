@@ -35,7 +35,7 @@ CHOICES: dict[str, tuple[Any, Any]] = {
     "dtype": (Annotated[Text, typer.Option(help="float32, float16 or bfloat16; else float16 on a GPU.")], None),
     "batch_size": (Annotated[int, typer.Option("--batch-size", "--batch_size", help="Images of one call.")], 1),
     "scorer": (Annotated[Text, typer.Option(help="CLIP that scores: folder, embedded model or hub id.")], None),
-    "prompts": (Annotated[Text, typer.Option(help="Prompt set, or a text file with one prompt a line.")], None),
+    "prompts": (Annotated[Text, typer.Option(help="Prompt set, or a file: text, JSON, COCO captions.")], None),
 }
 
 

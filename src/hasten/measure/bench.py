@@ -69,7 +69,7 @@ class Bench:
 
         Args:
             scorer: the CLIP of ``clip_score``; the model's own where None.
-            prompts: a built-in set, a text file, or a PromptSet; the model's own where None.
+            prompts: a built-in set, a file, or a PromptSet; the model's own where None.
             seed: of the images' latents and of the intervals.
             cache_dir: keeps the baseline's images there for other processes.
 

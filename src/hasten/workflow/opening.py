@@ -32,7 +32,7 @@ class Place:
     """Where and at what size to measure; None is the model's or the machine's usual.
 
     ``device`` a torch device; ``dtype`` float32, float16 or bfloat16; sizes in pixels; ``scorer`` a folder,
-    an embedded model or a hub id of a CLIP; ``prompts`` a built-in set or a text file.
+    an embedded model or a hub id of a CLIP; ``prompts`` a built-in set or a file.
     """
 
     device: str | None = None
