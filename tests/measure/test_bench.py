@@ -36,6 +36,10 @@ def test_a_trial_holds_latency_losses_and_environment(bench: Bench) -> None:
     assert len(trial.latency.times_s) == len(trial.latency.denoiser_times_s) == 2
     assert {m: loss.samples for m, loss in trial.losses.items()} == {"clip_score": 10, "ssim": 10}
     assert trial.losses["ssim"].loss > 0
+    assert {m: loss.version.split(", ")[-1].split()[0] for m, loss in trial.losses.items()} == {
+        "clip_score": "transformers",
+        "ssim": "torchmetrics",
+    }
     drawing = "drawing the baseline"
     first = [drawing, "latency 1/2", "latency 2/2", "baseline drawn 8/10", "scored 8/10"]
     assert told == [*first, drawing, "baseline drawn 10/10", "scored 10/10"]
@@ -50,8 +54,8 @@ def test_a_trial_survives_json(bench: Bench) -> None:
 
 
 def test_a_neutral_plan_loses_exactly_nothing(bench: Bench) -> None:
-    trial = bench.trial(NEUTRAL, samples=9, pairs=1, metrics=("clip_score", "ssim", "psnr"))
-    assert len(trial.losses) == 3
+    trial = bench.trial(NEUTRAL, samples=9, pairs=1, metrics=("clip_score", "clip_image", "ssim", "psnr"))
+    assert len(trial.losses) == 4
     for loss in trial.losses.values():
         assert loss.loss == 0
         assert loss.interval == (0, 0)
@@ -309,13 +313,16 @@ def test_a_cache_folder_that_cannot_be_written(bench: Bench, tmp_path: Path) -> 
         Bench(bench.pipeline, "any", tmp_path / "file")
 
 
-def test_identity_tells_apart_what_cannot_be_compared(words: Path, tmp_path: Path) -> None:
+def test_identity_tells_apart_what_cannot_be_compared(words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(seed_of_weights: int = 0, **changes: Any) -> dict[str, str]:
         return Bench.of(tiny_sd(seed_of_weights), steps=STEPS, model_name="tiny", scorer="a", **changes).identity
 
     assert opened() == opened()
     for other in (opened(seed_of_weights=1), opened(seed=1), opened(prompts=words)):
         assert other != opened()
+    before = opened()
+    monkeypatch.setenv("HASTEN_DINOV2", "some/dino")
+    assert opened() != before
 
 
 def test_opened_by_folder_and_scheduler(scorer: ClipScorer, words: Path, tmp_path: Path) -> None:

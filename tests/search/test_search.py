@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hasten.plan import Plan
 from hasten.search import Progress, SearchOptions, SearchResult, run_search
 from hasten.search.options import Prefer
 from hasten.task import Task
-from landscape import Landscape
+from landscape import SETTING, Landscape
 from pipelines import tiny_sd
 
 DEEPCACHE = 16
@@ -428,6 +429,7 @@ def test_progress_counts_up_to_what_was_planned() -> None:
         ({"parameters": {"deepcache": {"cache_interval": 0}}}, ParameterError, "cache_interval"),
         ({"parameters": {"deepcache": {"interval": 2}}}, ParameterError, "interval"),
         ({"parameters": {"tome": {"ratio": 1.2}}, "methods": ("tome",)}, ParameterError, "ratio"),
+        ({"max_loss": {"sim": 0.2}}, UnknownNameError, "ssim"),
     ],
 )
 def test_bad_methods_and_parameters_are_refused_before_measuring(
@@ -436,6 +438,13 @@ def test_bad_methods_and_parameters_are_refused_before_measuring(
     bench = landscape(pipe=tiny_sd())
     with pytest.raises(error, match=words):
         run_search(bench, task({"speedup": 2}, **changes), options())
+    assert not bench.measured
+
+
+def test_a_metric_that_cannot_score_such_images_is_refused_before_measuring() -> None:
+    bench = landscape(pipe=tiny_sd(), setting=replace(SETTING, height=16, width=16))
+    with pytest.raises(InputError, match="16x16 pixels: ms_ssim needs 22"):
+        run_search(bench, task({"speedup": 2}, max_loss={"clip_score": 0.02, "ms_ssim": 0.1}), options())
     assert not bench.measured
 
 
