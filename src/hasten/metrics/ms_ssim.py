@@ -28,11 +28,7 @@ class MsSsim(Metric):
 
     name = "ms_ssim"
     title = "MS-SSIM"
-    scale = (
-        "0 to 1: 1 for images identical to the references; "
-        + ", ".join(f"{scales} scales from {edge} pixels" for scales, edge in SMALLEST.items())
-        + " of the shorter edge"
-    )
+    scale = f"0 to 1: 1 for images identical to the references; 5 scales, fewer under {SMALLEST[5]} pixels"
     needs_references = True
 
     def version(self, scorer: Any = None) -> str:
