@@ -137,8 +137,12 @@ def search(
         str, typer.Option("--req_speedup", "--req-speedup", help="Speedup asked for, or upbound_speedup.")
     ] = UPPER_BOUND,
     req_score_loss: Annotated[
-        float, typer.Option("--req_score_loss", "--req-score-loss", help="Limit of the relative loss.")
-    ] = 0.02,
+        float | None,
+        typer.Option("--req_score_loss", "--req-score-loss", help="Limit of the CLIP score loss; else 0.02."),
+    ] = None,
+    max_loss: Annotated[
+        list[str] | None, typer.Option(help="Limits beside, metric=number: ssim=0.2; repeatable.")
+    ] = None,
     search_targets: Annotated[
         str, typer.Option("--search_targets", "--search-targets", help="Methods, comma-separated.")
     ] = "deepcache",
@@ -152,7 +156,8 @@ def search(
     """Searches without writing a script: the upper bound, or a target. The original's flags."""
     from hasten import api
 
-    task = task_of_flags(pipe, sched, steps, search_targets, speedup=req_speedup, loss=req_score_loss)
+    asked: dict[str, Any] = {"speedup": req_speedup, "loss": req_score_loss, "limits": max_loss or ()}
+    task = task_of_flags(pipe, sched, steps, search_targets, **asked)
     with show.Bar() as bar:
         answer = api.search(task, out=out, progress=bar.update, **choices)
     _finish(answer, json)

@@ -10,7 +10,7 @@ import typer
 from hasten.cli import many, show
 from hasten.cli.app import Json, KnownWrong, Runtime, Verify, app
 from hasten.cli.choices import takes_choices
-from hasten.cli.values import numbers
+from hasten.cli.values import limit_cells, numbers
 from hasten.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ def explore(
         list[str] | None,
         typer.Option(help="A set, comma-separated; once for each.", show_default=False),
     ] = None,
-    max_loss: Annotated[str, typer.Option(help="Limits of the CLIP score loss, comma-separated.")] = "0.02",
+    max_loss: Annotated[
+        list[str] | None,
+        typer.Option(help="CLIP score limits, 0.01,0.02; or a cell of several, clip_score=0.02,ssim=0.2."),
+    ] = None,
     margin: Annotated[float, typer.Option(help="What the written bounds are multiplied by.")] = 1.0,
     devices: Devices = None,
     out: Out = many.FOLDER,
@@ -47,12 +50,13 @@ def explore(
     from hasten.workflow.matrix import Matrix
 
     lists = {"models": models, "schedulers": schedulers, "steps": steps}
-    given = {name: text.split(",") for name, text in lists.items() if text is not None}
+    given: dict[str, Any] = {name: text.split(",") for name, text in lists.items() if text is not None}
     given |= {"methods": methods} if methods else {}
+    given |= {"max_loss": limit_cells(max_loss)} if max_loss else {}
     if matrix is not None and given:
-        raise InputError(f"Give the file {matrix} or --{', --'.join(given)}, not both.")
-    limits = numbers("--max-loss", max_loss)
-    cells = Matrix.read(matrix) if matrix is not None else Matrix.of(**given, max_loss=limits)
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"Give the file {matrix} or {flags}, not both.")
+    cells = Matrix.read(matrix) if matrix is not None else Matrix.of(**given)
     many.explore(cells, out, devices, margin, json, **choices)
 
 

@@ -88,6 +88,8 @@ def _devices(devices: str | None, choices: dict[str, Any]) -> list[str]:
 
     if devices is None:
         return [choices.get("device") or AUTO]
+    if choices.get("device"):
+        raise InputError(f"Give --device {choices['device']} or --devices {devices}, not both.")
     if devices.strip() == "all":
         import torch
 

@@ -114,13 +114,14 @@ def verification(found: Verification) -> None:
 def table(rows: Sequence[dict[str, Any]], without: Collection[str] = ()) -> None:
     """Rows with the same keys, as a table; a row a line where no terminal limits the width."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     columns = [name for name in rows[0] if name not in without]
     made = Table(*columns, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for row in rows:
         cells = (row[name] for name in columns)
-        made.add_row(*(", ".join(map(str, c)) if isinstance(c, list | tuple) else str(c) for c in cells))
+        made.add_row(*(escape(", ".join(map(str, c)) if isinstance(c, list | tuple) else str(c)) for c in cells))
     Console(width=None if sys.stdout.isatty() else UNBROKEN).print(made)
 
 

@@ -71,8 +71,8 @@ class Settled(Record):
 
     @property
     def held(self) -> bool:
-        """Met or likely, and not refuted in a fresh process."""
-        return self.status in ("met", "likely") and self.verified is not False
+        """Met or likely."""
+        return self.status in ("met", "likely")
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,8 @@ def in_order(found: Iterable[Settled]) -> list[Settled]:
 
 
 def exit_code(entries: Sequence[Settled]) -> int:
-    """0 where all are met or likely, 1 where one failed or its script did not hold, else 3."""
-    if any(entry.status == "failed" or entry.verified is False for entry in entries):
+    """0 where all are met or likely, 1 where one failed, else 3."""
+    if any(entry.status == "failed" for entry in entries):
         return 1
     return 0 if all(entry.held for entry in entries) else 3
 
@@ -188,11 +188,11 @@ def _ended(entry: Wanted, outcome: Outcome) -> Settled:
 
 
 def _settled(entry: Wanted, answer: Answer, seconds: float = 0.0) -> Settled:
-    """Of an infeasible answer the figures are those of the best plan."""
+    """Of an infeasible answer the figures are those of the best plan. What a fresh process refuted has failed."""
     shown = answer if answer.plan or not answer.best else answer.best
     return Settled(
         **entry.told,
-        status=answer.status,
+        status="failed" if answer.verified is False else answer.status,
         reason=answer.reason,
         target=answer.task.target,
         speedup=shown.speedup,

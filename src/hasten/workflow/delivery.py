@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hasten.errors import InputError
+from hasten.errors import InputError, MeasurementError
 from hasten.files import save
 from hasten.language.render import render
 from hasten.measure.bench import Bench
@@ -18,7 +18,7 @@ from hasten.records import Answer, Trial
 from hasten.report import ReportImages
 from hasten.script.claim import Runtime
 from hasten.script.upstream import upstream_calls
-from hasten.script.verify import Verification, verify
+from hasten.script.verify import verify
 from hasten.script.write import RUNTIMES, family_of_model, render_script, script_name
 from hasten.search import Progress, SearchOptions
 from hasten.task import Setting, Task
@@ -86,7 +86,7 @@ class Delivery:
         if self.verify and answer.script:
             if progress:
                 progress(Progress("verify", message="measuring the script in a fresh process"))
-            answer = _verified(answer, verify(answer.script, samples=options.num_samples, pairs=options.pairs))
+            answer = _verified(answer, answer.script, options)
         return conclude(self.folder, answer) if self.report else answer
 
     def script(self, answer: Answer, setting: Setting, model: Model, environment: Mapping[str, str]) -> Path:
@@ -105,11 +105,15 @@ class Delivery:
         return save(text, self.folder / script_name(answer.task, self.runtime))
 
 
-def _verified(answer: Answer, found: Verification) -> Answer:
+def _verified(answer: Answer, script: str, options: SearchOptions) -> Answer:
     """What the fresh process says goes into the answer; a claim that does not hold there is not *met*."""
-    if found.holds:
+    try:
+        reasons = verify(script, samples=options.num_samples, pairs=options.pairs).reasons
+    except MeasurementError as error:
+        reasons = (str(error).rstrip("."),)
+    if not reasons:
         return answer.model_copy(update={"verified": True})
-    reason = f"Measured again in a fresh process: {'; '.join(found.reasons)}."
+    reason = f"Measured again in a fresh process: {'; '.join(reasons)}."
     return answer.model_copy(update={"verified": False, "status": "likely", "reason": reason})
 
 

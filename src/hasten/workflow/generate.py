@@ -55,7 +55,7 @@ class Generation:
         entries = [self._wanted(number, request, batch.folder) for number, request in enumerate(requests, 1)]
         with closing(batch.settle("generate", entries)) as answers:
             for one in answers:
-                if one.answer:
+                if one.answer and not self.as_is:
                     keep(one.answer, batch.folder)
                 found.append(one)
                 write_report(in_order(found), batch.folder, left=len(entries) - len(found))

@@ -78,11 +78,12 @@ def _key(task: str, choices: Choices, place: Place, delivery: Delivery | None, c
 
 
 def _read(path: Path, key: str) -> Kept | None:
-    """The kept answer, unless it is none of this key, a failure, or its script is gone."""
+    """The kept answer, unless it is none of this key, a failure, was refuted, or its script is gone."""
     try:
         found = Kept.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError):
         return None
     script = found.answer.script
-    whole = found.answer.status != "failed" and (script is None or Path(script).is_file())
+    held = found.answer.status != "failed" and found.answer.verified is not False
+    whole = held and (script is None or Path(script).is_file())
     return found if found.key == key and whole else None
