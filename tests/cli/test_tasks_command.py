@@ -32,6 +32,9 @@ def folder(tmp_path: Path, own_surroundings: None) -> Path:
 
 
 def tasks(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    here = {"--bounds": "speedup_bounds.json", "--out": "tasks.json"}
+    given = () if "--params" in words else here.items()
+    words = (*words, *(part for flag, name in given if flag not in words for part in (flag, name)))
     command = [sys.executable, "-X", "utf8", "-c", CODE, "tasks", *words]
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=folder, check=False)
 

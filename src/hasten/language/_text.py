@@ -28,7 +28,8 @@ class Text:
     digits and letters made plain, every claimed character replaced by a hole."""
 
     def __init__(self, text: str) -> None:
-        self.original = " ".join(text.replace(HOLE, "\ufffd").split())
+        text = text.replace(HOLE, "\ufffd").encode(errors="replace").decode()  # no file holds half a character
+        self.original = " ".join(text.split())
         if not self.original:
             raise RequestError(f"The request is empty. Example: {EXAMPLE!r}.")
         if len(self.original) > MAX_CHARACTERS:
