@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier, Thread
 
 import optuna
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from hasten.errors import InputError
 from hasten.plan import Plan
 from hasten.store import Store, default_storage, storage_url
+from hasten.store.database import open_database
 from landscape import SETTING, latency, loss, trial
 
 PLAN = Plan.of({"deepcache": {"cache_interval": 3, "cache_branch_id": 0}})
@@ -101,6 +103,25 @@ def test_several_processes_share_a_store(tmp_path: Path) -> None:
             for interval in range(2, 12):
                 plan = Plan.of({"deepcache": {"cache_branch_id": number, "cache_interval": interval}})
                 assert kept.find(plan) is not None
+
+
+def test_a_new_file_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    """As by the workers of several devices when a batch begins."""
+    together, faults = Barrier(4), list[str]()
+
+    def opened() -> None:
+        together.wait()
+        try:
+            open_database(str(tmp_path / "trials.db"))
+        except InputError as error:
+            faults.append(str(error))
+
+    threads = [Thread(target=opened) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
 
 
 def test_the_default_does_not_depend_on_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -11,8 +13,10 @@ from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from hasten.errors import InputError
+from hasten.files import updating
 
 MEMORY = "memory"
+SQLITE = "sqlite:///"
 LOCK_WAIT_S = 60
 
 
@@ -41,7 +45,9 @@ def open_database(storage: str | None) -> BaseStorage:
     if url == MEMORY:
         return InMemoryStorage()
     try:
-        return RDBStorage(url, engine_kwargs=_engine(url))
+        engine = _engine(url)
+        with _alone(url):
+            return RDBStorage(url, engine_kwargs=engine)
     except (SQLAlchemyError, StorageInternalError, ImportError, OSError, RuntimeError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise InputError(
@@ -51,8 +57,17 @@ def open_database(storage: str | None) -> BaseStorage:
 
 
 def _engine(url: str) -> dict[str, dict[str, int]]:
-    prefix = "sqlite:///"
-    if not url.startswith(prefix):
+    if not url.startswith(SQLITE):
         return {}
-    Path(url.removeprefix(prefix)).parent.mkdir(parents=True, exist_ok=True)
+    Path(url.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     return {"connect_args": {"timeout": LOCK_WAIT_S}}
+
+
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """Of two processes that create the tables of a new file at once, one would find them half made and give up."""
+    if not url.startswith(SQLITE):
+        yield
+        return
+    with updating(url.removeprefix(SQLITE)):
+        yield
