@@ -14,7 +14,7 @@ from hasten.store.seeds.tasks_file import Request
 from hasten.task import Task
 from hasten.workflow.answering import answered
 from hasten.workflow.answers import answer_of
-from hasten.workflow.batch import Settled, Tell, batch_of
+from hasten.workflow.batch import Settled, Tell, batch_of, in_order
 from hasten.workflow.choices import Choices, split
 from hasten.workflow.delivery import Delivery, command_of
 from hasten.workflow.explore import check_files, keep
@@ -110,9 +110,12 @@ def explore(
     """The upper bound of every cell of a matrix: see ``hasten.workflow.matrix``. Goes on where it was stopped.
 
     ``speedup_bounds.json`` and ``search_params.json`` in the folder ``out`` have each the moment it is known.
+
+    Returns:
+        the cells with their answers, in order.
     """
     cells = (matrix if isinstance(matrix, Matrix) else Matrix.of(**matrix)).tasks()
-    return list(explore_tasks(cells, batch_of(out, choices, devices, tell), margin))
+    return in_order(explore_tasks(cells, batch_of(out, choices, devices, tell), margin))
 
 
 def generate(
@@ -127,10 +130,13 @@ def generate(
     """A script for every request, as far as there is one; a failure never stops the rest, and is an entry.
 
     ``generation_report.json`` and ``manifest.json`` in the folder ``out`` have each the moment it is known.
+
+    Returns:
+        the requests with their answers, in order.
     """
     listed = [request_of(request, number) for number, request in enumerate(requests, 1)]
     how = replace(how or Generation(), place=split(choices)[1])
-    return list(how.run(listed, batch_of(out, choices, devices, tell)))
+    return in_order(how.run(listed, batch_of(out, choices, devices, tell)))
 
 
 def run_matrix(

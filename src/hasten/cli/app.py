@@ -106,6 +106,10 @@ def run(
     if text is None:
         how = many.generation(runtime, allow_known_wrong, verify, None, None, False)
         _run_many(tasks, matrix, how, out or many.FOLDER, devices, json, **choices)
+    if devices is not None:
+        raise InputError(
+            f"--devices {devices} is for --tasks and --matrix: name the one for a request with --device."
+        )
     from hasten import api
 
     given: dict[str, Any] = {"out": out, "runtime": runtime, "allow_known_wrong": allow_known_wrong}

@@ -104,14 +104,14 @@ def _devices(devices: str | None, choices: dict[str, Any]) -> list[str]:
 
 
 def _finish(stages: dict[str, list[Settled]], out: Path, json: bool) -> NoReturn:
-    from hasten.workflow.batch import exit_code, in_order
+    from hasten.workflow.batch import exit_code
 
     if json:
-        shown = {name: [one.model_dump(mode="json") for one in in_order(found)] for name, found in stages.items()}
+        shown = {name: [one.model_dump(mode="json") for one in found] for name, found in stages.items()}
         show.document({"out": str(out), **shown})
     for name, found in stages.items():
         if not json and found:
-            show.table([_row(one) for one in in_order(found)])
+            show.table([_row(one) for one in found])
         show.note(_summary(name, found))
     show.note(f"All of it is in {out}.")
     raise typer.Exit(exit_code([one for found in stages.values() for one in found]))

@@ -1,0 +1,167 @@
+"""A batch that is stopped, by Ctrl-C or by kill -9: no process is left, what was done is kept, and it goes on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batches import Place, alive, asked, children, made_place, until
+
+from hasten.errors import InputError
+from hasten.language.render import render
+from hasten.records import Answer
+from hasten.task import Task
+from hasten.workflow.batch import Batch, Settled, Standing, Wanted, batch_of, exit_code, in_order
+
+WORDS = ("run", "--tasks", "list.txt", "--out", "out", "--no-verify")
+TASKS = [asked(branch=branch) for branch in (3, 2, 1)]
+
+
+@dataclass
+class Stopped:
+    """What a stopped batch left."""
+
+    place: Place
+    code: int
+    errors: str
+    left: list[int]
+    answers: dict[str, int]
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    if not Path("/proc/self/task").exists():
+        pytest.skip("finds processes by /proc")
+    with made_place(tmp_path_factory.mktemp("batch")) as place:
+        place.write("list.txt", "\n".join(map(render, TASKS)))
+        yield place
+
+
+def _stopped(place: Place, number: signal.Signals) -> Stopped:
+    """The list, stopped in the middle of the first job that is begun after one was answered."""
+    with place.started(*WORDS) as process:
+        answered, begun = len(place.answers("out")), place.starts("out")
+        until(lambda: len(place.answers("out")) > answered and place.starts("out") > begun + answered + 1)
+        workers = children(process.pid)
+        assert len(workers) == 1 and alive(workers[0])
+        process.send_signal(number)
+        _, errors = process.communicate()
+    until(lambda: number != signal.SIGKILL or not any(map(alive, workers)))
+    left = [pid for pid in workers if alive(pid)]
+    report = place.read("out/generation_report.json")
+    return Stopped(place, process.returncode, errors, left, place.answers("out"), report)
+
+
+@pytest.fixture(scope="module")
+def interrupted(place: Place) -> Stopped:
+    return _stopped(place, signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def killed(interrupted: Stopped) -> Stopped:
+    return _stopped(interrupted.place, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def completed(killed: Stopped) -> subprocess.CompletedProcess[str]:
+    return killed.place.measure(*WORDS)
+
+
+def test_control_c_leaves_no_process_and_keeps_what_was_done(interrupted: Stopped) -> None:
+    assert interrupted.code == 130 and interrupted.left == []
+    assert "the same command goes on from there" in interrupted.errors
+    assert "Traceback" not in interrupted.errors
+    assert len(interrupted.answers) == 1
+    assert [task["number"] for task in interrupted.report["tasks"]] == [1]
+    assert interrupted.report["left"] == 2 and interrupted.report["counts"]["failed"] == 0
+
+
+def test_kill_9_of_the_parent_does_so_too(interrupted: Stopped, killed: Stopped) -> None:
+    assert killed.code == -signal.SIGKILL and killed.left == []
+    assert len(killed.answers) == 2 and killed.answers.items() >= interrupted.answers.items()
+    assert [task["number"] for task in killed.report["tasks"]] == [1, 2]
+
+
+def test_the_same_command_completes_it(killed: Stopped, completed: subprocess.CompletedProcess[str]) -> None:
+    place = killed.place
+    assert completed.returncode == 0, completed.stderr
+    assert len(completed.stdout.splitlines()) == 1 + len(TASKS)
+    assert len(place.answers("out")) == 3 and place.answers("out").items() >= killed.answers.items()
+    report = place.read("out/generation_report.json")
+    assert [task["request"] for task in report["tasks"]] == [render(task) for task in TASKS]
+    assert (report["left"], report["counts"]["infeasible"], report["counts"]["failed"]) == (0, 0, 0)
+    assert set(place.measured().values()) == {1}, "nothing was measured twice"
+    assert not [path for path in (place.folder / "out").rglob("*") if path.name.endswith((".tmp", ".damaged"))]
+
+
+def known(task: Task, number: int, status: Any = "met", **changes: Any) -> Wanted:
+    answer = Answer(status=status, task=task, **changes)
+    return Wanted(f"task-{number}", "words", task, number=number, answer=answer)
+
+
+def settled(folder: Path, *entries: Wanted, devices: tuple[str, ...] = ("cpu",)) -> list[Settled]:
+    return list(Batch(folder, {}, devices).settle("generate", entries))
+
+
+def test_exit_codes(tmp_path: Path) -> None:
+    met, likely, infeasible, failed, refuted = settled(
+        tmp_path,
+        known(TASKS[0], 1),
+        known(TASKS[0], 2, "likely"),
+        known(TASKS[0], 3, "infeasible", reason="too much"),
+        known(TASKS[0], 4, "failed", reason="no memory"),
+        known(TASKS[0], 5, "likely", verified=False),
+    )
+    assert exit_code([]) == exit_code([met, likely]) == 0
+    assert exit_code([met, infeasible]) == 3
+    assert exit_code([infeasible, failed]) == exit_code([met, refuted]) == 1
+    assert [one.held for one in (met, likely, infeasible, failed, refuted)] == [True, True, False, False, False]
+    assert refuted.status == "failed", "a script that a fresh process refuted"
+
+
+def test_what_is_known_or_faulty_needs_no_worker_and_is_told_as_it_comes(tmp_path: Path) -> None:
+    told: list[Standing] = []
+    entries = [known(TASKS[0], 2), Wanted("", "what", None, "It is no request.", number=1)]
+    found = list(Batch(tmp_path, {}, ("cpu",), told.append).settle("generate", entries))
+    assert [one.number for one in found] == [2, 1] and [one.number for one in in_order(found)] == [1, 2]
+    assert [(len(s.done), s.total, s.running) for s in told] == [(1, 2, {}), (2, 2, {})]
+    assert found[1].status == "failed" and found[1].reason == "It is no request." and found[1].answer is None
+    assert not list((tmp_path / "logs").iterdir())
+
+
+def test_an_infeasible_answer_shows_the_figures_of_the_best(tmp_path: Path) -> None:
+    best = Answer(status="met", task=TASKS[0], plan="deepcache(cache_branch_id=0,cache_interval=2)", speedup=1.5)
+    (found,) = settled(tmp_path, known(TASKS[0], 1, "infeasible", reason="100x is out of reach", best=best))
+    assert (found.speedup, found.plan, found.held) == (1.5, best.plan, False)
+    assert str(found.target) == "0.1x" and found.reason == "100x is out of reach"
+
+
+def test_a_device_that_cannot_be_used_fails_every_task_with_the_reason(tmp_path: Path) -> None:
+    entries = [Wanted(f"task-{n}", "words", task, number=n) for n, task in enumerate(TASKS)]
+    found = settled(tmp_path, *entries, devices=("nonsense",))
+    assert [one.status for one in found] == ["failed"] * 3
+    assert all("No device can be used. nonsense:" in one.reason for one in found)
+
+
+def test_devices_and_folder_are_checked_before_anything_is_written(tmp_path: Path) -> None:
+    entry = Wanted("", "what", None, "It is no request.")
+    with pytest.raises(InputError, match="each once"):
+        settled(tmp_path / "out", entry, devices=("cpu", "cpu"))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="cannot be written"):
+        batch_of("/dev/null/out", {}, ("cpu",), None)
+    with pytest.raises(InputError, match="num_samples is 2"):
+        batch_of(tmp_path / "out", {"num_samples": 2}, ("cpu",), None)
+
+
+def test_the_chosen_device_is_used_unless_several_are_named(tmp_path: Path) -> None:
+    assert batch_of(tmp_path, {"device": "cuda:1"}, ("auto",), None).devices == ("cuda:1",)
+    assert batch_of(tmp_path, {"device": "cuda:1"}, ("cuda:0", "cuda:2"), None).devices == ("cuda:0", "cuda:2")
+    assert batch_of(tmp_path, {}, ("auto",), None).devices == ("auto",)
+    assert not list(tmp_path.iterdir())

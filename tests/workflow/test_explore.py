@@ -1,0 +1,96 @@
+"""Bounds of a matrix on two devices side by side, from Python; and from flags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from batches import TINY, Place, made_place
+
+from hasten import api
+from hasten.errors import InputError
+from hasten.store.seeds.bounds import Bounds
+from hasten.store.seeds.search_params import SearchParams
+from hasten.workflow.batch import Settled, Standing
+from hasten.workflow.matrix import Matrix
+
+MARGIN = 1.1
+CELLS = Matrix.of(models="emoji-sd", schedulers="DDIM", steps=2, methods="deepcache")
+
+
+@dataclass
+class Ran:
+    place: Place
+    found: list[Settled]
+    told: list[Standing]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """Two cells, each on a device of its own; of the first one ``cpu`` and ``cpu:0`` are two names."""
+    told: list[Standing] = []
+    with made_place(tmp_path_factory.mktemp("explore")) as place:
+        cells = {"models": TINY, "schedulers": ["DDIM", "Euler"], "steps": 2, "methods": "deepcache"}
+        found = api.explore(
+            {**cells, "max_loss": [{"ssim": 1.0}]},
+            out="out",
+            devices=("cpu", "cpu:0"),
+            margin=MARGIN,
+            tell=told.append,
+            num_samples=8,
+            pairs=1,
+            max_trials=1,
+            storage="trials.db",
+            prompts="prompts.txt",
+        )
+        yield Ran(place, found, told)
+
+
+def test_devices_work_side_by_side_and_answers_come_in_the_order_of_the_cells(ran: Ran) -> None:
+    assert max(len(standing.running) for standing in ran.told) == 2
+    assert {device for standing in ran.told for device in standing.running} == {"cpu", "cpu:0"}
+    assert [one.number for one in ran.found] == [1, 2]
+    assert ["_ddim_" in one.name for one in ran.found] == [True, False]
+    assert all(one.status != "failed" and one.speedup for one in ran.found)
+
+
+def test_the_standing_tells_what_is_done_running_and_left(ran: Ran) -> None:
+    assert {(standing.stage, standing.total) for standing in ran.told} == {("explore", 2)}
+    counts = [len(standing.done) for standing in ran.told]
+    assert counts == sorted(counts) and set(counts) == {0, 1, 2}
+    assert ran.told[0].left_s is None and ran.told[-1].left_s == 0 and ran.told[-1].running == {}
+    (between,) = {s.left_s for s in ran.told if len(s.done) == 1}
+    assert between is not None and between > 0
+    stages = {progress.stage for s in ran.told for _, progress in s.running.values() if progress}
+    assert stages >= {"search", "confirm", "compare"}
+
+
+def test_a_bound_is_written_with_its_margin_and_that_a_budget_cut_it_short(ran: Ran) -> None:
+    """One trial of four plans: on a busy machine it may be no faster than the baseline, which is a reason then."""
+    bounds = Bounds.read(ran.place.folder / "out/speedup_bounds.json")
+    plans = SearchParams.read(ran.place.folder / "out/search_params.json").entries
+    for one in ran.found:
+        assert one.answer is not None and one.speedup is not None
+        entry = bounds.find(one.answer.task)
+        assert entry is not None and entry.complete is False
+        highest = one.speedup * MARGIN if one.held else None
+        assert (entry.max_speedup, entry.plan) == (highest, one.plan if one.held else "")
+        assert "the budget was used up" in one.reason or "1 trials, which is not all of the grid" in entry.reason
+        assert one.plan in [str(stored.plan) for stored in plans if stored.speedup == one.speedup]
+
+
+@pytest.mark.parametrize("margin", [0.0, -1.0, float("nan")])
+def test_a_margin_that_is_none_is_told_at_once(tmp_path: Path, margin: float) -> None:
+    with pytest.raises(InputError, match="The margin is"):
+        api.explore(CELLS, out=tmp_path / "out", margin=margin)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["[]", "{damaged", '"text"'])
+def test_a_file_that_cannot_be_added_to_is_told_at_once_and_left_alone(tmp_path: Path, text: str) -> None:
+    (tmp_path / "speedup_bounds.json").write_text(text)
+    with pytest.raises(InputError, match=r"speedup_bounds\.json"):
+        api.explore(CELLS, out=tmp_path)
+    assert [path.read_text() for path in tmp_path.iterdir()] == [text]
