@@ -241,4 +241,4 @@ def test_interrupted_the_same_call_goes_on(prompts: str, tmp_path: Path) -> None
         hasten.tune(tiny_sd(), progress=interrupting, **given)
     answer = hasten.tune(tiny_sd(), progress=seen.append, **given)
     assert answer.trials == 3
-    assert seen[-1].reused == 2
+    assert max(p.reused for p in seen) == 2  # later a confirmation may give reason to time one of them anew
