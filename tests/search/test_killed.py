@@ -74,7 +74,8 @@ def test_three_times_killed_nothing_is_lost_or_measured_twice(tmp_path: Path) ->
     after = _kept(storage)
     assert after.items() >= before.items()
     trials = [Trial.model_validate_json(text.split(" ", 2)[2]) for text in after.values()]
-    measured = Counter((trial.plan, trial.split) for trial in trials)
+    # a plan that was only timed may be scored later, when the confirmed one turns out slower than it seemed
+    measured = Counter((trial.plan, trial.split, trial.status) for trial in trials)
     assert set(measured.values()) == {1}
-    assert sum(split == "search" for _, split in measured) == 16
-    assert 1 <= sum(split == "held-out" for _, split in measured) <= 4
+    assert len({plan for plan, split, _ in measured if split == "search"}) == 16
+    assert 1 <= sum(split == "held-out" for _, split, _ in measured) <= 4

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import chain, repeat
 from pathlib import Path
 from typing import IO, Any
 
@@ -265,9 +266,8 @@ def test_closing_the_iterator_ends_the_workers(tmp_path: Path) -> None:
             pids.append(event.content["pid"])
 
     endless = job("meets", folder=str(tmp_path), others=2)
-    with closing(run_jobs([endless, job("where"), job("where")], TWO, listen)) as outcomes:
-        next(outcomes)
-        until(lambda: len(list(tmp_path.iterdir())) == 1)
+    with closing(run_jobs(chain([endless], repeat(job("where"))), TWO, listen)) as outcomes:
+        next(outcome for outcome in outcomes if list(tmp_path.iterdir()))  # the endless one is under way
     assert len(pids) >= 1
     assert not any(map(exists, {*pids, *(int(p.name) for p in tmp_path.iterdir())}))
 
