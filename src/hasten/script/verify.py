@@ -90,8 +90,10 @@ def _reasons(claim: Claim, trial: Trial) -> Iterator[str]:
     if target is not None and target.latency_s is not None and latency_s > target.latency_s:
         yield f"an image takes {latency_s:.3g} s, more than the requested {target.latency_s:g} s"
     for metric, limit in claim.limits.items():
-        if not trial.losses[metric].loss < limit:
-            yield f"the loss on {metric} is {trial.losses[metric].loss:.4f}, not below the limit {limit:g}"
+        found = trial.losses[metric]
+        if not (found.loss < limit or found.interval[0] < limit):
+            between = f"{found.loss:.4f} (95% interval {found.interval[0]:.4f} to {found.interval[1]:.4f})"
+            yield f"the loss on {metric} is {between}, not below the limit {limit:g}"
 
 
 def _notes(claim: Claim, trial: Trial) -> Iterator[str]:
@@ -104,6 +106,10 @@ def _notes(claim: Claim, trial: Trial) -> Iterator[str]:
     high = trial.latency.interval[1]
     if claim.speedup is not None and trial.speedup < TOLERANCE * claim.speedup <= high:
         yield f"the speedup was {trial.speedup:.2f}x now, too restless to refute the claimed {claim.speedup:.2f}x"
+    for metric, limit in claim.limits.items():
+        found = trial.losses.get(metric)
+        if found and found.interval[0] < limit <= found.loss:
+            yield f"the loss on {metric} was {found.loss:.4f} now: {found.samples} prompts cannot refute {limit:g}"
     yield from trial.latency.warnings
 
 
