@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -42,6 +43,11 @@ def save(text: str, path: str | Path) -> Path:
     finally:
         Path(aside).unlink(missing_ok=True)
     return path
+
+
+def save_json(data: object, path: str | Path) -> Path:
+    """Saves data as indented JSON. Raises InputError as ``save``, ValueError for NaN, which JSON has not."""
+    return save(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 
 @contextmanager

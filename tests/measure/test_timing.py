@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hasten.errors import InputError
-from hasten.measure.timing import _warnings, interleaved, known
+from hasten.measure.timing import _warnings, interleaved, until_known
 
 Log = list[str]
 
@@ -125,10 +125,10 @@ def test_restless_times_are_warned_of() -> None:
 
 def test_a_speedup_is_known_when_its_interval_is_narrow() -> None:
     steady = [1.0, 1.001] * 4
-    assert known(7)(steady[:7], [t / 2 for t in steady[:7]])
-    assert not known(7)(steady[:6], [t / 2 for t in steady[:6]])
+    assert until_known(7)(steady[:7], [t / 2 for t in steady[:7]])
+    assert not until_known(7)(steady[:6], [t / 2 for t in steady[:6]])
     restless = [1.0, 1.5, 0.8, 1.2, 1.1, 0.9, 1.4]
-    assert not known(7)(restless, [0.5] * 7)
+    assert not until_known(7)(restless, [0.5] * 7)
 
 
 def test_a_decided_speedup_need_not_be_known_to_two_percent() -> None:
@@ -139,7 +139,7 @@ def test_a_decided_speedup_need_not_be_known_to_two_percent() -> None:
         asked.append((low, high))
         return low > 1.2
 
-    assert known(7, decided)(restless, [0.5] * 7)
-    assert not known(7, decided)(restless, [0.8] * 7)
-    assert not known(8, decided)(restless, [0.5] * 7), "before so many pairs nothing is decided"
+    assert until_known(7, decided)(restless, [0.5] * 7)
+    assert not until_known(7, decided)(restless, [0.8] * 7)
+    assert not until_known(8, decided)(restless, [0.5] * 7), "before so many pairs nothing is decided"
     assert len(asked) == 2 and all(low < high for low, high in asked)

@@ -83,11 +83,11 @@ def generation(
 
 
 def _devices(devices: str | None, choices: dict[str, Any]) -> list[str]:
-    """``0,1`` → cuda:0 and cuda:1; ``all`` → every GPU; else the one of --device, or the usual one."""
+    """``0,1`` → cuda:0 and cuda:1; ``all`` → every GPU; else left to --device."""
     from hasten.workflow.jobs import AUTO
 
     if devices is None:
-        return [choices.get("device") or AUTO]
+        return [AUTO]
     if choices.get("device"):
         raise InputError(f"Give --device {choices['device']} or --devices {devices}, not both.")
     if devices.strip() == "all":

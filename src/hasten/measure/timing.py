@@ -89,7 +89,7 @@ def interleaved(
     return _latency(a, b, seed)
 
 
-def known(pairs: int, decided: Callable[[float, float], bool] | None = None) -> Enough:
+def until_known(pairs: int, decided: Callable[[float, float], bool] | None = None) -> Enough:
     """Ends a timing after ``pairs`` pairs or more: when the speedup's interval is within 2% of it on either side.
 
     ``decided`` is asked with the ends of the interval; where that is all that is to be known, True ends it too.

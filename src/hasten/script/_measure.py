@@ -23,7 +23,7 @@ from hasten.measure.prompts import PromptSet
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.setting import scheduler_name
 from hasten.measure.stats import paired_loss
-from hasten.measure.timing import MOST_TIMES, interleaved, known
+from hasten.measure.timing import MOST_TIMES, interleaved, until_known
 from hasten.metrics import METRICS, load_scorer
 from hasten.plan import Plan
 from hasten.records import Latency, Loss, Split, Trial
@@ -90,7 +90,7 @@ class Sides:
             pairs=pairs * MOST_TIMES,
             device=self.claim.device,
             around_b=self.around,
-            enough=known(pairs, self._decided),
+            enough=until_known(pairs, self._decided),
         )
 
     def _decided(self, low: float, high: float) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hasten.measure.timing import MOST_TIMES, known
+from hasten.measure.timing import MOST_TIMES, until_known
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
 from hasten.search.judge import Goal, verdict
@@ -118,7 +118,7 @@ class Session:
                 samples=self.options.num_samples,
                 offset=max((self._end(t) for t in self._verdicts.values()), default=0),
                 pairs=self.options.pairs * MOST_TIMES,
-                enough=known(self.options.pairs, self.goal.decided if self.goal.target else None),
+                enough=until_known(self.options.pairs, self.goal.decided if self.goal.target else None),
                 metrics=self.metrics,
                 report=self._reporting(plan),
             )

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from hasten.measure.bench import Bench
 from hasten.plan import Plan
 from hasten.records import Answer
-from hasten.search import Progress, SearchOptions, SearchResult, run_search
+from hasten.search import SearchOptions, SearchResult, run_search
 from hasten.task import Task
 from hasten.workflow.answers import answer_of
-from hasten.workflow.delivery import Delivery
+from hasten.workflow.delivery import Delivery, Listener
 from hasten.workflow.opening import Place, model_of, open_bench
 
-Listener = Callable[[Progress], None]
 Search = Callable[[Bench, Task, SearchOptions, Listener | None], SearchResult]
 
 

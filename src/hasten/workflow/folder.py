@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hasten.errors import InputError
-from hasten.files import save
+from hasten.files import save, save_json
 from hasten.records import Answer, Trial
 from hasten.report import ReportImages, render_report
 from hasten.task import Setting, Task
@@ -33,8 +33,8 @@ class Context:
 
 def keep(folder: Path, trials: tuple[Trial, ...], context: Context, images: ReportImages) -> None:
     """Saves what was measured and drawn; the answer itself is saved by ``conclude``."""
-    save(_json([t.model_dump(mode="json") for t in trials]), folder / "trials.json")
-    save(_json(asdict(context)), folder / "context.json")
+    save_json([t.model_dump(mode="json") for t in trials], folder / "trials.json")
+    save_json(asdict(context), folder / "context.json")
     (folder / "images").mkdir(exist_ok=True)
     for column in COLUMNS:
         for number, image in enumerate(getattr(images, column)):
@@ -44,7 +44,7 @@ def keep(folder: Path, trials: tuple[Trial, ...], context: Context, images: Repo
 def conclude(folder: Path, answer: Answer) -> Answer:
     """Saves the answer and writes the report; returns the answer with the report's place in it."""
     answer = answer.model_copy(update={"report": str(folder / "report.html")})
-    save(_json(answer.to_json()), folder / "answer.json")
+    save_json(answer.to_json(), folder / "answer.json")
     return rewrite_report(folder)
 
 
@@ -122,7 +122,3 @@ def _read(file: Path) -> Any:
         raise InputError(f"{str(file)!r} does not exist: give a folder that `hasten run` wrote.") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{str(file)!r} cannot be read: {error}. Run the request again.") from None
-
-
-def _json(data: object) -> str:
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -12,7 +12,7 @@ from typing import Any
 
 from hasten import __version__
 from hasten.errors import HastenError, InputError
-from hasten.files import save
+from hasten.files import save_json
 from hasten.language.render import render
 from hasten.records import Answer
 from hasten.script.claim import Runtime
@@ -175,8 +175,8 @@ def write_report(found: Sequence[Settled], folder: Path, left: int = 0) -> None:
         "seconds": sum(one.seconds for one in found),
         "tasks": tasks,
     }
-    save(_json(report), folder / REPORT)
-    save(_json([_claim(one, folder) for one in found if one.script]), folder / MANIFEST)
+    save_json(report, folder / REPORT)
+    save_json([_claim(one, folder) for one in found if one.script], folder / MANIFEST)
 
 
 def _claim(one: Settled, folder: Path) -> dict[str, Any]:
@@ -193,7 +193,3 @@ def _near(one: Settled, folder: Path) -> str | None:
 def _whole(data: Any) -> Any:
     """Texts and labels without halves of characters, which a JSON file may hold but no other file."""
     return json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
-
-
-def _json(data: object) -> str:
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
