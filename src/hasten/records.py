@@ -117,6 +117,7 @@ class Answer(Record):
     """The answer to a task, in the JSON form that other tools rely on.
 
     ``verified``: whether the script's claim held when it was measured again in a fresh process; None: it was not.
+    ``fresh``: what was measured there, on prompts and seeds that neither the search nor the verdict used.
     ``complete``: no budget ended the search.
     """
 
@@ -139,6 +140,7 @@ class Answer(Record):
     confirmed: Trial | None = None
     equal_time: EqualTime | None = None
     verified: bool | None = None
+    fresh: Trial | None = None
     warnings: tuple[str, ...] = ()
 
     @property

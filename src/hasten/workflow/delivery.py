@@ -108,11 +108,15 @@ class Delivery:
 def _verified(answer: Answer, script: str, options: SearchOptions) -> Answer:
     """What the fresh process says goes into the answer; a claim that does not hold there is not *met*."""
     try:
-        reasons = verify(script, samples=options.num_samples, pairs=options.pairs).reasons
+        found = verify(script, samples=options.num_samples, pairs=options.pairs)
     except MeasurementError as error:
-        reasons = (str(error).rstrip("."),)
-    if not reasons:
-        return answer.model_copy(update={"verified": True})
+        return _refuted(answer, str(error).rstrip("."))
+    notes = tuple(f"In the fresh process: {note}" for note in found.notes)
+    answer = answer.model_copy(update={"fresh": found.trial, "warnings": answer.warnings + notes})
+    return answer.model_copy(update={"verified": True}) if found.holds else _refuted(answer, *found.reasons)
+
+
+def _refuted(answer: Answer, *reasons: str) -> Answer:
     reason = f"Measured again in a fresh process: {'; '.join(reasons)}."
     return answer.model_copy(update={"verified": False, "status": "likely", "reason": reason})
 
