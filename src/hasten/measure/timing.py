@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Call = Callable[[], object]
 Around = Callable[[], AbstractContextManager[object]]
 Enough = Callable[[Sequence[float], Sequence[float]], bool]
+PartsOf = Callable[[], dict[str, float]]
 
 RESTLESS = 0.2
 FEW_PAIRS = 3
@@ -29,13 +30,26 @@ MOST_TIMES = 4
 
 @dataclass
 class Side:
-    """One of the two calls, and its times in seconds. ``around`` is entered and left outside the timed part."""
+    """One of the calls, and its times in seconds. ``around`` is entered and left outside the timed part.
+
+    ``parts``: of each timed call, the seconds in each of the modules that are timed beside.
+    """
 
     call: Call
     around: Around = nullcontext
     times: list[float] = field(default_factory=list)
-    denoiser_times: list[float] = field(default_factory=list)
+    parts: list[dict[str, float]] = field(default_factory=list)
     peak_memory_bytes: int | None = None
+
+    @property
+    def denoiser_times(self) -> list[float]:
+        return [parts["denoiser"] for parts in self.parts if "denoiser" in parts]
+
+    def warm_up(self, calls: int) -> None:
+        """Calls without timing."""
+        for _ in range(calls):
+            with self.around():
+                self.call()
 
 
 def interleaved(
@@ -75,18 +89,15 @@ def interleaved(
     if pairs < 1 or min(warmup, first) < 0:
         raise InputError(f"{pairs} pairs after {warmup} warm-up calls: allowed are 1 or more, and 0 or more.")
     a, b = Side(call_a, around_a), Side(call_b, around_b)
-    with denoiser_timer(denoiser, device) as denoiser_s:
-        for side in (a,) * first + (b,) * warmup:
-            with side.around():
-                side.call()
-        for pair in range(pairs):
-            for side in (a, b) if pair % 2 == 0 else (b, a):
-                _time(side, device, denoiser_s)
+    with module_timer({"denoiser": [denoiser]} if denoiser is not None else {}, device) as parts_s:
+        a.warm_up(first)
+        b.warm_up(warmup)
+        for pair in take_turns((a, b), pairs, device, parts_s):
             if report:
-                report(f"latency {pair + 1}/{pairs}")
+                report(f"latency {pair}/{pairs}")
             if enough and enough(a.times, b.times):
                 break
-    return _latency(a, b, seed)
+    return latency_of(a, b, seed)
 
 
 def until_known(pairs: int, decided: Callable[[float, float], bool] | None = None) -> Enough:
@@ -104,22 +115,30 @@ def until_known(pairs: int, decided: Callable[[float, float], bool] | None = Non
     return enough
 
 
-def _time(side: Side, device: str, denoiser_s: Callable[[], float | None]) -> None:
+def take_turns(sides: Sequence[Side], turns: int, device: str, parts_s: PartsOf) -> Iterator[int]:
+    """Times each side once a turn, in the order A B, B A, A B, …; yields the turns that are done."""
+    for turn in range(turns):
+        for side in sides if turn % 2 == 0 else reversed(sides):
+            _time(side, device, parts_s)
+        yield turn + 1
+
+
+def _time(side: Side, device: str, parts_s: PartsOf) -> None:
     with side.around():
         synchronise(device)
         _reset_peak(device)
-        denoiser_s()
+        parts_s()
         start = time.perf_counter()
         side.call()
         synchronise(device)
         side.times.append(time.perf_counter() - start)
-        if (share := denoiser_s()) is not None:
-            side.denoiser_times.append(share)
+        side.parts.append(parts_s())
         if (peak := _peak(device)) is not None:
             side.peak_memory_bytes = max(peak, side.peak_memory_bytes or 0)
 
 
-def _latency(a: Side, b: Side, seed: int) -> Latency:
+def latency_of(a: Side, b: Side, seed: int) -> Latency:
+    """What the times of baseline and plan tell, equally many of both."""
     import numpy as np
 
     speedup, interval = bootstrap_ratio_of_medians(a.times, b.times, seed=seed)
@@ -173,26 +192,32 @@ def _peak(device: str) -> int | None:
 
 
 @contextmanager
-def denoiser_timer(denoiser: torch.nn.Module | None, device: str) -> Iterator[Callable[[], float | None]]:
-    """Times every call of the denoiser, outside whatever a method wraps around its forward.
+def module_timer(parts: Mapping[str, Sequence[torch.nn.Module]], device: str) -> Iterator[PartsOf]:
+    """Times every call of the modules, each part's together, outside whatever a method wraps around a forward.
 
-    Yields a function that gives the seconds since it was last asked, None without a denoiser. On the CPU
-    this reads the clock, on CUDA it records events (read when asked, after the call): no waiting is added.
-    Other devices have no such events here, so their denoiser is not timed.
+    Yields a function that gives the seconds of each part since it was last asked. On the CPU this reads the
+    clock, on CUDA it records events (read when asked, which must be after the device has done its work): no
+    waiting is added. Other devices have no such events here: nothing is timed on them.
+
+    A call that fails half-way leaves its part's seconds wrong until they are asked for.
     """
-    if denoiser is None or not device.startswith(("cpu", "cuda")):
-        yield lambda: None
+    if not device.startswith(("cpu", "cuda")):
+        yield dict
         return
     mark, seconds = _cuda_marks(device) if device.startswith("cuda") else _clock_marks()
-    marks: list[Any] = []
-    handles = (
-        denoiser.register_forward_pre_hook(lambda *_: marks.append(mark()), prepend=True),
-        denoiser.register_forward_hook(lambda *_: marks.append(mark())),
-    )
+    marks: dict[str, list[Any]] = {name: [] for name in parts}
+    handles = [
+        handle
+        for name, modules in parts.items()
+        for module in modules
+        for handle in _marked(module, mark, marks[name])
+    ]
 
-    def since_last() -> float:
-        total = sum((seconds(s, e) for s, e in zip(marks[::2], marks[1::2], strict=False)), 0.0)
-        marks.clear()
+    def since_last() -> dict[str, float]:
+        pairs = {name: zip(all_[::2], all_[1::2], strict=False) for name, all_ in marks.items()}
+        total = {name: sum((seconds(s, e) for s, e in found), 0.0) for name, found in pairs.items()}
+        for found in marks.values():
+            found.clear()
         return total
 
     try:
@@ -200,6 +225,14 @@ def denoiser_timer(denoiser: torch.nn.Module | None, device: str) -> Iterator[Ca
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _marked(module: torch.nn.Module, mark: Callable[[], Any], marks: list[Any]) -> tuple[Any, Any]:
+    """Hooks that mark the begin and the end of each call."""
+    return (
+        module.register_forward_pre_hook(lambda *_: marks.append(mark()), prepend=True),
+        module.register_forward_hook(lambda *_: marks.append(mark())),
+    )
 
 
 def _clock_marks() -> tuple[Callable[[], Any], Callable[[Any, Any], float]]:
