@@ -59,7 +59,7 @@ def either_side(answer: Answer, fresh: Trial) -> bool:
 
 def kept(answer: Answer, fresh: Trial) -> bool:
     """Every limited loss is below its limit, by the mean alone."""
-    return fresh.feasible(answer.task.max_loss)
+    return fresh.feasible(answer.task.limits)
 
 
 def summary(tasks: Sequence[Settled], seconds: float) -> list[str]:
@@ -86,7 +86,7 @@ def summary(tasks: Sequence[Settled], seconds: float) -> list[str]:
 
 def _inside(answer: Answer) -> bool:
     losses = answer.confirmed.losses if answer.confirmed else {}
-    return all(m in losses and losses[m].interval[1] < limit for m, limit in answer.task.max_loss.items())
+    return answer.task.limits.verdict(losses) == "inside"
 
 
 def row(one: Settled) -> str:

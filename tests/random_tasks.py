@@ -23,6 +23,7 @@ def random_task(rng: Random) -> Task:
     steps = rng.choice([*STEPS, rng.randint(1, 1000)])
     names = METHODS.names()
     methods = None if rng.random() < 0.25 else tuple(rng.sample(names, rng.randint(0, len(names))))
+    limits = dict(DEFAULT_MAX_LOSS) if rng.random() < 0.25 else _limits(rng)
     given = {name: _parameters(rng, name, steps) for name in (names if methods is None else methods)}
     return Task(
         model=rng.choice(model_names() + FOLDERS),
@@ -31,7 +32,8 @@ def random_task(rng: Random) -> Task:
         methods=methods,
         parameters={name: values for name, values in given.items() if values},
         target=None if methods == () else _target(rng),
-        max_loss=DEFAULT_MAX_LOSS if rng.random() < 0.25 else _limits(rng),
+        max_loss=limits,
+        two_sided=bool(limits) and rng.random() < 0.2,
     )
 
 

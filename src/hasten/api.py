@@ -161,6 +161,7 @@ def tune(
     speedup: float | None = None,
     latency_s: float | None = None,
     max_loss: float | Mapping[str, float] = 0.02,
+    two_sided: bool = False,
     methods: Sequence[str] | None = None,
     progress: Report | None = None,
     **choices: Unpack[Choices],
@@ -172,6 +173,7 @@ def tune(
         steps: denoising steps of a call.
         speedup, latency_s: the target, at most one of them; none: the highest speedup. Seconds an image.
         max_loss: the limit of the relative CLIP score loss, or limits by metric.
+        two_sided: a rise of as much is over the limit too.
         methods: names, used all together; None: any that support the pipeline.
         progress, choices: as in ``run``.
 
@@ -180,7 +182,7 @@ def tune(
     """
     options, place = split(choices)
     with bench_of(pipe, steps, place) as bench:
-        task = task_for(bench.setting, methods, speedup, latency_s, max_loss)
+        task = task_for(bench.setting, methods, speedup, latency_s, max_loss, two_sided)
         return answer_of(task, run_search(bench, task, options, progress))
 
 

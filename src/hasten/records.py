@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from hasten.limits import Limits
 from hasten.plan import Parameters
 from hasten.task import Task
 
@@ -17,15 +18,29 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Latency(Record):
+def between(interval: Interval | None, spec: str, confidence: float) -> str:
+    """``95% interval 2.05 to 2.15``; nothing where there is none."""
+    return f"{100 * confidence:g}% interval {interval[0]:{spec}} to {interval[1]:{spec}}" if interval else ""
+
+
+class Estimate(Record):
+    """A figure's bootstrap interval, which holds the true one with ``confidence``."""
+
+    interval: Interval
+    confidence: float = 0.95
+
+    def between(self, spec: str) -> str:
+        return between(self.interval, spec, self.confidence)
+
+
+class Latency(Estimate):
     """Interleaved wall-clock times of baseline and plan, in seconds a call of the pipeline (one batch).
 
-    ``speedup`` is the ratio of the medians, ``interval`` its 95% bootstrap interval. The raw times are
-    kept in the order they were taken. The denoiser's share of each call is kept beside.
+    ``speedup`` is the ratio of the medians, ``interval`` that of the speedup. The raw times are kept in the
+    order they were taken. The denoiser's share of each call is kept beside.
     """
 
     speedup: float
-    interval: Interval
     baseline_s: float
     plan_s: float
     baseline_times_s: tuple[float, ...]
@@ -36,20 +51,19 @@ class Latency(Record):
     warnings: tuple[str, ...] = ()
 
 
-class Loss(Record):
+class Loss(Estimate):
     """One metric on paired images of baseline and plan.
 
     ``loss`` is (baseline − score) / baseline of the means; negative when the plan scores higher (for a
-    metric where lower is better the sign is turned). ``interval`` is its 95% bootstrap interval over
-    prompts. For a metric against the reference images the baseline score is that of identical images.
-    ``version`` names the model and library behind the scores; empty in records from before it was kept.
+    metric where lower is better the sign is turned). ``interval`` is that of the loss, over prompts. For a
+    metric against the reference images the baseline score is that of identical images. ``version`` names the
+    model and library behind the scores; empty in records from before it was kept.
     """
 
     metric: str
     baseline: float
     score: float
     loss: float
-    interval: Interval
     baseline_scores: tuple[float, ...]
     scores: tuple[float, ...]
     version: str = ""
@@ -83,11 +97,9 @@ class Trial(Record):
         """Measured speedup; 0 where the latency was never measured."""
         return self.latency.speedup if self.latency else 0.0
 
-    def feasible(self, max_loss: dict[str, float]) -> bool:
-        """Every limited metric measured, and its loss strictly below the limit."""
-        return self.status == "ok" and all(
-            metric in self.losses and self.losses[metric].loss < limit for metric, limit in max_loss.items()
-        )
+    def feasible(self, limits: Limits) -> bool:
+        """Every limited metric measured, and its loss inside the limit."""
+        return self.status == "ok" and not limits.broken(self.losses)
 
 
 class EqualTime(Record):
@@ -118,11 +130,12 @@ class Answer(Record):
 
     ``verified``: whether the script's claim held when it was measured again in a fresh process; None: it was not.
     ``fresh``: what was measured there, on prompts and seeds that neither the search nor the verdict used.
-    ``complete``: no budget ended the search.
+    ``complete``: no budget ended the search. ``confidence``: that of the intervals.
     """
 
     status: Literal["met", "likely", "infeasible", "failed"]
     task: Task
+    confidence: float = 0.95
     plan: str = ""
     parameters: dict[str, Parameters] = {}
     speedup: float | None = None

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hasten.errors import InputError
+from hasten.limits import Limits
 from hasten.plan import Parameters
 
 Mode = Literal["plain", "explicit", "bound", "target"]
@@ -37,6 +38,7 @@ class Task(BaseModel):
     """The parsed request; names are canonical. Frozen; ``to_json`` and ``from_json`` are inverse.
 
     ``methods`` is None for "any method", empty for none. ``parameters`` are those the request fixes.
+    ``max_loss`` limits the relative loss by metric; with ``two_sided`` a rise of as much is over the limit too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +49,7 @@ class Task(BaseModel):
     parameters: dict[str, Parameters] = {}
     target: Target | None = None
     max_loss: dict[str, float] = DEFAULT_MAX_LOSS
+    two_sided: bool = False
     assumptions: tuple[str, ...] = ()
 
     @field_validator("methods")
@@ -62,6 +65,17 @@ class Task(BaseModel):
                 raise ValueError(f"the loss limit of {metric} is {limit}: allowed is 0 to 1")
         return limits
 
+    @model_validator(mode="after")
+    def _sides_of_something(self) -> Task:
+        if self.two_sided and not self.max_loss:
+            raise ValueError("two_sided needs a limit in max_loss")
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the loss."""
+        return Limits(self.max_loss, self.two_sided)
+
     @property
     def mode(self) -> Mode:
         """plain: no method · explicit: parameters, no target · bound: methods alone · target: a target."""
@@ -72,8 +86,8 @@ class Task(BaseModel):
         return "explicit" if self.parameters else "bound"
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form of DESIGN's interfaces (a target as ``{"speedup": 2.5}``)."""
-        data = self.model_dump(mode="json")
+        """As DESIGN's interfaces have it: a target as ``{"speedup": 2.5}``, ``two_sided`` only where true."""
+        data = self.model_dump(mode="json", exclude=None if self.two_sided else {"two_sided"})
         if self.target is not None:
             data["target"] = self.target.model_dump(exclude_none=True)
         return data

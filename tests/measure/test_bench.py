@@ -211,6 +211,37 @@ def test_a_plan_that_fails_is_a_failed_trial(
     assert torch.equal(before, bench.pipeline.draw(Plan(), "search", [5]).float() / 255)
 
 
+@contextmanager
+def nan_after(scorer: ClipScorer, calls: int) -> Iterator[None]:
+    """The scorer gives NaN for images, from so many calls on."""
+    seen: list[object] = []
+
+    def spoil(module: torch.nn.Module, given: Any, found: torch.Tensor) -> torch.Tensor:
+        seen.append(module)
+        return found * torch.nan if len(seen) > calls else found
+
+    handle = scorer.model.visual_projection.register_forward_hook(spoil)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def test_a_baseline_that_is_scored_with_nan_is_an_error(bench: Bench, scorer: ClipScorer) -> None:
+    with (
+        nan_after(scorer, 0),
+        pytest.raises(MeasurementError, match="CLIP score gave nan for the image of 'red dog'"),
+    ):
+        bench.trial(DEEPCACHE, samples=2, pairs=1)
+
+
+def test_a_plan_that_is_scored_with_nan_is_a_failed_trial(bench: Bench, scorer: ClipScorer) -> None:
+    """The baseline is scored first, so only the plan's images meet the fault."""
+    with nan_after(scorer, 1):
+        trial = bench.trial(DEEPCACHE, samples=2, pairs=1)
+    assert (trial.status, trial.reason) == ("failed", "CLIP score gave nan for the image of 'red dog'")
+
+
 def test_a_trial_that_runs_out_of_memory_leaves_none_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[weakref.ref[torch.Tensor]] = []
 

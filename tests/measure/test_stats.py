@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from hasten.errors import InputError, MeasurementError
-from hasten.measure.stats import bootstrap_ratio_of_medians, paired_loss, relative_spread, student_t
+from hasten.limits import Limits
+from hasten.measure.stats import at_confidence, bootstrap_ratio_of_medians, paired_loss, relative_spread, student_t
+from landscape import loss, trial
 
 TABLE = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 7: 2.365, 10: 2.228, 31: 2.0395, 100: 1.984}
 
@@ -64,6 +66,26 @@ def test_intervals_cover_the_truth_as_often_as_they_say(count: int) -> None:
         _, (low, high) = paired_loss([100.0] * count, scores.tolist())
         covered += low <= 0.2 <= high
     assert 0.9 <= covered / 300 <= 0.985
+
+
+def test_a_wider_interval_is_surer() -> None:
+    scores = np.random.default_rng(3).normal(90, 10, 32).tolist()
+    intervals = [paired_loss([100.0] * 32, scores, confidence=c)[1] for c in (0.5, 0.8, 0.95, 0.999)]
+    widths = [high - low for low, high in intervals]
+    assert widths == sorted(widths) and widths[0] < widths[-1] / 3
+
+
+def test_a_trial_at_another_confidence_has_the_intervals_of_its_raw_figures() -> None:
+    """At 95% it is inside the limit; surer than that, the interval reaches over it."""
+    scores = tuple(1 - 0.012 - 0.02 * (i % 2) for i in range(32))
+    _, interval = paired_loss((1.0,) * 32, scores)
+    raw = {"baseline_scores": (1.0,) * 32, "scores": scores, "interval": interval}
+    usual = trial(losses={"clip_score": loss(0.022).model_copy(update=raw)})
+    sure, limits = at_confidence(usual, 0.999), Limits({"clip_score": 0.027})
+    assert at_confidence(usual, 0.95) == usual
+    assert (limits.verdict(usual.losses), limits.verdict(sure.losses)) == ("inside", "open")
+    assert sure.latency and sure.latency.confidence == sure.losses["clip_score"].confidence == 0.999
+    assert at_confidence(sure, 0.95).losses == usual.losses
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:

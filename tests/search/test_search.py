@@ -305,6 +305,15 @@ def test_likely_when_only_the_mean_is_inside() -> None:
     assert found.status == "likely"
 
 
+def test_a_rise_beyond_the_limit_is_no_candidate_where_both_sides_count() -> None:
+    """Interval 2 raises the score by 0.03: that is met on one side, and over the limit on both."""
+    bench = landscape(clip_loss=lambda p: -0.03 if deepcache(p)[0] == 2 else 0.1)
+    asked = {"speedup": 1.6}
+    assert run_search(bench, task(asked), options(strategy="traversal")).status == "met"
+    both = run_search(bench, task(asked, two_sided=True), options(strategy="traversal"))
+    assert both.status == "infeasible" and "0.02 either way" in both.reason
+
+
 def test_failed_trials_are_kept_and_the_search_goes_on() -> None:
     bench = landscape(fails=lambda p: deepcache(p)[0] == 5, half_width=0.0001)
     found = run_search(bench, task(), options(strategy="traversal"))
@@ -474,6 +483,7 @@ def test_a_model_that_a_method_cannot_take_is_refused() -> None:
         ({"max_time_s": 0}, "max_time is 0"),
         ({"pairs": 0}, "pairs is 0"),
         ({"seed": -1}, "seed is -1"),
+        ({"confidence": 0.3}, "confidence is 0.3: it must be from 0.5 to 0.999"),
     ],
 )
 def test_options_are_checked(changes: dict[str, Any], words: str) -> None:

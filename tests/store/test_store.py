@@ -11,7 +11,10 @@ import optuna
 import pytest
 
 from hasten.errors import InputError
+from hasten.limits import Limits
+from hasten.measure.stats import paired_loss
 from hasten.plan import Plan
+from hasten.records import Bound
 from hasten.store import Store, default_storage, storage_url
 from hasten.store.database import open_database
 from landscape import SETTING, latency, loss, trial
@@ -51,6 +54,31 @@ def test_the_latest_trial_of_a_plan_counts_and_the_splits_are_apart(tmp_path: Pa
         held_out = kept.find(PLAN, "held-out")
         assert held_out and held_out.losses["clip_score"].loss == 0.03
         assert kept.find(Plan.of({"tome": {"ratio": 0.5}})) is None
+
+
+def test_intervals_are_of_the_confidence_that_is_asked_for(tmp_path: Path) -> None:
+    scores = tuple(0.3 - 0.001 * (i % 5) for i in range(32))
+    given = trial(losses={"clip_score": loss(0.01).model_copy(update={"scores": scores})})
+    with store(tmp_path) as kept:
+        kept.add(given)
+        assert kept.find(PLAN) == given
+    with Store(str(tmp_path / "trials.db"), SETTING, {}, confidence=0.8) as other:
+        found = other.find(PLAN)
+    assert found and found.latency
+    assert (found.losses["clip_score"].confidence, found.latency.confidence) == (0.8, 0.8)
+    _, interval = paired_loss((0.3,) * 32, scores, confidence=0.8)
+    assert found.losses["clip_score"].interval == interval
+
+
+def test_bounds_of_both_sides_and_of_another_confidence_are_others(tmp_path: Path) -> None:
+    limits = Limits({"clip_score": 0.02})
+    with store(tmp_path) as kept:
+        kept.keep_bound(("tome",), limits, 32, Bound(status="infeasible"))
+        assert kept.bound(("tome",), limits, 32) == Bound(status="infeasible")
+        assert kept.bound(("tome",), Limits({"clip_score": 0.02}, two_sided=True), 32) is None
+        assert kept.bound(("tome",), limits, 16) is None
+    with Store(str(tmp_path / "trials.db"), SETTING, {}, confidence=0.8) as other:
+        assert other.bound(("tome",), limits, 32) is None
 
 
 def test_other_settings_and_environments_do_not_see_a_trial(tmp_path: Path) -> None:

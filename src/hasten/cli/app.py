@@ -50,6 +50,9 @@ Verify = Annotated[bool, typer.Option(help="Measure each script again in a fresh
 KnownWrong = Annotated[
     bool, typer.Option("--allow-known-wrong", help="Write upstream scripts that are known to go wrong.")
 ]
+TwoSided = Annotated[
+    bool, typer.Option("--two-sided", help="A score that rises by as much is over the limit too.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Standard output is one JSON document and nothing else.")]
 
 
@@ -147,6 +150,7 @@ def search(
     max_loss: Annotated[
         list[str] | None, typer.Option(help="Limits beside, metric=number: ssim=0.2; repeatable.")
     ] = None,
+    two_sided: TwoSided = False,
     search_targets: Annotated[
         str, typer.Option("--search_targets", "--search-targets", help="Methods, comma-separated.")
     ] = "deepcache",
@@ -160,7 +164,12 @@ def search(
     """Searches without writing a script: the upper bound, or a target. The original's flags."""
     from hasten import api
 
-    asked: dict[str, Any] = {"speedup": req_speedup, "loss": req_score_loss, "limits": max_loss or ()}
+    asked: dict[str, Any] = {
+        "speedup": req_speedup,
+        "loss": req_score_loss,
+        "limits": max_loss or (),
+        "two_sided": two_sided,
+    }
     task = task_of_flags(pipe, sched, steps, search_targets, **asked)
     with show.Bar() as bar:
         answer = api.search(task, out=out, progress=bar.update, **choices)

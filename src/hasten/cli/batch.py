@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hasten.cli import many, show
-from hasten.cli.app import Json, KnownWrong, Runtime, Verify, app
+from hasten.cli.app import Json, KnownWrong, Runtime, TwoSided, Verify, app
 from hasten.cli.choices import takes_choices
 from hasten.cli.values import limit_cells, numbers
 from hasten.errors import InputError
@@ -40,6 +40,7 @@ def explore(
         list[str] | None,
         typer.Option(help="CLIP score limits, 0.01,0.02; or a cell of several, clip_score=0.02,ssim=0.2."),
     ] = None,
+    two_sided: TwoSided = False,
     margin: Annotated[float, typer.Option(help="What the written bounds are multiplied by.")] = 1.0,
     devices: Devices = None,
     out: Out = many.FOLDER,
@@ -53,6 +54,7 @@ def explore(
     given: dict[str, Any] = {name: text.split(",") for name, text in lists.items() if text is not None}
     given |= {"methods": methods} if methods else {}
     given |= {"max_loss": limit_cells(max_loss)} if max_loss else {}
+    given |= {"two_sided": True} if two_sided else {}
     if matrix is not None and given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"Give the file {matrix} or {flags}, not both.")

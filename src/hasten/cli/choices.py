@@ -29,6 +29,12 @@ CHOICES: dict[str, tuple[Any, Any]] = {
         32,
     ),
     "pairs": (Pairs, 7),
+    "confidence": (
+        Annotated[
+            float, typer.Option(help="Of the intervals: met needs a loss' whole interval inside its limit.")
+        ],
+        0.95,
+    ),
     "seed": (Annotated[int, typer.Option(help="Of initial latents and of sampled strategies.")], 0),
     "storage": (Annotated[Text, typer.Option(help="Where trials are kept: SQLite file or database URL.")], None),
     "device": (Annotated[Text, typer.Option(help="cpu, cuda, cuda:1; else the GPU where there is one.")], None),

@@ -15,7 +15,7 @@ from hasten.errors import HastenError
 
 if TYPE_CHECKING:
     from hasten.cli.checks import Check
-    from hasten.records import Answer, Interval
+    from hasten.records import Answer
     from hasten.script.verify import Verification
     from hasten.search import Progress
     from hasten.task import Task
@@ -44,7 +44,7 @@ def error(error: HastenError, *, as_json: bool) -> None:
 
 def task(task: Task) -> None:
     """A parsed request, line by line."""
-    loss = ", ".join(f"{metric} below {limit:g}" for metric, limit in task.max_loss.items())
+    loss = ", ".join(f"{metric} below {limit:g}{task.limits.suffix}" for metric, limit in task.limits.items())
     lines = {
         "model": task.model,
         "scheduler": task.scheduler,
@@ -63,16 +63,19 @@ def task(task: Task) -> None:
 
 def answer(answer: Answer) -> None:
     """The verdict, its figures, and where the files are."""
+    from hasten.records import between
+
     typer.secho(answer.status, fg=COLOURS[answer.status], bold=True, nl=False)
     typer.echo(f": {answer.task.model}, {answer.task.scheduler}, {answer.task.steps} steps")
     for text in answer.task.assumptions:
         typer.echo(f"assumed: {text}")
     shown = answer if answer.plan or not answer.best else answer.best
     asked = f"requested {answer.task.target}, measured " if answer.task.target else ""
+    interval = between(shown.speedup_interval, ".2f", shown.confidence)
     lines = {
         "reason": answer.reason,
         "plan" if shown is answer else "best plan": shown.plan,
-        "speedup": shown.speedup and f"{asked}{shown.speedup:.2f}x {_between(shown.speedup_interval, '.2f')}",
+        "speedup": shown.speedup and f"{asked}{shown.speedup:.2f}x ({interval})",
         "latency": shown.latency_s and f"{_times(shown)} a call",
         "loss": "; ".join(_losses(shown)),
         "equal time": _equal_time(shown),
@@ -185,10 +188,6 @@ def _pairs(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in parameters.items())
 
 
-def _between(interval: Interval | None, spec: str) -> str:
-    return f"(95% interval {interval[0]:{spec}} to {interval[1]:{spec}})" if interval else ""
-
-
 def _times(answer: Answer) -> str:
     plan = f"{answer.latency_s:.3g} s"
     return f"{answer.baseline_latency_s:.3g} s → {plan}" if answer.speedup else plan
@@ -199,9 +198,9 @@ def _losses(answer: Answer) -> Iterator[str]:
     if trial is None or answer.speedup is None:
         return
     for metric, loss in trial.losses.items():
-        limit = answer.task.max_loss.get(metric)
-        asked = f", limit {limit:g}" if limit is not None else ""
-        yield f"{metric} {loss.loss:.4f} {_between(loss.interval, '.4f')}{asked}"
+        limits = answer.task.limits
+        asked = f", limit {limits[metric]:g}{limits.suffix}" if metric in limits else ""
+        yield f"{metric} {loss.loss:.4f} ({loss.between('.4f')}){asked}"
 
 
 def _equal_time(answer: Answer) -> str:

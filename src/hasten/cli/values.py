@@ -80,6 +80,7 @@ def task_of_flags(
     speedup: str,
     loss: float | None = None,
     limits: Sequence[str] = (),
+    two_sided: bool = False,
 ) -> Task:
     """The task of the original's flags; ``limits`` hold beside ``loss`` (``loss_limits``). Raises InputError."""
     from hasten.methods import METHODS
@@ -97,6 +98,7 @@ def task_of_flags(
             "methods": [METHODS.canonical(name.strip()) for name in names],
             "target": target,
             "max_loss": loss_limits(limits, loss),
+            "two_sided": two_sided,
         }
     )
 

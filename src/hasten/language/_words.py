@@ -72,6 +72,7 @@ NOT_MORE = either(
     r"(?: by)? (?:more than|over)",
     r"(?!)",
 )
+TWO_SIDED = either(r"(?:in )?either (?:way|direction)|in both directions|on both sides|two[- ]sided", r"双侧|正负")
 NO_LIMIT = either(
     r"(?:without|with no|no|any) (?:a |any )?(?:(?:precision|quality|accuracy) )?loss(?: limit)"
     r"|any (?:(?:precision|quality|accuracy) )?loss",

@@ -44,6 +44,7 @@ class _Request:
         models, schedulers = _names.models().take(text), _names.schedulers().take(text)
         self.methods = _names.methods().take(text)
         self.max_loss = _figures.losses(text)
+        self.two_sided = _says(text, w.TWO_SIDED)
         self.latency_s = _figures.latency(text)
         self.fastest = _says(text, w.FASTEST)
         self.unaccelerated = _says(text, w.NO_METHOD)
@@ -74,6 +75,7 @@ class _Request:
             parameters=parameters,
             target=target,
             max_loss=self._max_loss(searched),
+            two_sided=self.two_sided,
             assumptions=tuple(self.assumptions),
         )
 
@@ -91,6 +93,8 @@ class _Request:
             asked.append("given parameters")
         if self.methods and self.any_method:
             asked = [f"the method {self.methods[0][0]}", "any method"]
+        if self.two_sided and self.max_loss == {}:
+            asked = ["a limit either way", "none"]
         if len(asked) > 1:
             raise RequestError(f"The request asks for {' and for '.join(asked)}. Ask for one of them.")
 

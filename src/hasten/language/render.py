@@ -33,6 +33,7 @@ class _Phrases:
     latency: str
     default_metric: str
     loss: str
+    two_sided: str
     unlimited: str
     first: str
     more: str
@@ -51,6 +52,7 @@ _PHRASES = {
         latency=" with at most {} s per image",
         default_metric="precision",
         loss="{} loss not exceeding {}",
+        two_sided=" either way",
         unlimited="no loss limit",
         first=" with ",
         more=" and ",
@@ -67,6 +69,7 @@ _PHRASES = {
         latency="，每张图不超过{}秒",
         default_metric="精度",
         loss="{}损失不超过{}",
+        two_sided="（双侧）",
         unlimited="不限精度损失",
         first="，",
         more="，",
@@ -93,6 +96,7 @@ def render(task: Task, language: Language = "en") -> str:
     target, limits = _target(task, say), _limits(task, say)
     lead = say.more if target else say.first
     sentence += target + (lead + say.more.join(limits) if limits else "")
+    sentence += say.two_sided if task.two_sided else ""
     if model != task.model:
         _refuse_misread(sentence, task.model)
     return sentence
@@ -162,8 +166,8 @@ def _target(task: Task, say: _Phrases) -> str:
 def _limits(task: Task, say: _Phrases) -> list[str]:
     if not task.max_loss:
         return [say.unlimited]
-    searched = task.mode in ("target", "bound")
-    spoken = task.max_loss if searched or task.max_loss != DEFAULT_MAX_LOSS else {}
+    needed = task.mode in ("target", "bound") or task.two_sided
+    spoken = task.max_loss if needed or task.max_loss != DEFAULT_MAX_LOSS else {}
     return [_loss(METRICS.canonical(metric), limit, say) for metric, limit in spoken.items()]
 
 

@@ -19,6 +19,7 @@ from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import PromptSet
 from hasten.measure.quality import Losses, Quality, Report, StopEarly, chosen_metrics
 from hasten.measure.setting import checked, fingerprint, setting_of
+from hasten.measure.stats import CONFIDENCE
 from hasten.measure.timing import Enough, interleaved
 from hasten.metrics import ClipScorer, named_dino
 from hasten.models import load_pipeline
@@ -46,13 +47,14 @@ class Bench:
         pipeline: Pipeline,
         scorer: str | ClipScorer,
         cache_dir: str | Path | None = None,
+        confidence: float = CONFIDENCE,
     ) -> None:
-        self.pipeline = pipeline
+        self.pipeline, self.confidence = pipeline, confidence
         self.setting, self.pipe = pipeline.setting, pipeline.pipe
         self.environment = environment(self.setting.device, self.setting.dtype)
         self.scorer_name = scorer if isinstance(scorer, str) else scorer.source
         cache = ImageCache(cache_dir, self.setting, self.identity) if cache_dir else None
-        self._quality = Quality(pipeline, partial(loaded, scorer, self.setting.device), cache, pipeline.seed)
+        self._quality = Quality(pipeline, partial(loaded, scorer, self.setting.device), cache, confidence)
         self._warm = False
 
     @classmethod
@@ -98,11 +100,12 @@ class Bench:
         batch_size: int = 1,
         model_name: str | None = None,
         cache_dir: str | Path | None = None,
+        confidence: float = CONFIDENCE,
     ) -> Bench:
         """A bench for a pipeline object that the user already has, with the scheduler that it has.
 
         ``height``, ``width`` (pixels) and ``guidance_scale`` are the pipeline's defaults where None. The
-        rest as in ``open``.
+        intervals hold the true value with ``confidence``. The rest as in ``open``.
         """
         setting = setting_of(
             pipe,
@@ -115,7 +118,7 @@ class Bench:
         )
         known = known_model(setting.model)
         pipeline = Pipeline(pipe, setting, prompts_of(prompts, known), seed)
-        return cls(pipeline, scorer_of(scorer, known), cache_dir)
+        return cls(pipeline, scorer_of(scorer, known), cache_dir, confidence)
 
     @cached_property
     def identity(self) -> dict[str, str]:
@@ -177,6 +180,7 @@ class Bench:
                 denoiser=self.pipeline.denoiser,
                 enough=enough,
                 report=report,
+                confidence=self.confidence,
                 seed=self.pipeline.seed,
             )
         self._warm = True

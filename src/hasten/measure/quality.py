@@ -9,7 +9,7 @@ from hasten.errors import InputError, MeasurementError
 from hasten.measure._cache import ImageCache
 from hasten.measure.failures import PlanError, plan_failures
 from hasten.measure.pipeline import Pipeline
-from hasten.measure.stats import paired_loss
+from hasten.measure.stats import CONFIDENCE, paired_loss
 from hasten.metrics import METRICS, ClipScorer, Metric
 from hasten.plan import Plan
 from hasten.records import Loss, Split
@@ -29,9 +29,13 @@ class Quality:
     """Draws, scores and compares. Baseline images and scores are made once and kept (8 bits a channel)."""
 
     def __init__(
-        self, pipeline: Pipeline, scorer: Callable[[], ClipScorer], cache: ImageCache | None = None, seed: int = 0
+        self,
+        pipeline: Pipeline,
+        scorer: Callable[[], ClipScorer],
+        cache: ImageCache | None = None,
+        confidence: float = CONFIDENCE,
     ) -> None:
-        self.pipeline, self.scorer, self.cache, self.seed = pipeline, scorer, cache, seed
+        self.pipeline, self.scorer, self.cache, self.confidence = pipeline, scorer, cache, confidence
         self._images: dict[tuple[Split, int, int], torch.Tensor] = {}
         self._scores: dict[tuple[str, Split, int], float] = {}
 
@@ -116,11 +120,12 @@ class Quality:
         """Adds the scores of one batch, and the baseline's where they are not yet known."""
         references = self.references(split, batch)
         for metric in metrics:
-            scores[metric.name] += self._of(metric, split, batch, images, references)
             new = [i for i in batch if (metric.name, split, i) not in self._scores]
             if new and not metric.needs_references:
                 known = self._of(metric, split, batch, references, references)
                 self._scores |= {(metric.name, split, i): s for i, s in zip(batch, known, strict=True)}
+            with plan_failures():  # what scores the baseline and fails here fails by these images
+                scores[metric.name] += self._of(metric, split, batch, images, references)
 
     def _of(
         self,
@@ -142,13 +147,20 @@ class Quality:
         baseline = tuple(
             metric.perfect if metric.needs_references else self._scores[metric.name, split, i] for i in indices
         )
-        loss, interval = paired_loss(baseline, scores, higher_is_better=metric.higher_is_better, seed=self.seed)
+        loss, interval = paired_loss(
+            baseline,
+            scores,
+            higher_is_better=metric.higher_is_better,
+            confidence=self.confidence,
+            seed=self.pipeline.seed,
+        )
         return Loss(
             metric=metric.name,
             baseline=sum(baseline) / len(baseline),
             score=sum(scores) / len(scores),
             loss=loss,
             interval=interval,
+            confidence=self.confidence,
             baseline_scores=baseline,
             scores=tuple(scores),
             version=metric.version(self.scorer() if metric.needs_scorer else None),

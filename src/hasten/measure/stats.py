@@ -10,14 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hasten.errors import InputError, MeasurementError
-from hasten.records import Interval
+from hasten.metrics import METRICS
+from hasten.records import Interval, Latency, Loss, Trial
 
 Numbers = npt.NDArray[np.float64]
 RESAMPLES = 10_000
+CONFIDENCE = 0.95
+"""What the intervals hold the true value with, unless told."""
 
 
 def bootstrap_ratio_of_medians(
-    baseline: Sequence[float], plan: Sequence[float], *, level: float = 0.95, seed: int = 0
+    baseline: Sequence[float], plan: Sequence[float], *, confidence: float = CONFIDENCE, seed: int = 0
 ) -> tuple[float, Interval]:
     """median(baseline) / median(plan) of paired times, and its interval. Pairs are resampled as pairs.
 
@@ -27,7 +30,7 @@ def bootstrap_ratio_of_medians(
     a, b = _paired(baseline, plan)
     index = _resamples(len(a), seed)
     ratios = np.median(a[index], axis=1) / np.median(b[index], axis=1)
-    return float(np.median(a) / np.median(b)), _interval(ratios, len(a), level)
+    return float(np.median(a) / np.median(b)), _interval(ratios, len(a), confidence)
 
 
 def paired_loss(
@@ -35,7 +38,7 @@ def paired_loss(
     scores: Sequence[float],
     *,
     higher_is_better: bool = True,
-    level: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> tuple[float, Interval]:
     """Relative loss of the mean score, paired by prompt, and its interval over prompts.
@@ -53,7 +56,29 @@ def paired_loss(
     index = _resamples(len(a), seed)
     means = a[index].mean(axis=1)
     losses = sign * (means - b[index].mean(axis=1)) / np.where(means > 0, means, np.nan)
-    return float(sign * (a.mean() - b.mean()) / a.mean()), _interval(losses, len(a), level)
+    return float(sign * (a.mean() - b.mean()) / a.mean()), _interval(losses, len(a), confidence)
+
+
+def at_confidence(trial: Trial, confidence: float) -> Trial:
+    """The trial with intervals of another confidence, from its raw times and scores."""
+    latency = trial.latency and _latency_at(trial.latency, confidence)
+    losses = {metric: _loss_at(loss, confidence) for metric, loss in trial.losses.items()}
+    return trial.model_copy(update={"latency": latency, "losses": losses})
+
+
+def _latency_at(found: Latency, confidence: float) -> Latency:
+    if found.confidence == confidence:
+        return found
+    _, interval = bootstrap_ratio_of_medians(found.baseline_times_s, found.times_s, confidence=confidence)
+    return found.model_copy(update={"interval": interval, "confidence": confidence})
+
+
+def _loss_at(found: Loss, confidence: float) -> Loss:
+    if found.confidence == confidence:
+        return found
+    higher = METRICS.get(found.metric).higher_is_better
+    _, interval = paired_loss(found.baseline_scores, found.scores, higher_is_better=higher, confidence=confidence)
+    return found.model_copy(update={"interval": interval, "confidence": confidence})
 
 
 def relative_spread(times: Sequence[float]) -> float:
@@ -93,7 +118,7 @@ def _resamples(count: int, seed: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(seed).integers(0, count, size=(RESAMPLES, count))
 
 
-def _interval(values: Numbers, count: int, level: float) -> Interval:
+def _interval(values: Numbers, count: int, confidence: float) -> Interval:
     """The expanded percentile interval (Hesterberg, What Teachers Should Know About the Bootstrap, 2015).
 
     The plain percentile interval is too narrow for few pairs: it uses the normal quantile and a variance
@@ -101,7 +126,7 @@ def _interval(values: Numbers, count: int, level: float) -> Interval:
     """
     if count == 1:
         return float(values[0]), float(values[0])
-    wide = math.sqrt(count / (count - 1)) * student_t((1 + level) / 2, count - 1)
+    wide = math.sqrt(count / (count - 1)) * student_t((1 + confidence) / 2, count - 1)
     outside = NormalDist().cdf(-wide)
     low, high = np.nanpercentile(values, (100 * outside, 100 * (1 - outside)))
     return float(low), float(high)

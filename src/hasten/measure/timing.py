@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
-from hasten.measure.stats import bootstrap_ratio_of_medians, relative_spread
+from hasten.measure.stats import CONFIDENCE, bootstrap_ratio_of_medians, relative_spread
 from hasten.records import Latency
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def interleaved(
     denoiser: torch.nn.Module | None = None,
     enough: Enough | None = None,
     report: Callable[[str], None] | None = None,
+    confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Latency:
     """Times the baseline ``call_a`` and the plan ``call_b`` in turn, in the order A B, B A, A B, …
@@ -81,6 +82,7 @@ def interleaved(
         denoiser: its share of each call is timed beside.
         enough: asked after each pair with both rows of times; True ends the timing early.
         report: told what goes on.
+        confidence: what the speedup's interval holds the true one with.
 
     Raises:
         InputError: ``pairs`` below 1 or a warm-up below 0.
@@ -97,10 +99,12 @@ def interleaved(
                 report(f"latency {pair}/{pairs}")
             if enough and enough(a.times, b.times):
                 break
-    return latency_of(a, b, seed)
+    return latency_of(a, b, confidence, seed)
 
 
-def until_known(pairs: int, decided: Callable[[float, float], bool] | None = None) -> Enough:
+def until_known(
+    pairs: int, decided: Callable[[float, float], bool] | None = None, confidence: float = CONFIDENCE
+) -> Enough:
     """Ends a timing after ``pairs`` pairs or more: when the speedup's interval is within 2% of it on either side.
 
     ``decided`` is asked with the ends of the interval; where that is all that is to be known, True ends it too.
@@ -109,7 +113,7 @@ def until_known(pairs: int, decided: Callable[[float, float], bool] | None = Non
     def enough(baseline: Sequence[float], plan: Sequence[float]) -> bool:
         if len(plan) < pairs:
             return False
-        speedup, (low, high) = bootstrap_ratio_of_medians(baseline, plan)
+        speedup, (low, high) = bootstrap_ratio_of_medians(baseline, plan, confidence=confidence)
         return high - low <= 2 * PRECISION * speedup or (decided is not None and decided(low, high))
 
     return enough
@@ -137,14 +141,15 @@ def _time(side: Side, device: str, parts_s: PartsOf) -> None:
             side.peak_memory_bytes = max(peak, side.peak_memory_bytes or 0)
 
 
-def latency_of(a: Side, b: Side, seed: int) -> Latency:
+def latency_of(a: Side, b: Side, confidence: float, seed: int) -> Latency:
     """What the times of baseline and plan tell, equally many of both."""
     import numpy as np
 
-    speedup, interval = bootstrap_ratio_of_medians(a.times, b.times, seed=seed)
+    speedup, interval = bootstrap_ratio_of_medians(a.times, b.times, confidence=confidence, seed=seed)
     return Latency(
         speedup=speedup,
         interval=interval,
+        confidence=confidence,
         baseline_s=float(np.median(a.times)),
         plan_s=float(np.median(b.times)),
         baseline_times_s=tuple(a.times),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError, MeasurementError
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +35,6 @@ class Metric(ABC):
     def check(self, height: int, width: int, device: str = "cpu") -> None:  # noqa: B027 - most take any image
         """Raises InputError where images of that size in pixels cannot be scored, or its own model is missing."""
 
-    @abstractmethod
     def score(
         self,
         images: torch.Tensor,
@@ -47,4 +49,23 @@ class Metric(ABC):
             prompts: n texts.
             references: the baseline's images, same shape, for metrics that need them.
             scorer: the loaded scoring model where the metric needs one (``hasten.metrics.load_scorer``).
+
+        Raises:
+            InputError: references or scorer are missing.
+            MeasurementError: a score is no number.
         """
+        if self.needs_references and references is None:
+            raise InputError(f"{self.name} needs the reference images.")
+        if self.needs_scorer and scorer is None:
+            raise InputError(f"{self.name} needs a scorer: give a CLIP model's folder or hub id.")
+        found = tuple(self.scores(images, prompts, references, scorer))
+        for value, prompt in zip(found, prompts, strict=True):
+            if not math.isfinite(value):
+                raise MeasurementError(f"{self.title} gave {value} for the image of {prompt!r}")
+        return found
+
+    @abstractmethod
+    def scores(
+        self, images: torch.Tensor, prompts: Sequence[str], references: Any, scorer: Any
+    ) -> Sequence[float]:
+        """What ``score`` gives, from what the metric needs; ``score`` has checked that it is there."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import InputError
 from hasten.metrics._scorer import cosines
 from hasten.metrics.base import Metric
 
@@ -27,17 +26,9 @@ class ClipImage(Metric):
         source = scorer.source if scorer is not None else "no scorer loaded"
         return f"{source}, transformers {version('transformers')}"
 
-    def score(
-        self,
-        images: torch.Tensor,
-        prompts: Sequence[str],
-        references: torch.Tensor | None = None,
-        scorer: Any = None,
-    ) -> tuple[float, ...]:
-        if references is None:
-            raise InputError("clip_image needs the reference images.")
-        if scorer is None:
-            raise InputError("clip_image needs a scorer: give a CLIP model's folder or hub id.")
+    def scores(
+        self, images: torch.Tensor, prompts: Sequence[str], references: torch.Tensor, scorer: Any
+    ) -> Sequence[float]:
         return cosines(scorer.image_features(images), scorer.image_features(references))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import InputError
 from hasten.metrics.base import Metric
 
 if TYPE_CHECKING:
@@ -25,16 +24,11 @@ class ClipScore(Metric):
         source = scorer.source if scorer is not None else "no scorer loaded"
         return f"{source}, transformers {version('transformers')}"
 
-    def score(
-        self,
-        images: torch.Tensor,
-        prompts: Sequence[str],
-        references: torch.Tensor | None = None,
-        scorer: Any = None,
-    ) -> tuple[float, ...]:
-        if scorer is None:
-            raise InputError("clip_score needs a scorer: give a CLIP model's folder or hub id.")
-        return tuple((100 * scorer.similarity(images, prompts)).clamp(min=0).tolist())
+    def scores(
+        self, images: torch.Tensor, prompts: Sequence[str], references: Any, scorer: Any
+    ) -> Sequence[float]:
+        found: list[float] = (100 * scorer.similarity(images, prompts)).clamp(min=0).tolist()
+        return found
 
 
 METRIC = ClipScore()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import InputError
 from hasten.metrics._dino import dino_source, load_dino
 from hasten.metrics._scorer import cosines
 from hasten.metrics.base import Metric
@@ -33,15 +32,9 @@ class DinoV2(Metric):
     def check(self, height: int, width: int, device: str = "cpu") -> None:
         load_dino(dino_source(), device)
 
-    def score(
-        self,
-        images: torch.Tensor,
-        prompts: Sequence[str],
-        references: torch.Tensor | None = None,
-        scorer: Any = None,
-    ) -> tuple[float, ...]:
-        if references is None:
-            raise InputError("dinov2 needs the reference images.")
+    def scores(
+        self, images: torch.Tensor, prompts: Sequence[str], references: torch.Tensor, scorer: Any
+    ) -> Sequence[float]:
         dino = load_dino(dino_source(), str(images.device))
         return cosines(dino.features(images), dino.features(references))
 

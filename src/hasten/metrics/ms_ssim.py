@@ -37,22 +37,17 @@ class MsSsim(Metric):
     def check(self, height: int, width: int, device: str = "cpu") -> None:
         weights(height, width)
 
-    def score(
-        self,
-        images: torch.Tensor,
-        prompts: Sequence[str],
-        references: torch.Tensor | None = None,
-        scorer: Any = None,
-    ) -> tuple[float, ...]:
+    def scores(
+        self, images: torch.Tensor, prompts: Sequence[str], references: torch.Tensor, scorer: Any
+    ) -> Sequence[float]:
         import torch
         from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
 
-        if references is None:
-            raise InputError("ms_ssim needs the reference images.")
         betas = weights(images.shape[-2], images.shape[-1])
         pair = images.double(), references.double()  # in single precision identical images are not quite 1
         scores = ms_ssim(*pair, data_range=1.0, reduction="none", betas=betas)
-        return tuple(torch.as_tensor(scores).reshape(-1).tolist())
+        found: list[float] = torch.as_tensor(scores).reshape(-1).tolist()
+        return found
 
 
 def weights(height: int, width: int) -> tuple[float, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import InputError
 from hasten.metrics.base import Metric
 
 if TYPE_CHECKING:
@@ -28,22 +27,16 @@ class Psnr(Metric):
     def version(self, scorer: Any = None) -> str:
         return f"torchmetrics {version('torchmetrics')}"
 
-    def score(
-        self,
-        images: torch.Tensor,
-        prompts: Sequence[str],
-        references: torch.Tensor | None = None,
-        scorer: Any = None,
-    ) -> tuple[float, ...]:
+    def scores(
+        self, images: torch.Tensor, prompts: Sequence[str], references: torch.Tensor, scorer: Any
+    ) -> Sequence[float]:
         from torchmetrics.functional.image import peak_signal_noise_ratio
 
-        if references is None:
-            raise InputError("psnr needs the reference images.")
         scores = [
             peak_signal_noise_ratio(image[None], reference[None], data_range=1.0)
             for image, reference in zip(images, references, strict=True)
         ]
-        return tuple(min(float(score), CEILING_DB) for score in scores)
+        return [min(float(score), CEILING_DB) for score in scores]
 
 
 METRIC = Psnr()

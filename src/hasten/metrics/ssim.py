@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import InputError
 from hasten.metrics.base import Metric
 
 if TYPE_CHECKING:
@@ -24,21 +23,16 @@ class Ssim(Metric):
     def version(self, scorer: Any = None) -> str:
         return f"torchmetrics {version('torchmetrics')}"
 
-    def score(
-        self,
-        images: torch.Tensor,
-        prompts: Sequence[str],
-        references: torch.Tensor | None = None,
-        scorer: Any = None,
-    ) -> tuple[float, ...]:
+    def scores(
+        self, images: torch.Tensor, prompts: Sequence[str], references: torch.Tensor, scorer: Any
+    ) -> Sequence[float]:
         import torch
         from torchmetrics.functional.image import structural_similarity_index_measure
 
-        if references is None:
-            raise InputError("ssim needs the reference images.")
         pair = images.double(), references.double()  # in single precision identical images are not quite 1
         scores = structural_similarity_index_measure(*pair, data_range=1.0, reduction="none")
-        return tuple(torch.as_tensor(scores).reshape(-1).tolist())
+        found: list[float] = torch.as_tensor(scores).reshape(-1).tolist()
+        return found
 
 
 METRIC = Ssim()

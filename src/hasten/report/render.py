@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hasten.records import Answer, EqualTime, Interval, Trial
+from hasten.records import Answer, EqualTime, Trial, between
 from hasten.report.images import ReportImages, gallery
 from hasten.report.plots import fragment, times_plot, trials_plot
 from hasten.task import Setting
@@ -106,7 +106,8 @@ def tiles(answer: Answer) -> list[Tile]:
     """The figures at the head of the page; only those that were measured."""
     found = []
     if answer.speedup is not None:
-        found.append(Tile("Speedup", f"{answer.speedup:.2f}×", between(answer.speedup_interval, ".2f")))
+        interval = between(answer.speedup_interval, ".2f", answer.confidence)
+        found.append(Tile("Speedup", f"{answer.speedup:.2f}×", interval))
     if answer.latency_s is not None:
         before = (
             f"baseline {answer.baseline_latency_s:.3g} s" if answer.baseline_latency_s and answer.speedup else ""
@@ -114,15 +115,10 @@ def tiles(answer: Answer) -> list[Tile]:
         found.append(Tile("Seconds a call", f"{answer.latency_s:.3g}", before))
     losses = answer.confirmed.losses if answer.confirmed and answer.speedup is not None else {}
     for metric, loss in losses.items():
-        limit = answer.task.max_loss.get(metric)
-        note = f"limit {limit:g}, " if limit is not None else ""
-        found.append(Tile(f"Loss on {metric}", f"{loss.loss:.4f}", note + between(loss.interval, ".4f")))
+        limits = answer.task.limits
+        note = f"limit {limits[metric]:g}{limits.suffix}, " if metric in limits else ""
+        found.append(Tile(f"Loss on {metric}", f"{loss.loss:.4f}", note + loss.between(".4f")))
     return found
-
-
-def between(interval: Interval | None, spec: str) -> str:
-    """``95%: 2.05 to 2.15``."""
-    return f"95%: {interval[0]:{spec}} to {interval[1]:{spec}}" if interval else ""
 
 
 def comparison(answer: Answer, steps: int) -> list[Compared]:

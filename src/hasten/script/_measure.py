@@ -90,7 +90,8 @@ class Sides:
             pairs=pairs * MOST_TIMES,
             device=self.claim.device,
             around_b=self.around,
-            enough=until_known(pairs, self._decided),
+            enough=until_known(pairs, self._decided, self.claim.confidence),
+            confidence=self.claim.confidence,
         )
 
     def _decided(self, low: float, high: float) -> bool:
@@ -154,13 +155,16 @@ def _loss(name: str, claim: Claim, reference: torch.Tensor, plan: torch.Tensor, 
 
     scores = score(plan)
     baseline = (metric.perfect,) * len(scores) if metric.needs_references else score(reference)
-    loss, interval = paired_loss(baseline, scores, higher_is_better=metric.higher_is_better)
+    loss, interval = paired_loss(
+        baseline, scores, higher_is_better=metric.higher_is_better, confidence=claim.confidence
+    )
     return Loss(
         metric=name,
         baseline=sum(baseline) / len(baseline),
         score=sum(scores) / len(scores),
         loss=loss,
         interval=interval,
+        confidence=claim.confidence,
         baseline_scores=baseline,
         scores=scores,
         version=metric.version(scorer),

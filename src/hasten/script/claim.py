@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from hasten import __version__
 from hasten.errors import InputError
+from hasten.limits import Limits
 from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer, Interval, Record
@@ -27,7 +28,8 @@ class Claim(Record):
     """The figures that a script was written with, and the setting in which they were measured.
 
     Latencies in seconds a call of the pipeline (one batch); ``losses`` are relative, by metric;
-    ``max_loss`` the limits that the request set. ``seed`` is that of the prompts' and latents' choice.
+    ``max_loss`` the limits that the request set, on either side where ``two_sided``. ``confidence`` is that of the
+    intervals, here and when the script is verified. ``seed`` is that of the prompts' and latents' choice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +54,8 @@ class Claim(Record):
     max_loss: dict[str, float]
     losses: dict[str, float]
     loss_intervals: dict[str, Interval]
+    two_sided: bool = False
+    confidence: float = Field(default=0.95, ge=0.5, le=0.999)
     prompts: str
     scorer: str
     samples: int
@@ -84,6 +88,8 @@ class Claim(Record):
             plan=str(Plan.parse(answer.plan)),
             target=answer.task.target,
             max_loss=answer.task.max_loss,
+            two_sided=answer.task.two_sided,
+            confidence=answer.confidence,
             prompts=model.prompts,
             scorer=model.scorer,
             seed=seed,
@@ -94,15 +100,16 @@ class Claim(Record):
 
     def literal(self) -> dict[str, Any]:
         """The claim as JSON-able data, as it stands in a script."""
-        data = self.model_dump(mode="json")
+        data = self.model_dump(mode="json", exclude=None if self.two_sided else {"two_sided"})
         data["target"] = None if self.target is None else self.target.model_dump(exclude_none=True)
         return data
 
     @property
-    def limits(self) -> dict[str, float]:
+    def limits(self) -> Limits:
         """The limits that the script claims to keep: explicit parameters may exceed the request's."""
-        claimed = self.losses.items()
-        return {m: self.max_loss[m] for m, loss in claimed if m in self.max_loss and loss < self.max_loss[m]}
+        asked = Limits(self.max_loss, self.two_sided)
+        kept = (m for m in asked if m in self.losses and asked.excess(m, self.losses[m]) < 0)
+        return Limits({m: asked[m] for m in kept}, self.two_sided)
 
 
 _PLACE = ("model", "scheduler", "steps", "height", "width", "guidance_scale", "batch_size", "dtype", "device")

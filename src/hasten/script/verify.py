@@ -82,16 +82,15 @@ def _reasons(claim: Claim, trial: Trial) -> Iterator[str]:
     if trial.status != "ok" or trial.latency is None:
         yield trial.reason or "it could not be timed"
         return
-    low, high = trial.latency.interval
-    between = f"the speedup is {trial.speedup:.3f}x (95% interval {low:.3f} to {high:.3f})"
+    now = f"the speedup is {trial.speedup:.3f}x ({trial.latency.between('.3f')})"
     for promised, what in _promised(claim, trial.latency):
-        if high < promised:
-            yield f"{between}, below {what}"
-    for metric, limit in claim.limits.items():
+        if trial.latency.interval[1] < promised:
+            yield f"{now}, below {what}"
+    limits = claim.limits
+    for metric in limits.refuted(trial.losses):
         found = trial.losses[metric]
-        if not found.interval[0] < limit:
-            between = f"{found.loss:.4f} (95% interval {found.interval[0]:.4f} to {found.interval[1]:.4f})"
-            yield f"the loss on {metric} is {between}, not below the limit {limit:g}"
+        now = f"{found.loss:.4f} ({found.between('.4f')})"
+        yield f"the loss on {metric} is {now}, not below the limit {limits[metric]:g}{limits.suffix}"
 
 
 def _promised(claim: Claim, latency: Latency) -> Iterator[tuple[float, str]]:
@@ -113,15 +112,15 @@ def _notes(claim: Claim, trial: Trial) -> Iterator[str]:
             yield f"claimed with {name} {value}, measured with {now}"
     if trial.latency is None:
         return
-    low, high = trial.latency.interval
     for promised, what in _promised(claim, trial.latency):
-        if trial.speedup < promised <= high:
-            now = f"{trial.speedup:.3f}x now ({low:.3f} to {high:.3f})"
+        if trial.speedup < promised <= trial.latency.interval[1]:
+            now = f"{trial.speedup:.3f}x now ({trial.latency.between('.3f')})"
             yield f"the speedup was {now}, too restless to refute {what}"
-    for metric, limit in claim.limits.items():
-        found = trial.losses.get(metric)
-        if found and found.interval[0] < limit <= found.loss:
-            yield f"the loss on {metric} was {found.loss:.4f} now: {found.samples} prompts cannot refute {limit:g}"
+    limits = claim.limits
+    for metric in sorted({*limits.broken(trial.losses)} - {*limits.refuted(trial.losses)} & trial.losses.keys()):
+        found = trial.losses[metric]
+        asked = f"{limits[metric]:g}{limits.suffix}"
+        yield f"the loss on {metric} was {found.loss:.4f} now: {found.samples} prompts cannot refute {asked}"
     yield from trial.latency.warnings
 
 

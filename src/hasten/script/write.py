@@ -14,10 +14,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hasten.errors import InputError
+from hasten.limits import Limits
 from hasten.models import FAMILIES
 from hasten.models.base import Family, Model
 from hasten.plan import Plan
-from hasten.records import Answer
+from hasten.records import Answer, between
 from hasten.schedulers import find_scheduler
 from hasten.script.claim import Claim, Runtime
 from hasten.script.literals import assignment, in_docstring, labelled
@@ -151,25 +152,22 @@ def _header(request: str, claim: Claim, family: Family, environment: Mapping[str
 
 def _claims(claim: Claim) -> Iterable[tuple[str, str]]:
     if claim.speedup is not None:
-        between = f" (95% interval {_range(claim.speedup_interval, '.2f')})" if claim.speedup_interval else ""
+        interval = between(claim.speedup_interval, ".2f", claim.confidence)
         times = (
             f": {claim.baseline_latency_s:.4g} s -> {claim.latency_s:.4g} s"
             if claim.baseline_latency_s and claim.latency_s
             else ""
         )
-        yield "Claim", f"{claim.speedup:.2f}x faster{between}{times}"
+        yield "Claim", f"{claim.speedup:.2f}x faster{f' ({interval})' if interval else ''}{times}"
     elif claim.latency_s is not None:
         yield "Claim", f"{claim.latency_s:.4g} s"
     for metric, loss in claim.losses.items():
-        limit = f", limit {claim.max_loss[metric]:g}" if metric in claim.max_loss else ""
-        between = _range(claim.loss_intervals[metric], ".4f")
-        yield "", f"quality loss {loss:.4f} (95% interval {between}) on {metric}{limit}"
+        asked = Limits(claim.max_loss, claim.two_sided)
+        limit = f", limit {asked[metric]:g}{asked.suffix}" if metric in asked else ""
+        interval = between(claim.loss_intervals[metric], ".4f", claim.confidence)
+        yield "", f"quality loss {loss:.4f} ({interval}) on {metric}{limit}"
     if claim.losses:
         yield "", f"on {claim.samples} held-out prompts ({claim.prompts}), seed {claim.seed}: {claim.status}"
-
-
-def _range(interval: tuple[float, float], spec: str) -> str:
-    return f"{interval[0]:{spec}} to {interval[1]:{spec}}"
 
 
 def _constants(request: str, claim: Claim, model: Model, plan: Plan) -> str:

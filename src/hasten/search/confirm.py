@@ -6,7 +6,7 @@ from typing import Literal
 
 from hasten.plan import Plan
 from hasten.records import EqualTime, Trial
-from hasten.search.judge import Goal, verdict
+from hasten.search.judge import Goal
 from hasten.search.session import Session
 from hasten.search.strategies import Strategy, score_skipped
 
@@ -17,7 +17,7 @@ def decide(trial: Trial, goal: Goal) -> Decision:
     """met: the target reached and every loss' interval inside its limit. likely: the means only. Else rejected."""
     if not goal.candidate(trial):
         return "rejected"
-    return "met" if verdict(trial.losses, goal.limits) == "inside" else "likely"
+    return "met" if goal.limits.verdict(trial.losses) == "inside" else "likely"
 
 
 def shortfall(trial: Trial, goal: Goal) -> str:
@@ -25,9 +25,8 @@ def shortfall(trial: Trial, goal: Goal) -> str:
     if trial.status != "ok":
         return trial.reason
     over = [
-        f"{m} loss {trial.losses[m].loss:.4f}, limit {limit:g}"
-        for m, limit in goal.limits.items()
-        if m not in trial.losses or not trial.losses[m].loss < limit
+        f"{m} loss {trial.losses[m].loss:.4f}, limit {goal.limits[m]:g}{goal.limits.suffix}"
+        for m in goal.limits.broken(trial.losses)
     ]
     slow = [] if goal.reached(trial.latency) else [f"{trial.speedup:.2f}x, asked {goal.target}"]
     return "; ".join(over + slow)

@@ -4,48 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from hasten.limits import Limits, Verdict
 from hasten.records import Latency, Loss, Trial
 from hasten.search.options import MIN_SAMPLES, Prefer
 from hasten.task import Target
 
-Verdict = Literal["inside", "outside", "open"]
 MARGIN = 1.1
 """One pair of times may be so far off, beyond what their extremes show."""
 FEW_PAIRS = 3
 STRETCH = 2.0
-"""Before all prompts are scored the 95% interval must be this many times as far from the limit: a bootstrap
+"""Before all prompts are scored the interval must be this many times as far from the limit: a bootstrap
 over few prompts is too narrow, and it is looked at again and again."""
 
 
-def verdict(losses: Mapping[str, Loss], limits: Mapping[str, float], stretch: float = 1.0) -> Verdict:
-    """Inside: every loss' interval below its limit. Outside: one interval above. Else open."""
-    if any(metric not in losses for metric in limits):
-        return "open"
-    ends = [(_stretched(losses[metric], stretch), limit) for metric, limit in limits.items()]
-    if any(low > limit for (low, _), limit in ends):
-        return "outside"
-    return "inside" if all(high < limit for (_, high), limit in ends) else "open"
-
-
-def _stretched(loss: Loss, by: float) -> tuple[float, float]:
-    low, high = loss.interval
-    return loss.loss + by * (low - loss.loss), loss.loss + by * (high - loss.loss)
-
-
-def settled_early(losses: Mapping[str, Loss], limits: Mapping[str, float]) -> Verdict:
+def settled_early(losses: Mapping[str, Loss], limits: Limits) -> Verdict:
     """The verdict of a few prompts; open until at least 8 are scored and the limit is far off."""
     if any(metric not in losses or losses[metric].samples < MIN_SAMPLES for metric in limits):
         return "open"
-    return verdict(losses, limits, STRETCH)
+    return limits.verdict(losses, STRETCH)
 
 
 @dataclass(frozen=True)
 class Goal:
     """What a search is after: the limits, the target (None: the highest speedup), and the preference."""
 
-    limits: Mapping[str, float]
+    limits: Limits
     target: Target | None = None
     prefer: Prefer = "fastest"
     batch_size: int = 1
@@ -86,11 +70,11 @@ class Goal:
 
     def candidate(self, trial: Trial) -> bool:
         """Inside the limits by its mean, and meets the target."""
-        return trial.feasible(dict(self.limits)) and self.reached(trial.latency)
+        return trial.feasible(self.limits) and self.reached(trial.latency)
 
     def outside(self, trial: Trial) -> bool:
         """Clearly outside a limit."""
-        return trial.status == "ok" and verdict(trial.losses, self.limits) == "outside"
+        return trial.status == "ok" and self.limits.verdict(trial.losses) == "outside"
 
     def scored(self, trial: Trial, samples: int) -> bool:
         """The trial tells enough about these limits: all prompts, or fewer that are clear about them."""
@@ -105,7 +89,8 @@ class Goal:
         if self.prefer == "closest" and trial.latency:
             return abs(self._reach(trial.latency) - 1)
         if self.prefer == "best-quality":
-            return max(trial.losses[m].loss / max(limit, 1e-9) for m, limit in self.limits.items())
+            shares = (self.limits.excess(m, trial.losses[m].loss) / max(self.limits[m], 1e-9) for m in self.limits)
+            return max(shares, default=0.0)
         return 0.0
 
     @property

@@ -34,7 +34,7 @@ def keep_bound(session: Session, task: Task, status: Status, reason: str, trial:
         bound = Bound(
             status=status, plan=trial.plan if trial else "", complete=not session.out_of_budget, reason=reason
         )
-        session.store.keep_bound(task.methods, task.max_loss, session.options.num_samples, bound)
+        session.store.keep_bound(task.methods, task.limits, session.options.num_samples, bound)
 
 
 def _meets(session: Session) -> Verdict | None:
@@ -49,7 +49,7 @@ def _meets(session: Session) -> Verdict | None:
 
 
 def _bound(session: Session, task: Task) -> Verdict | None:
-    bound = session.store.bound(task.methods, task.max_loss, session.options.num_samples)
+    bound = session.store.bound(task.methods, task.limits, session.options.num_samples)
     if bound is None or not bound.complete:
         return None
     trial = session.store.find(Plan.parse(bound.plan), "held-out") if bound.plan else None

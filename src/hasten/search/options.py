@@ -93,6 +93,8 @@ class SearchOptions:
             the first already show that the plan is too slow.
         seed: of the sampled strategies.
         storage: where trials are kept: URL, path of an SQLite file, ``memory``; None: the user's data folder.
+        confidence: what the intervals hold the true value with, 0.5 to 0.999. *met* needs the whole interval
+            of each loss inside its limit.
         confirmations: candidates measured on held-out prompts before the search gives up.
 
     Raises:
@@ -108,6 +110,7 @@ class SearchOptions:
     search_pairs: int = 3
     seed: int = 0
     storage: str | None = None
+    confidence: float = 0.95
     confirmations: int = 4
 
     def __post_init__(self) -> None:
@@ -123,6 +126,8 @@ class SearchOptions:
         for what in ("pairs", "search_pairs", "confirmations", "max_trials"):
             _at_least(what, getattr(self, what), 1)
         _at_least("seed", self.seed, 0)
+        if not 0.5 <= self.confidence <= 0.999:
+            raise InputError(f"confidence is {self.confidence:g}: it must be from 0.5 to 0.999.")
         if self.max_time_s is not None and not 0 < self.max_time_s < math.inf:
             raise InputError(f"max_time is {self.max_time_s:g} s: it must be more than 0 seconds.")
 

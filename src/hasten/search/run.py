@@ -63,8 +63,8 @@ def run_search(
     for metric in task.max_loss:
         METRICS.get(metric).check(bench.setting.height, bench.setting.width, bench.setting.device)
     found = [] if task.mode in ("plain", "explicit") else _spaces(task, bench.pipe, fixed)
-    goal = Goal(task.max_loss, task.target, options.prefer if task.target else "fastest", bench.setting.batch_size)
-    with Store(options.storage, bench.setting, bench.identity) as store:
+    goal = Goal(task.limits, task.target, options.prefer if task.target else "fastest", bench.setting.batch_size)
+    with Store(options.storage, bench.setting, bench.identity, options.confidence) as store:
         session = Session(bench, store, goal, options, spaces=found, progress=progress)
         try:
             if not found:
@@ -174,9 +174,7 @@ def _best_inside(session: Session, strategy: Strategy) -> Trial | None:
 
 def _why(session: Session, best: Trial | None) -> str:
     o, goal = session.options, session.goal
-    limits = " and ".join(
-        f"{limit:g}" + ("" if m == "clip_score" else f" ({m})") for m, limit in goal.limits.items()
-    )
+    limits = str(goal.limits)
     asked = session.asked.target
     what = f"{asked} is out of reach here" if asked else "nothing is faster than the plain pipeline here"
     if session.out_of_budget:

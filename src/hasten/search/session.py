@@ -10,7 +10,7 @@ from typing import Any
 from hasten.measure.timing import MOST_TIMES, until_known
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
-from hasten.search.judge import Goal, verdict
+from hasten.search.judge import Goal
 from hasten.search.options import Measures, Progress, SearchOptions
 from hasten.search.space import Space
 from hasten.store import Store
@@ -77,7 +77,7 @@ class Session:
         known = (self.accepted.get(t.plan, t) for t in self.trials.values() if t.plan not in self.rejected)
         found = (t for t in known if self.goal.candidate(t))
         if sure:
-            found = (t for t in found if verdict(t.losses, self.goal.limits) == "inside")
+            found = (t for t in found if self.goal.limits.verdict(t.losses) == "inside")
         return min(found, key=self.goal.rank, default=None)
 
     def measure(self, plan: Plan) -> Trial:
@@ -118,7 +118,9 @@ class Session:
                 samples=self.options.num_samples,
                 offset=max((self._end(t) for t in self._verdicts.values()), default=0),
                 pairs=self.options.pairs * MOST_TIMES,
-                enough=until_known(self.options.pairs, self.goal.decided if self.goal.target else None),
+                enough=until_known(
+                    self.options.pairs, self.goal.decided if self.goal.target else None, self.options.confidence
+                ),
                 metrics=self.metrics,
                 report=self._reporting(plan),
             )

@@ -82,7 +82,8 @@ def _drawn(proposal: optuna.Trial, session: Session) -> tuple[Space, Plan]:
 
 
 def _excess(trial: Trial, session: Session) -> float:
-    return max((max(0.0, trial.losses[m].loss - limit) for m, limit in session.goal.limits.items()), default=0.0)
+    limits = session.goal.limits
+    return max((max(0.0, limits.excess(m, trial.losses[m].loss)) for m in limits), default=0.0)
 
 
 def auto(session: Session) -> None:

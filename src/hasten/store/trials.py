@@ -15,6 +15,8 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from hasten.limits import Limits
+from hasten.measure.stats import CONFIDENCE, at_confidence
 from hasten.methods import METHODS
 from hasten.plan import Plan
 from hasten.records import Bound, EqualTime, Split, Trial
@@ -37,10 +39,17 @@ class Store:
         storage: URL, path of an SQLite file, ``memory``, or None for the default.
         setting: what is measured.
         identity: everything else that makes trials comparable: the environment, the scorer, the seed.
+        confidence: of the intervals of what is read; those of another are computed anew from the raw figures.
     """
 
-    def __init__(self, storage: str | None, setting: Setting, identity: Mapping[str, Any]) -> None:
-        self.setting, self.identity = setting, dict(identity)
+    def __init__(
+        self,
+        storage: str | None,
+        setting: Setting,
+        identity: Mapping[str, Any],
+        confidence: float = CONFIDENCE,
+    ) -> None:
+        self.setting, self.identity, self.confidence = setting, dict(identity), confidence
         self._storage = open_database(storage)
         self._studies: dict[tuple[str, ...], Study] = {}
         self._read: dict[tuple[str, ...], int] = {}
@@ -62,21 +71,22 @@ class Store:
         kept = (t for (_, of), t in self._found.items() if of == split)
         return tuple(t for t in kept if Plan.parse(t.plan).methods == methods)
 
-    def bound(self, methods: Iterable[str] | None, limits: Mapping[str, float], samples: int) -> Bound | None:
+    def bound(self, methods: Iterable[str] | None, limits: Limits, samples: int) -> Bound | None:
         """The upper bound of these methods (None: any) within these limits, measured on so many prompts."""
-        kept = self._study(_named(methods)).user_attrs.get(_bound_key(limits, samples))
+        kept = self._study(_named(methods)).user_attrs.get(self._bound_key(limits, samples))
         return None if kept is None else Bound.model_validate_json(kept)
 
-    def keep_bound(
-        self, methods: Iterable[str] | None, limits: Mapping[str, float], samples: int, bound: Bound
-    ) -> None:
+    def keep_bound(self, methods: Iterable[str] | None, limits: Limits, samples: int, bound: Bound) -> None:
         """Keeps an upper bound in the place of an earlier one."""
-        self._study(_named(methods)).set_user_attr(_bound_key(limits, samples), bound.model_dump_json())
+        self._study(_named(methods)).set_user_attr(self._bound_key(limits, samples), bound.model_dump_json())
 
     def equal_time(self, plan: Plan) -> EqualTime | None:
         """The equal-time baseline that was measured for the plan's verdict last."""
         kept = self._study(plan.methods).user_attrs.get(f"equal time {plan}")
-        return None if kept is None else EqualTime.model_validate_json(kept)
+        if kept is None:
+            return None
+        found = EqualTime.model_validate_json(kept)
+        return found.model_copy(update={"trial": at_confidence(found.trial, self.confidence)})
 
     def keep_equal_time(self, plan: Plan, found: EqualTime) -> None:
         """Keeps the equal-time baseline of a plan's verdict in the place of an earlier one."""
@@ -114,21 +124,21 @@ class Store:
                 study.set_user_attr("identity", json.dumps(self.identity, sort_keys=True, default=str))
         return self._studies[methods]
 
+    def _bound_key(self, limits: Limits, samples: int) -> str:
+        sure = "" if self.confidence == CONFIDENCE else f" {self.confidence:g}"
+        return f"bound {json.dumps(dict(limits), sort_keys=True)}{limits.suffix} {samples}{sure}"
+
     def _refresh(self, methods: tuple[str, ...]) -> None:
         seen = self._read.get(methods, 0)
         frozen = self._study(methods).get_trials(deepcopy=False)
         for kept in (f for f in frozen[seen:] if ATTRIBUTE in f.user_attrs):
             trial = Trial.model_validate_json(kept.user_attrs[ATTRIBUTE])
-            self._found[trial.plan, trial.split] = trial
+            self._found[trial.plan, trial.split] = at_confidence(trial, self.confidence)
         self._read[methods] = len(frozen)
 
 
 def _named(methods: Iterable[str] | None) -> tuple[str, ...]:
     return ("any",) if methods is None else tuple(methods)
-
-
-def _bound_key(limits: Mapping[str, float], samples: int) -> str:
-    return f"bound {json.dumps(dict(limits), sort_keys=True)} {samples}"
 
 
 def _to_optuna(trial: Trial) -> FrozenTrial:

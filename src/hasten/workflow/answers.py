@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hasten.limits import Limits
+from hasten.measure.stats import CONFIDENCE
 from hasten.plan import Plan
 from hasten.records import Answer, EqualTime, Loss, Trial
 from hasten.search import SearchResult
@@ -28,11 +30,11 @@ def answer_of(task: Task, found: SearchResult) -> Answer:
 
 
 def _certain(task: Task, trial: Trial) -> bool:
-    return all(trial.losses[metric].interval[1] < limit for metric, limit in task.max_loss.items())
+    return task.limits.verdict(trial.losses) == "inside"
 
 
 def _figures(task: Task, trial: Trial, compared: EqualTime | None) -> dict[str, Any]:
-    plan, latency, loss = Plan.parse(trial.plan), trial.latency, headline(trial.losses, task.max_loss)
+    plan, latency, loss = Plan.parse(trial.plan), trial.latency, headline(trial.losses, task.limits)
     plain = not plan
     return {
         "plan": trial.plan,
@@ -43,16 +45,17 @@ def _figures(task: Task, trial: Trial, compared: EqualTime | None) -> dict[str, 
         "quality_loss_interval": loss.interval if loss and not plain else None,
         "baseline_latency_s": latency.baseline_s if latency else None,
         "latency_s": latency.plan_s if latency else None,
+        "confidence": latency.confidence if latency else CONFIDENCE,
         "confirmed": trial,
         "equal_time": compared,
         "warnings": tuple(warnings(task, trial, compared)),
     }
 
 
-def headline(losses: Mapping[str, Loss], limits: Mapping[str, float]) -> Loss | None:
+def headline(losses: Mapping[str, Loss], limits: Limits) -> Loss | None:
     """The loss that an answer names: of the limited metrics the one that is nearest to its limit."""
     limited = [m for m in limits if m in losses]
-    return losses[max(limited, key=lambda m: losses[m].loss - limits[m])] if limited else None
+    return losses[max(limited, key=lambda m: limits.excess(m, losses[m].loss))] if limited else None
 
 
 def warnings(task: Task, trial: Trial, compared: EqualTime | None) -> Iterable[str]:

@@ -10,7 +10,10 @@ from hasten.workflow.opening import Place
 
 
 class Choices(TypedDict, total=False):
-    """All optional. What each means is said in ``SearchOptions`` and ``Place``; ``seed`` is that of both."""
+    """All optional. What each means is said in ``SearchOptions`` and ``Place``.
+
+    ``seed`` and ``confidence`` are those of both.
+    """
 
     strategy: str
     prefer: Prefer
@@ -22,6 +25,7 @@ class Choices(TypedDict, total=False):
     confirmations: int
     storage: str | None
     seed: int
+    confidence: float
     device: str | None
     dtype: str | None
     batch_size: int

@@ -30,8 +30,8 @@ class Matrix(BaseModel):
     """Every model with every scheduler, number of steps, set of methods and limit. A single value may stand alone.
 
     A set of methods is comma-separated text, a list of names, or ``any``; a limit is a number, of the CLIP score,
-    or limits by metric. ``ratios``: of each bound, what the tasks that are made from it ask for; with
-    ``difficulty`` an easy, a medium and a hard one instead.
+    or limits by metric; all of them hold on both sides with ``two_sided``. ``ratios``: of each bound, what the
+    tasks that are made from it ask for; with ``difficulty`` an easy, a medium and a hard one instead.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +40,7 @@ class Matrix(BaseModel):
     steps: list[int] = Field(min_length=1)
     methods: list[str | list[str]] = Field(min_length=1)
     max_loss: list[float | dict[str, float]] = [DEFAULT_MAX_LOSS]
+    two_sided: bool = False
     ratios: list[float] = list(RATIOS)
     difficulty: bool = False
 
@@ -83,7 +84,8 @@ class Matrix(BaseModel):
             InputError: a name is unknown, or a number impossible.
         """
         cells = itertools.product(self.models, self.schedulers, self.steps, self.methods, self.max_loss)
-        return list({script_name(task): task for task in (_task(*cell) for cell in cells)}.values())
+        tasks = (_task(*cell, two_sided=self.two_sided) for cell in cells)
+        return list({script_name(task): task for task in tasks}.values())
 
     @property
     def shares(self) -> Sequence[float] | Mapping[str, float]:
@@ -131,7 +133,12 @@ def _request(number: int, made: Made) -> Request:
 
 
 def _task(
-    model: str, scheduler: str, steps: int, methods: str | list[str], limit: float | dict[str, float]
+    model: str,
+    scheduler: str,
+    steps: int,
+    methods: str | list[str],
+    limit: float | dict[str, float],
+    two_sided: bool,
 ) -> Task:
     names = methods.split(",") if isinstance(methods, str) else methods
     return task_of(
@@ -142,6 +149,7 @@ def _task(
                 "steps": steps,
                 "methods": None if methods == "any" else [name.strip() for name in names],
                 "max_loss": limit if isinstance(limit, dict) else {"clip_score": limit},
+                "two_sided": two_sided,
             }
         )
     )

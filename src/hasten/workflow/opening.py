@@ -32,7 +32,8 @@ class Place:
     """Where and at what size to measure; None is the model's or the machine's usual.
 
     ``device`` a torch device; ``dtype`` float32, float16 or bfloat16; sizes in pixels; ``scorer`` a folder,
-    an embedded model or a hub id of a CLIP; ``prompts`` a built-in set or a file.
+    an embedded model or a hub id of a CLIP; ``prompts`` a built-in set or a file; ``confidence`` that of the
+    intervals.
     """
 
     device: str | None = None
@@ -44,6 +45,7 @@ class Place:
     scorer: str | None = None
     prompts: str | None = None
     seed: int = 0
+    confidence: float = 0.95
 
 
 def task_of(request: str | Task) -> Task:
@@ -111,7 +113,12 @@ def bench_of(pipe: Any, steps: int, place: Place) -> Iterator[Bench]:
 def _bench(pipe: Any, steps: int, place: Place, usual: Mapping[str, Any]) -> Bench:
     """What the place names goes before what is usual for the model, and that before the pipeline's defaults."""
     asked = {name: getattr(place, name) for name in ASKED if getattr(place, name) is not None}
-    how = {"seed": place.seed, "batch_size": place.batch_size, "cache_dir": _cache()}
+    how = {
+        "seed": place.seed,
+        "confidence": place.confidence,
+        "batch_size": place.batch_size,
+        "cache_dir": _cache(),
+    }
     return Bench.of(pipe, steps=steps, **{**usual, **asked, **how})
 
 
@@ -131,6 +138,7 @@ def task_for(
     speedup: float | None,
     latency_s: float | None,
     max_loss: float | Mapping[str, float],
+    two_sided: bool = False,
 ) -> Task:
     """The task of a pipeline object. Raises InputError."""
     asked = {name: value for name, value in (("speedup", speedup), ("latency_s", latency_s)) if value is not None}
@@ -144,6 +152,7 @@ def task_for(
             "methods": None if methods is None else [METHODS.canonical(m) for m in methods],
             "target": asked or None,
             "max_loss": dict(max_loss) if isinstance(max_loss, Mapping) else {"clip_score": max_loss},
+            "two_sided": two_sided,
         }
     )
 

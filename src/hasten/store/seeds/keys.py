@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from hasten.errors import InputError, UnknownNameError, simplify
+from hasten.limits import Limits
 from hasten.methods import METHODS
 from hasten.models import FAMILIES, find_model
 from hasten.schedulers import find_scheduler
@@ -21,7 +22,7 @@ UPBOUND = "upbound_speedup"
 METRIC = "clip_score"
 ANY = ("any",)
 LONGEST = 2000
-_LIMIT = re.compile(r"\s*(\w+)\s*<\s*([^<>,]+?)\s*")
+_LIMIT = re.compile(r"\s*(\w+|\|\w+\|)\s*<\s*([^<>,]+?)\s*")
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,21 @@ class Key:
     @classmethod
     def of(cls, task: Task, speedup: float | None = None) -> Key:
         """The key of a task under a speedup; None: under its upper bound."""
-        limits = task.max_loss
-        text = ",".join(f"{metric}<{limit!r}" for metric, limit in sorted(limits.items()))
-        limit = float(limits[METRIC]) if limits.keys() == {METRIC} else text
+        limits, plain = task.max_loss, task.max_loss.keys() == {METRIC} and not task.two_sided
+        side = "|" if task.two_sided else ""
+        text = ",".join(f"{side}{metric}{side}<{limit!r}" for metric, limit in sorted(limits.items()))
+        limit = float(limits[METRIC]) if plain else text
         model, scheduler = model_name(task.model), scheduler_name(task.scheduler)
         methods = ANY if task.methods is None else task.methods
         return cls(model, scheduler, task.steps, None if speedup is None else float(speedup), limit, methods)
 
     @property
-    def max_loss(self) -> dict[str, float]:
+    def limits(self) -> Limits:
         """The limits by metric."""
         if not isinstance(self.limit, str):
-            return {METRIC: self.limit}
-        return {part.partition("<")[0]: float(part.partition("<")[2]) for part in self.limit.split(",") if part}
+            return Limits({METRIC: self.limit})
+        parts = (part.partition("<") for part in self.limit.split(",") if part)
+        return Limits({name.strip("|"): float(limit) for name, _, limit in parts}, "|" in self.limit)
 
     def task(self) -> Task:
         """The task that the key stands for: the least speedup or, under the upper bound, no target."""
@@ -91,7 +94,8 @@ class Key:
             steps=self.steps,
             methods=None if self.methods == ANY else self.methods,
             target=None if self.speedup is None else Target(speedup=self.speedup),
-            max_loss=self.max_loss,
+            max_loss=dict(self.limits),
+            two_sided=self.limits.two_sided,
         )
 
     def __str__(self) -> str:
@@ -196,7 +200,8 @@ def _speedup(value: Any) -> float:
 def _limit(value: Any) -> float | str:
     if isinstance(value, str) and ("<" in value or not value):
         limits = {match[1]: _share(match[2]) for part in value.split(",") if (match := _LIMIT.fullmatch(part))}
-        if len(limits) != len(value.split(",")) * bool(value):
+        sides = {metric.startswith("|") for metric in limits}
+        if len(limits) != len(value.split(",")) * bool(value) or len(sides) > 1:
             raise InputError(f"The loss limit is {value!r}: metric<limit, with commas between, was expected.")
         return ",".join(f"{metric}<{limit!r}" for metric, limit in sorted(limits.items()))
     return _share(value)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hasten.errors import InputError
+from hasten.limits import Limits
 from hasten.methods import METHODS
 from hasten.methods.base import Parameter
 from hasten.plan import Parameters, Plan, Value
@@ -46,12 +47,13 @@ class Entry:
         """What was asked for."""
         return self.key.task()
 
-    def within(self, limits: Mapping[str, float]) -> bool:
+    def within(self, limits: Limits) -> bool:
         """The loss that was measured, or else the limit that was searched under, is inside the limits."""
-        own = self.key.max_loss
+        own = self.key.limits
         if self.score_loss is not None and own.keys() == limits.keys() == {METRIC}:
-            return self.score_loss < limits[METRIC]
-        return all(metric in own and own[metric] <= limit for metric, limit in limits.items())
+            return limits.excess(METRIC, self.score_loss) < 0
+        sides = own.two_sided or not limits.two_sided
+        return sides and all(metric in own and own[metric] <= limit for metric, limit in limits.items())
 
 
 class SearchParams(Table[Entry]):
@@ -122,7 +124,7 @@ def _same_setting(entry: Entry, task: Task) -> bool:
 
 def _serves(entry: Entry, task: Task) -> bool:
     fixed = all(given.items() <= entry.parameters.get(m, {}).items() for m, given in task.parameters.items())
-    return fixed and task.methods in (None, entry.methods) and entry.within(task.max_loss)
+    return fixed and task.methods in (None, entry.methods) and entry.within(task.limits)
 
 
 def _speedups(task: Task, shown: Answer, held: bool) -> Iterable[float]:

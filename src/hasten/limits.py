@@ -1,0 +1,78 @@
+"""What a plan may lose: a limit for each metric, and which losses keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from hasten.records import Loss
+
+Verdict = Literal["inside", "outside", "open"]
+
+
+@dataclass(frozen=True)
+class Limits(Mapping[str, float]):
+    """The highest relative loss by metric; a loss must be strictly below it.
+
+    ``two_sided``: a score that rises by as much is no better than one that falls; the images have left the
+    baseline's either way (MLPerf judges text-to-image by such a window).
+    """
+
+    by_metric: Mapping[str, float]
+    two_sided: bool = False
+
+    def __getitem__(self, metric: str) -> float:
+        return self.by_metric[metric]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_metric)
+
+    def __len__(self) -> int:
+        return len(self.by_metric)
+
+    def __str__(self) -> str:
+        """``0.02 and 0.2 (ssim) either way``; a number alone is that of the CLIP score."""
+        named = (f"{limit:g}" + ("" if m == "clip_score" else f" ({m})") for m, limit in self.items())
+        return " and ".join(named) + self.suffix
+
+    @property
+    def suffix(self) -> str:
+        """What follows a limit where it holds on both sides."""
+        return " either way" if self.two_sided else ""
+
+    def excess(self, metric: str, loss: float) -> float:
+        """How far a loss is beyond its limit; below 0 keeps it."""
+        return (abs(loss) if self.two_sided else loss) - self[metric]
+
+    def broken(self, losses: Mapping[str, Loss]) -> list[str]:
+        """The metrics whose mean loss is at its limit or beyond, or was not measured."""
+        return [m for m in self if m not in losses or not self.excess(m, losses[m].loss) < 0]
+
+    def refuted(self, losses: Mapping[str, Loss]) -> list[str]:
+        """Of those that were measured, the metrics whose whole interval is at the limit or beyond."""
+        return [m for m in self if m in losses and not self._least(m, losses[m].interval) < 0]
+
+    def verdict(self, losses: Mapping[str, Loss], stretch: float = 1.0) -> Verdict:
+        """Inside: every loss' interval keeps its limit. Outside: one interval lies beyond. Else open.
+
+        ``stretch``: the intervals are taken to be so many times as wide.
+        """
+        if any(metric not in losses for metric in self):
+            return "open"
+        ends = {metric: _stretched(losses[metric], stretch) for metric in self}
+        if any(self._least(metric, interval) > 0 for metric, interval in ends.items()):
+            return "outside"
+        kept = (self.excess(metric, end) < 0 for metric, interval in ends.items() for end in interval)
+        return "inside" if all(kept) else "open"
+
+    def _least(self, metric: str, interval: tuple[float, float]) -> float:
+        """The excess of the best value in the interval."""
+        low, high = interval
+        return self.excess(metric, min(max(low, 0.0), high) if self.two_sided else low)
+
+
+def _stretched(loss: Loss, by: float) -> tuple[float, float]:
+    low, high = loss.interval
+    return loss.loss + by * (low - loss.loss), loss.loss + by * (high - loss.loss)
