@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from hasten.measure.profile import BATCH_SIZES, Profile
 from hasten.plan import Plan
 from hasten.records import Answer
 from hasten.search import Progress, run_search
@@ -25,6 +26,7 @@ from hasten.workflow.jobs import AUTO
 from hasten.workflow.matrix import Matrix
 from hasten.workflow.matrix import run_matrix as all_stages
 from hasten.workflow.opening import bench_of, task_for, task_of
+from hasten.workflow.profiling import profiled
 
 if TYPE_CHECKING:
     from hasten.methods import Handle
@@ -152,6 +154,41 @@ def run_matrix(
     cells = matrix if isinstance(matrix, Matrix) else Matrix.of(**matrix)
     how = replace(how or Generation(), place=split(choices)[1])
     return all_stages(cells, how, batch_of(out, choices, devices, tell))
+
+
+def profile(
+    request: str | Task,
+    *,
+    plan: str | Plan = "",
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    fresh: int = 1,
+    progress: Callable[[str], None] | None = None,
+    **choices: Unpack[Choices],
+) -> Profile:
+    """Where a call's time goes, cold and warm, and what larger batches give; of a plan beside its baseline, too.
+
+    Args:
+        request: a plain one: a model, a scheduler, a number of steps.
+        plan: its text, or a plan; none: the baseline alone.
+        batch_sizes: images of a call, instead of the choice ``batch_size``.
+        fresh: first calls of each that are measured, each in a process of its own.
+        progress: is told what goes on, a few words at a time.
+        choices: pairs, device, dtype, height, width, guidance_scale, prompts, seed, confidence, as in ``run``.
+
+    Raises:
+        InputError: the request, the plan or a number cannot be used.
+    """
+    options, place = split(choices)
+    wanted = Plan.parse(plan) if isinstance(plan, str) else plan
+    return profiled(
+        task_of(request),
+        wanted,
+        place,
+        batch_sizes=batch_sizes,
+        pairs=options.pairs,
+        fresh=fresh,
+        report=progress,
+    )
 
 
 def tune(

@@ -17,6 +17,9 @@ from hasten.cli.values import UPPER_BOUND, task_of_flags
 from hasten.errors import HastenError, InputError
 
 INTERRUPTED = 130
+SHORT = ("profile", "verify")
+NOTHING_KEPT = "Nothing was written: the same command begins anew."
+TRIALS_KEPT = "All finished trials are kept: the same command goes on from there."
 
 
 class Commands(TyperGroup):
@@ -29,7 +32,7 @@ class Commands(TyperGroup):
             show.error(error, as_json="--json" in sys.argv)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            show.note("Interrupted. All finished trials are kept: the same command goes on from there.")
+            show.note(f"Interrupted. {NOTHING_KEPT if ctx.invoked_subcommand in SHORT else TRIALS_KEPT}")
             raise typer.Exit(INTERRUPTED) from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Annotated, Any
 
@@ -45,20 +45,28 @@ CHOICES: dict[str, tuple[Any, Any]] = {
 }
 
 
-def takes_choices(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the shared options to a command, which gets them as keyword arguments of ``hasten.api``."""
+def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds those of the shared options to a command, which gets them as keyword arguments of ``hasten.api``."""
+    return lambda command: _with_options(command, names)
 
+
+def takes_choices(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds all of the shared options."""
+    return _with_options(command, tuple(CHOICES))
+
+
+def _with_options(command: Callable[..., None], names: Sequence[str]) -> Callable[..., None]:
     @wraps(command)
     def run(**given: Any) -> None:
-        given["max_time_s"] = given.pop("max_time")
+        if "max_time" in given:
+            given["max_time_s"] = given.pop("max_time")
         command(**given)
 
     own = inspect.signature(command, eval_str=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     parameters += [
-        inspect.Parameter(name, keyword, default=default, annotation=kind)
-        for name, (kind, default) in CHOICES.items()
+        inspect.Parameter(name, keyword, default=CHOICES[name][1], annotation=CHOICES[name][0]) for name in names
     ]
     vars(run)["__signature__"] = own.replace(parameters=parameters)
     run.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -13,6 +13,10 @@ class PlanError(MeasurementError):
     """What a plan did that no figure can be given for; the message is the trial's reason."""
 
 
+class PlanMemoryError(PlanError):
+    """The plan, or the baseline, ran out of memory."""
+
+
 @contextmanager
 def plan_failures() -> Iterator[None]:
     """Turns whatever a plan's run raises into PlanError; memory is freed after it ran out.
@@ -27,12 +31,12 @@ def plan_failures() -> Iterator[None]:
     except HastenError as error:
         if not isinstance(error, MeasurementError):
             raise
-        reason = str(error)
+        kind, reason = PlanError, str(error)
     except Exception as error:
-        reason = reason_of(error)
+        kind, reason = (PlanMemoryError if out_of_memory(error) else PlanError), reason_of(error)
     # Here the exception is gone, and with its traceback the frames that held the tensors.
     free_memory()
-    raise PlanError(reason)
+    raise kind(reason)
 
 
 def free_memory() -> None:
@@ -44,11 +48,15 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def reason_of(error: BaseException) -> str:
-    """One line that says what happened: ``Out of memory: …``, or the exception's name and its first line."""
+def out_of_memory(error: BaseException) -> bool:
+    """Python's error, CUDA's, or that of PyTorch's allocator on the CPU, which has no class of its own."""
     import torch
 
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def reason_of(error: BaseException) -> str:
+    """One line that says what happened: ``Out of memory: …``, or the exception's name and its first line."""
     first_line = next(iter(str(error).splitlines()), "")
-    exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-    what = "Out of memory" if exhausted else type(error).__name__
+    what = "Out of memory" if out_of_memory(error) else type(error).__name__
     return f"{what}: {first_line}" if first_line else what

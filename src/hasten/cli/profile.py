@@ -1,0 +1,138 @@
+"""The command that shows where a call's time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hasten.cli import show
+from hasten.cli.app import Json, app
+from hasten.cli.choices import takes
+from hasten.errors import InputError
+
+if TYPE_CHECKING:
+    from hasten.measure.profile import BatchRow, Calls, Profile
+
+MIB = 2**20
+
+
+@app.command()
+@takes("device", "dtype", "prompts", "seed", "confidence")
+def profile(
+    pipe: Annotated[str, typer.Option("--pipe", "--model", help="Model or folder.")] = "SD1.5",
+    sched: Annotated[str, typer.Option("--sched", "--scheduler", help="Scheduler.")] = "DDIM",
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
+    plan: Annotated[
+        str, typer.Option(help="Measured beside the baseline: deepcache(cache_interval=3)+tome(ratio=0.5).")
+    ] = "",
+    batch_sizes: Annotated[
+        str, typer.Option("--batch-sizes", "--batch_sizes", help="Images of a call, comma-separated.")
+    ] = "1,2,4,8",
+    pairs: Annotated[int, typer.Option(help="Timed calls of each; beside a plan up to 4 times.")] = 7,
+    fresh: Annotated[int, typer.Option(help="First calls of each, each in a fresh process; 0: none.")] = 1,
+    height: Annotated[int | None, typer.Option(help="Pixels; else the model's.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels; else the model's.")] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option("--guidance-scale", "--guidance", help="Else the model's; 1: none.")
+    ] = None,
+    json: Json = False,
+    **choices: Any,
+) -> None:
+    """Shows where a call's time goes, cold and warm, and what larger batches give; of a plan, too."""
+    from hasten import api
+    from hasten.task import Task
+
+    task = Task.from_json({"model": pipe, "scheduler": sched, "steps": steps})
+    sizes: dict[str, Any] = {"height": height, "width": width, "guidance_scale": guidance_scale}
+    given: dict[str, Any] = {"plan": plan, "batch_sizes": _integers(batch_sizes), "pairs": pairs, "fresh": fresh}
+    with show.waiting("loading") as tell:
+        found = api.profile(task, progress=tell, **given, **sizes, **choices)
+    show.document(found.model_dump(mode="json")) if json else _shown(found)
+    raise typer.Exit(1 if found.batch_sizes[0].reason else 0)
+
+
+def _integers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--batch-sizes is {text!r}: whole numbers with commas between, such as 1,2,4,8."
+        ) from None
+
+
+def _shown(found: Profile) -> None:
+    setting, sides = found.setting, ["baseline"] + ["plan"] * (found.plan != "baseline")
+    typer.echo(
+        f"{setting.model}, {setting.scheduler}, {setting.steps} steps, {setting.width}×{setting.height} pixels, "
+        f"guidance {setting.guidance_scale:g}, {setting.dtype} on {setting.device}"
+    )
+    if len(sides) == 2:
+        typer.echo(f"plan: {found.plan}")
+    for title, rows in (
+        ("first call of a fresh process, in seconds", _first(found)),
+        (f"where a warm call's time goes, batch size {setting.batch_size}", _parts(found.batch_sizes[0], sides)),
+        ("batch sizes", [_batch(row, sides, found.confidence) for row in found.batch_sizes]),
+    ):
+        if rows:
+            typer.secho(f"\n{title}", bold=True)
+            show.table(rows)
+    for row in found.batch_sizes:
+        for warning in row.warnings:
+            typer.secho(f"note: batch size {row.batch_size}: {warning}", fg="yellow")
+
+
+def _first(found: Profile) -> list[dict[str, str]]:
+    return [
+        {
+            "plan": one.plan,
+            "import": f"{one.import_s:.3g}",
+            "load": f"{one.load_s:.3g}",
+            "first call": f"{one.call_s:.3g}",
+            **{f"of it {_words(name)}": f"{seconds:.3g}" for name, seconds in one.parts_s.items()},
+        }
+        for one in found.first_calls
+    ]
+
+
+def _parts(row: BatchRow, sides: Sequence[str]) -> list[dict[str, str]]:
+    calls: dict[str, Calls] = {side: getattr(row, side) for side in sides}
+    if row.reason:
+        return []
+    names = [*calls["baseline"].parts]
+    found = [{"part": _words(name), **{side: _share(calls[side], name) for side in sides}} for name in names]
+    return [*found, {"part": "all", **{side: f"{calls[side].latency_s:.3g} s" for side in sides}}]
+
+
+def _share(calls: Calls, name: str) -> str:
+    part = calls.parts[name]
+    return f"{part.seconds:.3g} s  {part.share:.1%}"
+
+
+def _batch(row: BatchRow, sides: Sequence[str], confidence: float) -> dict[str, str]:
+    cells = {"images": str(row.batch_size)}
+    for side in sides:
+        calls: Calls | None = getattr(row, side)
+        cells[f"{side} s a call"] = f"{calls.latency_s:.3g}" if calls else ""
+        cells["images/s" if side == "baseline" else "plan images/s"] = f"{calls.images_per_s:.3g}" if calls else ""
+    if "plan" in sides:
+        cells["speedup"] = f"{row.speedup:.2f}x" if row.speedup else ""
+        low, high = row.speedup_interval or (0.0, 0.0)
+        cells[f"{confidence:.0%} interval"] = f"{low:.2f} to {high:.2f}" if row.speedup else ""
+    return {**cells, **_memory(row, sides), "note": row.reason}
+
+
+def _memory(row: BatchRow, sides: Sequence[str]) -> dict[str, str]:
+    """CUDA's peak of each, or that of the process."""
+    if row.peak_resident_bytes is not None:
+        return {"process' peak resident MiB": f"{row.peak_resident_bytes / MIB:.0f}"}
+    calls = {side: getattr(row, side) for side in sides}
+    return {
+        f"{side} peak MiB": f"{c.peak_memory_bytes / MIB:.0f}" if c and c.peak_memory_bytes is not None else ""
+        for side, c in calls.items()
+    }
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,126 @@
+"""What the first pictures of a fresh process take: importing, loading, and the very first call.
+
+``python -m hasten.measure.first_call IN OUT`` reads what to measure from IN, a JSON file, and writes
+``{"found": …}`` to OUT, or ``{"input_error": …}`` or ``{"error": …}``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hasten.errors import HastenError, InputError, MeasurementError
+from hasten.files import save_json
+from hasten.measure.lock import device_lock
+from hasten.measure.pipeline import Pipeline
+from hasten.measure.profile import FirstCall, Report, modules_of, side_of
+from hasten.measure.prompts import PromptSet
+from hasten.measure.timing import module_timer, synchronise, take_turns
+from hasten.models import FAMILIES, load_pipeline
+from hasten.plan import Plan
+from hasten.schedulers import find_scheduler
+from hasten.task import Setting
+
+
+def first_calls(
+    setting: Setting,
+    plans: Sequence[Plan],
+    prompts: PromptSet,
+    *,
+    times: int = 1,
+    seed: int = 0,
+    report: Report | None = None,
+) -> Iterator[FirstCall]:
+    """Measures each plan so many times, each time in a process of its own; in the order A B, B A, A B, …
+
+    The device's lock must be free: each of the processes takes it.
+
+    Raises:
+        InputError: the model or the plan cannot be used.
+        MeasurementError: a process failed.
+    """
+    for turn in range(times):
+        for plan in plans if turn % 2 == 0 else reversed(plans):
+            if report:
+                report(f"first call in a fresh process: {plan}, {turn + 1} of {times}")
+            yield _in_fresh_process(setting, plan, prompts, seed)
+
+
+def _in_fresh_process(setting: Setting, plan: Plan, prompts: PromptSet, seed: int) -> FirstCall:
+    asked = {"setting": asdict(setting), "plan": str(plan), "prompts": asdict(prompts), "seed": seed}
+    with tempfile.TemporaryDirectory(prefix="hasten-first-call-") as folder:
+        given, out = save_json(asked, Path(folder) / "in.json"), Path(folder) / "out.json"
+        # -P: a torch.py in the working folder would be imported
+        command = [sys.executable, "-P", "-m", "hasten.measure.first_call", str(given), str(out)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
+        if not out.is_file():
+            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise MeasurementError(f"The process of a first call died with code {done.returncode}: {last[0]}")
+        result = json.loads(out.read_text(encoding="utf-8"))
+    if "input_error" in result:
+        raise InputError(result["input_error"])
+    if "error" in result:
+        raise MeasurementError(f"The first call in a fresh process failed: {result['error']}")
+    return FirstCall.model_validate(result["found"])
+
+
+def measured(setting: Setting, plan: Plan, prompts: PromptSet, seed: int) -> FirstCall:
+    """Measures it in this process, which should have done nothing else before. Raises HastenError."""
+    import_s = _seconds(_import_libraries)
+    with device_lock(setting.device):
+        start = time.perf_counter()
+        scheduler = find_scheduler(setting.scheduler)
+        pipe = load_pipeline(setting.model, scheduler, setting.dtype, setting.device)
+        synchronise(setting.device)
+        load_s = time.perf_counter() - start
+        pipeline = Pipeline(pipe, setting, prompts, seed)
+        side = side_of(pipeline, pipeline.completed(plan), setting.batch_size)
+        with module_timer(modules_of(pipeline), setting.device) as parts_s:
+            for _ in take_turns([side], 1, setting.device, parts_s):
+                pass
+    return FirstCall(
+        plan=str(plan),
+        batch_size=setting.batch_size,
+        import_s=import_s,
+        load_s=load_s,
+        call_s=side.times[0],
+        parts_s=side.parts[0],
+    )
+
+
+def _import_libraries() -> None:
+    """With the classes of all families: diffusers imports each only when it is asked for."""
+    import diffusers
+    import torch  # noqa: F401
+
+    for family in FAMILIES.all():
+        getattr(diffusers, family.pipeline)
+
+
+def _seconds(call: Any) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _result(given: dict[str, Any]) -> dict[str, Any]:
+    name, *splits = given["prompts"].values()
+    prompts = PromptSet(name, *map(tuple, splits))
+    try:
+        found = measured(Setting(**given["setting"]), Plan.parse(given["plan"]), prompts, given["seed"])
+    except InputError as error:
+        return {"input_error": str(error)}
+    except HastenError as error:
+        return {"error": str(error)}
+    return {"found": found.model_dump(mode="json")}
+
+
+if __name__ == "__main__":
+    save_json(_result(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), sys.argv[2])

@@ -1,0 +1,218 @@
+"""Where a call's time goes (text encoding, denoiser, decoding, the rest), at several batch sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hasten.errors import InputError
+from hasten.measure._memory import peak_resident_bytes
+from hasten.measure.bench import Bench
+from hasten.measure.failures import PlanError, PlanMemoryError, plan_failures
+from hasten.measure.lock import device_lock
+from hasten.measure.pipeline import Pipeline
+from hasten.measure.timing import MOST_TIMES, Side, latency_of, module_timer, take_turns, until_known
+from hasten.plan import Plan
+from hasten.records import Interval, Record
+from hasten.task import Setting
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH_SIZES = (1, 2, 4, 8)
+Report = Callable[[str], None]
+
+
+class Part(Record):
+    """A part of a call: its share of the time (0 to 1), and that share of the median latency in seconds."""
+
+    seconds: float
+    share: float
+
+
+class Calls(Record):
+    """The warm calls of baseline or plan at one batch size.
+
+    ``latency_s`` is the median of ``times_s``, in seconds a call. ``parts`` are ``text_encoding``, ``denoiser``,
+    ``decoding`` and ``rest`` (scheduler, tokenising, turning pixels into pictures): shares of the sum of all
+    calls, so that they add up. ``parts_times_s`` has the seconds of each call, in the order of ``times_s``. Both
+    are empty on devices other than CPU and CUDA. ``peak_memory_bytes``: the most that CUDA allocated in a call.
+    """
+
+    latency_s: float
+    images_per_s: float
+    parts: dict[str, Part]
+    peak_memory_bytes: int | None
+    times_s: tuple[float, ...]
+    parts_times_s: dict[str, tuple[float, ...]]
+
+
+class BatchRow(Record):
+    """One batch size: the calls of baseline and plan, or the reason why there are none.
+
+    ``speedup`` is the ratio of the medians, its interval as of every timing. ``peak_resident_bytes``, where there
+    is no GPU, is the most memory that the whole process had held up to then: a mark that never falls.
+    """
+
+    batch_size: int
+    reason: str = ""
+    baseline: Calls | None = None
+    plan: Calls | None = None
+    speedup: float | None = None
+    speedup_interval: Interval | None = None
+    peak_resident_bytes: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class FirstCall(Record):
+    """A fresh process up to its first pictures, in seconds.
+
+    ``import_s``: torch, diffusers and the pipelines' classes. ``load_s``: the model, from its files to its device.
+    ``call_s``: the very first call; ``parts_s`` has what it spent where.
+    """
+
+    plan: str
+    batch_size: int
+    import_s: float
+    load_s: float
+    call_s: float
+    parts_s: dict[str, float]
+
+
+class Profile(Record):
+    """Where the time goes: of a setting, and of a plan beside its baseline where ``plan`` is not ``baseline``.
+
+    The setting's batch size is the smallest that was measured; it is that of ``first_calls``.
+    """
+
+    setting: Setting
+    plan: str
+    confidence: float
+    environment: dict[str, str]
+    batch_sizes: tuple[BatchRow, ...]
+    first_calls: tuple[FirstCall, ...] = ()
+
+
+def profile(
+    bench: Bench,
+    plan: Plan | None = None,
+    *,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    pairs: int = 7,
+    report: Report | None = None,
+) -> Profile:
+    """Times warm calls, from text to pictures, at each batch size; baseline and plan in turn where one is given.
+
+    Args:
+        batch_sizes: images of a call, measured in rising order. One that runs out of memory is a row with its
+            reason; larger ones are not tried then.
+        pairs: timed calls of each, after an untimed one; beside a plan up to four times as many, until the
+            speedup is known to 2%.
+        report: told what goes on, a few words at a time.
+
+    Raises:
+        InputError: the plan, a batch size or the number of pairs cannot be used.
+        MeasurementError: a call failed for another reason than memory.
+    """
+    sizes = checked_sizes(batch_sizes)
+    if pairs < 1:
+        raise InputError(f"The number of pairs is {pairs}: allowed is 1 or more.")
+    plan = bench.pipeline.completed(plan or Plan())
+    rows: list[BatchRow] = []
+    with device_lock(bench.setting.device):
+        for size in sizes:
+            full = next((row.batch_size for row in rows if row.reason), None)
+            if full is None:
+                rows.append(_row(bench, plan, size, pairs, report))
+            else:
+                rows.append(BatchRow(batch_size=size, reason=f"Not tried: {full} already ran out of memory."))
+    return Profile(
+        setting=bench.setting,
+        plan=str(plan),
+        confidence=bench.confidence,
+        environment=bench.environment,
+        batch_sizes=tuple(rows),
+    )
+
+
+def checked_sizes(batch_sizes: Sequence[int]) -> list[int]:
+    """Rising, each once. Raises InputError where there is none, or one below 1."""
+    if not batch_sizes or min(batch_sizes) < 1:
+        raise InputError(f"The batch sizes are {list(batch_sizes)}: give one or more, each at least 1.")
+    return sorted(set(batch_sizes))
+
+
+def modules_of(pipeline: Pipeline) -> dict[str, list[torch.nn.Module]]:
+    """What is timed as a part of its own. Of the VAE it is the decoder: ``vae.decode`` is no module's call."""
+    components = pipeline.pipe.components
+    encoders = [components[name] for name in sorted(components) if name.startswith("text_encoder")]
+    return {
+        "text_encoding": [encoder for encoder in encoders if encoder is not None],
+        "denoiser": [pipeline.denoiser],
+        "decoding": [pipeline.pipe.vae.decoder],
+    }
+
+
+def side_of(pipeline: Pipeline, plan: Plan, batch_size: int) -> Side:
+    """Calls of so many images by a plan; its failures say whose they are."""
+    call = partial(pipeline.generate, "search", range(batch_size))
+    return Side(call, partial(_installed, pipeline, plan))
+
+
+@contextmanager
+def _installed(pipeline: Pipeline, plan: Plan) -> Iterator[None]:
+    try:
+        with plan_failures(), pipeline.installed(plan):
+            yield
+    except PlanError as failure:
+        raise type(failure)(f"{plan}: {failure}") from None
+
+
+def _row(bench: Bench, plan: Plan, size: int, pairs: int, report: Report | None) -> BatchRow:
+    plans = [Plan(), plan] if plan else [Plan()]
+    sides = [side_of(bench.pipeline, one, size) for one in plans]
+    try:
+        _timed(bench, sides, pairs, lambda words: report and report(f"batch size {size}: {words}"))
+    except PlanMemoryError as failure:
+        return BatchRow(batch_size=size, reason=str(failure))
+    calls = [_calls(side, size) for side in sides]
+    cuda = bench.setting.device.startswith("cuda")
+    row = BatchRow(batch_size=size, baseline=calls[0], peak_resident_bytes=None if cuda else peak_resident_bytes())
+    if not plan:
+        return row
+    latency = latency_of(sides[0], sides[1], confidence=bench.confidence, seed=bench.pipeline.seed)
+    beside = {"speedup": latency.speedup, "speedup_interval": latency.interval, "warnings": latency.warnings}
+    return row.model_copy(update={"plan": calls[1], **beside})
+
+
+def _timed(bench: Bench, sides: Sequence[Side], pairs: int, tell: Callable[[str], object]) -> None:
+    most = pairs * (MOST_TIMES if len(sides) == 2 else 1)
+    known = until_known(pairs, confidence=bench.confidence)
+    with module_timer(modules_of(bench.pipeline), bench.setting.device) as parts_s:
+        tell("warming up")
+        for side in sides:
+            side.warm_up(1)
+        for turn in take_turns(sides, most, bench.setting.device, parts_s):
+            tell(f"{turn} of {pairs}" + (f" to {most}" if most > pairs else ""))
+            if len(sides) == 2 and known(sides[0].times, sides[1].times):
+                break
+
+
+def _calls(side: Side, size: int) -> Calls:
+    latency_s, total_s = float(np.median(side.times)), sum(side.times)
+    rows = {name: tuple(parts[name] for parts in side.parts) for name in side.parts[0]}
+    if rows:
+        rows["rest"] = tuple(t - sum(p.values()) for t, p in zip(side.times, side.parts, strict=True))
+    shares = {name: sum(row) / total_s for name, row in rows.items()}
+    return Calls(
+        latency_s=latency_s,
+        images_per_s=size / latency_s,
+        parts={name: Part(seconds=share * latency_s, share=share) for name, share in shares.items()},
+        peak_memory_bytes=side.peak_memory_bytes,
+        times_s=tuple(side.times),
+        parts_times_s=rows,
+    )
