@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from hasten.errors import InputError
-from hasten.measure.timing import _warnings, interleaved, until_known
+from hasten.measure.timing import interleaved, until_known
 
 Log = list[str]
 
@@ -115,12 +116,12 @@ def test_numbers_of_calls_that_cannot_be(pairs: int, warmup: int) -> None:
         interleaved(lambda: None, lambda: None, pairs=pairs, warmup=warmup)
 
 
-def test_restless_times_are_warned_of() -> None:
-    quiet, restless = [1.0, 1.01, 1.02, 0.99, 1.0], [1.0, 1.6, 0.9, 2.0, 1.1]
-    assert list(_warnings(quiet, quiet)) == []
-    assert "baseline" in next(_warnings(restless, quiet))
-    assert "plan" in next(_warnings(quiet, restless))
-    assert "Only 2" in next(_warnings(quiet[:2], quiet[:2]))
+def test_a_timing_that_ends_undecided_says_so() -> None:
+    restless = iter([0.0, 0.02, 0.0, 0.04, 0.01, 0.03, 0.0, 0.05] * 2)
+    found = interleaved(lambda: time.sleep(next(restless)), lambda: None, pairs=6, enough=until_known(3))
+    assert any(w.startswith("After 6 pairs, the most that are timed") for w in found.warnings)
+    decided = interleaved(lambda: None, lambda: None, pairs=6, enough=lambda a, b: True)
+    assert not any(w.startswith("After ") for w in decided.warnings)
 
 
 def test_a_speedup_is_known_when_its_interval_is_narrow() -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
-from hasten.measure.stats import CONFIDENCE, bootstrap_ratio_of_medians, relative_spread
+from hasten.measure.cautions import PRECISION, OtherLoad, of_precision, of_times
+from hasten.measure.stats import CONFIDENCE, bootstrap_ratio_of_medians
 from hasten.records import Latency
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ Around = Callable[[], AbstractContextManager[object]]
 Enough = Callable[[Sequence[float], Sequence[float]], bool]
 PartsOf = Callable[[], dict[str, float]]
 
-RESTLESS = 0.2
-FEW_PAIRS = 3
-PRECISION = 0.02
-"""A speedup is known when its interval is narrower than so much of it on either side."""
 MOST_TIMES = 4
 """Times that restless ones are measured at most, of the pairs that are asked for."""
 
@@ -94,12 +91,17 @@ def interleaved(
     with module_timer({"denoiser": [denoiser]} if denoiser is not None else {}, device) as parts_s:
         a.warm_up(first)
         b.warm_up(warmup)
+        load, settled = OtherLoad(device), enough is None
         for pair in take_turns((a, b), pairs, device, parts_s):
             if report:
                 report(f"latency {pair}/{pairs}")
             if enough and enough(a.times, b.times):
+                settled = True
                 break
-    return latency_of(a, b, confidence, seed)
+        beside = tuple(load.cautions())
+    found = latency_of(a, b, confidence, seed)
+    open_still = () if settled else of_precision(found.speedup, found.interval, pairs)
+    return found.model_copy(update={"warnings": (*found.warnings, *open_still, *beside)})
 
 
 def until_known(
@@ -157,20 +159,8 @@ def latency_of(a: Side, b: Side, confidence: float, seed: int) -> Latency:
         baseline_denoiser_times_s=tuple(a.denoiser_times),
         denoiser_times_s=tuple(b.denoiser_times),
         peak_memory_bytes=b.peak_memory_bytes,
-        warnings=tuple(_warnings(a.times, b.times)),
+        warnings=tuple(of_times(a.times, b.times)),
     )
-
-
-def _warnings(baseline: Sequence[float], plan: Sequence[float]) -> Iterator[str]:
-    if len(baseline) < FEW_PAIRS:
-        yield f"Only {len(baseline)} timed pair(s): the speedup's interval means little."
-        return
-    for name, times in (("baseline", baseline), ("plan", plan)):
-        if (spread := relative_spread(times)) > RESTLESS:
-            yield (
-                f"The {name}'s times spread by {spread:.0%} (interquartile range over median): "
-                "something else may be running on this device. Measure again when it is idle."
-            )
 
 
 def synchronise(device: str) -> None:

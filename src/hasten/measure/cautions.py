@@ -1,0 +1,138 @@
+"""All that a timing warns of, in one place."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from enum import Enum
+
+import numpy as np
+
+from hasten.measure.stats import relative_spread
+from hasten.records import Interval
+
+FEW_PAIRS = 3
+"""Under so many nothing but their number can be told."""
+RESTLESS = 0.2
+PRECISION = 0.02
+"""A speedup is known when its interval is within so much of it on either side."""
+FAR = 5.0
+"""A time is far off beyond so many robust standard deviations, and a tenth, over the median."""
+SLOW_START = 2.0
+DRIFTED = 0.15
+CORES = 0.25
+CONTEXT_BYTES = 2 << 30
+"""What CUDA and its libraries may hold of a GPU for the measuring process itself, beside PyTorch's own memory."""
+
+
+class Caution(Enum):
+    """The warnings, with what is filled in when one is due."""
+
+    FEW_PAIRS = "Only {pairs} timed pair(s): the speedup's interval means little."
+    IMPRECISE = "After {pairs} pairs, the most that are timed, the speedup is known to {half:.0%} either way only."
+    RESTLESS = (
+        "The {side}'s times spread by {spread:.0%} (interquartile range over median): "
+        "something else may be running on this device. Measure again when it is idle."
+    )
+    SLOW_START = (
+        "The {side}'s first timed call took {first:.3g} s, the later ones {later:.3g} s: something was still "
+        "being compiled or loaded. Warm it up longer."
+    )
+    OUTLIERS = "{count} of the {side}'s {calls} calls took over {limit:.3g} s, far more than the others."
+    DRIFT = (
+        "Calls took {change:.0%} {more} at the end than at the beginning: heat, or other work that came or went. "
+        "Baseline and plan were timed in turn, so that it falls on both."
+    )
+    BUSY_CORES = "Other processes used {used:.1f} of the {cores} cores meanwhile: measure again when they rest."
+    BUSY_GPU = "Other processes hold {gib:.1f} GiB of this GPU. Measure again when it is idle."
+
+    def says(self, **figures: object) -> str:
+        return self.value.format(**figures)
+
+
+def of_times(baseline: Sequence[float], plan: Sequence[float]) -> Iterator[str]:
+    """What two rows of times, in seconds and in the order they were taken, warn of."""
+    if len(baseline) < FEW_PAIRS:
+        yield Caution.FEW_PAIRS.says(pairs=len(baseline))
+        return
+    for side, times in (("baseline", baseline), ("plan", plan)):
+        if (spread := relative_spread(times)) > RESTLESS:
+            yield Caution.RESTLESS.says(side=side, spread=spread)
+        elif len(times) > FEW_PAIRS:
+            yield from _far_off(side, times)
+    yield from _drift(baseline, plan)
+
+
+def of_precision(speedup: float, interval: Interval, pairs: int) -> Iterator[str]:
+    """That the cap on pairs was reached before the speedup was known."""
+    half = (interval[1] - interval[0]) / 2 / speedup
+    if half > PRECISION:
+        yield Caution.IMPRECISE.says(pairs=pairs, half=half)
+
+
+def _far_off(side: str, times: Sequence[float]) -> Iterator[str]:
+    later = float(np.median(times[1:]))
+    if times[0] > SLOW_START * later:
+        yield Caution.SLOW_START.says(side=side, first=times[0], later=later)
+        return
+    middle = float(np.median(times))
+    scatter = 1.4826 * float(np.median(np.abs(np.asarray(times) - middle)))
+    limit = 1.1 * middle + FAR * scatter
+    if count := sum(t > limit for t in times):
+        yield Caution.OUTLIERS.says(count=count, side=side, calls=len(times), limit=limit)
+
+
+def _drift(baseline: Sequence[float], plan: Sequence[float]) -> Iterator[str]:
+    """Both sides, each over its own median, in the first and the last third."""
+    third = len(baseline) // 3
+    if third < FEW_PAIRS:
+        return
+    rows = np.asarray([baseline, plan], dtype=np.float64)
+    rows = rows / np.median(rows, axis=1, keepdims=True)
+    begin, end = np.median(rows[:, :third], axis=1), np.median(rows[:, -third:], axis=1)
+    change = end / begin - 1
+    if np.all(change > DRIFTED) or np.all(change < -DRIFTED):
+        average = float(change.mean())
+        yield Caution.DRIFT.says(change=abs(average), more="longer" if average > 0 else "less")
+
+
+class OtherLoad:
+    """What else keeps the device busy, from its making on: cores on the CPU, memory on CUDA.
+
+    The cores that others use are what the whole machine was busy, less this process' own time; work of other
+    machines on the same host (``steal``) counts as others'. Their share of a GPU's time cannot be told without
+    its vendor's tools, that they hold memory on it can.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._began, self._own, self._busy = time.monotonic(), time.process_time(), _busy_s()
+
+    def cautions(self) -> Iterator[str]:
+        """What was found until now."""
+        if self.device.startswith("cuda"):
+            if (others := _memory_of_others(self.device)) > CONTEXT_BYTES:
+                yield Caution.BUSY_GPU.says(gib=others / 2**30)
+        elif (used := self._cores()) > CORES:
+            yield Caution.BUSY_CORES.says(used=used, cores=os.cpu_count())
+
+    def _cores(self) -> float:
+        others_s = _busy_s() - self._busy - (time.process_time() - self._own)
+        return others_s / max(time.monotonic() - self._began, 1e-9)
+
+
+def _busy_s() -> float:
+    """Seconds of all cores that something ran in, since the machine was started."""
+    import psutil
+
+    spent = psutil.cpu_times()._asdict()
+    # Linux counts guests within user and nice as well.
+    return sum(s for kind, s in spent.items() if kind not in ("idle", "iowait", "guest", "guest_nice"))
+
+
+def _memory_of_others(device: str) -> int:
+    import torch
+
+    free, total = torch.cuda.mem_get_info(torch.device(device))
+    return total - free - torch.cuda.memory_reserved(torch.device(device))
