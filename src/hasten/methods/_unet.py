@@ -15,7 +15,8 @@ class TransformerBlock(NamedTuple):
 
 def denoiser_of(pipe: Any) -> Any:
     """``pipe.unet`` or ``pipe.transformer``, without the shell that ``torch.compile`` puts around it."""
-    found = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+    unet = getattr(pipe, "unet", None)
+    found = getattr(pipe, "transformer", None) if unet is None else unet  # a compiled one has no truth value
     return getattr(found, "_orig_mod", found)
 
 
