@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from hasten.registry import Registry
 if TYPE_CHECKING:
     from hasten.methods._apply import Handle, apply
 
-__all__ = ["METHODS", "Handle", "apply", "check_plan", "work"]
+__all__ = ["METHODS", "Handle", "apply", "check_plan", "together", "work"]
 
 METHODS: Registry[Method] = Registry("method", "hasten.methods", "METHOD")
 
@@ -47,16 +48,21 @@ def work(plan: Plan, pipe: Any, steps: int) -> tuple[Step, ...]:
     for name, parameters in checked.items():
         others = (METHODS.get(n).refreshes(p, steps) for n, p in checked.items() if n != name)
         each.append(METHODS.get(name).steps(pipe, parameters, steps, {s for found in others for s in found}))
-    return tuple(_together(parts) for parts in zip(*each, strict=True)) or (Step(),) * steps
+    return tuple(together(parts) for parts in zip(*each, strict=True)) or (Step(),) * steps
 
 
-def _together(parts: tuple[Step, ...]) -> Step:
+def together(parts: Sequence[Step]) -> Step:
+    """The work that several methods leave together at one step."""
     names = {name for part in parts for name in part.blocks}
+    modes = {part.self_mode for part in parts}
     return Step(
         blocks={name: prod(part.blocks.get(name, 1.0) for part in parts) for name in sorted(names)},
         self_attention=prod(part.self_attention for part in parts),
         cross_attention=prod(part.cross_attention for part in parts),
         guidance=all(part.guidance for part in parts),
+        resting=frozenset().union(*(part.resting for part in parts)),
+        self_mode="reuse" if "reuse" in modes else "store" if "store" in modes else "run",
+        merged={name: max(p.merged.get(name, 0.0) for p in parts) for part in parts for name in part.merged},
     )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hasten.errors import ParameterError
 from hasten.plan import Parameters, Value
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Patches
+
+Mode = Literal["run", "store", "reuse"]
+"""What an attention does at a step: computes, computes and keeps its output, or gives the one that it kept."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,20 @@ class Step:
     ``blocks`` maps the name of a denoiser block (``down_blocks.1``) to the share of its layers that run;
     a block that is not named runs in full. ``self_attention``, ``cross_attention``: share of those layers'
     work. ``guidance``: False when the step runs without classifier-free guidance (half the batch).
+
+    The others say exactly what those shares come from. They follow from the same parameters, so that they do
+    not count when steps are compared. ``resting``: the modules by whose stored outputs nothing within them
+    runs. ``self_mode``: that of all self-attentions; one that never stored runs where it should reuse.
+    ``merged``: the share of tokens that is merged away before self-attention in a transformer block.
     """
 
     blocks: Mapping[str, float] = field(default_factory=dict)
     self_attention: float = 1.0
     cross_attention: float = 1.0
     guidance: bool = True
+    resting: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    self_mode: Mode = field(default="run", compare=False, repr=False)
+    merged: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
 
 class State(ABC):
@@ -95,6 +106,10 @@ class Method(ABC):
 
     def refreshes(self, parameters: Parameters, steps: int) -> tuple[int, ...]:
         """The steps at which this method makes the others drop what they stored."""
+        return ()
+
+    def probes(self, pipe: Any) -> tuple[Parameters, ...]:
+        """Parameters to profile the method at, where what it adds cannot be told from the baseline's times."""
         return ()
 
     def check(self, given: Mapping[str, Value], pipe: Any = None, steps: int | None = None) -> Parameters:

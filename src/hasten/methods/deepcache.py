@@ -76,7 +76,8 @@ class DeepCache(Method):
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
     ) -> tuple[Step, ...]:
         unet = denoiser_of(pipe)
-        partial = Step(blocks=_shares(unet, int(parameters["cache_branch_id"])))
+        branch = int(parameters["cache_branch_id"])
+        partial = Step(blocks=_shares(unet, branch), resting=_resting(unet, branch))
         found, phase = [], 0
         for number in range(steps):
             phase = number if number in refreshes else phase
@@ -166,6 +167,12 @@ def _shares(unet: Any, branch: int) -> dict[str, float]:
     for block, module in _skipped(unet, branch):
         resting[block] = resting.get(block, 0) + len(_layers(module) or (module,))
     return {name: 1 - count / len(_layers(unet.get_submodule(name))) for name, count in resting.items()}
+
+
+def _resting(unet: Any, branch: int) -> frozenset[str]:
+    """The names of the modules that rest when the branch runs alone."""
+    names = {module: name for name, module in unet.named_modules()}
+    return frozenset(names[module] for _, module in _skipped(unet, branch))
 
 
 def _layers(block: Any) -> tuple[Any, ...]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from hasten.methods._unet import no_transformer_blocks, transformer_blocks
-from hasten.methods.base import Method, Parameter, State, Step
+from hasten.methods.base import Method, Mode, Parameter, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from hasten.methods._patch import Patches, Wrapper
 
 MOST = 1000  # the upper end of ranges that the number of steps would limit, where it is not known
-Mode = Literal["run", "store", "reuse"]
 
 
 class TGate(Method):
@@ -79,6 +78,7 @@ class TGate(Method):
                 self_attention=float(schedule.self_attention(number) != "reuse"),
                 cross_attention=float(schedule.cross_attention(number) != "reuse"),
                 guidance=number < schedule.gate,
+                self_mode=schedule.self_attention(number),
             )
             for number in range(steps)
         )

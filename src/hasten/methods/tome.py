@@ -87,10 +87,18 @@ class ToMe(Method):
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
     ) -> tuple[Step, ...]:
         """Self-attention's products only: merging itself has its price, which no share of work can tell."""
+        ratio, unet = float(parameters["ratio"]), denoiser_of(pipe)
         covered = sum(block.downsample**-4.0 for block in _covered(pipe, parameters))
-        everything = sum(block.downsample**-4.0 for block in transformer_blocks(denoiser_of(pipe)))
-        saved = 1 - (1 - float(parameters["ratio"])) ** 2
-        return (Step(self_attention=1 - saved * covered / everything),) * steps
+        everything = sum(block.downsample**-4.0 for block in transformer_blocks(unet))
+        share = 1 - (1 - (1 - ratio) ** 2) * covered / everything
+        names = {module: name for name, module in unet.named_modules()}
+        merged = {names[block.module]: ratio for block in _covered(pipe, parameters)} if ratio else {}
+        return (Step(self_attention=share, merged=merged),) * steps
+
+    def probes(self, pipe: Any) -> tuple[Parameters, ...]:
+        """Three ratios, everywhere: between them a layer's time is a quadratic of the tokens that are left."""
+        widest = max(_levels(pipe))
+        return tuple({"ratio": ratio, "max_downsample": widest} for ratio in (0.1, 0.5, _cap(2, 2)))
 
 
 def _cap(sx: int, sy: int) -> float:

@@ -67,6 +67,11 @@ class Space:
     def __len__(self) -> int:
         return int(self._all.sum())
 
+    @property
+    def cells(self) -> np.ndarray:
+        """Where the grid has a plan, open or not: bool, an axis a parameter."""
+        return self._all
+
     def __iter__(self) -> Iterator[Plan]:
         """The plans still open, mildest first, the last axis fastest; pruning while iterating is fine."""
         for flat in range(self.open.size):
