@@ -1,0 +1,270 @@
+"""Where the time of a pipeline goes: layer by layer of the denoiser, from profiled runs of the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal
+
+from hasten.errors import InputError, UnsupportedError
+from hasten.measure.environment import environment
+from hasten.measure.failures import plan_failures
+from hasten.measure.lock import device_lock
+from hasten.measure.pipeline import Pipeline
+from hasten.methods import METHODS, check_plan, work
+from hasten.methods._unet import denoiser_of, no_unet
+from hasten.plan import Plan
+from hasten.records import Record
+
+if TYPE_CHECKING:
+    from hasten.measure._hooks import Run
+
+Kind = Literal[
+    "resnet", "self_attention", "cross_attention", "feed_forward", "transformer", "sampler", "block", "denoiser"
+]
+"""What a part computes; the last four but *sampler* are what their module does beside its own parts."""
+
+
+class Merged(Record):
+    """A self-attention's seconds with ``share`` of its tokens merged away, the merging included."""
+
+    share: float
+    full_s: float
+    half_s: float
+
+
+class Part(Record):
+    """A part of the denoiser and its seconds a call, without those of the parts within it.
+
+    ``module`` is the layer's name (``down_blocks.1.attentions.0``), the block's for its rest, ``""`` for the
+    denoiser's own. ``full_s`` is at the setting's batch, ``half_s`` without guidance. ``tokens``: how many a
+    self-attention has.
+    """
+
+    module: str
+    kind: Kind
+    full_s: float
+    half_s: float
+    tokens: int = 0
+    merged: tuple[Merged, ...] = ()
+
+    @property
+    def block(self) -> str:
+        """The block that the part belongs to (``down_blocks.1``), ``""`` for the denoiser itself."""
+        names = self.module.split(".")
+        return ".".join(names[:2] if names[1:2] and names[1].isdecimal() else names[:1])
+
+    def seconds(self, *, guidance: bool = True, share: float = 0.0) -> float:
+        """Seconds a call with ``share`` of the tokens merged away: the polynomial through what was measured.
+
+        Raises:
+            InputError: the profile never saw this part's tokens merged.
+        """
+        if share == 0:
+            return self.full_s if guidance else self.half_s
+        if not self.merged:
+            raise InputError(f"The profile has no time of {self.module} with merged tokens: profile it anew.")
+        import numpy as np
+
+        times = [m.full_s if guidance else m.half_s for m in self.merged]
+        shares = [m.share for m in self.merged]
+        curve = np.polynomial.Polynomial.fit(shares, times, min(2, len(shares) - 1), domain=[0, 1], window=[0, 1])
+        return max(0.0, float(curve(share)))
+
+
+class BlockProfile(Record):
+    """Times of one setting's baseline, medians over ``repeats`` runs, in seconds.
+
+    They sum to what a run without hooks takes: ``latency_s`` = ``text_s`` + ``decode_s`` + ``rest_s`` +
+    ``calls`` · (``between_s`` + the sum of all ``full_s``). ``calls`` are the denoiser's; ``between_s`` is the
+    scheduler's and the pipeline's time after each, ``rest_s`` what is left once a run. ``half_latency_s`` is
+    the latency without guidance; where the setting has none (``guided`` False) both halves are the same.
+    ``hook_s`` is what a hooked module costs, taken off all parts.
+    """
+
+    setting: str
+    environment: dict[str, str]
+    repeats: int
+    steps: int
+    calls: int
+    guided: bool
+    latency_s: float
+    half_latency_s: float
+    text_s: float
+    decode_s: float
+    between_s: float
+    rest_s: float
+    hook_s: float
+    parts: tuple[Part, ...]
+
+    def by_block(self) -> dict[str, dict[Kind, float]]:
+        """Seconds a call of the denoiser, by block and kind of part."""
+        found: dict[str, dict[Kind, float]] = {}
+        for part in self.parts:
+            kinds = found.setdefault(part.block, {})
+            kinds[part.kind] = kinds.get(part.kind, 0.0) + part.full_s
+        return found
+
+
+def merged_share(module: str, tokens: int, merged: Mapping[str, float]) -> float:
+    """The share of a layer's tokens that is really merged: whole tokens, of the blocks within the layer."""
+    ratio = max((r for name, r in merged.items() if within(name, module)), default=0.0)
+    return int(tokens * ratio) / tokens if tokens else 0.0
+
+
+def within(module: str, outer: str) -> bool:
+    """The module is the outer one or inside it, by their names."""
+    return module == outer or module.startswith(f"{outer}.")
+
+
+def profile_blocks(
+    pipeline: Pipeline, *, repeats: int = 3, warmup: int = 1, report: Callable[[str], None] | None = None
+) -> BlockProfile:
+    """Profiles the baseline of a setting, with guidance and without, alone on the device.
+
+    Each repeat has a plain and a hooked run of both, and hooked ones at the methods' probes: with one method
+    that has three probes, 10 runs.
+
+    Raises:
+        InputError: ``repeats`` below 1 or ``warmup`` below 0.
+        UnsupportedError: the denoiser is no UNet or is compiled, or the device keeps no times of modules.
+        MeasurementError: a run failed.
+    """
+    if repeats < 1 or warmup < 0:
+        raise InputError(f"{repeats} repeats after {warmup} warm-up runs: allowed are 1 or more, and 0 or more.")
+    _require_profilable(pipeline)
+    with device_lock(pipeline.setting.device), plan_failures():
+        runs = _Runs(pipeline)
+        for _ in range(warmup):
+            runs.warm_up()
+        for turn in range(repeats):
+            if report:
+                report(f"profile {turn + 1}/{repeats}")
+            runs.take()
+    return _profile(runs, repeats)
+
+
+def _require_profilable(pipeline: Pipeline) -> None:
+    pipe, device = pipeline.pipe, pipeline.setting.device
+    if reason := no_unet(pipe, "the cost model"):
+        raise UnsupportedError(f"The pipeline's blocks cannot be profiled: {reason}.")
+    if pipeline.denoiser is not denoiser_of(pipe):
+        raise UnsupportedError(
+            "The denoiser is compiled, so that its blocks cannot be timed apart. Profile it before it is compiled."
+        )
+    if not device.startswith(("cpu", "cuda")):
+        raise UnsupportedError(f"The device is {device!r}: blocks can be timed on the CPU and on CUDA.")
+
+
+class _Runs:
+    """The timed runs of both halves: without hooks, with hooks, and with hooks at the probes."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        pipeline.generate("search", range(pipeline.setting.batch_size))
+        self.pipeline = pipeline
+        self.guided = bool(pipeline.pipe.do_classifier_free_guidance)
+        self.halves = {"full": pipeline}
+        if self.guided:
+            alone = replace(pipeline.setting, guidance_scale=1.0)
+            self.halves["half"] = Pipeline(pipeline.pipe, alone, pipeline.prompts, pipeline.seed)
+        self.probes = tuple(_probes(pipeline))
+        self.plain: dict[str, list[float]] = {half: [] for half in self.halves}
+        self.hooked: dict[tuple[str, Plan], list[Run]] = {
+            (half, plan): [] for half in self.halves for plan in (Plan(), *self.probes)
+        }
+
+    def warm_up(self) -> None:
+        for half, plan in self.hooked:
+            self._run(half, plan)
+
+    def take(self) -> None:
+        """One run of each, plain and hooked ones in turn."""
+        for half, plan in self.hooked:
+            if not plan:
+                self.plain[half].append(self._run(half, plan).total_s)
+            self.hooked[half, plan].append(self._run(half, plan, hooked=True))
+
+    def _run(self, half: str, plan: Plan, hooked: bool = False) -> Run:
+        from hasten.measure._hooks import timed
+
+        pipeline = self.halves[half]
+        indices = range(pipeline.setting.batch_size)
+        with pipeline.installed(plan):
+            return timed(
+                lambda: pipeline.generate("search", indices), pipeline.pipe, pipeline.setting.device, hooked
+            )
+
+
+def _probes(pipeline: Pipeline) -> Sequence[Plan]:
+    pipe = pipeline.pipe
+    methods = (m for m in METHODS.all() if m.unsupported(pipe) is None)
+    return [check_plan(Plan.of({m.name: given}), pipe) for m in methods for given in m.probes(pipe)]
+
+
+def _profile(runs: _Runs, repeats: int) -> BlockProfile:
+    baseline, setting = runs.hooked["full", Plan()], runs.pipeline.setting
+    latency_s, calls = median(runs.plain["full"]), baseline[0].calls
+    hook_s = max(0.0, median(run.total_s for run in baseline) - latency_s) / sum(baseline[0].modules.values())
+    parts = _Seconds(runs, hook_s)
+    outside = {name: median(run.outside_s(hook_s)[name] for run in baseline) for name in baseline[0].outside_s(0)}
+    each_call = outside["between"] + sum(parts.full[Plan()].values())
+    scale = latency_s / (outside["text"] + outside["decode"] + outside["rest"] + calls * each_call)
+    return BlockProfile(
+        setting=setting.key(),
+        environment=environment(setting.device, setting.dtype),
+        repeats=repeats,
+        steps=setting.steps,
+        calls=calls,
+        guided=runs.guided,
+        latency_s=latency_s,
+        half_latency_s=median(runs.plain["half"]) if runs.guided else latency_s,
+        text_s=scale * outside["text"],
+        decode_s=scale * outside["decode"],
+        between_s=scale * outside["between"],
+        rest_s=scale * outside["rest"],
+        hook_s=hook_s,
+        parts=parts.scaled(scale),
+    )
+
+
+class _Seconds:
+    """Seconds of each part a call of the denoiser, by plan, at both halves."""
+
+    def __init__(self, runs: _Runs, hook_s: float) -> None:
+        self._runs, self._tokens = runs, runs.hooked["full", Plan()][0].tokens
+        halves = {
+            half: {plan: _medians(runs.hooked[half, plan], hook_s) for plan in (Plan(), *runs.probes)}
+            for half in runs.halves
+        }
+        self.full, self.half = halves["full"], halves.get("half", halves["full"])
+
+    def scaled(self, scale: float) -> tuple[Part, ...]:
+        return tuple(
+            Part(
+                module=module,
+                kind=kind,
+                full_s=scale * self.full[Plan()][module, kind],
+                half_s=scale * self.half[Plan()][module, kind],
+                tokens=self._tokens.get(module, 0) if kind == "self_attention" else 0,
+                merged=self._merged(module, scale) if kind == "self_attention" else (),
+            )
+            for module, kind in self.full[Plan()]
+        )
+
+    def _merged(self, module: str, scale: float) -> tuple[Merged, ...]:
+        found: dict[float, Merged] = {}
+        for plan in self._runs.probes:
+            share = merged_share(module, self._tokens[module], self._ratios(plan))
+            if share:
+                full, half = (side[plan][module, "self_attention"] for side in (self.full, self.half))
+                found.setdefault(share, Merged(share=share, full_s=scale * full, half_s=scale * half))
+        return tuple(found[share] for share in sorted(found))
+
+    def _ratios(self, plan: Plan) -> Mapping[str, float]:
+        return work(plan, self._runs.pipeline.pipe, 1)[0].merged
+
+
+def _medians(runs: Sequence[Run], hook_s: float) -> dict[tuple[str, Any], float]:
+    parts = [run.parts_s(hook_s) for run in runs]
+    return {key: median(found[key] for found in parts) for key in parts[0]}
