@@ -1,0 +1,156 @@
+"""The predicted latency of all plans of a grid at once.
+
+A method has few kinds of steps (DeepCache: whole, or one of its branches alone), so that a plan's steps are
+counted by kind, each method's steps being declared once for each of its cells. Methods whose steps are all alike
+(ToMe) need no counting: they only change what a kind costs. So the plans' latencies are the product of two
+small matrices: (plans of the other methods, kinds) and (kinds, plans of those).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hasten.methods import METHODS, together
+from hasten.methods.base import Method, Step
+from hasten.plan import Parameters
+from hasten.search._step_cost import Numbers, StepCosts, step_key
+from hasten.search.space import Space
+
+Indices = npt.NDArray[np.int64]
+Refreshes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of one method that a space's plans have: their places in its part of the grid, parameters."""
+
+    method: Method
+    size: int
+    places: tuple[int, ...]
+    parameters: tuple[Parameters, ...]
+
+    def grouped(self, steps: int) -> dict[Refreshes, Cells]:
+        """The cells by the steps at which they make other methods start anew."""
+        found: dict[Refreshes, list[int]] = {}
+        for i, given in enumerate(self.parameters):
+            found.setdefault(tuple(self.method.refreshes(given, steps)), []).append(i)
+        return {refreshes: self._of(chosen) for refreshes, chosen in found.items()}
+
+    def _of(self, chosen: Sequence[int]) -> Cells:
+        places, parameters = [self.places[i] for i in chosen], [self.parameters[i] for i in chosen]
+        return Cells(self.method, self.size, tuple(places), tuple(parameters))
+
+
+def cells_of(space: Space) -> list[Cells]:
+    """The cells of each of the space's methods, in their order."""
+    return [_cells(space, name) for name in space.methods]
+
+
+def _cells(space: Space, name: str) -> Cells:
+    own = [i for i, axis in enumerate(space.axes) if axis.method == name]
+    used = space.cells.any(axis=tuple(i for i in range(len(space.axes)) if i not in own))
+    axes = [space.axes[i] for i in own]
+    parameters = (
+        {axis.name: axis.values[i] for axis, i in zip(axes, index, strict=True)} for index in np.argwhere(used)
+    )
+    return Cells(METHODS.get(name), used.size, tuple(map(int, np.flatnonzero(used))), tuple(parameters))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The steps of several cells: ``index`` (cells, steps) into ``kinds``."""
+
+    kinds: list[Step]
+    index: Indices
+
+    @property
+    def steady(self) -> bool:
+        """All steps of each cell are alike, and none of them bears on what is stored."""
+        plain = all(kind.self_mode == "run" and not kind.resting for kind in self.kinds)
+        return plain and bool((self.index == self.index[:, :1]).all())
+
+
+class GridCosts:
+    """Predicts grids. ``calls``: how many calls of the denoiser each step has."""
+
+    def __init__(self, pipe: Any, calls: Sequence[int], costs: StepCosts) -> None:
+        self._pipe, self._calls, self._costs = pipe, np.array(calls, dtype=np.float64), costs
+
+    def seconds(self, cells: Sequence[Cells]) -> Numbers:
+        """Seconds of all steps, an axis a method; NaN where a method has no cell.
+
+        Memory: that array, and for each group of cells that refresh at the same steps a few arrays of
+        (plans without the steady methods, steps): a few megabytes.
+        """
+        found = np.full([part.size for part in cells], np.nan)
+        groups = [part.grouped(len(self._calls)).items() for part in cells]
+        for group in itertools.product(*groups):
+            places = np.ix_(*(part.places for _, part in group))
+            found[places] = self._group(list(self._rows(group)))
+        return found
+
+    def _rows(self, group: Sequence[tuple[Refreshes, Cells]]) -> Iterator[_Rows]:
+        for at, (_, part) in enumerate(group):
+            others = {step for i, (refreshes, _) in enumerate(group) if i != at for step in refreshes}
+            steps = (part.method.steps(self._pipe, p, len(self._calls), others) for p in part.parameters)
+            yield _indexed(steps)
+
+    def _group(self, rows: Sequence[_Rows]) -> Numbers:
+        order = sorted(range(len(rows)), key=lambda i: rows[i].steady)
+        moving = [rows[i] for i in order if not rows[i].steady]
+        steady = [[r.kinds[k] for k in r.index[:, 0]] for r in (rows[i] for i in order) if r.steady]
+        kinds, index = _combined(moving, len(self._calls))
+        states, counts = self._counted(kinds, index)
+        price = [
+            [self._costs.seconds(together((kinds[kind], *parts)), stored) for parts in itertools.product(*steady)]
+            for stored, kind in states
+        ]
+        shape = [len(rows[i].index) for i in order]
+        return (counts @ np.array(price)).reshape(shape).transpose(np.argsort(order))
+
+    def _counted(self, kinds: Sequence[Step], index: Indices) -> tuple[list[tuple[int, int]], Numbers]:
+        """The (stored, kind) that occur, and how many calls (plans, those) the steps have of each."""
+        stored, after = self._transitions(kinds)
+        state, keys = np.zeros(len(index), np.int64), np.empty_like(index)
+        for step in range(index.shape[1]):
+            keys[:, step] = state * len(kinds) + index[:, step]
+            state = after[state, index[:, step]]
+        used, numbers = np.unique(keys, return_inverse=True)
+        places = np.arange(len(index))[:, None] * len(used) + numbers.reshape(index.shape)
+        weights = np.broadcast_to(self._calls, index.shape).ravel()
+        counts = np.bincount(places.ravel(), weights, len(index) * len(used)).reshape(len(index), len(used))
+        return [(stored[key // len(kinds)], key % len(kinds)) for key in map(int, used)], counts
+
+    def _transitions(self, kinds: Sequence[Step]) -> tuple[list[int], Indices]:
+        """All masks of what is stored that can come up, and the number of the next by (mask, kind)."""
+        stored, after = [0], []
+        for mask in stored:  # grows meanwhile
+            reached = [self._costs.stored(kind, mask) for kind in kinds]
+            stored += [m for m in dict.fromkeys(reached) if m not in stored]
+            after.append([stored.index(m) for m in reached])
+        return stored, np.array(after, dtype=np.int64)
+
+
+def _indexed(cells: Iterator[tuple[Step, ...]]) -> _Rows:
+    numbers: dict[Any, int] = {}
+    kinds: list[Step] = []
+    index = []
+    for steps in cells:
+        row = [numbers.setdefault(step_key(step), len(numbers)) for step in steps]
+        kinds += [steps[row.index(number)] for number in range(len(kinds), len(numbers))]
+        index.append(row)
+    return _Rows(kinds, np.array(index, dtype=np.int64))
+
+
+def _combined(rows: Sequence[_Rows], steps: int) -> tuple[list[Step], Indices]:
+    """The kinds of steps of several methods together, and their numbers (plans, steps)."""
+    index = np.zeros((1, steps), np.int64)
+    for part in rows:
+        index = (index[:, None] * len(part.kinds) + part.index[None]).reshape(-1, steps)
+    return [together(parts) for parts in itertools.product(*(part.kinds for part in rows))], index
