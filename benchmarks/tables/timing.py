@@ -1,0 +1,53 @@
+"""The second stage: plans timed in interleaved pairs with the baseline, alone on the device."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from hasten.measure.bench import Bench
+from hasten.plan import Plan
+
+from .parts import Line, PartFile, read
+from .plans import Row
+from .recording import Recording, deadline_of, header_of, measured, progress_bar, steps_of
+
+
+def latency(recording: Recording) -> int:
+    """Times the first plans of each table that have no times yet, alone on the device, the tables in turn."""
+    planned, deadline = recording.rows(), deadline_of(recording)
+    ranked = [
+        (rank, setting, row)
+        for setting, tables in planned.items()
+        for rows in tables.values()
+        for rank, row in enumerate(rows[: recording.timed])
+    ]
+    known = {setting: read(recording.folder(setting), "latency")[1] for setting in planned}
+    jobs = [(s, row) for _, s, row in sorted(ranked, key=lambda job: job[0]) if row not in known[s]]
+    opened: dict[str, tuple[Bench, PartFile]] = {}
+    with progress_bar() as progress:
+        for setting, row in progress.track(jobs, description="timed"):
+            if time.time() >= deadline:
+                break
+            if setting not in opened:
+                bench = recording.bench(setting, "latency")
+                header = header_of(recording, bench) | {"profile": profile_of(bench)}
+                opened[setting] = bench, PartFile(recording.folder(setting), "latency", header)
+            bench, part = opened[setting]
+            part.add(row._asdict() | measured(partial(_times, recording, bench, row)))
+    return 0
+
+
+def profile_of(bench: Bench) -> Line | None:
+    """The baseline's time by block, as JSON, for a cost model: the place for it; none is measured yet."""
+    return None
+
+
+def _times(recording: Recording, bench: Bench, row: Row) -> Line:
+    found = bench.latency(
+        Plan.parse(row.plan),
+        pairs=recording.pairs,
+        steps=steps_of(bench, row),
+        enough=lambda *_: False,  # all pairs; with it the baseline is warmed up once a bench only
+    )
+    return {"latency": found.model_dump(mode="json")}
