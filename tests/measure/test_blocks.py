@@ -109,7 +109,7 @@ def test_a_part_has_its_own_seconds_only() -> None:
 
 
 def test_a_part_never_takes_less_than_nothing() -> None:
-    run = Run(1.0, own_s=Counter({DENOISER: 1}), modules=Counter({DENOISER: 1}))
+    run = Run(1.0, own_s={DENOISER: 1.0}, modules=Counter({DENOISER: 1}))
     assert run.parts_s(100.0) == {DENOISER: 0.0}
 
 

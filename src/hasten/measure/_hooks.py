@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Run:
 
     total_s: float = 0.0
     between_s: float = 0.0
-    own_s: Counter[Key] = field(default_factory=Counter)
+    own_s: dict[Key, float] = field(default_factory=lambda: defaultdict(float))
     modules: Counter[Key] = field(default_factory=Counter)
     inside: Counter[Key] = field(default_factory=Counter)
     tokens: dict[str, int] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Run:
         return {"text": text, "decode": decode, "between": between, "rest": max(0.0, self.total_s - known)}
 
     def _seconds(self, key: Key, hook_s: float) -> float:
-        return max(0.0, self.own_s[key] - hook_s / 2 * (self.modules[key] + self.inside[key]))
+        return max(0.0, self.own_s.get(key, 0.0) - hook_s / 2 * (self.modules[key] + self.inside[key]))
 
 
 def timed(call: Callable[[], object], pipe: Any, device: str, hooked: bool) -> Run:

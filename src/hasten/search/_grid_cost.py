@@ -124,8 +124,9 @@ class GridCosts:
         used, numbers = np.unique(keys, return_inverse=True)
         places = np.arange(len(index))[:, None] * len(used) + numbers.reshape(index.shape)
         weights = np.broadcast_to(self._calls, index.shape).ravel()
-        counts = np.bincount(places.ravel(), weights, len(index) * len(used)).reshape(len(index), len(used))
-        return [(stored[key // len(kinds)], key % len(kinds)) for key in map(int, used)], counts
+        counts = np.bincount(places.ravel(), weights, places.shape[0] * len(used)).astype(np.float64)
+        states = [(stored[key // len(kinds)], key % len(kinds)) for key in map(int, used)]
+        return states, counts.reshape(-1, len(used))
 
     def _transitions(self, kinds: Sequence[Step]) -> tuple[list[int], Indices]:
         """All masks of what is stored that can come up, and the number of the next by (mask, kind)."""

@@ -28,10 +28,10 @@ class Residual:
     def fit(self, features: Numbers, residuals: Numbers) -> None:
         """Learns from (n, features) and (n,), and forgets what it learned before."""
         precision = self._prior + features.T @ features
-        self.weights: Numbers = np.linalg.solve(precision, features.T @ residuals)
+        self.weights = np.asarray(np.linalg.solve(precision, features.T @ residuals), np.float64)
         unexplained = float(residuals @ (residuals - features @ self.weights)) / 2
         self.noise = (NOISE**2 * (SURE - 1) + unexplained) / (SURE - 1 + len(residuals) / 2)
-        self.root: Numbers = np.linalg.cholesky(np.linalg.inv(precision))
+        self.root = np.linalg.cholesky(np.linalg.inv(precision))
 
     def mean(self, features: Sequence[Numbers]) -> Numbers:
         """The expected residual; features are arrays that broadcast together."""
