@@ -284,7 +284,7 @@ class RecordedSpace(Space):
     def __init__(self, table: Table, pipe: Any) -> None:
         super().__init__(table.name.split(","), pipe, table.setting.steps)
         self._plans = table.plans
-        self._recorded = np.array([self._index(plan) for plan in table.plans])
+        self._recorded = np.array([self.index(plan) for plan in table.plans])
         self._all = np.zeros_like(self._all)
         self._all[tuple(self._recorded.T)] = True
         self.reset()

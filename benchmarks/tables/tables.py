@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from hasten.errors import InputError
 from hasten.limits import Limits
+from hasten.measure.blocks import BlockProfile
 from hasten.measure.stats import paired_loss
 from hasten.metrics import METRICS
 from hasten.plan import Plan
@@ -73,6 +74,12 @@ class Table:
         """That of the times; where nothing was timed, that of the scores."""
         timed = self.header["latency"]
         return Setting(**(timed or self.header)["setting"])
+
+    @property
+    def profile(self) -> BlockProfile | None:
+        """Where the baseline's time goes, for a cost model; None where nothing was timed."""
+        timed = self.header["latency"]
+        return BlockProfile.model_validate(timed["profile"]) if timed else None
 
     @cached_property
     def plans(self) -> list[Plan]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from hasten.measure.bench import Bench
+from hasten.measure.blocks import profile_blocks
 from hasten.plan import Plan
 
 from .parts import Line, PartFile, read
 from .plans import Row
 from .recording import Recording, deadline_of, header_of, measured, progress_bar, steps_of
+
+PROFILE_REPEATS = 3
 
 
 def latency(recording: Recording) -> int:
@@ -22,8 +26,8 @@ def latency(recording: Recording) -> int:
         for rows in tables.values()
         for rank, row in enumerate(rows[: recording.timed])
     ]
-    known = {setting: read(recording.folder(setting), "latency")[1] for setting in planned}
-    jobs = [(s, row) for _, s, row in sorted(ranked, key=lambda job: job[0]) if row not in known[s]]
+    known = {setting: read(recording.folder(setting), "latency") for setting in planned}
+    jobs = [(s, row) for _, s, row in sorted(ranked, key=lambda job: job[0]) if row not in known[s][1]]
     opened: dict[str, tuple[Bench, PartFile]] = {}
     with progress_bar() as progress:
         for setting, row in progress.track(jobs, description="timed"):
@@ -31,16 +35,19 @@ def latency(recording: Recording) -> int:
                 break
             if setting not in opened:
                 bench = recording.bench(setting, "latency")
-                header = header_of(recording, bench) | {"profile": profile_of(bench)}
+                header = header_of(recording, bench) | {"profile": _profile(recording, bench, known[setting][0])}
                 opened[setting] = bench, PartFile(recording.folder(setting), "latency", header)
             bench, part = opened[setting]
             part.add(row._asdict() | measured(partial(_times, recording, bench, row)))
     return 0
 
 
-def profile_of(bench: Bench) -> Line | None:
-    """The baseline's time by block, as JSON, for a cost model: the place for it; none is measured yet."""
-    return None
+def _profile(recording: Recording, bench: Bench, headers: Sequence[Line]) -> Line:
+    """The baseline's seconds by part of the denoiser, for cost models; measured once a setting."""
+    if headers:
+        profile: Line = headers[0]["profile"]
+        return profile
+    return profile_blocks(bench.pipeline, repeats=min(PROFILE_REPEATS, recording.pairs)).model_dump(mode="json")
 
 
 def _times(recording: Recording, bench: Bench, row: Row) -> Line:
