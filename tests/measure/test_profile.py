@@ -58,7 +58,7 @@ def test_baseline_and_plan_stand_beside_each_other(bench: Bench) -> None:
         assert row.reason == ""
     first, second = (row.peak_resident_bytes for row in found.batch_sizes)
     assert first and second and 10**7 < first <= second
-    assert told[:2] == ["batch size 1: warming up", "batch size 1: 1 of 2 to 8"]
+    assert told[:2] == ["batch size 1: latency 1/8", "batch size 1: latency 2/8"]
     assert hooks(bench) == [0, 0, 0]
     assert Profile.model_validate_json(found.model_dump_json()) == found
 

@@ -56,12 +56,17 @@ def of_times(baseline: Sequence[float], plan: Sequence[float]) -> Iterator[str]:
     if len(baseline) < FEW_PAIRS:
         yield Caution.FEW_PAIRS.says(pairs=len(baseline))
         return
-    for side, times in (("baseline", baseline), ("plan", plan)):
-        if (spread := relative_spread(times)) > RESTLESS:
-            yield Caution.RESTLESS.says(side=side, spread=spread)
-        elif len(times) > FEW_PAIRS:
-            yield from _far_off(side, times)
+    yield from of_side("baseline", baseline)
+    yield from of_side("plan", plan)
     yield from _drift(baseline, plan)
+
+
+def of_side(side: str, times: Sequence[float]) -> Iterator[str]:
+    """What one row of times warns of; nothing where they are few."""
+    if len(times) >= FEW_PAIRS and (spread := relative_spread(times)) > RESTLESS:
+        yield Caution.RESTLESS.says(side=side, spread=spread)
+    elif len(times) > FEW_PAIRS:
+        yield from _far_off(side, times)
 
 
 def of_precision(speedup: float, interval: Interval, pairs: int) -> Iterator[str]:

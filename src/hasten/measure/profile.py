@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hasten.errors import InputError
 from hasten.measure._memory import peak_resident_bytes
 from hasten.measure.bench import Bench
+from hasten.measure.cautions import OtherLoad, of_side
 from hasten.measure.failures import PlanError, PlanMemoryError, plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
-from hasten.measure.timing import MOST_TIMES, Side, latency_of, module_timer, take_turns, until_known
+from hasten.measure.timing import MOST_TIMES, Side, compared, module_timer, take_turns, until_known
 from hasten.plan import Plan
 from hasten.records import Interval, Record
 from hasten.task import Setting
@@ -173,33 +174,49 @@ def _installed(pipeline: Pipeline, plan: Plan) -> Iterator[None]:
 
 
 def _row(bench: Bench, plan: Plan, size: int, pairs: int, report: Report | None) -> BatchRow:
-    plans = [Plan(), plan] if plan else [Plan()]
-    sides = [side_of(bench.pipeline, one, size) for one in plans]
+    baseline = side_of(bench.pipeline, Plan(), size)
+    tell = partial(_tell, report, size)
     try:
-        _timed(bench, sides, pairs, lambda words: report and report(f"batch size {size}: {words}"))
+        found = _beside(bench, baseline, plan, size, pairs, tell) if plan else _alone(bench, baseline, pairs, tell)
     except PlanMemoryError as failure:
         return BatchRow(batch_size=size, reason=str(failure))
-    calls = [_calls(side, size) for side in sides]
-    cuda = bench.setting.device.startswith("cuda")
-    row = BatchRow(batch_size=size, baseline=calls[0], peak_resident_bytes=None if cuda else peak_resident_bytes())
-    if not plan:
-        return row
-    latency = latency_of(sides[0], sides[1], confidence=bench.confidence, seed=bench.pipeline.seed)
-    beside = {"speedup": latency.speedup, "speedup_interval": latency.interval, "warnings": latency.warnings}
-    return row.model_copy(update={"plan": calls[1], **beside})
+    if not bench.setting.device.startswith("cuda"):
+        found["peak_resident_bytes"] = peak_resident_bytes()
+    return BatchRow(batch_size=size, baseline=_calls(baseline, size), **found)
 
 
-def _timed(bench: Bench, sides: Sequence[Side], pairs: int, tell: Callable[[str], object]) -> None:
-    most = pairs * (MOST_TIMES if len(sides) == 2 else 1)
-    known = until_known(pairs, confidence=bench.confidence)
-    with module_timer(modules_of(bench.pipeline), bench.setting.device) as parts_s:
-        tell("warming up")
-        for side in sides:
-            side.warm_up(1)
-        for turn in take_turns(sides, most, bench.setting.device, parts_s):
-            tell(f"{turn} of {pairs}" + (f" to {most}" if most > pairs else ""))
-            if len(sides) == 2 and known(sides[0].times, sides[1].times):
-                break
+def _tell(report: Report | None, size: int, words: str) -> None:
+    if report:
+        report(f"batch size {size}: {words}")
+
+
+def _beside(bench: Bench, baseline: Side, plan: Plan, size: int, pairs: int, tell: Report) -> dict[str, Any]:
+    """Times both in turn: what the row has of the plan, and of its speedup."""
+    side = side_of(bench.pipeline, plan, size)
+    latency = compared(
+        baseline,
+        side,
+        pairs * MOST_TIMES,
+        bench.setting.device,
+        modules_of(bench.pipeline),
+        enough=until_known(pairs, confidence=bench.confidence),
+        report=tell,
+        confidence=bench.confidence,
+        seed=bench.pipeline.seed,
+    )
+    found = {"speedup": latency.speedup, "speedup_interval": latency.interval, "warnings": latency.warnings}
+    return {"plan": _calls(side, size), **found}
+
+
+def _alone(bench: Bench, side: Side, calls: int, tell: Report) -> dict[str, Any]:
+    """Times the baseline: what the row has beside its calls."""
+    device = bench.setting.device
+    with module_timer(modules_of(bench.pipeline), device) as parts_s:
+        side.warm_up()
+        load = OtherLoad(device)
+        for call in take_turns([side], calls, device, parts_s):
+            tell(f"latency {call}/{calls}")
+        return {"warnings": (*of_side("baseline", side.times), *load.cautions())}
 
 
 def _calls(side: Side, size: int) -> Calls:

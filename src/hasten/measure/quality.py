@@ -38,6 +38,7 @@ class Quality:
         self.pipeline, self.scorer, self.cache, self.confidence = pipeline, scorer, cache, confidence
         self._images: dict[tuple[Split, int, int], torch.Tensor] = {}
         self._scores: dict[tuple[str, Split, int], float] = {}
+        self._versions: dict[str, str] = {}
 
     def losses(
         self,
@@ -68,7 +69,8 @@ class Quality:
                 report(f"baseline drawn {len(done) + len(batch)}/{samples}")
             self._score(self.images(plan, split, batch, steps), split, batch, chosen, scores)
             done += batch
-            losses = {m.name: self._loss(m, split, done, scores[m.name]) for m in chosen}
+            if stop_early or len(done) == samples:
+                losses = {m.name: self._loss(m, split, done, scores[m.name]) for m in chosen}
             if report:
                 report(f"scored {len(done)}/{samples}")
             if stop_early and len(done) < samples and stop_early(losses):
@@ -163,8 +165,14 @@ class Quality:
             confidence=self.confidence,
             baseline_scores=baseline,
             scores=tuple(scores),
-            version=metric.version(self.scorer() if metric.needs_scorer else None),
+            version=self._version(metric),
         )
+
+    def _version(self, metric: Metric) -> str:
+        """Looked up once: a package's version is read from its files."""
+        if metric.name not in self._versions:
+            self._versions[metric.name] = metric.version(self.scorer() if metric.needs_scorer else None)
+        return self._versions[metric.name]
 
 
 def chosen_metrics(names: Sequence[str], samples: int, offset: int = 0) -> list[Metric]:

@@ -29,11 +29,13 @@ MOST_TIMES = 4
 class Side:
     """One of the calls, and its times in seconds. ``around`` is entered and left outside the timed part.
 
-    ``parts``: of each timed call, the seconds in each of the modules that are timed beside.
+    ``warmup``: untimed calls beforehand. ``parts``: of each timed call, the seconds in each part whose modules are
+    timed beside.
     """
 
     call: Call
     around: Around = nullcontext
+    warmup: int = 1
     times: list[float] = field(default_factory=list)
     parts: list[dict[str, float]] = field(default_factory=list)
     peak_memory_bytes: int | None = None
@@ -42,9 +44,9 @@ class Side:
     def denoiser_times(self) -> list[float]:
         return [parts["denoiser"] for parts in self.parts if "denoiser" in parts]
 
-    def warm_up(self, calls: int) -> None:
+    def warm_up(self) -> None:
         """Calls without timing."""
-        for _ in range(calls):
+        for _ in range(self.warmup):
             with self.around():
                 self.call()
 
@@ -87,10 +89,27 @@ def interleaved(
     first = warmup if warmup_a is None else warmup_a
     if pairs < 1 or min(warmup, first) < 0:
         raise InputError(f"{pairs} pairs after {warmup} warm-up calls: allowed are 1 or more, and 0 or more.")
-    a, b = Side(call_a, around_a), Side(call_b, around_b)
-    with module_timer({"denoiser": [denoiser]} if denoiser is not None else {}, device) as parts_s:
-        a.warm_up(first)
-        b.warm_up(warmup)
+    a, b = Side(call_a, around_a, first), Side(call_b, around_b, warmup)
+    modules = {"denoiser": [denoiser]} if denoiser is not None else {}
+    return compared(a, b, pairs, device, modules, enough=enough, report=report, confidence=confidence, seed=seed)
+
+
+def compared(
+    a: Side,
+    b: Side,
+    pairs: int,
+    device: str,
+    modules: Mapping[str, Sequence[torch.nn.Module]],
+    *,
+    enough: Enough | None = None,
+    report: Callable[[str], None] | None = None,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> Latency:
+    """``interleaved``, of two sides, which keep their times and those of the modules, by part."""
+    with module_timer(modules, device) as parts_s:
+        a.warm_up()
+        b.warm_up()
         load, settled = OtherLoad(device), enough is None
         for pair in take_turns((a, b), pairs, device, parts_s):
             if report:
