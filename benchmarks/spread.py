@@ -28,7 +28,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from hasten.errors import InputError
+from hasten.errors import HastenError, InputError
 from hasten.files import save
 from hasten.measure.bench import Bench
 from hasten.measure.environment import NOT_COMPARED
@@ -176,8 +176,10 @@ def main() -> None:
             asked |= {"load": options.load, "pairs": options.pairs}
             kept = Kept(options.out, asked)
             measure(bench, plan, kept, options)
-    except InputError as error:
-        parser.error(str(error))
+    except HastenError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, f"Interrupted. The same command goes on from what {options.out} holds.\n")
     found = summary(kept)
     if options.json:
         print(json.dumps({**asked, "figures": found, "measurements": kept.rows}, indent=2))
