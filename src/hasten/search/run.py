@@ -15,6 +15,7 @@ from hasten.search.confirm import Decision, decide, equal_time, pursue, shortfal
 from hasten.search.judge import Goal
 from hasten.search.known import keep_bound, known
 from hasten.search.options import Measures, Progress, SearchOptions
+from hasten.search.predict import Predictor
 from hasten.search.session import Session
 from hasten.search.space import Space, spaces
 from hasten.search.strategies import STRATEGIES, Strategy
@@ -51,8 +52,11 @@ def run_search(
     task: Task,
     options: SearchOptions | None = None,
     progress: Callable[[Progress], None] | None = None,
+    predictor: Callable[[], Predictor] | None = None,
 ) -> SearchResult:
     """Answers the task by measuring. Every finished trial is kept, also when interrupted.
+
+    ``predictor``: makes what ``guided`` knows of speeds beforehand; else the cost model of the bench.
 
     Raises:
         InputError: unknown method, illegal parameter, a method that the model cannot take, nothing to try, a
@@ -65,7 +69,7 @@ def run_search(
     found = [] if task.mode in ("plain", "explicit") else _spaces(task, bench.pipe, fixed)
     goal = Goal(task.limits, task.target, options.prefer if task.target else "fastest", bench.setting.batch_size)
     with Store(options.storage, bench.setting, bench.identity, options.confidence) as store:
-        session = Session(bench, store, goal, options, spaces=found, progress=progress)
+        session = Session(bench, store, goal, options, spaces=found, progress=progress, predictor=predictor)
         try:
             if not found:
                 return _given(session, Plan.of(fixed))

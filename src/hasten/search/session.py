@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from hasten.measure.timing import MOST_TIMES, until_known
@@ -12,6 +13,7 @@ from hasten.plan import Plan
 from hasten.records import Latency, Trial
 from hasten.search.judge import Goal
 from hasten.search.options import Measures, Progress, SearchOptions
+from hasten.search.predict import Predictor, predictor_of
 from hasten.search.space import Space
 from hasten.store import Store
 
@@ -37,8 +39,10 @@ class Session:
         *,
         spaces: Sequence[Space] = (),
         progress: Callable[[Progress], None] | None = None,
+        predictor: Callable[[], Predictor] | None = None,
     ) -> None:
         self.bench, self.store, self.options, self.spaces = bench, store, options, tuple(spaces)
+        self._predictor = predictor
         self.asked = self.goal = goal
         self.trials: dict[str, Trial] = {}
         self.rejected: dict[str, Trial] = {}
@@ -68,6 +72,23 @@ class Session:
         spent = limit is not None and len(self.trials) >= limit
         self.out_of_budget |= spent
         return spent or self.late
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """What is known of speeds beforehand; a profile of the baseline is taken for it when first asked for."""
+        if self._predictor is not None:
+            return self._predictor()
+        return predictor_of(self.bench, self.store, lambda words: self.tell(message=words))
+
+    @property
+    def found_first(self) -> bool:
+        """The first plan that meets the target is at hand, and is all that is asked for."""
+        return self.goal.target is not None and self.goal.prefer == "first" and self.best() is not None
+
+    @property
+    def held_out(self) -> tuple[Trial, ...]:
+        """The verdicts of this search, with images that its trials do not have."""
+        return tuple(self._verdicts.values())
 
     def best(self, *, sure: bool = False) -> Trial | None:
         """The trial that would be chosen now: the first of the best that are candidates.

@@ -91,31 +91,32 @@ class Space:
 
     def is_open(self, plan: Plan) -> bool:
         """The plan, one of this space, is not settled."""
-        return bool(self.open[self._index(plan)])
+        return bool(self.open[self.index(plan)])
 
     def holds(self, plan: Plan) -> bool:
         """The plan is one of this space's."""
         given = plan.parameters
         if plan.methods != self.methods or any(a.value_of(given) not in a.values for a in self.axes):
             return False
-        return bool(self._all[self._index(plan)])
+        return bool(self._all[self.index(plan)])
 
     def close(self, plan: Plan) -> None:
         """Takes one plan of this space out."""
-        self.open[self._index(plan)] = False
+        self.open[self.index(plan)] = False
 
     def close_stronger(self, plan: Plan) -> None:
         """Takes out all plans at least as strong as ``plan``, which may be of another space."""
         if set(plan.methods) <= set(self.methods):
-            self.open[tuple(slice(max(i, 0), None) for i in self._index(plan))] = False
+            self.open[tuple(slice(max(i, 0), None) for i in self.index(plan))] = False
 
     def close_milder(self, plan: Plan) -> None:
         """Takes out all plans at most as strong as ``plan``. Only with the same methods: adding a method
         may cost more time than it saves, so a plan without it is not known to be slower."""
         if plan.methods == self.methods:
-            self.open[tuple(slice(0, i + 1) for i in self._index(plan))] = False
+            self.open[tuple(slice(0, i + 1) for i in self.index(plan))] = False
 
-    def _index(self, plan: Plan) -> Index:
+    def index(self, plan: Plan) -> Index:
+        """The cell of a plan of this space; −1 on the axes of methods that it lacks."""
         parameters = plan.parameters
         return tuple(axis.position(parameters) for axis in self.axes)
 

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 
 from hasten.plan import Plan
 from hasten.records import Trial
+from hasten.search.guided import guided
 from hasten.search.session import Session
 from hasten.search.space import Space
 
@@ -27,14 +28,9 @@ def traversal(session: Session) -> None:
     """
     for space in session.spaces:
         for plan in space:
-            if session.spent or _found_first(session):
+            if session.spent or session.found_first:
                 return
             session.measure(plan)
-
-
-def _found_first(session: Session) -> bool:
-    goal = session.goal
-    return goal.target is not None and goal.prefer == "first" and session.best() is not None
 
 
 def _sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
@@ -51,7 +47,7 @@ def _sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
         budget, repeats = session.options.max_trials or SAMPLED_TRIALS, 0
         seen: set[str] = set()
         while len(session.trials) < budget and repeats < REPEATS and session.any_open:
-            if session.spent or _found_first(session):
+            if session.spent or session.found_first:
                 return
             repeats = 0 if _propose(study, session, seen) else repeats + 1
         session.out_of_budget |= session.any_open
@@ -94,6 +90,7 @@ def auto(session: Session) -> None:
 
 STRATEGIES: dict[str, Strategy] = {
     "auto": auto,
+    "guided": guided,
     "traversal": traversal,
     "random": _sampled(lambda seed: RandomSampler(seed=seed)),
     "tpe": _sampled(lambda seed: TPESampler(seed=seed)),

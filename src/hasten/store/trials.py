@@ -16,6 +16,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hasten.limits import Limits
+from hasten.measure.blocks import BlockProfile
 from hasten.measure.stats import CONFIDENCE, at_confidence
 from hasten.methods import METHODS
 from hasten.plan import Plan
@@ -23,7 +24,7 @@ from hasten.records import Bound, EqualTime, Split, Trial
 from hasten.store.database import open_database
 from hasten.task import Setting
 
-ATTRIBUTE = "trial"
+ATTRIBUTE, PROFILE = "trial", "block profile"
 SCHEMA = 1
 STATES = {"ok": TrialState.COMPLETE, "skipped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -91,6 +92,15 @@ class Store:
     def keep_equal_time(self, plan: Plan, found: EqualTime) -> None:
         """Keeps the equal-time baseline of a plan's verdict in the place of an earlier one."""
         self._study(plan.methods).set_user_attr(f"equal time {plan}", found.model_dump_json())
+
+    def profile(self) -> BlockProfile | None:
+        """The baseline's profile, if one was kept."""
+        kept = self._study(()).user_attrs.get(PROFILE)
+        return None if kept is None else BlockProfile.model_validate_json(kept)
+
+    def keep_profile(self, profile: BlockProfile) -> None:
+        """Keeps the baseline's profile in the place of an earlier one."""
+        self._study(()).set_user_attr(PROFILE, profile.model_dump_json())
 
     def study_name(self, methods: Iterable[str]) -> str:
         """Readable, with a hash of all that sets its trials apart."""

@@ -1,0 +1,104 @@
+"""What a search knows of speeds before it measures: the cost model, from a profile that is taken once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from math import log
+from typing import Protocol
+
+import numpy as np
+
+from hasten.errors import UnsupportedError
+from hasten.measure.bench import Bench
+from hasten.measure.blocks import profile_blocks
+from hasten.measure.pipeline import Pipeline
+from hasten.plan import Plan
+from hasten.records import Trial
+from hasten.search._residual import Numbers, Residual
+from hasten.search.cost import CostModel
+from hasten.search.options import Measures
+from hasten.search.space import Space
+from hasten.store import Store
+
+PROFILED_STEPS = 4
+"""A profile of so few steps tells the time of each part as well as one of all: parts are timed call by call."""
+REPEATS = 2
+EXPECTED, SPREAD = 0.7, 0.3
+"""Log speedup that a space's strongest plan is expected to have, and how uncertain each parameter's part is."""
+
+
+class Predictor(Protocol):
+    """What the guided strategy asks of a cost model: ``hasten.search.cost.CostModel``."""
+
+    def speedups(self, space: Space) -> Numbers:
+        """Of every plan, in the grid's shape; NaN where there is none."""
+
+    def deviations(self, space: Space) -> Numbers:
+        """Standard deviations of the measured log speedups around these."""
+
+    def learn(self, trials: Iterable[Trial]) -> int:
+        """Corrects the predictions by what was measured."""
+
+
+def predictor_of(bench: Measures, store: Store, report: Callable[[str], None] | None = None) -> Predictor:
+    """The cost model of the bench's setting; where it cannot be profiled, one that only learns from trials."""
+    if not isinstance(bench, Bench):
+        return Learned()
+    profile = store.profile()
+    if profile is None:
+        setting = bench.setting
+        few = replace(setting, steps=min(setting.steps, PROFILED_STEPS))
+        pipeline = Pipeline(bench.pipe, few, bench.pipeline.prompts, bench.pipeline.seed)
+        try:
+            profile = profile_blocks(pipeline, repeats=REPEATS, report=report)
+        except UnsupportedError:
+            return Learned()
+        store.keep_profile(profile)
+    return CostModel(bench.pipe, profile, bench.setting.steps)
+
+
+class Learned:
+    """Speeds without a profile: each parameter adds to the log speedup by its share of its axis, as learned."""
+
+    def __init__(self) -> None:
+        self._told: list[tuple[Plan, float]] = []
+
+    def speedups(self, space: Space) -> Numbers:
+        """As ``CostModel.speedups``."""
+        shares, residual = self._fitted(space)
+        found = np.exp(_expected(shares) + residual.mean([np.ones(()), *shares]))
+        return np.where(space.cells, found, np.nan)
+
+    def deviations(self, space: Space) -> Numbers:
+        """As ``CostModel.deviations``."""
+        shares, residual = self._fitted(space)
+        return np.where(space.cells, residual.deviation([np.ones(()), *shares]), np.nan)
+
+    def learn(self, trials: Iterable[Trial]) -> int:
+        """As ``CostModel.learn``."""
+        self._told = [(Plan.parse(t.plan), log(t.speedup)) for t in trials if t.latency]
+        return len(self._told)
+
+    def _fitted(self, space: Space) -> tuple[list[Numbers], Residual]:
+        """The share of every cell on each axis, and what the trials of this space add to what was expected."""
+        shares = [_along(space, column) for column in range(len(space.axes))]
+        residual = Residual([SPREAD] * (len(shares) + 1))
+        told = [(space.index(plan), value) for plan, value in self._told if space.holds(plan)]
+        rows = [[float(np.broadcast_to(s, space.cells.shape)[at]) for s in shares] for at, _ in told]
+        left = [value - float(_expected(row)) for row, (_, value) in zip(rows, told, strict=True)]
+        features = np.array([[1.0, *row] for row in rows]).reshape(-1, len(shares) + 1)
+        residual.fit(features, np.array(left))
+        return shares, residual
+
+
+def _expected(shares: Sequence[Numbers | float]) -> Numbers:
+    """The log speedup before anything is measured."""
+    return np.asarray(EXPECTED / max(len(shares), 1) * sum(shares, np.zeros(())))
+
+
+def _along(space: Space, column: int) -> Numbers:
+    """0 to 1 along one axis, in a shape that broadcasts to the grid's."""
+    count = len(space.axes[column].values)
+    shape = [count if i == column else 1 for i in range(len(space.axes))]
+    return np.linspace(0.0 if count > 1 else 1.0, 1.0, count).reshape(shape)

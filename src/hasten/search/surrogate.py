@@ -1,0 +1,183 @@
+"""What a plan may lose, learned from the plans that were measured: a Gaussian process for each limited metric."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hasten.limits import Limits
+from hasten.plan import Plan
+from hasten.records import Loss, Trial
+from hasten.search.space import Space
+
+Numbers = npt.NDArray[np.float64]
+SCALES = (0.5, 1.0, 2.0, 4.0)
+"""How far losses reach, in limits: the one that explains the measured losses best is taken."""
+LENGTHS = (0.4, 0.8, 1.6)
+"""How far along its axes (each 0 to 1) a plan tells of others; chosen in the same way."""
+STRONGEST = 3.0
+"""The loss, in limits, that the strongest plan of a space is expected to have before any is measured."""
+LEAST_ERROR = 0.05
+"""Of a measured loss, in limits: what few prompts show is never surer."""
+SURE = 1.96
+
+
+@dataclass(frozen=True)
+class Features:
+    """Where plans stand on the axes of all spaces, mildest 0 and strongest 1; on those of a method that they lack
+    0. The last column is the logarithm of the predicted speedup, the greatest 1."""
+
+    axes: tuple[tuple[str, str], ...]
+    fastest: float
+
+    @classmethod
+    def of(cls, spaces: Sequence[Space], speedups: Sequence[Numbers]) -> Features:
+        names = dict.fromkeys((axis.method, axis.name) for space in spaces for axis in space.axes)
+        top = max((float(np.nanmax(s)) for s in speedups if s.size), default=math.e)
+        return cls(tuple(names), max(math.log(max(top, 1.0)), 0.1))
+
+    def __call__(self, space: Space, cells: npt.NDArray[np.int64], speedups: Numbers) -> Numbers:
+        """(n, axes) indices and (n,) speedups → (n, features)."""
+        found = np.zeros((len(cells), len(self.axes) + 1))
+        for column, axis in enumerate(space.axes):
+            share = cells[:, column] / max(len(axis.values) - 1, 1)
+            # One value alone is a method that is there: as strong as it gets.
+            found[:, self.axes.index((axis.method, axis.name))] = share if len(axis.values) > 1 else 1.0
+        found[:, -1] = np.log(np.maximum(speedups, 1e-9)) / self.fastest
+        return found
+
+
+class Surrogate:
+    """The loss of one metric over plans, in limits; compressed beyond the limit, where only *how far* is unclear.
+
+    A linear trend (stronger plans lose more, as they are expected to before anything is measured) and a smooth
+    deviation from it (Matérn 5/2), with the error of every measured loss known from its interval: Rasmussen,
+    Williams, Gaussian Processes for Machine Learning, 2006, 2.2 and 2.7.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.limit = max(limit, 1e-4)
+
+    def fit(self, features: Numbers, losses: Sequence[Loss]) -> None:
+        """Learns from (n, features) and n losses, and forgets what it learned before."""
+        self._x = features
+        self._y = np.array([_compressed(loss.loss / self.limit) for loss in losses])
+        errors = [_error(loss) / self.limit / max(1.0, abs(loss.loss) / self.limit) for loss in losses]
+        self._errors = np.maximum(np.array(errors), LEAST_ERROR)
+        self._choose()
+
+    def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
+        """Mean and standard deviation of the loss in limits, as compressed."""
+        trend = _trend(features)
+        if not len(self._x):
+            return trend, np.sqrt(_kernel(features, None, 1.0, LENGTHS[1]))
+        across = _kernel(features, self._x, *self._chosen)
+        mean = trend + across @ self._weights
+        explained = np.linalg.solve(self._root, across.T)
+        variance = _kernel(features, None, *self._chosen) - (explained**2).sum(axis=0)
+        return mean, np.sqrt(np.maximum(variance, 1e-6))
+
+    def _choose(self) -> None:
+        """The scale and length under which the measured losses are the likeliest."""
+        if not len(self._x):
+            return
+        best = -math.inf
+        for scale, length in itertools.product(SCALES, LENGTHS):
+            root = np.linalg.cholesky(_kernel(self._x, self._x, scale, length) + np.diag(self._errors**2))
+            whitened = np.linalg.solve(root, self._y - _trend(self._x))
+            likelihood = -0.5 * float(whitened @ whitened) - float(np.log(np.diag(root)).sum())
+            if likelihood > best:
+                best, self._chosen, self._root = likelihood, (scale, length), root
+                self._weights = np.linalg.solve(root.T, whitened)
+
+
+class Quality:
+    """How likely plans are to keep all limits, from the losses that trials and verdicts measured."""
+
+    def __init__(self, limits: Limits, spaces: Sequence[Space], speedups: Sequence[Numbers]) -> None:
+        self.limits, self._spaces = limits, spaces
+        self._features = Features.of(spaces, speedups)
+        self._surrogates = {metric: Surrogate(limit) for metric, limit in limits.items()}
+        self._speedups = {space.methods: found for space, found in zip(spaces, speedups, strict=True)}
+
+    def learn(self, trials: Iterable[Trial]) -> None:
+        """Takes the trials that were scored; what was learned before is replaced."""
+        scored = [t for t in trials if t.status == "ok" and set(self.limits) <= t.losses.keys()]
+        rows = [self._row(Plan.parse(t.plan)) for t in scored]
+        kept = [(row, t) for row, t in zip(rows, scored, strict=True) if row is not None]
+        features = np.array([row for row, _ in kept]).reshape(-1, len(self._features.axes) + 1)
+        for metric, surrogate in self._surrogates.items():
+            surrogate.fit(features, [t.losses[metric] for _, t in kept])
+
+    def inside(self, space: Space, cells: npt.NDArray[np.int64], speedups: Numbers) -> Numbers:
+        """The probability that each plan keeps every limit; (n, axes) indices and (n,) speedups → (n,)."""
+        features, found = self._features(space, cells, speedups), np.ones(len(cells))
+        for surrogate in self._surrogates.values():
+            mean, deviation = surrogate.predict(features)
+            found *= normal_cdf((1 - mean) / deviation)
+            if self.limits.two_sided:
+                found *= normal_cdf((1 + mean) / deviation)
+        return found
+
+    def excess(self, space: Space, cells: npt.NDArray[np.int64], speedups: Numbers) -> tuple[Numbers, Numbers]:
+        """Mean and deviation of the loss nearest to its limit, in limits."""
+        features = self._features(space, cells, speedups)
+        found = [surrogate.predict(features) for surrogate in self._surrogates.values()]
+        means, deviations = np.array([m for m, _ in found]), np.array([d for _, d in found])
+        worst = means.argmax(axis=0)[None]
+        return np.take_along_axis(means, worst, 0)[0], np.take_along_axis(deviations, worst, 0)[0]
+
+    def _row(self, plan: Plan) -> Numbers | None:
+        space = next((s for s in self._spaces if s.holds(plan)), None)
+        if space is None:
+            return None
+        cell = np.array([space.index(plan)])
+        return self._features(space, cell, self._speedups[space.methods][tuple(cell.T)])[0]
+
+
+def _compressed(loss: float) -> float:
+    """In limits: as it is up to 1 on either side, beyond that 1 + log."""
+    return loss if abs(loss) <= 1 else math.copysign(1 + math.log(abs(loss)), loss)
+
+
+def _error(loss: Loss) -> float:
+    """The standard error that the interval shows."""
+    low, high = loss.interval
+    return (high - low) / 2 / SURE
+
+
+def _trend(features: Numbers) -> Numbers:
+    """Before anything is measured: in proportion to the predicted log speedup."""
+    return STRONGEST * features[:, -1]
+
+
+def _kernel(one: Numbers, other: Numbers | None, scale: float, length: float) -> Numbers:
+    """Covariance of trends and deviations; (n, m), or with None the variances (n,)."""
+    if other is None:
+        linear = (one**2).sum(axis=1) / one.shape[1]
+        return scale**2 * (linear + 1.0)
+    distance = np.sqrt(np.maximum(_squares(one, other), 0)) / length
+    root5 = math.sqrt(5) * distance
+    matern = (1 + root5 + root5**2 / 3) * np.exp(-root5)
+    return np.asarray(scale**2 * (one @ other.T / one.shape[1] + matern))
+
+
+def _squares(one: Numbers, other: Numbers) -> Numbers:
+    return np.asarray((one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T)
+
+
+def normal_cdf(z: Numbers) -> Numbers:
+    """The normal distribution function."""
+    import torch
+
+    return np.asarray(torch.special.ndtr(torch.from_numpy(np.ascontiguousarray(z))).numpy())
+
+
+def normal_pdf(z: Numbers) -> Numbers:
+    """The normal density."""
+    return np.asarray(np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi))

@@ -1,0 +1,206 @@
+"""The guided strategy on landscapes whose answer is known: right, and in few trials."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from hasten.limits import Limits
+from hasten.plan import Plan
+from hasten.records import Trial
+from hasten.search import SearchOptions, SearchResult, run_search
+from hasten.search.options import Prefer
+from hasten.search.predict import Learned
+from hasten.search.space import Space, grid, spaces
+from hasten.search.surrogate import Quality
+from hasten.task import Task
+from landscape import Landscape, latency, loss, trial
+from pipelines import tiny_sd
+
+TGATE, BOTH = ("tgate",), ("deepcache", "tgate")
+
+
+def speed(plan: Plan) -> float:
+    """Between 1x and 5x; the parameters of a method do not simply add."""
+    given, left = plan.parameters, 1.0
+    if cache := given.get("deepcache"):
+        left *= 0.15 + 0.85 / float(cache["cache_interval"]) + 0.02 * float(cache["cache_branch_id"])
+    if gate := given.get("tgate"):
+        before = float(gate["gate_step"]) / 25
+        left *= before * (0.8 + 0.2 / float(gate["sp_interval"])) + (1 - before) * 0.45
+    return 1 / left
+
+
+def cost(plan: Plan) -> float:
+    """Grows fast with DeepCache's interval and smoothly with T-GATE's gate; a little is each plan's own."""
+    own = random.Random(str(plan)).gauss(0, 0.0005)
+    given, found = plan.parameters, 0.0
+    if cache := given.get("deepcache"):
+        found += 0.0012 * (float(cache["cache_interval"]) - 1) ** 2 - 0.0004 * float(cache["cache_branch_id"])
+    if gate := given.get("tgate"):
+        found += 0.03 * ((19 - float(gate["gate_step"])) / 14) ** 1.5
+        found += 0.0006 * (float(gate["sp_interval"]) - 2) + 0.0003 * (3 - float(gate["warm_up"]))
+    return found + own
+
+
+class Nearly:
+    """A cost model that is off by 3%, each plan by its own share, and says so."""
+
+    def __init__(self) -> None:
+        self._found: dict[Space, Any] = {}
+
+    def speedups(self, space: Space) -> Any:
+        if space not in self._found:
+            found = np.full(space.cells.shape, np.nan)
+            for cell in map(tuple, np.argwhere(space.cells)):
+                found[cell] = speed(plan := space.plan(cell)) * math.exp(random.Random(str(plan)).gauss(0, 0.03))
+            self._found[space] = found
+        return self._found[space]
+
+    def deviations(self, space: Space) -> Any:
+        return np.where(space.cells, 0.03, np.nan)
+
+    def learn(self, trials: Iterable[Trial]) -> int:
+        return 0
+
+
+def answer(bench: Landscape, asked: Task, **changes: Any) -> SearchResult:
+    return run_search(bench, asked, options(**changes), predictor=Nearly)
+
+
+def task(methods: tuple[str, ...] | None, limit: float, speedup: float | None = None) -> Task:
+    target = {"speedup": speedup} if speedup else None
+    known = {"model": "landscape", "scheduler": "DDIM", "steps": 25}
+    return Task(**known, methods=methods, target=target, max_loss={"clip_score": limit})
+
+
+def options(**changes: Any) -> SearchOptions:
+    return SearchOptions(**{"storage": "memory", "strategy": "guided", **changes})
+
+
+def fastest(methods: tuple[str, ...], limit: float) -> float:
+    """By trying all."""
+    return max(speed(p) for p in grid(methods, steps=25) if cost(p) < limit)
+
+
+@pytest.mark.parametrize(
+    ("methods", "limit", "trials"), [(TGATE, 0.012, 36), (TGATE, 0.03, 36), (BOTH, 0.008, 60), (BOTH, 0.02, 60)]
+)
+def test_a_fiftieth_of_the_grid_suffices(methods: tuple[str, ...], limit: float, trials: int) -> None:
+    bench = Landscape(speed, cost)
+    found = answer(bench, task(methods, limit), max_trials=trials)
+    assert found.confirmed is not None
+    assert found.confirmed.speedup >= 0.98 * fastest(methods, limit)
+    assert found.confirmed.losses["clip_score"].loss < limit
+
+
+@pytest.mark.parametrize("prefer", get_args(Prefer))
+def test_a_target_within_reach_is_met_in_few_trials(prefer: Prefer) -> None:
+    reach = fastest(TGATE, 0.02)
+    asked = 1 + 0.8 * (reach - 1)
+    bench = Landscape(speed, cost)
+    found = answer(bench, task(TGATE, 0.02, asked), prefer=prefer)
+    assert found.confirmed is not None and found.status in ("met", "likely")
+    assert found.confirmed.speedup >= asked
+    assert len(found.trials) <= 36
+    if prefer == "closest":
+        assert found.confirmed.speedup <= asked * 1.03
+    if prefer == "fastest":
+        assert found.confirmed.speedup >= 0.98 * reach
+
+
+def test_out_of_reach_is_said_after_few_trials() -> None:
+    bench = Landscape(speed, cost)
+    found = answer(bench, task(TGATE, 0.012, 1.2 * fastest(TGATE, 0.012)))
+    assert found.status == "infeasible" and found.best is not None
+    assert found.best.speedup >= 0.97 * fastest(TGATE, 0.012)
+    assert len(found.trials) <= 60 and found.complete
+
+
+def test_any_method_finds_the_best_of_the_subsets() -> None:
+    """DeepCache alone costs most of the limit, so that the best plan has one method."""
+    pipe = tiny_sd()
+    bench = Landscape(speed, lambda p: cost(p) + 0.015 * (len(p.methods) - 1), pipe=pipe)
+    found = answer(bench, task(None, 0.015), max_trials=60)
+    assert found.confirmed is not None
+    singles = [p for s in spaces(("deepcache", "tgate"), pipe, 25, {}, any_of=True) for p in s]
+    best = max(speed(p) for p in singles if cost(p) + 0.015 * (len(p.methods) - 1) < 0.015)
+    assert found.confirmed.speedup >= 0.98 * best
+
+
+def test_it_takes_the_same_way_again_and_measures_nothing_twice(tmp_path: Path) -> None:
+    first, cut, again = Landscape(speed, cost), Landscape(speed, cost, interrupt_after=8), Landscape(speed, cost)
+    whole, storage = answer(first, task(TGATE, 0.02)), str(tmp_path / "t.db")
+    with pytest.raises(KeyboardInterrupt):
+        answer(cut, task(TGATE, 0.02), storage=storage)
+    resumed = answer(again, task(TGATE, 0.02), storage=storage)
+    assert [t.plan for t in resumed.trials] == [t.plan for t in whole.trials]
+    assert not cut.measured.keys() & again.measured.keys()
+
+
+def test_without_a_cost_model_it_learns_speeds_as_well() -> None:
+    found = run_search(Landscape(speed, cost), task(TGATE, 0.02), options(max_trials=60))
+    assert found.confirmed is not None
+    assert found.confirmed.speedup >= 0.97 * fastest(TGATE, 0.02)
+
+
+def test_without_a_profile_speeds_are_learned() -> None:
+    space, model = Space(TGATE, steps=25), Learned()
+    plans = list(space)[::61]
+    assert model.learn(trial(str(p), latency=latency(speed(p))) for p in plans) == len(plans)
+    found = model.speedups(space)
+    assert found.shape == space.cells.shape
+    errors = [abs(math.log(found[space.index(p)] / speed(p))) for p in space]
+    assert np.median(errors) < 0.05 and np.isnan(found).sum() == (~space.cells).sum()
+    assert model.deviations(space)[space.index(plans[0])] > 0
+
+
+def test_what_was_measured_tells_of_its_neighbours() -> None:
+    """A plan over the limit makes its neighbours unlikely, one well inside makes milder ones likely."""
+    space = Space(TGATE, steps=25)
+    speedups = Learned().speedups(space)
+    quality = Quality(Limits({"clip_score": 0.02}), [space], [speedups])
+    mild, strong = space.plan((1, 1, 0, 0)), space.plan((12, 5, 3, 2))
+    cells = np.array([space.index(p) for p in (mild, strong)])
+    at = speedups[tuple(cells.T)]
+    quality.learn([])
+    before = quality.inside(space, cells, at)
+    quality.learn(
+        [
+            trial(str(space.plan((0, 0, 0, 0))), losses={"clip_score": loss(0.001)}),
+            trial(str(space.plan((13, 5, 3, 2))), losses={"clip_score": loss(0.08)}),
+        ]
+    )
+    after = quality.inside(space, cells, at)
+    assert after[0] > before[0] > before[1] > after[1]
+
+
+def test_of_two_limits_both_must_be_kept() -> None:
+    space = Space(("deepcache",), steps=25)
+    speedups = Learned().speedups(space)
+    cells = np.argwhere(space.cells)
+    told = [trial(str(p), losses={"clip_score": loss(0.0), "ssim": loss(0.5, metric="ssim")}) for p in space]
+    both = Quality(Limits({"clip_score": 0.02, "ssim": 0.1}), [space], [speedups])
+    one = Quality(Limits({"clip_score": 0.02}), [space], [speedups])
+    for quality in (both, one):
+        quality.learn(told)
+    assert both.inside(space, cells, speedups[tuple(cells.T)]).max() < 0.05
+    assert one.inside(space, cells, speedups[tuple(cells.T)]).min() > 0.9
+
+
+def test_a_rise_is_no_gain_where_both_sides_count() -> None:
+    space = Space(("deepcache",), steps=25)
+    speedups = Learned().speedups(space)
+    cells = np.argwhere(space.cells)
+    told = [trial(str(p), losses={"clip_score": loss(-0.1)}) for p in space]
+    for two_sided in (False, True):
+        quality = Quality(Limits({"clip_score": 0.02}, two_sided), [space], [speedups])
+        quality.learn(told)
+        found = quality.inside(space, cells, speedups[tuple(cells.T)])
+        assert found.max() < 0.05 if two_sided else found.min() > 0.9
