@@ -50,6 +50,7 @@ CLAIM = {
     "max_loss": {"clip_score": 0.02},
     "losses": {},
     "loss_intervals": {},
+    "confidence": 0.95,
     "prompts": "general",
     "scorer": "laion/CLIP-ViT-g-14-laion2B-s34B-b88K",
     "samples": 0,

@@ -67,6 +67,7 @@ CLAIM = {
         "clip_score": [-0.000666667, 0.00733333],
         "ssim": [0.086, 0.094],
     },
+    "confidence": 0.95,
     "prompts": "general",
     "scorer": "laion/CLIP-ViT-g-14-laion2B-s34B-b88K",
     "samples": 32,

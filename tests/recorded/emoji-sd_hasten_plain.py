@@ -52,6 +52,7 @@ CLAIM = {
     "max_loss": {"clip_score": 0.02},
     "losses": {},
     "loss_intervals": {},
+    "confidence": 0.95,
     "prompts": "emoji",
     "scorer": "emoji-clip",
     "samples": 0,

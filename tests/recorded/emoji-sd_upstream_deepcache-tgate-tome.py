@@ -70,6 +70,7 @@ CLAIM = {
         "clip_score": [-0.000666667, 0.00733333],
         "ssim": [0.086, 0.094],
     },
+    "confidence": 0.95,
     "prompts": "emoji",
     "scorer": "emoji-clip",
     "samples": 32,
