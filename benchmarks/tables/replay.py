@@ -78,7 +78,7 @@ class TableBench:
         self.confidence, self.predict, self.seed = confidence, predict, seed
         self.trials = self.images = self.timed_pairs = 0
         self._rows: dict[Row, Found] = {row: (t, i) for t in tables for row, i in t.index.items()}
-        self._columns = _dealt(first, seed)
+        self._columns = dealt(first, seed)
         self._times_asked: Counter[Row] = Counter()
         self._losses: dict[tuple[Any, ...], Loss] = {}
 
@@ -295,7 +295,7 @@ class RecordedSpace(Space):
         return self._plans[int(away.sum(axis=1).argmin())]
 
 
-def _dealt(table: Table, seed: int | None) -> dict[str, np.ndarray]:
+def dealt(table: Table, seed: int | None) -> dict[str, np.ndarray]:
     """The columns of each split: as recorded, or all of them dealt anew into parts as large."""
     if seed is None:
         return {split: table.columns(split) for split in ("search", "held-out")}

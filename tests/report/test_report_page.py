@@ -97,7 +97,7 @@ def test_a_met_answer_has_every_part() -> None:
     for part in (
         "A request of <two> & more",
         "2.10 times faster at a quality loss of 0.0033",
-        "95%: 2.06 to 2.14",
+        "95% interval 2.06 to 2.14",
         "deepcache(cache_branch_id=0, cache_interval=3) + tome(",
         "fewer steps do better",
         "Equal time, 11 steps",

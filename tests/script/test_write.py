@@ -114,7 +114,7 @@ def test_claim_round_trips(tmp_path: Path) -> None:
     assert claim.plan == str(plan_of("deepcache"))
     assert claim.target is not None and claim.target.speedup == 2.0
     assert claim.losses["clip_score"] == pytest.approx(0.00333333)
-    assert claim.limits == {"clip_score": 0.02}
+    assert dict(claim.limits) == {"clip_score": 0.02}
     assert claim.environment["cpu"] == "words"
 
 

@@ -33,7 +33,7 @@ def traversal(session: Session) -> None:
             session.measure(plan)
 
 
-def _sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
+def sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
     """A strategy that draws plans from one of Optuna's samplers over the same grid.
 
     The sampler's own study lives in memory and is replayed from the seed: with the trials of the store at
@@ -92,9 +92,9 @@ STRATEGIES: dict[str, Strategy] = {
     "auto": auto,
     "guided": guided,
     "traversal": traversal,
-    "random": _sampled(lambda seed: RandomSampler(seed=seed)),
-    "tpe": _sampled(lambda seed: TPESampler(seed=seed)),
-    "nsga2": _sampled(lambda seed: NSGAIISampler(seed=seed, population_size=20)),
+    "random": sampled(lambda seed: RandomSampler(seed=seed)),
+    "tpe": sampled(lambda seed: TPESampler(seed=seed)),
+    "nsga2": sampled(lambda seed: NSGAIISampler(seed=seed, population_size=20)),
 }
 
 
