@@ -1,23 +1,13 @@
-"""What the first pictures of a fresh process take: importing, loading, and the very first call.
-
-``python -m hasten.measure.first_call IN OUT`` reads what to measure from IN, a JSON file, and writes
-``{"found": …}`` to OUT, or ``{"input_error": …}`` or ``{"error": …}``.
-"""
+"""What the first pictures of a fresh process take: importing, loading, and the very first call."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from hasten.errors import HastenError, InputError, MeasurementError
-from hasten.files import save_json
+from hasten.measure.fresh_process import answer, ask
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.profile import FirstCall, Report, modules_of, side_of
@@ -50,25 +40,8 @@ def first_calls(
         for plan in plans if turn % 2 == 0 else reversed(plans):
             if report:
                 report(f"first call in a fresh process: {plan}, {turn + 1} of {times}")
-            yield _in_fresh_process(setting, plan, prompts, seed)
-
-
-def _in_fresh_process(setting: Setting, plan: Plan, prompts: PromptSet, seed: int) -> FirstCall:
-    asked = {"setting": asdict(setting), "plan": str(plan), "prompts": asdict(prompts), "seed": seed}
-    with tempfile.TemporaryDirectory(prefix="hasten-first-call-") as folder:
-        given, out = save_json(asked, Path(folder) / "in.json"), Path(folder) / "out.json"
-        # -P: a torch.py in the working folder would be imported
-        command = [sys.executable, "-P", "-m", "hasten.measure.first_call", str(given), str(out)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
-        if not out.is_file():
-            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise MeasurementError(f"The process of a first call died with code {done.returncode}: {last[0]}")
-        result = json.loads(out.read_text(encoding="utf-8"))
-    if "input_error" in result:
-        raise InputError(result["input_error"])
-    if "error" in result:
-        raise MeasurementError(f"The first call in a fresh process failed: {result['error']}")
-    return FirstCall.model_validate(result["found"])
+            given = {"setting": asdict(setting), "plan": str(plan), "prompts": asdict(prompts), "seed": seed}
+            yield FirstCall.model_validate(ask("hasten.measure.first_call", given, "the first call"))
 
 
 def measured(setting: Setting, plan: Plan, prompts: PromptSet, seed: int) -> FirstCall:
@@ -110,17 +83,11 @@ def _seconds(call: Any) -> float:
     return time.perf_counter() - start
 
 
-def _result(given: dict[str, Any]) -> dict[str, Any]:
+def _work(given: dict[str, Any]) -> FirstCall:
     name, *splits = given["prompts"].values()
     prompts = PromptSet(name, *map(tuple, splits))
-    try:
-        found = measured(Setting(**given["setting"]), Plan.parse(given["plan"]), prompts, given["seed"])
-    except InputError as error:
-        return {"input_error": str(error)}
-    except HastenError as error:
-        return {"error": str(error)}
-    return {"found": found.model_dump(mode="json")}
+    return measured(Setting(**given["setting"]), Plan.parse(given["plan"]), prompts, given["seed"])
 
 
 if __name__ == "__main__":
-    save_json(_result(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), sys.argv[2])
+    answer(_work)

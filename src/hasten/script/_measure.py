@@ -1,12 +1,8 @@
-"""The fresh process behind ``verify``: imports a script from its path and measures its own functions.
-
-``python -m hasten.script._measure SCRIPT OUT SAMPLES PAIRS`` writes ``{"trial": …}`` to OUT, or ``{"error": …}``.
-"""
+"""The fresh process behind ``verify``: imports a script from its path and measures its own functions."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError, MeasurementError
 from hasten.measure.environment import environment
+from hasten.measure.fresh_process import answer
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import image_fault, image_seed
 from hasten.measure.prompts import PromptSet
@@ -191,16 +188,5 @@ def _module(path: Path) -> ModuleType:
     return module
 
 
-def main(path: str, out: str, samples: str, pairs: str) -> None:
-    """Writes the trial, or what went wrong, to ``out``."""
-    try:
-        result: dict[str, Any] = {"trial": measure(Path(path), int(samples), int(pairs)).model_dump(mode="json")}
-    except InputError as error:
-        result = {"input_error": str(error)}
-    except (Exception, SystemExit) as error:
-        result = {"error": f"{type(error).__name__}: {error}"}
-    Path(out).write_text(json.dumps(result), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    answer(lambda given: measure(Path(given["path"]), given["samples"], given["pairs"]))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field
 
-from hasten.errors import InputError, MeasurementError
+from hasten.errors import InputError
 from hasten.measure.environment import NOT_COMPARED
+from hasten.measure.fresh_process import ask
 from hasten.records import Latency, Record, Trial
 from hasten.script.claim import TOLERANCE, Claim, read_claim
 
@@ -52,7 +50,8 @@ def verify(path: str | Path, *, samples: int = 32, pairs: int = 7, python: str =
         raise InputError(f"{samples} samples and {pairs} pairs: both must be at least 1.")
     path = Path(path)
     claim = read_claim(path)
-    trial = _measured(path.resolve(), samples, pairs, python)
+    given = {"path": str(path.resolve()), "samples": samples, "pairs": pairs}
+    trial = Trial.model_validate(ask("hasten.script._measure", given, str(path), python))
     return judge(str(path), claim, trial)
 
 
@@ -122,24 +121,3 @@ def _notes(claim: Claim, trial: Trial) -> Iterator[str]:
         asked = f"{limits[metric]:g}{limits.suffix}"
         yield f"the loss on {metric} was {found.loss:.4f} now: {found.samples} prompts cannot refute {asked}"
     yield from trial.latency.warnings
-
-
-def _measured(path: Path, samples: int, pairs: int, python: str) -> Trial:
-    with tempfile.TemporaryDirectory(prefix="hasten-verify-") as folder:
-        out = Path(folder) / "trial.json"
-        # -P: a torch.py in the working folder would be imported. -B: no caches beside the script.
-        options = [str(path), str(out), str(samples), str(pairs)]
-        command = [python, "-B", "-P", "-m", "hasten.script._measure", *options]
-        try:
-            done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
-        except OSError as error:
-            raise InputError(f"{python} cannot be run: {error.strerror}.") from None
-        if not out.is_file():
-            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise MeasurementError(f"The process that measured {path} died with code {done.returncode}: {last[0]}")
-        result = json.loads(out.read_text(encoding="utf-8"))
-    if "input_error" in result:
-        raise InputError(result["input_error"])
-    if "error" in result:
-        raise MeasurementError(f"{path} fails: {result['error']}")
-    return Trial.model_validate(result["trial"])

@@ -1,0 +1,62 @@
+"""Work in a process of its own: one side asks a module, which does the work there and writes it down."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hasten.errors import HastenError, InputError, MeasurementError
+from hasten.files import save_json
+from hasten.records import Record
+
+
+def ask(module: str, given: Mapping[str, Any], what: str, python: str = sys.executable) -> Any:
+    """What ``module`` answers, run by ``python -m`` in a fresh process, as JSON data.
+
+    Args:
+        given: JSON data that the module's ``work`` gets.
+        what: names the work in errors.
+        python: the interpreter, one that has hasten.
+
+    Raises:
+        InputError: the interpreter cannot be run, or the work raised one there.
+        MeasurementError: the process died, or the work failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="hasten-") as folder:
+        out = Path(folder) / "found.json"
+        # -P: a torch.py in the working folder would be imported. -B: no caches beside a script.
+        command = [python, "-B", "-P", "-m", module, str(out)]
+        try:
+            done = subprocess.run(
+                command, input=json.dumps(given), check=False, capture_output=True, text=True, errors="replace"
+            )
+        except OSError as error:
+            raise InputError(f"{python} cannot be run: {error.strerror}.") from None
+        if not out.is_file():
+            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise MeasurementError(f"The process of {what} died with code {done.returncode}: {last[0]}")
+        result = json.loads(out.read_text(encoding="utf-8"))
+    if "input_error" in result:
+        raise InputError(result["input_error"])
+    if "error" in result:
+        raise MeasurementError(f"{what} fails: {result['error']}")
+    return result["found"]
+
+
+def answer(work: Callable[[dict[str, Any]], Record]) -> None:
+    """The other side: does the work and writes what it found, or what went wrong, where it was asked to."""
+    out = sys.argv[1]
+    try:
+        result: dict[str, Any] = {"found": work(json.load(sys.stdin)).model_dump(mode="json")}
+    except InputError as error:
+        result = {"input_error": str(error)}
+    except HastenError as error:
+        result = {"error": str(error)}
+    except (Exception, SystemExit) as error:
+        result = {"error": f"{type(error).__name__}: {error}"}
+    save_json(result, out)
