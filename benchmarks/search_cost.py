@@ -110,7 +110,11 @@ class Replay:
         with Store("memory", bench.setting, bench.identity) as store:
             session = Session(bench, store, goal, options, spaces=[space], progress=tell, predictor=self.new_model)
             try:
-                STRATEGIES[strategy](session)
+                for _ in range(options.confirmations):
+                    STRATEGIES[strategy](session)
+                    if (best := session.best()) is None:
+                        break
+                    session.reject(best)  # as a verdict would: it was only timed as fast
             except AimReached:
                 return bench.trials, bench.images
         return None

@@ -63,7 +63,7 @@ def test_three_times_killed_nothing_is_lost_or_measured_twice(tmp_path: Path) ->
     storage = tmp_path / "trials.db"
     before: dict[int, str] = {}
     for _ in range(3):
-        after = _kill_after(storage, len(before) + 3)
+        after = _kill_after(storage, len(before) + 1)
         assert after.items() >= before.items()
         before = after
     assert len(before) < 16
@@ -74,8 +74,8 @@ def test_three_times_killed_nothing_is_lost_or_measured_twice(tmp_path: Path) ->
     after = _kept(storage)
     assert after.items() >= before.items()
     trials = [Trial.model_validate_json(text.split(" ", 2)[2]) for text in after.values()]
-    # a plan that was only timed may be scored later, when the confirmed one turns out slower than it seemed
-    measured = Counter((trial.plan, trial.split, trial.status) for trial in trials)
-    assert set(measured.values()) == {1}
-    assert len({plan for plan, split, _ in measured if split == "search"}) == 16
-    assert 1 <= sum(split == "held-out" for _, split, _ in measured) <= 4
+    # a plan that was only timed may be timed anew, or scored, when the confirmed one is slower than it seemed
+    scored = Counter((trial.plan, trial.split) for trial in trials if trial.status == "ok")
+    assert set(scored.values()) == {1}
+    assert len({trial.plan for trial in trials if trial.split == "search"}) == 16
+    assert 1 <= sum(split == "held-out" for _, split in scored) <= 4

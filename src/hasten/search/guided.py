@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hasten.plan import Plan
+from hasten.records import Latency, Trial
 from hasten.search.judge import Goal
 from hasten.search.predict import Predictor
 from hasten.search.session import Session
@@ -18,11 +19,15 @@ from hasten.search.surrogate import Numbers, Quality, normal_cdf, normal_pdf
 
 CONSIDERED = 3000
 """Of the open plans of a space so many, the most promising by speed alone, are looked at closely."""
-NEGLIGIBLE = 0.02
+NEGLIGIBLE = 0.01
 """Probability under which a plan is not tried for a target."""
 GAIN, EXPECTED_GAIN = 0.005, 0.002
 """A log speedup that is better by less than the first is no better; the search for the fastest plan ends when no
 trial is expected to gain the second."""
+ASSUMED_SCATTER, PAIRS_ASSUMED = 0.1, 6
+"""Of a pair's log ratio, before any were timed, and so many pairs' worth of it."""
+PATIENCE, HOPE = 12, 36
+"""So many trials in a row without a better plan end the search; the second where none has been found at all."""
 NEAR, CLOSE = 0.05, 0.02
 """Log speedups off a target: what draws the search for the closest plan nearer, and where it ends."""
 
@@ -50,24 +55,77 @@ def guided(session: Session) -> None:
     is to be learned. It knows all trials at hand and draws nothing at random: what goes on after an interruption
     takes the same way.
     """
-    predictor = session.predictor
-    while not session.spent and not session.found_first:
-        plan = _most_promising(session, predictor)
+    session.dominance = False  # predictions tell more
+    session.believe = beliefs = Beliefs(session, session.predictor)
+    idle, best = 0, session.best()
+    while not session.spent and not session.found_first and idle < (PATIENCE if best else HOPE):
+        plan = _most_promising(session, beliefs)
         if plan is None:
             return
         session.measure(plan)
+        before, best = best, session.best()
+        idle = idle + 1 if _same(before, best) else 0
 
 
-def _most_promising(session: Session, predictor: Predictor) -> Plan | None:
+def _same(one: Trial | None, other: Trial | None) -> bool:
+    return (one and one.plan) == (other and other.plan)
+
+
+class Beliefs:
+    """What is believed of a plan's speed: the prediction and the few timed pairs, each as far as it is sure.
+
+    A search times few pairs, and the fastest of many noisy plans is the luckiest one: taken at its word, nothing
+    would ever look faster again.
+    """
+
+    def __init__(self, session: Session, predictor: Predictor) -> None:
+        self._session, self._predictor = session, predictor
+        self.learn()
+
+    def learn(self) -> None:
+        """Corrects the predictions by all trials so far."""
+        session, predictor = self._session, self._predictor
+        self.known = [*session.trials.values(), *session.held_out]
+        predictor.learn(self.known)
+        self.speedups = [predictor.speedups(space) for space in session.spaces]
+        self.deviations = [predictor.deviations(space) for space in session.spaces]
+        self._scatter = _scatter(session.trials.values())
+
+    def __call__(self, plan: Plan, latency: Latency) -> Latency:
+        """The latency with the believed speedup, and its interval."""
+        found = next((i for i, space in enumerate(self._session.spaces) if space.holds(plan)), None)
+        if found is None:
+            return latency
+        at = self._session.spaces[found].index(plan)
+        said, sure = math.log(self.speedups[found][at]), self.deviations[found][at] ** -2
+        timed, seen = math.log(latency.speedup), len(latency.times_s) / self._scatter**2
+        mean, half = (said * sure + timed * seen) / (sure + seen), 1.96 * (sure + seen) ** -0.5
+        believed = {
+            "speedup": math.exp(mean),
+            "interval": (math.exp(mean - half), math.exp(mean + half)),
+            "plan_s": latency.baseline_s / math.exp(mean),
+        }
+        return latency.model_copy(update=believed)
+
+
+def _scatter(trials: Iterable[Trial]) -> float:
+    """Standard deviation of one pair's log ratio around its plan's, from all pairs so far."""
+    total, count = PAIRS_ASSUMED * ASSUMED_SCATTER**2, PAIRS_ASSUMED
+    for latency in (trial.latency for trial in trials):
+        if latency and len(latency.times_s) > 1:
+            logs = np.log(latency.baseline_times_s) - np.log(latency.times_s)
+            total, count = total + float(((logs - logs.mean()) ** 2).sum()), count + len(logs) - 1
+    return math.sqrt(total / count)
+
+
+def _most_promising(session: Session, beliefs: Beliefs) -> Plan | None:
     """The plan to measure next; None when none is likely enough to be better than what is in hand."""
-    known = [*session.trials.values(), *session.held_out]
-    predictor.learn(known)
-    speedups = [predictor.speedups(space) for space in session.spaces]
-    quality = Quality(session.goal.limits, session.spaces, speedups)
-    quality.learn(known)
+    beliefs.learn()
+    quality = Quality(session.goal.limits, session.spaces, beliefs.speedups)
+    quality.learn(beliefs.known)
     best: tuple[float, Plan] | None = None
-    for space, found in zip(session.spaces, speedups, strict=True):
-        for candidates in _candidates(session, space, found, predictor, quality):
+    for space, speedups, deviations in zip(session.spaces, beliefs.speedups, beliefs.deviations, strict=True):
+        for candidates in _candidates(session, space, speedups, deviations, quality):
             gains, enough = _gains(session, candidates, quality)
             row = int(gains.argmax())
             if gains[row] >= enough and (best is None or gains[row] > best[0]):
@@ -76,14 +134,14 @@ def _most_promising(session: Session, predictor: Predictor) -> Plan | None:
 
 
 def _candidates(
-    session: Session, space: Space, speedups: Numbers, predictor: Predictor, quality: Quality
+    session: Session, space: Space, speedups: Numbers, deviations: Numbers, quality: Quality
 ) -> Iterator[Candidates]:
     """The open plans of a space that are not plainly too slow, at most so many; nothing where there are none."""
     cells = np.argwhere(space.open & ~np.isnan(speedups))
     if not len(cells):
         return
     at = tuple(cells.T)
-    means, deviations = np.log(speedups[at]), predictor.deviations(space)[at]
+    means, deviations = np.log(speedups[at]), deviations[at]
     least = _least(session)
     fast = means + 2 * deviations > least
     cells, means, deviations = cells[fast], means[fast], deviations[fast]

@@ -43,6 +43,10 @@ class Session:
     ) -> None:
         self.bench, self.store, self.options, self.spaces = bench, store, options, tuple(spaces)
         self._predictor = predictor
+        self.believe: Callable[[Plan, Latency], Latency] = lambda plan, latency: latency
+        """What is believed of a search trial's latency: by itself, what was measured."""
+        self.dominance = True
+        """Plans are taken to be neither slower nor better than milder ones, and left out where that decides."""
         self.asked = self.goal = goal
         self.trials: dict[str, Trial] = {}
         self.rejected: dict[str, Trial] = {}
@@ -95,7 +99,8 @@ class Session:
 
         ``sure``: of those whose whole intervals are inside the limits.
         """
-        known = (self.accepted.get(t.plan, t) for t in self.trials.values() if t.plan not in self.rejected)
+        tried = (t for t in self.trials.values() if t.plan not in self.rejected)
+        known = (self.accepted.get(t.plan) or self._believed(t) for t in tried)
         found = (t for t in known if self.goal.candidate(t))
         if sure:
             found = (t for t in found if self.goal.limits.verdict(t.losses) == "inside")
@@ -113,7 +118,7 @@ class Session:
                 pairs=self.options.search_pairs,
                 metrics=self.metrics,
                 enough=lambda baseline_s, plan_s: goal.hopeless(baseline_s, plan_s, best),
-                worth_scoring=lambda latency: goal.skip(latency, best),
+                worth_scoring=lambda latency: goal.skip(self.believe(plan, latency), best),
                 stop_early=goal.stop_early,
                 report=self._reporting(plan),
             )
@@ -218,13 +223,18 @@ class Session:
             return known
         if known.latency is None or not self._timed(known.latency, best):
             return None
-        reason = self.goal.skip(known.latency, best)
+        reason = self.goal.skip(self.believe(Plan.parse(known.plan), known.latency), best)
         return known.model_copy(update={"status": "skipped", "reason": reason}) if reason else None
 
     def _timed(self, known: Latency, best: Trial | None) -> bool:
         """Timed in as many pairs as a search does, or in fewer that settle it for this goal too."""
         enough = len(known.times_s) >= self.options.search_pairs
         return enough or self.goal.hopeless(known.baseline_times_s, known.times_s, best)
+
+    def _believed(self, trial: Trial) -> Trial:
+        if trial.latency is None:
+            return trial
+        return trial.model_copy(update={"latency": self.believe(Plan.parse(trial.plan), trial.latency)})
 
     def _tells(self, trial: Trial) -> bool:
         return self.goal.scored(trial, self.options.num_samples) and set(self.metrics) <= set(trial.losses)
@@ -251,12 +261,14 @@ class Session:
 
     def _learn(self, trial: Trial) -> None:
         """Closes the plan itself and those that it shows to be no candidates."""
-        plan, goal = Plan.parse(trial.plan), self.goal
+        plan, goal, trial = Plan.parse(trial.plan), self.goal, self._believed(trial)
         meets = goal.candidate(trial) and trial.plan not in self.rejected
         toward_mild = goal.target is not None and goal.prefer in ("closest", "best-quality")
         for space in self.spaces:
             if plan.methods == space.methods:
                 space.close(plan)
+            if not self.dominance:
+                continue
             if goal.outside(trial) or (meets and toward_mild):
                 space.close_stronger(plan)
             if (meets and not toward_mild) or _too_slow(trial.latency, goal):

@@ -157,14 +157,22 @@ def _trend(features: Numbers) -> Numbers:
 
 
 def _kernel(one: Numbers, other: Numbers | None, scale: float, length: float) -> Numbers:
-    """Covariance of trends and deviations; (n, m), or with None the variances (n,)."""
+    """Covariance of trends and deviations; (n, m), or with None the variances (n,).
+
+    A deviation is one that each feature makes by itself, so that what is known of one method's parameter tells of
+    it beside any other's, and half as large a one that they make together.
+    """
+    count = one.shape[1]
     if other is None:
-        linear = (one**2).sum(axis=1) / one.shape[1]
-        return scale**2 * (linear + 1.0)
-    distance = np.sqrt(np.maximum(_squares(one, other), 0)) / length
+        return scale**2 * ((one**2).sum(axis=1) / count + 1.5)
+    alone = sum(_matern(np.abs(one[:, [c]] - other[:, c]) / length) for c in range(count)) / count
+    together = _matern(np.sqrt(np.maximum(_squares(one, other), 0)) / length)
+    return np.asarray(scale**2 * (one @ other.T / count + alone + 0.5 * together))
+
+
+def _matern(distance: Numbers) -> Numbers:
     root5 = math.sqrt(5) * distance
-    matern = (1 + root5 + root5**2 / 3) * np.exp(-root5)
-    return np.asarray(scale**2 * (one @ other.T / one.shape[1] + matern))
+    return np.asarray((1 + root5 + root5**2 / 3) * np.exp(-root5))
 
 
 def _squares(one: Numbers, other: Numbers) -> Numbers:
