@@ -9,10 +9,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import optuna
-
 from hasten.records import Trial
-from hasten.store import storage_url
+from hasten.store.database import open_database
 
 HERE = Path(__file__).parent
 PATIENCE_S = 120
@@ -34,13 +32,8 @@ def _kept(storage: Path) -> dict[int, str]:
     """The trials in the database, by number: their JSON with the time at which they were finished."""
     if not storage.exists():
         return {}
-    url = storage_url(str(storage))
-    try:
-        names = optuna.get_all_study_names(url)
-    except Exception as error:  # the searching process is creating the tables
-        assert "no such table" in str(error) or "version" in str(error).lower(), error
-        return {}
-    trials = [t for name in names for t in optuna.load_study(study_name=name, storage=url).trials]
+    kept = open_database(str(storage))  # waits while the searching process creates the tables
+    trials = [t for study in kept.get_all_studies() for t in kept.get_all_trials(study._study_id)]
     assert all(t.state.is_finished() for t in trials)
     return {t.number: f"{t.datetime_complete} {t.user_attrs['trial']}" for t in trials}
 
