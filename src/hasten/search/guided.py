@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
+from hasten.search._residual import Numbers
 from hasten.search.judge import Goal
 from hasten.search.predict import Predictor
 from hasten.search.session import Session
 from hasten.search.space import Space
-from hasten.search.surrogate import Numbers, Quality, normal_cdf, normal_pdf
+from hasten.search.surrogate import Quality, normal_cdf, normal_pdf
 
 CONSIDERED = 3000
 """Of the open plans of a space so many, the most promising by speed alone, are looked at closely."""

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hasten.limits import Limits, Verdict
+from hasten.measure.cautions import FEW_PAIRS
 from hasten.records import Latency, Loss, Trial
 from hasten.search.options import MIN_SAMPLES, Prefer
 from hasten.task import Target
 
 MARGIN = 1.1
 """One pair of times may be so far off, beyond what their extremes show."""
-FEW_PAIRS = 3
 STRETCH = 2.0
 """Before all prompts are scored the interval must be this many times as far from the limit: a bootstrap
 over few prompts is too narrow, and it is looked at again and again."""

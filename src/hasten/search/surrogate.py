@@ -13,9 +13,9 @@ import numpy.typing as npt
 from hasten.limits import Limits
 from hasten.plan import Plan
 from hasten.records import Loss, Trial
+from hasten.search._residual import Numbers
 from hasten.search.space import Space
 
-Numbers = npt.NDArray[np.float64]
 SCALES = (0.5, 1.0, 2.0, 4.0)
 """How far losses reach, in limits: the one that explains the measured losses best is taken."""
 LENGTHS = (0.4, 0.8, 1.6)
