@@ -7,8 +7,9 @@ Replays the strategies on the recorded tables (benchmarks/tables). Each seed dea
 those to search with and those held out, and is the sampled strategies' seed. The aim is what the whole table holds
 on those very prompts: its fastest plan within the limit. Counted are the trials, and the images drawn of plans,
 until the plan that would be chosen reaches 98% of its speedup, and until one meets 80, 90 and 95% of it as a
-target. Plans that were never timed have the cost model's speedup times an error of their own (lognormal, 3%) that
-no strategy knows. Results are kept run by run in the file --out: the same command goes on.
+target. Plans that were never timed have the speedup that the cost model gives once it has learned from all that
+were, times an error of their own that no strategy knows: lognormal, as large as those of the timed plans are.
+Results are kept run by run in the file --out: the same command goes on.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from benchmarks.tables.tables import Table, load
 from hasten.limits import Limits
 from hasten.measure import stats
 from hasten.plan import Plan
+from hasten.records import Trial
 from hasten.search import SearchOptions
 from hasten.search.cost import CostModel
 from hasten.search.judge import Goal
@@ -44,7 +46,6 @@ from hasten.store import Store
 from hasten.task import Target
 
 SHARE, AIMS = 0.98, (None, 0.8, 0.9, 0.95)
-ERROR = 0.03
 RESAMPLES = 1000
 """Of the bootstrap: a tenth of hasten's own, for there are many replays."""
 LIMIT = {"clip_score": 0.02}
@@ -64,15 +65,33 @@ class Replay:
 
     @cached_property
     def model(self) -> CostModel:
-        """Learns nothing: the source of speedups of plans that were never timed."""
-        return self.new_model()
+        """Has learned from all timed plans: the source of speedups of those that were never timed."""
+        found, bench = self.new_model(), TableBench([self.table], pipe=self.pipe)
+        found.learn(
+            Trial(plan=str(plan), steps=self.table.setting.steps, latency=bench.latency(plan, pairs=len(times.T)))
+            for plan, times in self.timed
+        )
+        return found
+
+    @property
+    def timed(self) -> list[tuple[Plan, np.ndarray]]:
+        """Plans and their (2, pairs) seconds."""
+        return [(self.table.plans[i], self.table.pairs(i)) for i in map(int, np.flatnonzero(self.table.timed))]
+
+    @cached_property
+    def error(self) -> float:
+        """Standard deviation of the timed plans' log speedups around the model's."""
+        speedups = self.table.speedups()[self.table.timed]
+        return float(
+            np.std([math.log(s / self.model.speedup(p)) for s, (p, _) in zip(speedups, self.timed, strict=True)])
+        )
 
     def new_model(self) -> CostModel:
         return CostModel(self.pipe, self.table.profile, self.table.setting.steps)
 
     def speedup(self, plan: Plan) -> float:
         """Of a plan that was never timed."""
-        own = np.random.default_rng(zlib.crc32(str(plan).encode())).normal(0, ERROR)
+        own = np.random.default_rng(zlib.crc32(str(plan).encode())).normal(0, self.error)
         return self.model.speedup(plan) * math.exp(own)
 
     @cached_property

@@ -12,6 +12,7 @@ plan the moment it is finished. README.md beside this file says what comes out.
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -55,11 +56,20 @@ def _recording(options: dict[str, Any], command: str) -> Recording:
             raise InputError(f"--{name.replace('_', '-')} is {options[name]}: it must be at least {least}.")
     if options["samples"] % 2:
         raise InputError(f"--samples is {options['samples']}: it must be even, half of them for each split.")
+    options["share"] = _share(options["share"])
     options["settings"] = tuple(dict.fromkeys(map(canonical_setting, options["settings"])))
     device, dtype = device_of(Place(device=options.pop("device"), dtype=options.pop("dtype")))
     tables = options.pop("only")
     named = TABLES if tables is None else tuple(canonical(name) for name in tables)
     return Recording(**options, tables=named, device=device, dtype=dtype, command=command)
+
+
+def _share(text: str) -> tuple[int, int]:
+    """``2/8`` → (2, 8). Raises InputError."""
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
+    if not match or int(match[1]) > int(match[2]):
+        raise InputError(f"--share is {text!r}: write which part of how many, e.g. 2/8.")
+    return int(match[1]), int(match[2])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=int, default=5, help="interleaved runs of baseline and plan")
     parser.add_argument("--batch-size", type=int, default=1, help="images of a timed call")
     parser.add_argument("--jobs", type=int, default=1, help="processes that score")
+    parser.add_argument("--share", default="1/1", help="of the plans to time, e.g. 2/8: for machines side by side")
     parser.add_argument("--limit-s", type=float, help="begin no plan after so many seconds")
     parser.add_argument("--work", type=Path, default=Path("hasten-out/tables"), help="folder of the part files")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the packed tables")

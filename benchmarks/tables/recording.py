@@ -43,6 +43,7 @@ class Recording:
     pairs: int
     batch_size: int
     jobs: int
+    share: tuple[int, int]
     limit_s: float | None
     command: str
 

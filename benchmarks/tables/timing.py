@@ -18,7 +18,7 @@ PROFILE_REPEATS = 3
 
 
 def latency(recording: Recording) -> int:
-    """Times the first plans of each table that have no times yet, alone on the device, the tables in turn."""
+    """Times the first plans of each table that have no times yet, the tables in turn; of shares its own."""
     planned, deadline = recording.rows(), deadline_of(recording)
     ranked = [
         (rank, setting, row)
@@ -27,7 +27,9 @@ def latency(recording: Recording) -> int:
         for rank, row in enumerate(rows[: recording.timed])
     ]
     known = {setting: read(recording.folder(setting), "latency") for setting in planned}
-    jobs = [(s, row) for _, s, row in sorted(ranked, key=lambda job: job[0]) if row not in known[s][1]]
+    own, count = recording.share
+    shared = sorted(ranked, key=lambda job: job[0])[own - 1 :: count]
+    jobs = [(s, row) for _, s, row in shared if row not in known[s][1]]
     opened: dict[str, tuple[Bench, PartFile]] = {}
     with progress_bar() as progress:
         for setting, row in progress.track(jobs, description="timed"):

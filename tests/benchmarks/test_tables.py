@@ -54,7 +54,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, pipe: Any) -> Path:
     assert main(["quality", *common, "--jobs", "2"]) == 0  # the last plan, in a process of its own
     after = {path: path.read_bytes() for path in work.rglob("quality-*.jsonl")}
     assert len(after) == len(before) + 1 and before.items() <= after.items()
-    assert main(["latency", *common, "--pairs", "1"]) == 0
+    for share in ("1/2", "2/2"):
+        assert main(["latency", *common, "--pairs", "1", "--share", share]) == 0
     assert main(["pack", *common, "--out", str(out)]) == 0
     return out
 
@@ -309,6 +310,7 @@ def test_proposals_between_recorded_plans_come_to_the_nearest(pipe: Any) -> None
         (["quality", "--samples", "9"], "--samples is 9"),
         (["quality", "--settings", "DDIM"], "no setting"),
         (["latency", "--pairs", "0"], "--pairs is 0"),
+        (["latency", "--share", "3/2"], "--share is '3/2'"),
         (["latency", "--only", "deepcash"], "deepcash"),
         (["pack", "--work", "nowhere"], "no finished plan"),
     ],
