@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hasten.errors import InputError
 
-Value = int | float
+Value = int | float | str
+"""A number, or as text a list of steps such as ``0-3:5:9``; the list of one step is its number."""
 Parameters = dict[str, Value]
 
 BASELINE = "baseline"
+_STEPS = re.compile(r"\d{1,4}(-\d{1,4})?(:\d{1,4}(-\d{1,4})?)*")
 _CALL = re.compile(r"\s*([A-Za-z_][\w-]*)\s*(?:\(([^()]*)\))?\s*")
 
 
@@ -64,15 +66,46 @@ class Plan:
         return bool(self.calls)
 
     def __str__(self) -> str:
-        calls = (f"{name}({','.join(f'{k}={v!r}' for k, v in pairs)})" for name, pairs in self.calls)
+        calls = (f"{name}({','.join(f'{k}={v}' for k, v in pairs)})" for name, pairs in self.calls)
         return "+".join(calls) or BASELINE
 
 
 def _pair(text: str) -> tuple[str, Value]:
-    name, _, value = text.partition("=")
+    name, _, value = (part.strip() for part in text.partition("="))
     try:
-        number: Value = int(value) if re.fullmatch(r"\s*-?\d+\s*", value) else float(value)
+        return name, value_of(value)
     except ValueError:
-        message = f"Parameter {name.strip()!r} has the value {value.strip()!r}: not a number."
+        message = f"Parameter {name!r} has the value {value!r}: neither a number nor a list of steps (0-3:5:9)."
         raise InputError(message) from None
-    return name.strip(), number
+
+
+def value_of(text: str) -> Value:
+    """The value that is written so: an integer, another number, or a list of steps. Raises ValueError."""
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    return text if _STEPS.fullmatch(text) else float(text)
+
+
+def step_list(steps: Iterable[int]) -> Value:
+    """The list of these steps, in order and each once: {0, 1, 2, 5} is ``0-2:5``. Raises ValueError for none."""
+    left = sorted(set(steps))
+    runs: list[str] = []
+    while left:
+        length = next((i for i, step in enumerate(left) if step != left[0] + i), len(left))
+        runs.append(str(left[0]) if length == 1 else f"{left[0]}-{left[length - 1]}")
+        del left[:length]
+    return value_of(":".join(runs))
+
+
+def steps_of(value: Value) -> tuple[int, ...]:
+    """The steps of a list, in order: ``0-2:5`` is (0, 1, 2, 5), and 5 is (5,).
+
+    Raises:
+        ValueError: it is no list of steps.
+    """
+    if isinstance(value, bool | float) or not _STEPS.fullmatch(str(value)):
+        raise ValueError(f"{value!r} is not a list of steps, such as 0-3:5:9")
+    runs = [list(map(int, run.split("-"))) for run in str(value).split(":")]
+    if backwards := next((run for run in runs if run[0] > run[-1]), None):
+        raise ValueError(f"{value!r} has a run that goes from {backwards[0]} down to {backwards[1]}")
+    return tuple(sorted({step for run in runs for step in range(run[0], run[-1] + 1)}))

@@ -11,13 +11,22 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from hasten.methods import METHODS
+from hasten.methods import METHODS, clash
 from hasten.plan import Plan
 
 FILE = Path(__file__).parent / "expectations.json"
 EXPECTED: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
 NAMES = METHODS.names()
-COMBINATIONS = tuple(c for size in range(1, len(NAMES) + 1) for c in combinations(NAMES, size))
+COMBINATIONS = tuple(
+    c for size in range(1, len(NAMES) + 1) for c in combinations(NAMES, size) if not clash(map(METHODS.get, c))
+)
+LARGEST = tuple(c for c in COMBINATIONS if not any(set(c) < set(other) for other in COMBINATIONS))
+"""Those that no method can be added to."""
+
+
+def with_most(name: str) -> tuple[str, ...]:
+    """The method with as many others as it goes with."""
+    return max((c for c in LARGEST if name in c), key=len)
 
 
 def effective(names: tuple[str, ...]) -> Plan:

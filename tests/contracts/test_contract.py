@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DModel
-from tests.contracts.expected import COMBINATIONS, EXPECTED, NAMES, effective, neutral, record
+from tests.contracts.expected import COMBINATIONS, EXPECTED, LARGEST, NAMES, effective, neutral, record, with_most
 from tests.generating import FAMILIES, attributes, blocks_of, counting, fresh, img2img, latents, picture, shared
 
 from hasten.errors import InputError, ParameterError, UnsupportedError
-from hasten.methods import METHODS, apply, work
+from hasten.methods import METHODS, apply, clash, work
 from hasten.plan import Plan
 
 STEPS = 4
@@ -172,10 +172,11 @@ def test_removal_in_every_order(pipe: Any, family: str, names: tuple[str, ...], 
 
 
 @every_family
-def test_nested_handles_are_one_plan(pipe: Any, family: str) -> None:
-    with apply(pipe, effective(NAMES)):
+@pytest.mark.parametrize("names", LARGEST, ids="+".join)
+def test_nested_handles_are_one_plan(pipe: Any, family: str, names: tuple[str, ...]) -> None:
+    with apply(pipe, effective(names)):
         together = latents(pipe)
-    for order in (NAMES, NAMES[::-1]):
+    for order in (names, names[::-1]):
         with ExitStack() as stack:
             for name in order:
                 stack.enter_context(apply(pipe, effective((name,))))
@@ -188,12 +189,25 @@ def test_twice_is_an_error(pipe: Any, family: str, name: str) -> None:
     title = METHODS.get(name).title
     with apply(pipe, effective((name,))) as handle:
         image, installed = latents(pipe), attributes(pipe)
-        for plan in (effective((name,)), effective(NAMES)):
+        for plan in (effective((name,)), effective(with_most(name))):
             with pytest.raises(InputError, match=f"{title} is already applied"):
                 apply(pipe, plan)
         assert attributes(pipe) == installed
         assert torch.equal(latents(pipe), image)
     handle.remove()
+
+
+@every_family
+@pytest.mark.parametrize("name", NAMES)
+def test_methods_that_clash_are_an_error(pipe: Any, family: str, name: str) -> None:
+    for other in (n for n in NAMES if n != name and clash((METHODS.get(name), METHODS.get(n)))):
+        with pytest.raises(InputError, match="replace the same work: use one of them"):
+            apply(pipe, effective((name, other)))
+        with apply(pipe, effective((name,))):
+            installed = attributes(pipe)
+            with pytest.raises(InputError, match=f"{METHODS.get(name).title} is applied .* replace the same work"):
+                apply(pipe, effective((other,)))
+            assert attributes(pipe) == installed
 
 
 @every_family
@@ -237,4 +251,4 @@ def test_a_failed_install_is_undone(pipe: Any, family: str, name: str, monkeypat
 
     monkeypatch.setattr(type(method), "install", fail)
     with pytest.raises(MemoryError):
-        apply(pipe, effective(NAMES))
+        apply(pipe, effective(with_most(name)))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hasten.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from hasten.methods.base import Parameter
 
 Rows = list[dict[str, Any]]
 JSON_ONLY = ("paper",)
@@ -54,12 +57,18 @@ def _methods() -> Rows:
     return [
         {
             "name": method.name,
-            "parameters": [f"{p.name} {p.low:g}–{p.high:g} ({p.default:g})" for p in method.parameters()],
+            "parameters": [_ranged(p) for p in method.parameters()],
             "what it does": method.summary,
             "paper": method.paper,
         }
         for method in METHODS.all()
     ]
+
+
+def _ranged(p: Parameter) -> str:
+    if isinstance(p.default, str):
+        return f"{p.name} a list of steps (all)"
+    return f"{p.name} {p.low:g}–{p.high:g} ({p.default:g})"
 
 
 def _metrics() -> Rows:

@@ -185,7 +185,8 @@ def _lines(lines: dict[str, Any]) -> None:
 
 
 def _pairs(parameters: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in parameters.items())
+    shown = {name: value if isinstance(value, str) else f"{value:g}" for name, value in parameters.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def _times(answer: Answer) -> str:

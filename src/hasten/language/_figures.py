@@ -10,7 +10,7 @@ from functools import lru_cache
 from hasten.errors import RequestError, simplify
 from hasten.language import _names
 from hasten.language import _words as w
-from hasten.language._numbers import FIGURES, NUMBER, SHARE, Range, percentage, read, share
+from hasten.language._numbers import FIGURES, NUMBER, SHARE, STEP_LIST, Range, percentage, read, share
 from hasten.language._text import Text
 from hasten.task import DEFAULT_MAX_LOSS
 
@@ -137,17 +137,18 @@ def _factor(groups: dict[str, str | None]) -> Decimal:
     return Decimal(2) if number == "一" else read(number)
 
 
-def parameters(text: Text) -> list[tuple[str, Decimal, int]]:
-    """The methods' parameters that are given: name, value, and where in the text it stands."""
+def parameters(text: Text) -> list[tuple[str, Decimal | str, int]]:
+    """The methods' parameters that are given: name, value (a number, or a list of steps), and where it stands."""
     spellings = {name.replace("_", "[ _-]?"): name for name in _names.parameter_owners()}
     if not spellings:
         return []
     names = "|".join(sorted(spellings, key=len, reverse=True))
-    source = rf"{w.START}(?P<name>{names}){_GLUE} ?{FIGURES}(?P<percent>{w.PERCENT})?{w.END}"
-    found = []
+    source = rf"{w.START}(?P<name>{names}){_GLUE} ?(?:{STEP_LIST}|{FIGURES}(?P<percent>{w.PERCENT})?){w.END}"
+    found: list[tuple[str, Decimal | str, int]] = []
     for match in text.take(*patterns(source)):
         name = next(name for spelling, name in spellings.items() if re.fullmatch(spelling, match["name"]))
-        found.append((name, read(match["number"]) / (100 if match["percent"] else 1), match.start()))
+        value = match["steps"] or read(match["number"]) / (100 if match["percent"] else 1)
+        found.append((name, value, match.start()))
     return found
 
 

@@ -25,6 +25,8 @@ _NO_MORE_DIGITS = r"(?![.,]?\d)"
 
 FIGURES = rf"(?P<number>{_NOT_INSIDE}(?>{_SIGN}(?:{_DIGITS}|{_NAN})){_NO_MORE_DIGITS})"
 """A number in figures: where it may stand without a unit."""
+STEP_LIST = rf"(?P<steps>{_NOT_INSIDE}\d+(?:-\d+)?(?::\d+(?:-\d+)?)+|{_NOT_INSIDE}\d+-\d+)"
+"""A list of steps in figures, more than one of them: 0-3:5:9."""
 NUMBER = rf"(?P<number>{_NOT_INSIDE}(?>{_SIGN}(?:{_DIGITS}|{_NAN})|{_WORD}|{_CHINESE}){_NO_MORE_DIGITS})"
 """A number in any form: only before a unit, or "one" and 一 would be taken for figures."""
 SHARE = rf"(?:百分之(?P<hundredths>\d+(?:\.\d+)?|{_CHINESE})|{FIGURES}(?P<percent>{PERCENT})?)"

@@ -13,7 +13,7 @@ from hasten.language._text import Text
 from hasten.methods import METHODS
 from hasten.models import find_model, model_names
 from hasten.models.base import Model
-from hasten.plan import Parameters
+from hasten.plan import Parameters, Value
 from hasten.task import DEFAULT_MAX_LOSS, Target, Task
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ class _Request:
 
     def _parameters(self, methods: tuple[str, ...] | None, steps: int) -> dict[str, Parameters]:
         """The given parameters by method, legal for that many steps and of their kind."""
-        given: dict[str, dict[str, Decimal]] = {}
+        given: dict[str, dict[str, Decimal | str]] = {}
         for name, value, position in self.given:
             held = given.setdefault(self._owner(name, position, methods), {})
             if held.setdefault(name, value) != value:
@@ -165,7 +165,12 @@ def _left_to_defaults(methods: Iterable[str], given: Mapping[str, Parameters], s
             yield f"{entry.title} {', '.join(names)}: the default"
 
 
-def _legal(method: str, values: dict[str, Decimal], steps: int) -> Parameters:
-    numbers = {name: int(v) if v == v.to_integral_value() else float(v) for name, v in values.items()}
-    checked = METHODS.get(method).check(numbers, steps=steps)
+def _legal(method: str, values: dict[str, Decimal | str], steps: int) -> Parameters:
+    checked = METHODS.get(method).check({name: _value(v) for name, v in values.items()}, steps=steps)
     return {name: checked[name] for name in values}
+
+
+def _value(said: Decimal | str) -> Value:
+    if isinstance(said, str):
+        return said
+    return int(said) if said == said.to_integral_value() else float(said)

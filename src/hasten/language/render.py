@@ -12,6 +12,7 @@ from hasten.language.parse import parse
 from hasten.methods import METHODS
 from hasten.metrics import METRICS
 from hasten.models import model_names
+from hasten.plan import Value
 from hasten.schedulers import find_scheduler
 from hasten.task import DEFAULT_MAX_LOSS, Task
 
@@ -180,6 +181,8 @@ def _listed(items: Sequence[str], say: _Phrases) -> str:
     return say.last.join(filter(None, [say.comma.join(first), last]))
 
 
-def _number(value: float) -> str:
-    """The shortest text that reads back as the same number."""
+def _number(value: Value) -> str:
+    """The shortest text that reads back as the same number or list of steps."""
+    if isinstance(value, str):
+        return value
     return repr(int(value)) if value == int(value) else repr(value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
+from itertools import combinations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from hasten.registry import Registry
 if TYPE_CHECKING:
     from hasten.methods._apply import Handle, apply
 
-__all__ = ["METHODS", "Handle", "apply", "check_plan", "together", "work"]
+__all__ = ["METHODS", "Handle", "apply", "check_plan", "clash", "together", "work"]
 
 METHODS: Registry[Method] = Registry("method", "hasten.methods", "METHOD")
 
@@ -27,7 +28,7 @@ def check_plan(plan: Plan, pipe: Any = None, steps: int | None = None) -> Plan:
         UnknownNameError: no such method.
         ParameterError: an unknown parameter or an illegal value.
         UnsupportedError: a method that this pipeline cannot take; the message says why.
-        InputError: the same method twice.
+        InputError: the same method twice, or two that cannot be used together.
     """
     checked: dict[str, Parameters] = {}
     for name, parameters in plan.parameters.items():
@@ -38,7 +39,17 @@ def check_plan(plan: Plan, pipe: Any = None, steps: int | None = None) -> Plan:
         if reason:
             raise UnsupportedError(f"{method.title} cannot be used here: {reason}.")
         checked[method.name] = method.check(parameters, pipe, steps)
+    if reason := clash(METHODS.get(name) for name in checked):
+        raise InputError(f"{plan}: {reason}")
     return Plan.of(checked)
+
+
+def clash(methods: Iterable[Method]) -> str | None:
+    """Why these methods cannot be used together; None when they can."""
+    for one, other in combinations(methods, 2):
+        if one.name in other.excludes or other.name in one.excludes:
+            return f"{one.title} and {other.title} replace the same work: use one of them."
+    return None
 
 
 def work(plan: Plan, pipe: Any, steps: int) -> tuple[Step, ...]:

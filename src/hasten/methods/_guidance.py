@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 
+UNCONDITIONAL, CONDITIONAL = 0, 1
+"""Which half of a guided batch."""
+
 
 def is_guided(sample: torch.Tensor) -> bool:
     """Whether the batch is a guided one: both halves of the latents are the same, bit for bit.
@@ -25,18 +28,36 @@ def mean_of_halves(output: torch.Tensor) -> torch.Tensor:
     return (unconditional + conditional) / 2
 
 
-def first_half(value: Any, batch: int) -> Any:
-    """The unconditional half of every tensor that has ``batch`` rows, also within dicts, lists and tuples."""
+def half(value: Any, batch: int, which: int) -> Any:
+    """That half of every tensor that has ``batch`` rows, also within dicts, lists and tuples."""
     if isinstance(value, torch.Tensor):
-        return value.chunk(2)[0] if value.ndim and value.shape[0] == batch else value
+        return value.chunk(2)[which] if value.ndim and value.shape[0] == batch else value
     if isinstance(value, dict):
-        return {name: first_half(item, batch) for name, item in value.items()}
+        return {name: half(item, batch, which) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(first_half(item, batch) for item in value)
+        return type(value)(half(item, batch, which) for item in value)
     return value
 
 
 def doubled(output: Any) -> Any:
     """A denoiser's output (n, …) given twice (2n, …): guidance between equal halves changes nothing."""
-    noise = torch.cat([output[0], output[0]])
+    return with_noise(output, torch.cat([output[0], output[0]]))
+
+
+def between_halves(output: torch.Tensor) -> torch.Tensor | None:
+    """(2n, …) → (n, …): what the prompt changes, conditional less unconditional; None where the rows are odd."""
+    if output.shape[0] % 2:
+        return None
+    unconditional, conditional = output.chunk(2)
+    return conditional - unconditional
+
+
+def guided_by(output: Any, difference: torch.Tensor) -> Any:
+    """A denoiser's output of the conditional half (n, …), completed (2n, …) so that the halves differ by that."""
+    conditional = output[0]
+    return with_noise(output, torch.cat([conditional - difference, conditional]))
+
+
+def with_noise(output: Any, noise: torch.Tensor) -> Any:
+    """The same kind of denoiser's output (an object or a tuple) with another tensor in it."""
     return (noise,) if isinstance(output, tuple) else type(output)(noise)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
+from hasten.methods import clash
 from hasten.methods._clock import Clock
 
 if TYPE_CHECKING:
@@ -40,11 +41,14 @@ class Patches:
         return denoiser.__dict__.get(ATTRIBUTE) or cls(denoiser)
 
     def require_absent(self, method: Method) -> None:
-        """Raises InputError when the method is installed already."""
+        """Raises InputError when the method is installed already, or one that it cannot be used beside."""
         if method.name in self._methods:
             raise InputError(
                 f"{method.title} is already applied to this {type(self.denoiser).__name__}: remove it first."
             )
+        for other in self._methods.values():
+            if reason := clash((other, method)):
+                raise InputError(f"{other.title} is applied to this {type(self.denoiser).__name__}. {reason}")
 
     def add(self, method: Method, pipe: Any, parameters: Parameters) -> None:
         """Installs the method, wholly or, when that fails, not at all."""

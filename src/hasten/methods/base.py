@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from hasten.errors import ParameterError
-from hasten.plan import Parameters, Value
+from hasten.plan import Parameters, Value, step_list, steps_of
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Patches
+
+MOST = 1000
+"""The upper end of ranges that the number of steps would limit, where it is not known."""
 
 Mode = Literal["run", "store", "reuse"]
 """What an attention does at a step: computes, computes and keeps its output, or gives the one that it kept."""
@@ -21,13 +24,14 @@ Mode = Literal["run", "store", "reuse"]
 class Parameter:
     """One parameter: its legal range (both ends included), default and neutral value.
 
+    Of the kind ``str`` is a list of steps: ``low`` is always in it, and those beyond ``high`` are left out.
     ``grid`` holds the values that ``traversal`` walks, in the original's order: mildest first.
     """
 
     name: str
-    kind: type[int] | type[float]
-    low: Value
-    high: Value
+    kind: type[int] | type[float] | type[str]
+    low: int | float
+    high: int | float
     default: Value
     neutral: Value
     grid: tuple[Value, ...]
@@ -81,6 +85,8 @@ class Method(ABC):
     title: str
     summary: str
     paper: str
+    excludes: tuple[str, ...] = ()
+    """Names of methods that it cannot be used beside: both replace the same work. One of the two says so."""
     aliases: tuple[str, ...] = ()
     """Other names that requests may use, e.g. ``token merging``; name and title need not be repeated."""
     order: int
@@ -126,10 +132,25 @@ class Method(ABC):
 
     def legal(self, parameter: Parameter, value: Value) -> Value:
         """The value, converted to the parameter's kind. Raises ParameterError when it is not legal."""
-        p, number = parameter, isinstance(value, int | float) and not isinstance(value, bool)
-        fits = number and p.low <= value <= p.high and (p.kind is float or value == int(value))
+        p = parameter
+        if p.kind is str:
+            return self._legal_steps(p, value)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = number and p.low <= float(value) <= p.high and (p.kind is float or value == int(value))
         if not fits or (p.allowed is not None and value not in p.allowed):
             what = ", ".join(map(str, p.allowed)) if p.allowed else f"{p.low} to {p.high}"
             kind = "an integer" if p.kind is int else "a number"
             raise ParameterError(f"{self.title}'s {p.name} is {value!r}: allowed is {kind}, {what}.")
         return p.kind(value)
+
+    def _legal_steps(self, p: Parameter, value: Value) -> Value:
+        try:
+            steps = [step for step in steps_of(value) if step <= p.high]
+        except ValueError:
+            steps = []
+        if p.low not in steps:
+            raise ParameterError(
+                f"{self.title}'s {p.name} is {value!r}: allowed is a list of steps with {p.low} in it, single "
+                "ones and runs with colons between, such as 0-3:5:9."
+            )
+        return step_list(steps)

@@ -6,14 +6,12 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.methods._unet import no_transformer_blocks, transformer_blocks
-from hasten.methods.base import Method, Mode, Parameter, State, Step
+from hasten.methods.base import MOST, Method, Mode, Parameter, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
     from hasten.methods._clock import Clock
     from hasten.methods._patch import Patches, Wrapper
-
-MOST = 1000  # the upper end of ranges that the number of steps would limit, where it is not known
 
 
 class TGate(Method):
@@ -157,7 +155,7 @@ class _State(State):
 
 
 def _half_batch(state: _State) -> Wrapper:
-    from hasten.methods._guidance import doubled, first_half
+    from hasten.methods._guidance import UNCONDITIONAL, doubled, half
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         if not state.planned:
@@ -167,7 +165,7 @@ def _half_batch(state: _State) -> Wrapper:
         if not (state.gated and state.guided):
             return call_next(*args, **kwargs)
         batch = sample.shape[0]
-        return doubled(call_next(*first_half(args, batch), **first_half(kwargs, batch)))
+        return doubled(call_next(*half(args, batch, UNCONDITIONAL), **half(kwargs, batch, UNCONDITIONAL)))
 
     return wrapper
 

@@ -66,7 +66,7 @@ class ToMe(Method):
         cap = _cap(int(rest["sx"]), int(rest["sy"]))
         ratio = replace(self.parameters(pipe, steps)[0], high=cap, default=min(0.5, cap))
         rest["ratio"] = self.legal(ratio, given.get("ratio", ratio.default))
-        if rest["ratio"] and rest["max_downsample"] < _levels(pipe)[0]:
+        if rest["ratio"] and int(rest["max_downsample"]) < _levels(pipe)[0]:
             raise ParameterError(
                 f"ToMe has no effect: max_downsample {rest['max_downsample']} covers no layer of this model, "
                 f"whose self-attention begins at {_levels(pipe)[0]}. Use that or more."
@@ -122,7 +122,7 @@ def _latents(pipe: Any) -> tuple[int, int]:
 
 def _covered(pipe: Any, parameters: Parameters) -> tuple[TransformerBlock, ...]:
     blocks = transformer_blocks(denoiser_of(pipe))
-    return tuple(block for block in blocks if block.downsample <= parameters["max_downsample"])
+    return tuple(block for block in blocks if block.downsample <= int(parameters["max_downsample"]))
 
 
 class _State(State):

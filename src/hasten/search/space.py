@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from hasten.errors import ParameterError
-from hasten.methods import METHODS
+from hasten.methods import METHODS, clash
 from hasten.methods.base import Method, Parameter, Step
 from hasten.plan import Parameters, Plan, Value
 
 Index = tuple[int, ...]
+Grids = Mapping[tuple[str, str], tuple[Value, ...]]
+"""Measured values of parameters, by method and parameter, mildest first."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class Axis:
 class Space:
     """All plans of one set of methods: a box with an axis a parameter, mildest corner first.
 
+    A parameter's values are those that ``grids`` has for it, measured for this setting and mildest first; else
+    those of its own grid.
+
     A plan is *at least as strong* as another when it is on every axis; a method it lacks counts as weaker
     than any of its values. Dominance pruning rests on that: a stronger plan is expected neither slower nor
     better in quality. Cells equal to an earlier one, and those that change nothing, are left out.
@@ -49,13 +54,15 @@ class Space:
         pipe: Any = None,
         steps: int | None = None,
         fixed: Mapping[str, Parameters] | None = None,
+        grids: Grids | None = None,
     ) -> None:
         self.methods = tuple(sorted(methods))
         self.axes: tuple[Axis, ...] = ()
         self._same: dict[str, dict[Index, Index]] = {}
         legal, neutral = np.ones((), bool), np.ones((), bool)
         for name in self.methods:
-            axes, same, idle = _method_cells(METHODS.get(name), pipe, steps, (fixed or {}).get(name, {}))
+            axes = _axes(METHODS.get(name), pipe, steps, (fixed or {}).get(name, {}), grids or {})
+            same, idle = _method_cells(METHODS.get(name), axes, pipe, steps)
             self.axes += axes
             self._same[name] = same
             shape = tuple(len(a.values) for a in axes)
@@ -139,15 +146,20 @@ def grid(
 
 
 def spaces(
-    methods: Sequence[str], pipe: Any, steps: int, fixed: Mapping[str, Parameters], any_of: bool
+    methods: Sequence[str],
+    pipe: Any,
+    steps: int,
+    fixed: Mapping[str, Parameters],
+    any_of: bool,
+    grids: Grids | None = None,
 ) -> list[Space]:
     """The space of all ``methods`` together; with ``any_of``, of every subset, smaller ones first.
 
-    A subset always holds the methods whose parameters the request fixes.
+    A subset always holds the methods whose parameters the request fixes, and none that clash.
     """
     sizes = range(1, len(methods) + 1) if any_of else [len(methods)]
     subsets = (s for size in sizes for s in itertools.combinations(sorted(methods), size) if set(fixed) <= set(s))
-    found = [Space(subset, pipe, steps, fixed) for subset in subsets]
+    found = [Space(subset, pipe, steps, fixed, grids) for subset in subsets if not clash(map(METHODS.get, subset))]
     return [space for space in found if len(space)]
 
 
@@ -158,11 +170,17 @@ def _mask(shape: Index, cells: set[Index]) -> np.ndarray:
     return mask
 
 
+def _axes(method: Method, pipe: Any, steps: int | None, fixed: Parameters, grids: Grids) -> tuple[Axis, ...]:
+    known = method.parameters(pipe, steps)
+    return tuple(
+        Axis(method.name, p.name, _values(p, fixed, grids.get((method.name, p.name), p.grid))) for p in known
+    )
+
+
 def _method_cells(
-    method: Method, pipe: Any, steps: int | None, fixed: Parameters
-) -> tuple[tuple[Axis, ...], dict[Index, Index], set[Index]]:
-    """The axes of one method; for every cell the mildest cell that does the same; the cells that do nothing."""
-    axes = tuple(Axis(method.name, p.name, _values(p, fixed)) for p in method.parameters(pipe, steps))
+    method: Method, axes: Sequence[Axis], pipe: Any, steps: int | None
+) -> tuple[dict[Index, Index], set[Index]]:
+    """For every cell of one method's axes the mildest cell that does the same; the cells that do nothing."""
     same: dict[Index, Index] = {}
     idle: set[Index] = set()
     first: dict[str, Index] = {}
@@ -174,7 +192,7 @@ def _method_cells(
         same[cell] = first.setdefault(effect, cell)
         if nothing:
             idle.add(cell)
-    return axes, same, idle
+    return same, idle
 
 
 def _legal(method: Method, given: Parameters, pipe: Any, steps: int | None) -> bool:
@@ -199,10 +217,10 @@ def _effect(method: Method, given: Parameters, pipe: Any, steps: int | None) -> 
     return repr(work), all(step == Step(dict.fromkeys(step.blocks, 1.0)) for step in work)
 
 
-def _values(p: Parameter, fixed: Parameters) -> tuple[Value, ...]:
+def _values(p: Parameter, fixed: Parameters, grid: tuple[Value, ...]) -> tuple[Value, ...]:
     """The grid's values, moved into the legal range, each once; one value where fixed or without a grid."""
     if p.name in fixed:
         return (fixed[p.name],)
-    clipped = (min(max(v, p.low), p.high) for v in p.grid)
+    clipped = (v if isinstance(v, str) else min(max(v, p.low), p.high) for v in grid)
     legal = tuple(dict.fromkeys(v for v in clipped if p.allowed is None or v in p.allowed))
     return legal or (p.default,)

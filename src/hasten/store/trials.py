@@ -19,7 +19,7 @@ from hasten.limits import Limits
 from hasten.measure.blocks import BlockProfile
 from hasten.measure.stats import CONFIDENCE, at_confidence
 from hasten.methods import METHODS
-from hasten.plan import Plan
+from hasten.plan import Plan, steps_of
 from hasten.records import Bound, EqualTime, Split, Trial
 from hasten.store.database import open_database
 from hasten.task import Setting
@@ -178,8 +178,9 @@ def _space(plan: Plan) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         for p in METHODS.get(method).parameters():
             if (value := given.get(p.name)) is None:
                 continue
-            kind = IntDistribution if p.kind is int else FloatDistribution
-            low, high = p.kind(min(p.low, value)), p.kind(max(p.high, value))
-            params[f"{method}.{p.name}"] = p.kind(value)
+            shown = float(len(steps_of(value)) if p.kind is str else value)  # of a list how many steps it has
+            kind, number = (FloatDistribution, float) if p.kind is float else (IntDistribution, int)
+            params[f"{method}.{p.name}"] = number(shown)
+            low, high = number(min(p.low, shown)), number(max(p.high, shown))
             distributions[f"{method}.{p.name}"] = kind(low, high)  # type: ignore[arg-type]
     return params, distributions

@@ -1,0 +1,166 @@
+"""Step schedule: what each step computes afresh is said step by step, as measured, instead of at an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from hasten.methods._branch import branch_parameter, copied, no_branch, partial_step, scales_in_place, skipped
+from hasten.methods.base import MOST, Method, Parameter, State, Step
+from hasten.plan import Parameters, step_list, steps_of
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches, Wrapper
+
+SHARES = (1.0, 0.88, 0.76, 0.64, 0.56, 0.48, 0.4, 0.36, 0.32, 0.28, 0.24, 0.2, 0.16, 0.12, 0.08)
+"""Of the steps, in the lists of a search."""
+FULL_POWER, GUIDED_POWER = 1.2, 1.6
+"""How much denser the lists are at early steps where nothing was measured; 1 is evenly."""
+
+
+class Schedule(Method):
+    """Runs the whole UNet at ``full_steps``; at the others only the layers outside the branch, as DeepCache does.
+    Both halves of guidance run at ``guided_steps``; at the others the conditional half alone, and guidance goes on
+    by the difference between the halves that was computed last.
+
+    A step that reuses what was stored without guidance runs without it too, whatever the list says: its halves
+    would be of different age, and guidance would amplify that.
+    """
+
+    name = "schedule"
+    title = "Step schedule"
+    aliases = ("schedule of steps",)
+    excludes = ("deepcache", "tgate")
+    summary = "reuses deep features and guidance at the steps where that was measured to cost least"
+    paper = "hasten's own; the reuse is that of Ma, Fang, Wang: DeepCache. CVPR 2024, arXiv:2312.00858"
+    order = 25
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        return (
+            branch_parameter("branch_id", pipe),
+            _list("full_steps", steps, FULL_POWER, "the steps at which the whole UNet runs"),
+            _list("guided_steps", steps, GUIDED_POWER, "the steps at which both halves of guidance run"),
+        )
+
+    def unsupported(self, pipe: Any) -> str | None:
+        return no_branch(pipe, self.title)
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        state = _State(parameters, patches.denoiser)
+        patches.wrap(self, patches.denoiser, _guide(state))
+        for _, module in skipped(patches.denoiser, int(parameters["branch_id"])):
+            patches.wrap(self, module, _reuse(state))
+        patches.listen(self, state, pipe)
+
+    def steps(
+        self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
+    ) -> tuple[Step, ...]:
+        full = {*steps_of(parameters["full_steps"]), *refreshes}
+        guided = {*steps_of(parameters["guided_steps"]), *refreshes}
+        reusing = partial_step(pipe, int(parameters["branch_id"]))
+        kinds = {
+            (whole, both): replace(Step() if whole else reusing, guidance=both)
+            for whole, both in product((True, False), repeat=2)
+        }
+        found, stored_both = [], True
+        for number in range(steps):
+            whole = number in full
+            both = number in guided and (whole or stored_both)
+            stored_both = both if whole else stored_both
+            found.append(kinds[whole, both])
+        return tuple(found)
+
+
+def _list(name: str, steps: int | None, power: float, meaning: str) -> Parameter:
+    everything = step_list(range(steps or MOST))
+    counts = dict.fromkeys(max(1, round(share * steps)) for share in SHARES) if steps else ()
+    lists = tuple(step_list(_spread(steps or 0, count, power)) for count in counts)
+    high = (steps or MOST) - 1
+    return Parameter(name, str, 0, high, everything, everything, lists, f"{meaning}; the first always is one")
+
+
+def _spread(steps: int, count: int, power: float) -> list[int]:
+    """So many of the steps, the first among them, denser at early ones."""
+    found = [0]
+    for i in range(1, count):
+        found.append(max(found[-1] + 1, int(steps * (i / count) ** power)))
+    return found
+
+
+class _State(State):
+    """What is stored, and what runs at this call.
+
+    ``full``: nothing rests. ``half``: the conditional half runs alone. ``cuts``: of a stored output of both halves
+    only that one is used. ``difference``: conditional less unconditional, (n, channels, height, width).
+    """
+
+    def __init__(self, parameters: Parameters, unet: Any) -> None:
+        self.outputs: dict[Any, Any] = {}
+        self.difference: Any = None
+        self.full, self.half, self.cuts, self.copies = True, False, False, False
+        self.batch = 0
+        self._unet = unet
+        self._full_steps = frozenset(steps_of(parameters["full_steps"]))
+        self._guided_steps = frozenset(steps_of(parameters["guided_steps"]))
+        self._listed, self._stored_half = True, False
+        self._is_guided: bool | None = None
+
+    def start(self) -> None:
+        self.outputs.clear()
+        self.difference = self._is_guided = None
+
+    def step(self, number: int) -> None:
+        anew = not self.outputs
+        self.full, self._listed = anew or number in self._full_steps, anew or number in self._guided_steps
+        self.copies = scales_in_place(self._unet)
+
+    def call(self, sample: Any) -> None:
+        """The denoiser is called with a sample (batch, channels, height, width)."""
+        self.batch = sample.shape[0]
+        if self.full:
+            self.half = self._stored_half = not self._listed and self._guided(sample)
+        else:
+            self.half = self._stored_half or (not self._listed and self._guided(sample))
+        self.cuts = self.half and not self._stored_half
+
+    def _guided(self, sample: Any) -> bool:
+        """Whether the batch is a guided one: asked after its first step, when equal seeds look guided no more."""
+        if self._is_guided is None:
+            from hasten.methods._guidance import is_guided
+
+            self._is_guided = self.difference is not None and is_guided(sample)
+        return self._is_guided
+
+
+def _guide(state: _State) -> Wrapper:
+    from hasten.methods._guidance import CONDITIONAL, between_halves, guided_by, half
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state.call(args[0] if args else kwargs["sample"])
+        if state.half:
+            given = half((args, kwargs), state.batch, CONDITIONAL)
+            return guided_by(call_next(*given[0], **given[1]), state.difference)
+        output = call_next(*args, **kwargs)
+        state.difference = between_halves(output[0])
+        return output
+
+    return wrapper
+
+
+def _reuse(state: _State) -> Wrapper:
+    from hasten.methods._guidance import CONDITIONAL, half
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if state.full:
+            state.outputs[module] = call_next(*args, **kwargs)
+        output = state.outputs[module]
+        if state.cuts:
+            output = half(output, state.batch, CONDITIONAL)
+        return copied(output) if state.copies else output
+
+    return wrapper
+
+
+METHOD = Schedule()
