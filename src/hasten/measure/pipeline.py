@@ -85,6 +85,12 @@ class Pipeline:
             ]
         return torch.cat(drawn)
 
+    def latents(self, split: Split, indices: Sequence[int]) -> torch.Tensor:
+        """The final latents of one call, all images at once, before they are decoded: (n, channels, h, w)."""
+        text = self.text_states(split, indices)
+        latents: torch.Tensor = self._call(split, indices, None, output_type="latent", **text).images
+        return latents
+
     def batches(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
         """``indices`` in batches: 8 images of 512×512 at once, fewer of bigger ones, the setting's at least."""
         fits = BATCH_PIXELS // (self.setting.height * self.setting.width)

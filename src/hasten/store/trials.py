@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hasten.limits import Limits
 from hasten.measure.blocks import BlockProfile
+from hasten.measure.sensitivity import Sensitivity
 from hasten.measure.stats import CONFIDENCE, at_confidence
 from hasten.methods import METHODS
 from hasten.plan import Plan, steps_of
@@ -24,7 +25,7 @@ from hasten.records import Bound, EqualTime, Split, Trial
 from hasten.store.database import open_database
 from hasten.task import Setting
 
-ATTRIBUTE, PROFILE = "trial", "block profile"
+ATTRIBUTE, PROFILE, SENSITIVITY = "trial", "block profile", "step sensitivity"
 SCHEMA = 1
 STATES = {"ok": TrialState.COMPLETE, "skipped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -101,6 +102,15 @@ class Store:
     def keep_profile(self, profile: BlockProfile) -> None:
         """Keeps the baseline's profile in the place of an earlier one."""
         self._study(()).set_user_attr(PROFILE, profile.model_dump_json())
+
+    def sensitivity(self) -> Sensitivity | None:
+        """What reuse was measured to cost, if that was kept."""
+        kept = self._study(()).user_attrs.get(SENSITIVITY)
+        return None if kept is None else Sensitivity.model_validate_json(kept)
+
+    def keep_sensitivity(self, found: Sensitivity) -> None:
+        """Keeps what reuse costs in the place of an earlier measurement."""
+        self._study(()).set_user_attr(SENSITIVITY, found.model_dump_json())
 
     def study_name(self, methods: Iterable[str]) -> str:
         """Readable, with a hash of all that sets its trials apart."""
