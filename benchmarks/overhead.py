@@ -47,7 +47,7 @@ class Contender(NamedTuple):
 def load(device: str) -> tuple[str, Any]:
     """The embedded model's name and pipeline, or those of a tiny random one."""
     if (ASSETS / "emoji-sd" / "model_index.json").exists():
-        from hasten.models._load import load_pipeline
+        from hasten.models import load_pipeline
 
         return "emoji-sd", load_pipeline("emoji-sd", None, device=device)
     sys.path.insert(0, str(Path(__file__).parent.parent))

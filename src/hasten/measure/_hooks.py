@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hasten.measure.timing import _clock_marks, _cuda_marks, synchronise
+from hasten.measure.timing import stopwatch, synchronise
 from hasten.methods._unet import denoiser_of, is_a
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def timed(call: Callable[[], object], pipe: Any, device: str, hooked: bool) -> R
         call()
         synchronise(device)
         return Run(time.perf_counter() - start)
-    mark, seconds = _cuda_marks(device) if device.startswith("cuda") else _clock_marks()
+    mark, seconds = stopwatch(device)
     with _Recorder(mark).on(pipe) as recorder:
         synchronise(device)
         start = mark()

@@ -218,7 +218,7 @@ def module_timer(parts: Mapping[str, Sequence[torch.nn.Module]], device: str) ->
     if not device.startswith(("cpu", "cuda")):
         yield dict
         return
-    mark, seconds = _cuda_marks(device) if device.startswith("cuda") else _clock_marks()
+    mark, seconds = stopwatch(device)
     marks: dict[str, list[Any]] = {name: [] for name in parts}
     handles = [
         handle
@@ -249,11 +249,13 @@ def _marked(module: torch.nn.Module, mark: Callable[[], Any], marks: list[Any]) 
     )
 
 
-def _clock_marks() -> tuple[Callable[[], Any], Callable[[Any, Any], float]]:
-    return time.perf_counter, lambda start, end: end - start
+def stopwatch(device: str) -> tuple[Callable[[], Any], Callable[[Any, Any], float]]:
+    """What marks a moment in the device's work, and what gives the seconds between two of them, in their order.
 
-
-def _cuda_marks(device: str) -> tuple[Callable[[], Any], Callable[[Any, Any], float]]:
+    On CUDA the marks are events, which are read after the device has done its work; elsewhere the clock.
+    """
+    if not device.startswith("cuda"):
+        return time.perf_counter, lambda start, end: end - start
     import torch
 
     def mark() -> Any:
