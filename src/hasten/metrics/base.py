@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError, MeasurementError
@@ -17,20 +18,27 @@ class Metric(ABC):
     """A score for images, one number an image, so that plans can be compared prompt by prompt.
 
     ``perfect`` is the score of images identical to the references where the metric needs them
-    (``needs_references``); a plan's loss is then taken against it.
+    (``needs_references``); a plan's loss is then taken against it. ``library``: the package that computes it.
     """
 
     name: str
     title: str
     scale: str
+    library: str = "torchmetrics"
     higher_is_better: bool = True
     needs_references: bool = False
     needs_scorer: bool = False
     perfect: float = 1.0
 
-    @abstractmethod
     def version(self, scorer: Any = None) -> str:
-        """The model and library version behind the figure, for reports."""
+        """The model, if any, and the library with its version behind the figure, for reports."""
+        return ", ".join(filter(None, [self.model(scorer), f"{self.library} {version(self.library)}"]))
+
+    def model(self, scorer: Any = None) -> str:
+        """The folder or hub id of the model that scores; empty where there is none."""
+        if not self.needs_scorer:
+            return ""
+        return str(scorer.source) if scorer is not None else "no scorer loaded"
 
     def check(self, height: int, width: int, device: str = "cpu") -> None:  # noqa: B027 - most take any image
         """Raises InputError where images of that size in pixels cannot be scored, or its own model is missing."""

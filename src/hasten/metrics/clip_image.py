@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from hasten.metrics._scorer import cosines
@@ -20,11 +19,8 @@ class ClipImage(Metric):
     title = "CLIP image similarity"
     scale = "-1 to 1: cosine similarity to the reference's CLIP vector, 1 for identical images"
     needs_references = True
+    library = "transformers"
     needs_scorer = True
-
-    def version(self, scorer: Any = None) -> str:
-        source = scorer.source if scorer is not None else "no scorer loaded"
-        return f"{source}, transformers {version('transformers')}"
 
     def scores(
         self, images: torch.Tensor, prompts: Sequence[str], references: torch.Tensor, scorer: Any

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from hasten.metrics.base import Metric
@@ -18,11 +17,8 @@ class ClipScore(Metric):
     name = "clip_score"
     title = "CLIP score"
     scale = "0 to 100: 100 × cosine similarity of image and prompt"
+    library = "transformers"
     needs_scorer = True
-
-    def version(self, scorer: Any = None) -> str:
-        source = scorer.source if scorer is not None else "no scorer loaded"
-        return f"{source}, transformers {version('transformers')}"
 
     def scores(
         self, images: torch.Tensor, prompts: Sequence[str], references: Any, scorer: Any

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from hasten.metrics._dino import dino_source, load_dino
@@ -24,10 +23,11 @@ class DinoV2(Metric):
     name = "dinov2"
     title = "DINOv2 similarity"
     scale = "-1 to 1: cosine similarity to the reference's DINOv2 vector, 1 for identical images"
+    library = "transformers"
     needs_references = True
 
-    def version(self, scorer: Any = None) -> str:
-        return f"{dino_source()}, transformers {version('transformers')}"
+    def model(self, scorer: Any = None) -> str:
+        return dino_source()
 
     def check(self, height: int, width: int, device: str = "cpu") -> None:
         load_dino(dino_source(), device)

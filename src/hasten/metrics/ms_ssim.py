@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
@@ -30,9 +29,6 @@ class MsSsim(Metric):
     title = "MS-SSIM"
     scale = f"0 to 1: 1 for images identical to the references; 5 scales, fewer under {SMALLEST[5]} pixels"
     needs_references = True
-
-    def version(self, scorer: Any = None) -> str:
-        return f"torchmetrics {version('torchmetrics')}"
 
     def check(self, height: int, width: int, device: str = "cpu") -> None:
         weights(height, width)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from hasten.metrics.base import Metric
@@ -23,9 +22,6 @@ class Psnr(Metric):
     scale = f"dB, 0 to {CEILING_DB:g}: {CEILING_DB:g} for images identical to the references at 8 bits"
     needs_references = True
     perfect = CEILING_DB
-
-    def version(self, scorer: Any = None) -> str:
-        return f"torchmetrics {version('torchmetrics')}"
 
     def scores(
         self, images: torch.Tensor, prompts: Sequence[str], references: torch.Tensor, scorer: Any

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from hasten.metrics.base import Metric
@@ -19,9 +18,6 @@ class Ssim(Metric):
     title = "SSIM"
     scale = "-1 to 1: 1 for images identical to the references"
     needs_references = True
-
-    def version(self, scorer: Any = None) -> str:
-        return f"torchmetrics {version('torchmetrics')}"
 
     def scores(
         self, images: torch.Tensor, prompts: Sequence[str], references: torch.Tensor, scorer: Any
