@@ -349,7 +349,18 @@ def test_an_upper_bound_from_part_of_the_grid_says_so() -> None:
     assert found.reason == "The best of 3 of 16 plans: the budget was used up."
 
 
-@pytest.mark.parametrize("strategy", ["random", "tpe", "nsga2"])
+def test_a_strategy_that_lacks_its_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_scipy(**_: Any) -> None:
+        raise ImportError("scipy")
+
+    monkeypatch.setattr("hasten.search.strategies.GPSampler", without_scipy)
+    bench = landscape()
+    with pytest.raises(InputError, match=r"pip install 'hasten\[gp\]'"):
+        run_search(bench, task(), options(strategy="gp"))
+    assert not bench.scored
+
+
+@pytest.mark.parametrize("strategy", ["random", "tpe", "nsga2", "gp"])
 def test_sampled_strategies_find_the_bound_of_a_small_grid(strategy: str) -> None:
     found = run_search(
         landscape(half_width=0.0001), task(limit=0.0135), options(strategy=strategy, max_trials=200, seed=1)

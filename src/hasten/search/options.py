@@ -80,7 +80,7 @@ class SearchOptions:
 
     Args:
         strategy: ``auto`` (``traversal`` for grids up to 100 plans, else ``tpe``), ``traversal``, ``guided``
-            (predicted speed, learned loss), ``random``, ``tpe`` or ``nsga2``.
+            (predicted speed, learned loss), ``random``, ``tpe``, ``nsga2`` or ``gp`` (Optuna's).
         prefer: which of the plans that meet a target: the first found, the one closest to the request, the
             fastest, or the one with the least loss.
         max_trials: trials of the search, measured or found in the store; None: all of a traversal, 200 of

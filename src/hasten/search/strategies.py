@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
+from hasten.errors import InputError
 from hasten.plan import Plan
 from hasten.records import Trial
 from hasten.search.guided import guided
@@ -82,6 +83,14 @@ def _excess(trial: Trial, session: Session) -> float:
     return max((max(0.0, limits.excess(m, trial.losses[m].loss)) for m in limits), default=0.0)
 
 
+def _gaussian_process(seed: int) -> BaseSampler:
+    try:
+        return GPSampler(seed=seed)
+    except ImportError:
+        message = "The strategy gp needs scipy, which is not installed: pip install 'hasten[gp]', or take guided."
+        raise InputError(message) from None
+
+
 def auto(session: Session) -> None:
     """Traversal where the grid is small enough to walk, else TPE."""
     strategy = traversal if sum(map(len, session.spaces)) <= SMALL else STRATEGIES["tpe"]
@@ -94,6 +103,7 @@ STRATEGIES: dict[str, Strategy] = {
     "traversal": traversal,
     "random": sampled(lambda seed: RandomSampler(seed=seed)),
     "tpe": sampled(lambda seed: TPESampler(seed=seed)),
+    "gp": sampled(_gaussian_process),
     "nsga2": sampled(lambda seed: NSGAIISampler(seed=seed, population_size=20)),
 }
 
