@@ -10,7 +10,7 @@ from hasten.methods import METHODS
 from hasten.methods.base import Parameter
 from hasten.metrics import METRICS
 from hasten.models import model_names
-from hasten.plan import Parameters, Value
+from hasten.plan import Parameters, Value, step_list
 from hasten.schedulers import scheduler_names
 from hasten.task import DEFAULT_MAX_LOSS, Target, Task
 
@@ -52,6 +52,8 @@ def _parameters(rng: Random, method: str, steps: int) -> Parameters:
 def _value(rng: Random, parameter: Parameter) -> Value:
     if parameter.allowed:
         return rng.choice(parameter.allowed)
+    if parameter.kind is str:
+        return step_list([0, *(rng.randint(0, int(parameter.high)) for _ in range(rng.randint(0, 12)))])
     if parameter.kind is int:
         return rng.randint(int(parameter.low), int(parameter.high))
     return _number(rng, parameter.low, parameter.high)

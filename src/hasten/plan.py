@@ -88,13 +88,13 @@ def value_of(text: str) -> Value:
 
 def step_list(steps: Iterable[int]) -> Value:
     """The list of these steps, in order and each once: {0, 1, 2, 5} is ``0-2:5``. Raises ValueError for none."""
-    left = sorted(set(steps))
-    runs: list[str] = []
-    while left:
-        length = next((i for i, step in enumerate(left) if step != left[0] + i), len(left))
-        runs.append(str(left[0]) if length == 1 else f"{left[0]}-{left[length - 1]}")
-        del left[:length]
-    return value_of(":".join(runs))
+    runs: list[list[int]] = []
+    for step in sorted(set(steps)):
+        if runs and step == runs[-1][-1] + 1:
+            runs[-1][1:] = [step]
+        else:
+            runs.append([step])
+    return value_of(":".join("-".join(map(str, run)) for run in runs))
 
 
 def steps_of(value: Value) -> tuple[int, ...]:

@@ -227,12 +227,12 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
         (
             "Generate a SD1.5 pipeline accelerated by DeepCahe with 2x speedup",
             UnknownNameError,
-            "Unknown method 'DeepCahe'. Did you mean 'deepcache'? Available: deepcache, tgate, tome.",
+            "Unknown method 'DeepCahe'. Did you mean 'deepcache'? Available: deepcache, schedule, tgate, tome.",
         ),
         (
             "Generate a SD1.5 pipeline accelerated by Frobnicate and ToMe",
             UnknownNameError,
-            "Unknown method 'Frobnicate'. Available: deepcache, tgate, tome.",
+            "Unknown method 'Frobnicate'. Available: deepcache, schedule, tgate, tome.",
         ),
         (
             "Generate a SD1.5 pipeline using the DDMI sampler",

@@ -114,3 +114,21 @@ def test_subsets_grow_and_hold_what_is_fixed() -> None:
 def test_unknown_methods_are_named() -> None:
     with pytest.raises(UnknownNameError, match="deepcache"):
         grid(["deepcash"])
+
+
+def test_methods_that_clash_are_in_no_subset_together(pipe: object) -> None:
+    found = spaces(METHODS.names(), pipe, 6, {}, any_of=True)
+    subsets = {space.methods for space in found}
+    assert ("schedule", "tome") in subsets and ("deepcache", "tgate", "tome") in subsets
+    assert not any("schedule" in names and {"deepcache", "tgate"} & set(names) for names in subsets)
+
+
+def test_lists_of_steps_are_an_axis_like_any_other(pipe: object) -> None:
+    space = Space(["schedule"], pipe, 6)
+    names = [axis.name for axis in space.axes]
+    plan = next(iter(space))
+    assert names == ["branch_id", "full_steps", "guided_steps"]
+    assert space.holds(plan) and plan.parameters["schedule"]["full_steps"] == "0-5"
+    assert Plan.parse("schedule(branch_id=0,full_steps=0-5,guided_steps=0-5)") not in list(space)
+    guided_less = [p for p in space if p.parameters["schedule"]["full_steps"] == "0-5"]
+    assert len({p.parameters["schedule"]["branch_id"] for p in guided_less}) == 1, "no branch rests anything there"

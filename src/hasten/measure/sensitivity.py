@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from hasten.errors import InputError, UnsupportedError
+from hasten.errors import InputError, MeasurementError, UnsupportedError
 from hasten.measure.environment import environment
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
@@ -32,7 +34,7 @@ class Sensitivity(Record):
 
     ``full_steps[s][r]``: the whole UNet runs at step s, only the branch 0 at the r steps that follow, and then
     everything again. ``guided_steps[s][r]``: the same with guidance. Row s has ``steps`` − s figures, the first 0.
-    Means over ``samples`` images of the search's prompts.
+    Means over ``samples`` images of the search's prompts; all zero for guidance where the setting has none.
     """
 
     setting: str
@@ -44,9 +46,14 @@ class Sensitivity(Record):
 
 
 def measure_sensitivity(
-    pipeline: Pipeline, *, samples: int = SAMPLES, report: Callable[[str], None] | None = None
+    pipeline: Pipeline,
+    *,
+    samples: int = SAMPLES,
+    limit_s: float | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Sensitivity:
-    """Measures it in the time of about as many runs as the setting has steps, each a batch of ``samples`` images.
+    """Measures it in the time of about as many runs as the setting has steps, of ``samples`` images each, or of as
+    many as are drawn at once.
 
     From each step on a run reuses until its end, which tells what the error is at every later step. How much of it
     is left in the final latents is told by runs that go on in full from there, for some steps, and is interpolated
@@ -55,7 +62,7 @@ def measure_sensitivity(
     Raises:
         InputError: ``samples`` below 1.
         UnsupportedError: step schedules cannot be used on this pipeline.
-        MeasurementError: a run failed.
+        MeasurementError: a run failed, or it took longer than ``limit_s`` seconds.
     """
     if samples < 1:
         raise InputError(f"The number of samples is {samples}: allowed is 1 or more.")
@@ -63,14 +70,15 @@ def measure_sensitivity(
         raise UnsupportedError(f"The sensitivity of steps cannot be measured: {reason}.")
     setting = pipeline.setting
     with device_lock(setting.device), plan_failures():
-        runs = _Runs(pipeline, samples, report)
+        indices = next(pipeline.batches(range(samples)))
+        runs = _Runs(pipeline, indices, math.inf if limit_s is None else time.monotonic() + limit_s, report)
         guided = bool(pipeline.pipe.do_classifier_free_guidance)
         found = {"full_steps": runs.costs("full_steps")}
         found["guided_steps"] = runs.costs("guided_steps") if guided else _nothing(setting.steps)
     return Sensitivity(
         setting=setting.key(),
         environment=environment(setting.device, setting.dtype),
-        samples=samples,
+        samples=len(indices),
         steps=setting.steps,
         **found,
     )
@@ -83,10 +91,16 @@ def _nothing(steps: int) -> tuple[tuple[float, ...], ...]:
 class _Runs:
     """The baseline's run, kept call by call, and the runs that leave it at some step."""
 
-    def __init__(self, pipeline: Pipeline, samples: int, report: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        indices: Sequence[int],
+        deadline: float,
+        report: Callable[[str], None] | None,
+    ) -> None:
         from hasten.methods._clock import step_numbers
 
-        self._pipeline, self._indices, self._report = pipeline, range(samples), report
+        self._pipeline, self._indices, self._deadline, self._report = pipeline, indices, deadline, report
         self._steps, self._unet = pipeline.setting.steps, denoiser_of(pipeline.pipe)
         self._inputs: list[torch.Tensor] = []
         self._outputs: list[Any] = []
@@ -129,6 +143,8 @@ class _Runs:
 
         ``listed``: which steps run in full, counted from ``start``.
         """
+        if time.monotonic() > self._deadline:
+            raise MeasurementError("What reuse costs at each step took longer to measure than there was time.")
         if self._report:
             what = "deep features" if kind == "full_steps" else "guidance"
             self._report(f"what reuse of {what} costs: step {start + 1}/{self._steps}")

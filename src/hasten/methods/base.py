@@ -92,6 +92,9 @@ class Method(ABC):
     order: int
     """Rank of the wrappers: a smaller one is nearer to the module itself (ToMe is inside T-GATE)."""
 
+    measured: bool = False
+    """Its lists of steps are searched among those that ``hasten.measure.sensitivity`` finds for the setting."""
+
     @abstractmethod
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         """The parameters; with a pipeline or a number of steps, their ranges and grids for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ class Schedule(Method):
     summary = "reuses deep features and guidance at the steps where that was measured to cost least"
     paper = "hasten's own; the reuse is that of Ma, Fang, Wang: DeepCache. CVPR 2024, arXiv:2312.00858"
     order = 25
+    measured = True
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         return (
@@ -73,6 +75,7 @@ class Schedule(Method):
         return tuple(found)
 
 
+@lru_cache(maxsize=2 * MOST)
 def _list(name: str, steps: int | None, power: float, meaning: str) -> Parameter:
     everything = step_list(range(steps or MOST))
     counts = dict.fromkeys(max(1, round(share * steps)) for share in SHARES) if steps else ()

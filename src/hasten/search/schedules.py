@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hasten.errors import InputError
-from hasten.measure.sensitivity import Sensitivity
+from hasten.errors import InputError, MeasurementError, UnsupportedError
+from hasten.measure.bench import Bench
+from hasten.measure.sensitivity import Sensitivity, measure_sensitivity
 from hasten.methods.schedule import METHOD, SHARES
 from hasten.plan import Value, step_list
+from hasten.search.options import Measures
 from hasten.search.space import Grids
+from hasten.store import Store
+
+
+def newly_measured(
+    bench: Measures, store: Store, limit_s: float | None = None, report: Callable[[str], None] | None = None
+) -> Grids:
+    """The grids of the bench's setting, measured now and kept in the store.
+
+    None, so that the methods' own grids are searched, where that cannot be measured, or not within ``limit_s``.
+    """
+    if not isinstance(bench, Bench):
+        return {}
+    try:
+        found = measure_sensitivity(bench.pipeline, limit_s=limit_s, report=report)
+    except (UnsupportedError, MeasurementError) as error:
+        if report:
+            report(f"the lists of steps are not measured ones: {error}")
+        return {}
+    store.keep_sensitivity(found)
+    return measured_grids(found)
 
 
 def measured_grids(found: Sensitivity) -> Grids:
