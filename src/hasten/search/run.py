@@ -16,13 +16,16 @@ from hasten.search.judge import Goal
 from hasten.search.known import keep_bound, known
 from hasten.search.options import Measures, Progress, SearchOptions
 from hasten.search.predict import Predictor
+from hasten.search.schedules import measured_grids, newly_measured
 from hasten.search.session import Session
-from hasten.search.space import Space, spaces
+from hasten.search.space import Grids, Space, spaces
 from hasten.search.strategies import STRATEGIES, Strategy
 from hasten.store import Store
 from hasten.task import Task
 
 Status = Literal["met", "likely", "infeasible", "failed"]
+MEASURING = 0.25
+"""Share of the time that a search has, at most, for measuring what reuse costs at each step."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def run_search(
         try:
             if not found:
                 return _given(session, Plan.of(fixed))
-            return _known(session, task) or _searched(session, task, STRATEGIES[options.strategy])
+            return _answer(session, task, fixed)
         except MeasurementError as error:  # the baseline itself: no plan can be judged
             return SearchResult("failed", str(error), trials=tuple(session.trials.values()))
 
@@ -99,14 +102,29 @@ def check_task(task: Task, pipe: Any = None) -> dict[str, Parameters]:
     return {m: {name: full[m][name] for name in given} for m, given in named.items() if given}
 
 
-def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any]) -> list[Space]:
+def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchResult:
+    """The answer from the store, else by searching; with the measured lists of steps, where a method has such."""
+    lists = any(METHODS.get(name).measured for space in session.spaces for name in space.methods)
+    kept = session.store.sensitivity() if lists else None
+    if kept:
+        session.spaces = tuple(_spaces(task, session.bench.pipe, fixed, measured_grids(kept)))
+    if answer := _known(session, task):
+        return answer
+    if lists and not kept:
+        limit_s = session.options.max_time_s and session.options.max_time_s * MEASURING
+        grids = newly_measured(session.bench, session.store, limit_s, lambda words: session.tell(message=words))
+        session.spaces = tuple(_spaces(task, session.bench.pipe, fixed, grids)) if grids else session.spaces
+    return _searched(session, task, STRATEGIES[session.options.strategy])
+
+
+def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None = None) -> list[Space]:
     methods = task.methods
     if methods is None:
         methods = tuple(m.name for m in METHODS.all() if m.unsupported(pipe) is None)
         if not methods:
             reasons = "; ".join(f"{m.name}: {m.unsupported(pipe)}" for m in METHODS.all())
             raise UnsupportedError(f"No method supports {task.model}. {reasons}")
-    found = spaces(methods, pipe, task.steps, fixed, any_of=task.methods is None)
+    found = spaces(methods, pipe, task.steps, fixed, any_of=task.methods is None, grids=grids)
     if not found:
         raise InputError(
             f"There is nothing to try: with {fixed or 'the request'}, every plan of {', '.join(methods)} is the "
