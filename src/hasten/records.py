@@ -12,6 +12,10 @@ from hasten.task import Task
 
 Interval = tuple[float, float]
 Split = Literal["search", "held-out", "fresh"]
+Answered = Literal["met", "likely", "infeasible"]
+"""What measuring can answer to a task."""
+Status = Literal[Answered, "failed"]
+"""That of an answer: failed where nothing could be measured, or a fresh process refuted it."""
 
 
 class Record(BaseModel):
@@ -118,7 +122,7 @@ class Bound(Record):
     the search's answer, ``equal_time`` the comparison that belongs to it.
     """
 
-    status: Literal["met", "likely", "infeasible"]
+    status: Answered
     plan: str = ""
     complete: bool = True
     reason: str = ""
@@ -133,7 +137,7 @@ class Answer(Record):
     ``complete``: no budget ended the search. ``confidence``: that of the intervals.
     """
 
-    status: Literal["met", "likely", "infeasible", "failed"]
+    status: Status
     task: Task
     confidence: float = 0.95
     plan: str = ""

@@ -14,7 +14,7 @@ from hasten.errors import InputError
 from hasten.limits import Limits
 from hasten.models.base import Model
 from hasten.plan import Plan
-from hasten.records import Answer, Interval, Record
+from hasten.records import Answer, Answered, Interval, Record
 from hasten.task import Setting, Target
 
 Runtime = Literal["hasten", "upstream"]
@@ -35,7 +35,7 @@ class Claim(Record):
     model_config = ConfigDict(frozen=True, extra="forbid")
     hasten: str
     runtime: Runtime
-    status: Literal["met", "likely", "infeasible"]
+    status: Answered
     model: str = Field(min_length=1)
     scheduler: str
     steps: int = Field(ge=1)

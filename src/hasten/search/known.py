@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from hasten.plan import Plan
-from hasten.records import Bound, Trial
+from hasten.records import Answered, Bound, Trial
 from hasten.search.confirm import decide
 from hasten.search.session import Session
 from hasten.task import Task
 
-Status = Literal["met", "likely", "infeasible"]
-Verdict = tuple[Status, str, Trial | None]
+Known = tuple[Answered, str, Trial | None]
 
 
-def known(session: Session, task: Task) -> Verdict | None:
+def known(session: Session, task: Task) -> Known | None:
     """The status, the reason and the held-out trial that answer the task; None when it must be searched.
 
     A verdict that meets the target answers where the first such plan is asked for. An upper bound of the whole
@@ -28,7 +25,7 @@ def known(session: Session, task: Task) -> Verdict | None:
     return found
 
 
-def keep_bound(session: Session, task: Task, status: Status, reason: str, trial: Trial | None) -> None:
+def keep_bound(session: Session, task: Task, status: Answered, reason: str, trial: Trial | None) -> None:
     """Keeps the answer to a task without target and fixed parameters as the upper bound of its methods."""
     if task.mode == "bound":
         bound = Bound(
@@ -37,7 +34,7 @@ def keep_bound(session: Session, task: Task, status: Status, reason: str, trial:
         session.store.keep_bound(task.methods, task.limits, session.options.num_samples, bound)
 
 
-def _meets(session: Session) -> Verdict | None:
+def _meets(session: Session) -> Known | None:
     """Of the verdicts that meet the target, one that surely does, and of these the closest to it."""
     goal = session.goal
     tried = (t for space in session.spaces for t in session.verdicts(space))
@@ -48,7 +45,7 @@ def _meets(session: Session) -> Verdict | None:
     return decision, "", best
 
 
-def _bound(session: Session, task: Task) -> Verdict | None:
+def _bound(session: Session, task: Task) -> Known | None:
     bound = session.store.bound(task.methods, task.limits, session.options.num_samples)
     if bound is None or not bound.complete:
         return None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from hasten.errors import InputError, MeasurementError, UnsupportedError
 from hasten.methods import METHODS, check_plan
 from hasten.metrics import METRICS
 from hasten.plan import Parameters, Plan
-from hasten.records import EqualTime, Trial
+from hasten.records import EqualTime, Status, Trial
 from hasten.search.confirm import Decision, decide, equal_time, pursue, shortfall
 from hasten.search.judge import Goal
 from hasten.search.known import keep_bound, known
@@ -23,7 +23,6 @@ from hasten.search.strategies import STRATEGIES, Strategy
 from hasten.store import Store
 from hasten.task import Task
 
-Status = Literal["met", "likely", "infeasible", "failed"]
 MEASURING = 0.25
 """Share of the time that a search has, at most, for measuring what reuse costs at each step."""
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
-from hasten.records import Answer, Interval, Record
+from hasten.records import Answer, Interval, Record, Status
 from hasten.search import Progress
 from hasten.task import Target, Task
 from hasten.workflow.choices import Choices, split
@@ -21,7 +21,6 @@ from hasten.workflow.task_job import WORK, Kept
 from hasten.workflow.workers import run_jobs
 
 Tell = Callable[["Standing"], None]
-Status = Literal["met", "likely", "infeasible", "failed"]
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from hasten.errors import InputError
-from hasten.records import Answer, Interval
+from hasten.records import Answer, Interval, Status
 from hasten.store.seeds.keys import ANY, Key, figure, method_names, one
 from hasten.store.seeds.table import Table
 from hasten.task import Task
 
-STATUSES = ("met", "likely", "infeasible", "failed")
+STATUSES = get_args(Status)
 
 
 @dataclass(frozen=True)
