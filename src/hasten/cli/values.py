@@ -82,8 +82,12 @@ def task_of_flags(
     limits: Sequence[str] = (),
     two_sided: bool = False,
 ) -> Task:
-    """The task of the original's flags; ``limits`` hold beside ``loss`` (``loss_limits``). Raises InputError."""
+    """The task of the original's flags; ``limits`` hold beside ``loss`` (``loss_limits``). Raises InputError.
+
+    ``pipe``: a model, or as in the original a pipeline's class, which stands for its family's first model.
+    """
     from hasten.methods import METHODS
+    from hasten.models import model_name
     from hasten.schedulers import find_scheduler
 
     target = None if speedup == UPPER_BOUND else {"speedup": _speedup(speedup)}
@@ -92,7 +96,7 @@ def task_of_flags(
         raise InputError(f"--search_targets is {targets!r}: name at least one of {', '.join(METHODS.names())}.")
     return Task.from_json(
         {
-            "model": _model(pipe),
+            "model": model_name(pipe),
             "scheduler": find_scheduler(sched).name,
             "steps": steps,
             "methods": [METHODS.canonical(name.strip()) for name in names],
@@ -108,10 +112,3 @@ def _speedup(text: str) -> float:
         return float(text)
     except ValueError:
         raise InputError(f"--req_speedup is {text!r}: a number above 0, or {UPPER_BOUND}.") from None
-
-
-def _model(pipe: str) -> str:
-    """A model's name; the original also took the pipeline's class, which stands for its family's first model."""
-    from hasten.models import FAMILIES
-
-    return next((family.models[0].name for family in FAMILIES.all() if family.pipeline == pipe), pipe)

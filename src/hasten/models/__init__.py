@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from hasten.errors import UnknownNameError
@@ -19,6 +20,7 @@ __all__ = [
     "find_model",
     "load_pipeline",
     "model_at",
+    "model_name",
     "model_names",
     "quiet_loading",
 ]
@@ -39,6 +41,18 @@ def find_model(name: str) -> tuple[Family, Model]:
             if model.answers_to(name):
                 return family, model
     raise UnknownNameError("model", name, model_names())
+
+
+@lru_cache
+def model_name(name: str) -> str:
+    """The canonical name of a model, or of the first model of a pipeline's class; others stay as they are."""
+    for family in FAMILIES.all():
+        if family.pipeline == name:
+            return family.models[0].name
+    try:
+        return find_model(name)[1].name
+    except UnknownNameError:
+        return name
 
 
 def model_at(origin: str) -> Model | None:

@@ -13,7 +13,7 @@ from typing import Any
 from hasten.errors import InputError, UnknownNameError, simplify
 from hasten.limits import Limits
 from hasten.methods import METHODS
-from hasten.models import FAMILIES, find_model
+from hasten.models import model_name
 from hasten.schedulers import find_scheduler
 from hasten.store.seeds.scan import shortened
 from hasten.task import Target, Task
@@ -105,18 +105,6 @@ class Key:
         parts += [UPBOUND if self.speedup is None else self.speedup, self.limit]
         parts += [] if self.methods is None else [list(self.methods)]
         return repr(tuple(parts))
-
-
-@lru_cache
-def model_name(name: str) -> str:
-    """The canonical name of a model, or of the first model of a pipeline's class; others stay as they are."""
-    for family in FAMILIES.all():
-        if family.pipeline == name:
-            return family.models[0].name
-    try:
-        return find_model(name)[1].name
-    except UnknownNameError:
-        return name
 
 
 @lru_cache
