@@ -56,6 +56,10 @@ KnownWrong = Annotated[
 TwoSided = Annotated[
     bool, typer.Option("--two-sided", help="A score that rises by as much is over the limit too.")
 ]
+Devices = Annotated[
+    str | None,
+    typer.Option(help="GPUs that many requests are answered on, side by side: 0,1 or all.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Standard output is one JSON document and nothing else.")]
 
 
@@ -100,9 +104,7 @@ def run(
     runtime: Runtime = "hasten",
     verify: Verify = True,
     allow_known_wrong: KnownWrong = False,
-    devices: Annotated[
-        str | None, typer.Option(help="GPUs for --tasks and --matrix: 0,1 or all.", show_default=False)
-    ] = None,
+    devices: Devices = None,
     json: Json = False,
     **choices: Any,
 ) -> None:

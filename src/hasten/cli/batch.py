@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hasten.cli import many, show
-from hasten.cli.app import Json, KnownWrong, Runtime, TwoSided, Verify, app
+from hasten.cli.app import Devices, Json, KnownWrong, Runtime, TwoSided, Verify, app
 from hasten.cli.choices import takes_choices
 from hasten.cli.values import limit_cells, numbers
 from hasten.errors import InputError
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 BOUNDS, TASKS = many.FOLDER / "speedup_bounds.json", many.FOLDER / "tasks.json"
 Out = Annotated[Path, typer.Option(help="Folder of all that is written.")]
-Devices = Annotated[
-    str | None, typer.Option(help="GPUs that are used side by side: 0,1 or all; else one.", show_default=False)
-]
 
 
 @app.command()
