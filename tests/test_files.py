@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from hasten import files
 from hasten.errors import InputError
-from hasten.files import save, updating
+from hasten.files import save, updating, whole
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -44,6 +44,12 @@ def test_text_that_cannot_be_encoded_leaves_the_old_file(tmp_path: Path) -> None
         save("new \ud800", path)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_half_a_character_becomes_a_question_mark(tmp_path: Path) -> None:
+    text = json.loads('"a \\ud83d cat 🐈 of \\ud800\\udc00"')
+    assert whole(text) == "a ? cat 🐈 of 𐀀"
+    assert save(whole(text), tmp_path / "file").read_text(encoding="utf-8") == whole(whole(text))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")

@@ -45,6 +45,14 @@ def save(text: str, path: str | Path) -> Path:
     return path
 
 
+def whole(text: str) -> str:
+    """The text with a question mark for each half of a character (a lone surrogate), which no file can hold.
+
+    JSON can: as ``\\ud800``.
+    """
+    return text.encode(errors="replace").decode()
+
+
 def save_json(data: object, path: str | Path) -> Path:
     """Saves data as indented JSON. Raises InputError as ``save``, ValueError for NaN, which JSON has not."""
     return save(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)

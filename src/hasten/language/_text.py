@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from hasten.errors import RequestError
+from hasten.files import whole
 from hasten.language._words import AT_LEAST, AT_MOST, CHINESE_FILLERS, FILLERS, PUNCTUATION
 
 HOLE = "\0"
@@ -28,8 +29,7 @@ class Text:
     digits and letters made plain, every claimed character replaced by a hole."""
 
     def __init__(self, text: str) -> None:
-        text = text.replace(HOLE, "\ufffd").encode(errors="replace").decode()  # no file holds half a character
-        self.original = " ".join(text.split())
+        self.original = " ".join(whole(text.replace(HOLE, "\ufffd")).split())
         if not self.original:
             raise RequestError(f"The request is empty. Example: {EXAMPLE!r}.")
         if len(self.original) > MAX_CHARACTERS:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hasten.errors import InputError
+from hasten.files import whole
 
 KEYS = ("caption", "prompt", "text")
 """Where an object of a JSON list has its prompt; the first that it has counts."""
@@ -83,7 +84,7 @@ def _prompts(entries: Iterable[tuple[int, Any]], path: Path) -> Iterator[str]:
                 f"Entry {place} of {str(path)!r} has no prompt: it is {_kind(entry)}. "
                 f"Allowed is a text, or an object with a text as {_any_of(KEYS)}."
             )
-        if any("\ud800" <= letter <= "\udfff" for letter in found):
+        if whole(found) != found:
             raise InputError(f"Entry {place} of {str(path)!r} has half a character in it (a lone surrogate).")
         yield found
 

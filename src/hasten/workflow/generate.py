@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hasten import __version__
 from hasten.errors import HastenError, InputError
-from hasten.files import save_json
+from hasten.files import save_json, whole
 from hasten.language.render import render
-from hasten.records import Answer
+from hasten.records import Answer, Status
 from hasten.script.claim import Runtime
 from hasten.script.write import script_name
 from hasten.store.seeds.bounds import BoundEntry, Bounds
@@ -170,7 +170,7 @@ def write_report(found: Sequence[Settled], folder: Path, left: int = 0) -> None:
     tasks = [one.model_dump(mode="json", exclude={"answer"}) | {"script": _near(one, folder)} for one in found]
     report = {
         "hasten": __version__,
-        "counts": {status: counts[status] for status in ("met", "likely", "infeasible", "failed")},
+        "counts": {status: counts[status] for status in get_args(Status)},
         "left": left,
         "seconds": sum(one.seconds for one in found),
         "tasks": tasks,
@@ -191,5 +191,5 @@ def _near(one: Settled, folder: Path) -> str | None:
 
 
 def _whole(data: Any) -> Any:
-    """Texts and labels without halves of characters, which a JSON file may hold but no other file."""
-    return json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
+    """Texts and labels without halves of characters."""
+    return json.loads(whole(json.dumps(data, ensure_ascii=False)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hasten.errors import InputError
-from hasten.files import save
+from hasten.files import save, whole
 from hasten.store.seeds.scan import Item, Scan, decode, read_text, scan, shortened
 from hasten.task import Task
 
@@ -60,7 +60,7 @@ def read_requests(path: str | Path) -> list[Request]:
 def write_requests(path: str | Path, requests: Iterable[str | Mapping[str, Any]]) -> Path:
     """Writes a JSON list of sentences or objects. Raises InputError where the file cannot be written."""
     text = json.dumps(list(requests), indent=2, ensure_ascii=False)
-    if any("\ud800" <= letter <= "\udfff" for letter in text):  # half a character, which no file can hold
+    if whole(text) != text:
         text = json.dumps(json.loads(text), indent=2)
     return save(f"{text}\n", path)
 
