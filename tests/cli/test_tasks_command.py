@@ -18,7 +18,7 @@ PLAN = {"cache_interval": 3, "cache_branch_id": 0, "speedup": 2.2, "score_loss":
 CODE = (
     "import sys; from hasten.cli import main\n"
     "try: main()\n"
-    "finally: assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules), 'heavy'"
+    "finally: assert not {'torch', 'diffusers', 'transformers', 'optuna'} & set(sys.modules), 'heavy'"
 )
 
 

@@ -506,11 +506,11 @@ def test_killed_while_writing_the_file_is_whole(tmp_path: Path) -> None:
     assert {k: v for k, v in json.loads(path.read_text()).items() if k in ORIGINAL} == ORIGINAL
 
 
-def test_reading_needs_no_torch() -> None:
+def test_reading_needs_neither_torch_nor_optuna() -> None:
     code = (
         "import sys, hasten.store.seeds.search_params, hasten.store.seeds.bounds, hasten.store.seeds.tasks_file\n"
         "from hasten.store.seeds.keys import Key\n"
         "Key.parse(\"('StableDiffusionPipeline', 'DDIMScheduler', '50', 4.0, 0.02, ['deepcache'])\").task()\n"
-        "heavy = {'torch', 'diffusers', 'transformers'} & set(sys.modules); assert not heavy, heavy"
+        "heavy = {'torch', 'diffusers', 'transformers', 'optuna'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
