@@ -28,8 +28,9 @@ from statistics import median
 from typing import Any
 
 from hasten import api
-from hasten.measure.bench import METRIC_NAMES, Bench
+from hasten.measure.bench import Bench
 from hasten.measure.timing import synchronise
+from hasten.measure.trials import METRIC_NAMES
 from hasten.models import quiet_loading
 from hasten.plan import Plan
 from hasten.task import Task

@@ -11,23 +11,22 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from hasten.errors import InputError
-from hasten.measure.bench import METRIC_NAMES, WorthScoring
-from hasten.measure.equal_time import most_steps, where_it_loses
 from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.quality import Losses, Report, StopEarly, chosen_metrics
 from hasten.measure.stats import CONFIDENCE, paired_loss
 from hasten.measure.timing import Enough, Side, latency_of
+from hasten.measure.trials import METRIC_NAMES, Trials
 from hasten.metrics import METRICS
 from hasten.plan import Plan
-from hasten.records import EqualTime, Latency, Loss, Split, Trial
+from hasten.records import Latency, Loss, Split
 from hasten.search.space import Index, Space
 
 from .plans import Row, pipeline_of
@@ -36,7 +35,7 @@ from .tables import Numbers, Predict, Table
 Found = tuple[Table, int]
 
 
-class TableBench:
+class TableBench(Trials):
     """What a search needs of a bench (``hasten.search.options.Measures``), from tables of one setting.
 
     Prompts come in the recorded order, batch after batch as a bench draws them. With a ``seed`` the prompts of
@@ -138,78 +137,8 @@ class TableBench:
                 break
         return losses
 
-    def trial(
-        self,
-        plan: Plan,
-        *,
-        split: Split = "search",
-        samples: int = 32,
-        offset: int = 0,
-        pairs: int = 7,
-        metrics: Sequence[str] = METRIC_NAMES,
-        enough: Enough | None = None,
-        worth_scoring: WorthScoring | None = None,
-        steps: int | None = None,
-        stop_early: StopEarly | None = None,
-        report: Report | None = None,
-    ) -> Trial:
-        """As ``Bench.trial``: latency, then quality where it is worth it. Raises InputError as ``latency``."""
-        plan = self.pipeline.completed(plan, steps)
-        chosen_metrics(metrics, samples, offset)
-        how: dict[str, Any] = {"split": split, "samples": samples, "offset": offset, "metrics": metrics}
-
-        def measure(found: dict[str, Any]) -> None:
-            found["latency"] = self.latency(plan, pairs=pairs, steps=steps, enough=enough, report=report)
-            reason = worth_scoring(found["latency"]) if worth_scoring else None
-            if reason:
-                found |= {"status": "skipped", "reason": reason}
-                return
-            found["losses"] = self.quality(plan, **how, steps=steps, stop_early=stop_early, report=report)
-
+    def _begin(self, split: Split, indices: Sequence[int], report: Report | None) -> None:
         self.trials += 1
-        return self._attempt(plan, split, offset, measure, steps)
-
-    def equal_time(
-        self,
-        plan_latency: Latency,
-        *,
-        samples: int = 32,
-        offset: int = 0,
-        split: Split = "search",
-        pairs: int = 7,
-        metrics: Sequence[str] = METRIC_NAMES,
-        plan_losses: Losses | None = None,
-        report: Report | None = None,
-    ) -> EqualTime:
-        """As ``Bench.equal_time``, from the table of fewer steps."""
-
-        def timed(steps: int, *, pairs: int, warmup: int) -> Latency:
-            return self.latency(Plan(), pairs=pairs, warmup=warmup, steps=steps, report=report)
-
-        def measure(found: dict[str, Any]) -> None:
-            found["steps"], found["latency"] = most_steps(timed, self.setting.steps, plan_latency.speedup, pairs)
-            how: dict[str, Any] = {"split": split, "samples": samples, "offset": offset, "metrics": metrics}
-            found["losses"] = self.quality(Plan(), **how, steps=found["steps"], report=report)
-
-        trial = self._attempt(Plan(), split, offset, measure)
-        loses = tuple(where_it_loses(trial, plan_latency, plan_losses or {}))
-        return EqualTime(steps=trial.steps, trial=trial, plan_loses=loses)
-
-    def _attempt(
-        self,
-        plan: Plan,
-        split: Split,
-        offset: int,
-        measure: Callable[[dict[str, Any]], None],
-        steps: int | None = None,
-    ) -> Trial:
-        found: dict[str, Any] = {}
-        try:
-            measure(found)
-        except PlanError as failure:
-            found |= {"status": "failed", "reason": str(failure)}
-        known = {"plan": str(plan), "steps": steps or self.setting.steps, "split": split, "offset": offset}
-        return Trial.model_validate({**known, "environment": self.environment, **found})
 
     def _row(self, plan: Plan, steps: int | None) -> Row:
         row = Row(str(self.pipeline.completed(plan, steps)), steps or self.setting.steps)

@@ -12,7 +12,8 @@ from functools import partial
 from multiprocessing.sharedctypes import Synchronized
 
 from hasten.errors import HastenError
-from hasten.measure.bench import METRIC_NAMES, Bench
+from hasten.measure.bench import Bench
+from hasten.measure.trials import METRIC_NAMES
 from hasten.plan import Plan
 from hasten.records import Split
 

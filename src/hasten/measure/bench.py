@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hasten.measure._attempt import attempt
 from hasten.measure._cache import ImageCache
 from hasten.measure._defaults import known_model, loaded, prompts_of, scorer_of
 from hasten.measure.environment import environment, environment_key
-from hasten.measure.equal_time import equal_time
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import PromptSet
-from hasten.measure.quality import Losses, Quality, Report, StopEarly, chosen_metrics
+from hasten.measure.quality import Losses, Quality, Report, StopEarly
 from hasten.measure.setting import checked, fingerprint, setting_of
 from hasten.measure.stats import CONFIDENCE
 from hasten.measure.timing import Enough, interleaved
+from hasten.measure.trials import METRIC_NAMES, Measure, Trials
 from hasten.metrics import ClipScorer, named_dino
 from hasten.models import load_pipeline
 from hasten.plan import Plan
-from hasten.records import EqualTime, Latency, Split, Trial
+from hasten.records import Latency, Split, Trial
 from hasten.schedulers import find_scheduler
 from hasten.task import Setting
 
 if TYPE_CHECKING:
     import torch
 
-METRIC_NAMES = ("clip_score", "ssim")
-WorthScoring = Callable[[Latency], str | None]
 
-
-class Bench:
+class Bench(Trials):
     """Measures plans on one setting, one at a time and alone on the device.
 
     Each of its methods that runs the pipeline holds the device's lock meanwhile. ``steps``, where it can
@@ -224,88 +221,11 @@ class Bench:
                 report=report,
             )
 
-    def trial(
-        self,
-        plan: Plan,
-        *,
-        split: Split = "search",
-        samples: int = 32,
-        offset: int = 0,
-        pairs: int = 7,
-        metrics: Sequence[str] = METRIC_NAMES,
-        enough: Enough | None = None,
-        worth_scoring: WorthScoring | None = None,
-        steps: int | None = None,
-        stop_early: StopEarly | None = None,
-        report: Report | None = None,
-    ) -> Trial:
-        """Latency, then quality. Whatever the plan does, the answer is a trial, if need be a failed one.
+    def _begin(self, split: Split, indices: Sequence[int], report: Report | None) -> None:
+        self._quality.references(split, indices, report)
 
-        Args:
-            offset: the first image of the split: those from it to ``offset + samples`` are scored.
-            enough: asked after each timed pair with both rows of times; True ends the timing early.
-            worth_scoring: asked with the latency; a reason (text) ends the trial there as *skipped*.
-            stop_early: asked after each batch of prompts with the losses so far; True ends the scoring.
-            report: told what goes on, a few words at a time.
-
-        Raises:
-            InputError: the plan, a metric or a number cannot be used.
-            MeasurementError: the baseline itself cannot be measured.
-        """
-        plan = self.pipeline.completed(plan, steps)
-        chosen_metrics(metrics, samples, offset)  # what is wrong is said before anything runs
-        score = partial(
-            self.quality,
-            plan,
-            split=split,
-            samples=samples,
-            offset=offset,
-            metrics=metrics,
-            steps=steps,
-            stop_early=stop_early,
-            report=report,
-        )
-
-        def measure(found: dict[str, Any]) -> None:
-            first = next(self.pipeline.batches(range(offset, offset + samples)))
-            self._quality.references(split, first, report)  # a baseline that fails is not the plan's fault
-            found["latency"] = self.latency(plan, pairs=pairs, steps=steps, enough=enough, report=report)
-            reason = worth_scoring(found["latency"]) if worth_scoring else None
-            found |= {"status": "skipped", "reason": reason} if reason else {"losses": score()}
-
-        return attempt(self, plan, split, offset, steps, measure)
-
-    def equal_time(
-        self,
-        plan_latency: Latency,
-        *,
-        samples: int = 32,
-        offset: int = 0,
-        split: Split = "search",
-        pairs: int = 7,
-        metrics: Sequence[str] = METRIC_NAMES,
-        plan_losses: Losses | None = None,
-        report: Report | None = None,
-    ) -> EqualTime:
-        """The baseline with so few steps that it is as fast as a plan, measured like a plan.
-
-        How the number of steps is found: ``hasten.measure.equal_time.most_steps``, in few timings. 1 step
-        where even that is slower, the setting's where the plan is no faster than the baseline.
-
-        Args:
-            offset: as in ``trial``: that of the plan's own trial, for the same images.
-            pairs: as in ``latency``, but 3 at most.
-            plan_losses: the plan's own losses on the same prompts. ``plan_loses`` of the answer names the
-                metrics where fewer steps, in no more time, cost less than the plan.
-        """
-        return equal_time(
-            self,
-            plan_latency,
-            samples=samples,
-            offset=offset,
-            split=split,
-            pairs=pairs,
-            metrics=metrics,
-            plan_losses=plan_losses,
-            report=report,
-        )
+    def _attempt(self, plan: Plan, split: Split, offset: int, measure: Measure, steps: int | None = None) -> Trial:
+        with device_lock(self.setting.device):
+            start = time.perf_counter()
+            found = super()._attempt(plan, split, offset, measure, steps)
+            return found.model_copy(update={"seconds": time.perf_counter() - start})

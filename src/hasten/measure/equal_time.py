@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-from hasten.measure._attempt import attempt
-from hasten.measure.quality import Losses, Report
-from hasten.plan import Plan
-from hasten.records import EqualTime, Latency, Split, Trial
-
-if TYPE_CHECKING:
-    from hasten.measure.bench import Bench
+from hasten.measure.quality import Losses
+from hasten.records import Latency, Trial
 
 ROUGH_PAIRS = 2
 MOST_PAIRS = 3
@@ -23,41 +17,6 @@ class Timer(Protocol):
     """Times a number of steps against the full number, interleaved."""
 
     def __call__(self, steps: int, *, pairs: int, warmup: int) -> Latency: ...
-
-
-def equal_time(
-    bench: Bench,
-    plan_latency: Latency,
-    *,
-    samples: int,
-    offset: int,
-    split: Split,
-    pairs: int,
-    metrics: Sequence[str],
-    plan_losses: Losses | None = None,
-    report: Report | None = None,
-) -> EqualTime:
-    """What ``Bench.equal_time`` gives: the step count that ``most_steps`` finds, scored like a plan."""
-
-    def timed(steps: int, *, pairs: int, warmup: int) -> Latency:
-        return bench.latency(Plan(), pairs=pairs, warmup=warmup, steps=steps, report=_of_steps(steps, report))
-
-    def measure(found: dict[str, Any]) -> None:
-        steps, found["latency"] = most_steps(timed, bench.setting.steps, plan_latency.speedup, pairs)
-        found["steps"] = steps
-        found["losses"] = bench.quality(
-            Plan(),
-            split=split,
-            samples=samples,
-            offset=offset,
-            metrics=metrics,
-            steps=steps,
-            report=_of_steps(steps, report),
-        )
-
-    trial = attempt(bench, Plan(), split, offset, None, measure)
-    loses = tuple(where_it_loses(trial, plan_latency, plan_losses or {}))
-    return EqualTime(steps=trial.steps, trial=trial, plan_loses=loses)
 
 
 def most_steps(measure: Timer, full: int, speedup: float, pairs: int = MOST_PAIRS) -> tuple[int, Latency]:
@@ -115,8 +74,3 @@ def _most_on_the_line(step: float, full: int, speedup: float) -> int:
 
 def _has_room(latency: Latency, step: float, speedup: float) -> bool:
     return 0 < step <= 1 / speedup - 1 / latency.speedup
-
-
-def _of_steps(steps: int, report: Report | None) -> Report | None:
-    """What is told, with the number of steps before it."""
-    return None if report is None else lambda words: report(f"{steps} steps: {words}")
