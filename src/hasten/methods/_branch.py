@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from hasten.methods._unet import denoiser_of, no_unet
 from hasten.methods.base import Parameter, Step
 
 LAYERS = 3  # a branch id counts three layers a block, whatever the UNet has: DeepCache's published numbering
+_PARTIAL: WeakKeyDictionary[Any, dict[int, Step]] = (
+    WeakKeyDictionary()
+)  # by UNet: a grid asks for it in every cell
 
 
 class Skipped(NamedTuple):
@@ -45,7 +49,10 @@ def no_branch(pipe: Any, title: str) -> str | None:
 def partial_step(pipe: Any, branch: int) -> Step:
     """The work of a step at which the branch runs alone."""
     unet = denoiser_of(pipe)
-    return Step(blocks=_shares(unet, branch), resting=_resting(unet, branch))
+    known = _PARTIAL.setdefault(unet, {})
+    if branch not in known:
+        known[branch] = Step(blocks=_shares(unet, branch), resting=_resting(unet, branch))
+    return known[branch]
 
 
 def scales_in_place(unet: Any) -> bool:
