@@ -21,7 +21,7 @@ from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.quality import Losses, Report, StopEarly, chosen_metrics
-from hasten.measure.stats import CONFIDENCE, paired_loss
+from hasten.measure.stats import CONFIDENCE, loss_of
 from hasten.measure.timing import Enough, Side, latency_of
 from hasten.measure.trials import METRIC_NAMES, Trials
 from hasten.metrics import METRICS
@@ -191,19 +191,13 @@ class TableBench(Trials):
             raise InputError(f"The tables have no {split} prompts: they have {', '.join(self._columns)}.")
         columns = np.take(self._columns[split], range(offset, offset + count), mode="wrap")
         baseline, scores = table.baseline[name][columns].tolist(), table.scores[name][i, columns].tolist()
-        higher = METRICS.get(name).higher_is_better
-        how: dict[str, Any] = {"confidence": self.confidence, "seed": self.pipeline.seed}
-        loss, interval = paired_loss(baseline, scores, higher_is_better=higher, **how)
-        return Loss(
-            metric=name,
-            baseline=sum(baseline) / count,
-            score=sum(scores) / count,
-            loss=loss,
-            interval=interval,
-            confidence=self.confidence,
-            baseline_scores=tuple(baseline),
-            scores=tuple(scores),
+        return loss_of(
+            METRICS.get(name),
+            baseline,
+            scores,
             version=table.header["versions"][name],
+            confidence=self.confidence,
+            seed=self.pipeline.seed,
         )
 
 

@@ -9,7 +9,7 @@ from hasten.errors import InputError, MeasurementError
 from hasten.measure._cache import ImageCache
 from hasten.measure.failures import PlanError, plan_failures
 from hasten.measure.pipeline import Pipeline
-from hasten.measure.stats import CONFIDENCE, paired_loss
+from hasten.measure.stats import CONFIDENCE, loss_of
 from hasten.metrics import METRICS, ClipScorer, Metric
 from hasten.plan import Plan
 from hasten.records import Loss, Split
@@ -149,23 +149,13 @@ class Quality:
         baseline = tuple(
             metric.perfect if metric.needs_references else self._scores[metric.name, split, i] for i in indices
         )
-        loss, interval = paired_loss(
+        return loss_of(
+            metric,
             baseline,
             scores,
-            higher_is_better=metric.higher_is_better,
+            version=self._version(metric),
             confidence=self.confidence,
             seed=self.pipeline.seed,
-        )
-        return Loss(
-            metric=metric.name,
-            baseline=sum(baseline) / len(baseline),
-            score=sum(scores) / len(scores),
-            loss=loss,
-            interval=interval,
-            confidence=self.confidence,
-            baseline_scores=baseline,
-            scores=tuple(scores),
-            version=self._version(metric),
         )
 
     def _version(self, metric: Metric) -> str:

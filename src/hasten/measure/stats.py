@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hasten.errors import InputError, MeasurementError
-from hasten.metrics import METRICS
+from hasten.metrics import METRICS, Metric
 from hasten.records import Interval, Latency, Loss, Trial
 
 Numbers = npt.NDArray[np.float64]
@@ -57,6 +57,31 @@ def paired_loss(
     means = a[index].mean(axis=1)
     losses = sign * (means - b[index].mean(axis=1)) / np.where(means > 0, means, np.nan)
     return float(sign * (a.mean() - b.mean()) / a.mean()), _interval(losses, len(a), confidence)
+
+
+def loss_of(
+    metric: Metric,
+    baseline: Sequence[float],
+    scores: Sequence[float],
+    *,
+    version: str,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> Loss:
+    """A metric's scores of baseline and plan, one a prompt, with what they tell. Raises as ``paired_loss``."""
+    higher = metric.higher_is_better
+    loss, interval = paired_loss(baseline, scores, higher_is_better=higher, confidence=confidence, seed=seed)
+    return Loss(
+        metric=metric.name,
+        baseline=sum(baseline) / len(baseline),
+        score=sum(scores) / len(scores),
+        loss=loss,
+        interval=interval,
+        confidence=confidence,
+        baseline_scores=tuple(baseline),
+        scores=tuple(scores),
+        version=version,
+    )
 
 
 def at_confidence(trial: Trial, confidence: float) -> Trial:

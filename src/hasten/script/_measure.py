@@ -19,7 +19,7 @@ from hasten.measure.pipeline import image_fault, image_seed
 from hasten.measure.prompts import PromptSet
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.setting import scheduler_name
-from hasten.measure.stats import paired_loss
+from hasten.measure.stats import loss_of
 from hasten.measure.timing import MOST_TIMES, interleaved, until_known
 from hasten.metrics import METRICS, load_scorer
 from hasten.plan import Plan
@@ -152,20 +152,7 @@ def _loss(name: str, claim: Claim, reference: torch.Tensor, plan: torch.Tensor, 
 
     scores = score(plan)
     baseline = (metric.perfect,) * len(scores) if metric.needs_references else score(reference)
-    loss, interval = paired_loss(
-        baseline, scores, higher_is_better=metric.higher_is_better, confidence=claim.confidence
-    )
-    return Loss(
-        metric=name,
-        baseline=sum(baseline) / len(baseline),
-        score=sum(scores) / len(scores),
-        loss=loss,
-        interval=interval,
-        confidence=claim.confidence,
-        baseline_scores=baseline,
-        scores=scores,
-        version=metric.version(scorer),
-    )
+    return loss_of(metric, baseline, scores, version=metric.version(scorer), confidence=claim.confidence)
 
 
 def _tensor(image: Any) -> torch.Tensor:
