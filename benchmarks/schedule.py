@@ -9,6 +9,10 @@ does), schedules of lists that nobody measured (``unmeasured``), and DeepCache. 
 fewer steps come from the recorded tables. Last, the fastest plan of each kind within each limit, chosen on the
 prompts of searches and looked at on the held-out ones, and the plans nearest to the baseline's images at a given
 speedup. Every finished plan is kept: the same command goes on where it was stopped.
+
+``--confirm``, on an idle machine: of each kind and within each limit the plan that is predicted to be the fastest
+is timed on the CPU beside the baseline and scored on held-out prompts; where it is not inside, the next one, a few
+times; beside it, the plain pipeline with so few steps that it takes as long.
 """
 
 from __future__ import annotations
@@ -16,11 +20,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,11 +35,12 @@ from hasten.measure.blocks import BlockProfile, profile_blocks
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.sensitivity import Sensitivity, measure_sensitivity
 from hasten.methods import METHODS, _guidance
-from hasten.plan import Plan, step_list, steps_of
+from hasten.plan import Plan, step_list
 from hasten.search.cost import CostModel
 from hasten.search.schedules import measured_grids
 from hasten.search.space import Grids
 
+from .schedule_report import METRICS, SPLITS, UNCONFIRMED, Point, confirm, parts, show
 from .tables.parts import Stage, read
 from .tables.plans import Row, pipeline_of, scheduler_and_steps, setting_of
 from .tables.recording import Recording
@@ -44,12 +48,8 @@ from .tables.scoring import quality
 from .tables.tables import load
 
 SETTING = "DDIM 25"
-LIMITS = (0.005, 0.01, 0.02, 0.05)
-SPEEDUPS = (1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5)
 RECORDED = ("tgate", "deepcache,tgate", "fewer-steps")
-SPLITS = ("search", "held-out")
 GUIDED_BY = _guidance.guided_by
-METRICS = ("clip_score", "ssim")
 PROFILED_STEPS = 4
 KINDS = ("kept", "dropped", "deepcache", "unmeasured")
 
@@ -73,14 +73,6 @@ class Kind(Recording):
 def without_difference(output: object, difference: object) -> object:
     """In the place of ``guided_by``: the conditional half alone."""
     return _guidance.doubled(output)
-
-
-class Point(NamedTuple):
-    """A plan, its predicted speedup, and its losses by metric and split."""
-
-    plan: str
-    speedup: float
-    losses: dict[tuple[str, str], float]
 
 
 def measured(options: argparse.Namespace) -> tuple[Sensitivity, BlockProfile]:
@@ -201,47 +193,6 @@ def recorded(options: argparse.Namespace, name: str, speedup: Callable[[Row], fl
     ]
 
 
-def show(points: dict[str, list[Point]]) -> None:
-    """The fastest plans within the limits, and the nearest to the baseline's images at each speedup."""
-    print("\nfastest within the limit on the search's prompts (CLIP score), and there on held-out ones")
-    print("| limit | kind | speedup | loss | held out | SSIM loss | plan |\n" + "| --- " * 7 + "|")
-    for limit, (kind, found) in product(LIMITS, points.items()):
-        inside = [point for point in found if point.losses["clip_score", "search"] < limit]
-        _row(f"{limit:g}", kind, max(inside, key=lambda point: point.speedup, default=None))
-    print("\nfastest within the limit on both splits")
-    print("| limit | kind | speedup | loss | held out | SSIM loss | plan |\n" + "| --- " * 7 + "|")
-    for limit, (kind, found) in product(LIMITS, points.items()):
-        inside = [point for point in found if all(point.losses["clip_score", split] < limit for split in SPLITS)]
-        _row(f"{limit:g}", kind, max(inside, key=lambda point: point.speedup, default=None))
-    print("\nleast SSIM loss at a speedup or more")
-    print("| speedup | kind | speedup | loss | held out | SSIM loss | plan |\n" + "| --- " * 7 + "|")
-    for least, (kind, found) in product(SPEEDUPS, points.items()):
-        fast = [point for point in found if point.speedup >= least]
-        _row(f"{least:g}x", kind, min(fast, key=_ssim, default=None))
-
-
-def _ssim(point: Point) -> float:
-    return sum(point.losses["ssim", split] for split in SPLITS) / len(SPLITS)
-
-
-def _row(first: str, kind: str, point: Point | None) -> None:
-    if point is None:
-        print(f"| {first} | {kind} | – | | | | |")
-        return
-    clip = " | ".join(f"{point.losses['clip_score', split]:.4f}" for split in SPLITS)
-    print(f"| {first} | {kind} | {point.speedup:.2f}x | {clip} | {_ssim(point):.4f} | `{point.plan}` |")
-
-
-def parts(found: Iterable[Point], steps: int) -> dict[str, list[Point]]:
-    """The schedules by what they reuse."""
-    by: dict[str, list[Point]] = {"kept, full only": [], "kept, guided only": [], "kept, both": []}
-    for point in found:
-        given = Plan.parse(point.plan).parameters["schedule"]
-        whole, both = (len(steps_of(given[name])) == steps for name in ("full_steps", "guided_steps"))
-        by["kept, full only" if both else "kept, guided only" if whole else "kept, both"].append(point)
-    return by
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.schedule",
@@ -254,8 +205,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64, help="prompts, half search, half held out")
     parser.add_argument("--samples-of-sensitivity", type=int, default=4)
     parser.add_argument("--only", nargs="+", default=KINDS, choices=KINDS, help="kinds of plans to score")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that score")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that score; 0: what is there is shown")
     parser.add_argument("--limit-s", type=float, help="of each kind: begin no plan after so many seconds")
+    parser.add_argument("--confirm", action="store_true", help="measure the best plans live, on the CPU")
     parser.add_argument("--work", type=Path, default=Path("hasten-out/schedule"))
     options = parser.parse_args()
     options.dtype = options.dtype or ("float32" if options.device == "cpu" else "float16")
@@ -265,7 +217,8 @@ def main() -> None:
     model = CostModel(pipe, profile, steps)
     planned = {name: plans for name, plans in kinds(sensitivity, pipe).items() if name in options.only}
     said(", ".join(f"{name} {len(plans)} plans" for name, plans in planned.items()))
-    score(options, planned)
+    if options.jobs:
+        score(options, planned)
 
     def speedup(plan: str) -> float:
         return model.speedup(Plan.parse(plan))
@@ -279,6 +232,8 @@ def main() -> None:
         found = scored(options, name, speedup)
         points |= parts(found, steps) if name == "kept" else {name: found}
     show({name: found for name, found in points.items() if found})
+    if options.confirm:
+        confirm(options, {name: found for name, found in points.items() if found and name not in UNCONFIRMED})
 
 
 if __name__ == "__main__":
