@@ -1,37 +1,38 @@
-"""Puts the trained parts together as diffusers and transformers folders, fp16, as the package ships them."""
+"""Puts the trained parts together as diffusers and transformers folders, fp16, as the package ships them.
+
+python assemble.py emoji-sdxl emoji-pixart                # into work/
+python assemble.py emoji-sd --out ../src/hasten/assets    # what is shipped
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from diffusers import (
+    DiffusionPipeline,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
 import models
 
 HERE = Path(__file__).parent
 
 
-def pipeline(work: Path) -> StableDiffusionPipeline:
-    """The trained pipeline from the folder that ``train.py`` wrote."""
-    clip = CLIPModel.from_pretrained(work / "emoji-clip", torch_dtype=torch.float32)
-    text = CLIPTextModel(clip.config.text_config)
-    wanted = text.state_dict()
-    ours = {f"text_model.{k}": v for k, v in clip.text_model.state_dict().items()}
-    if not set(ours) & set(wanted):
-        ours = clip.text_model.state_dict()
-    text.load_state_dict(ours)
-    sd = work / "emoji-sd"
+def emoji_sd(work: Path) -> StableDiffusionPipeline:
+    """Stable Diffusion of the parts that ``train.py`` left in ``work``; float32, as are the others."""
     return StableDiffusionPipeline(
-        vae=AutoencoderKL.from_pretrained(sd / "vae").float(),
-        text_encoder=text.float().eval(),
-        tokenizer=CLIPTokenizer.from_pretrained(sd / "tokenizer"),
-        unet=UNet2DConditionModel.from_pretrained(sd / "unet").float(),
+        vae=models.vae_of(work),
+        text_encoder=models.text_encoder(models.clip_of(work)),
+        tokenizer=models.words_of(work),
+        unet=UNet2DConditionModel.from_pretrained(work / "emoji-sd" / "unet").float(),
         scheduler=models.scheduler(),
         safety_checker=None,
         feature_extractor=None,
@@ -39,23 +40,55 @@ def pipeline(work: Path) -> StableDiffusionPipeline:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=HERE / "work")
-    parser.add_argument("--out", type=Path, default=HERE.parent / "src" / "hasten" / "assets")
-    options = parser.parse_args()
-    pipeline(options.work).to(dtype=torch.float16).save_pretrained(
-        options.out / "emoji-sd", safe_serialization=True
+def emoji_sdxl(work: Path) -> DiffusionPipeline:
+    """SDXL; its VAE and its text encoders are emoji-sd's."""
+    return models.sdxl(UNet2DConditionModel.from_pretrained(work / "emoji-sdxl" / "unet").float(), work)
+
+
+def emoji_pixart(work: Path) -> PixArtSigmaPipeline:
+    """PixArt-Sigma; its VAE is emoji-sd's."""
+    folder = work / "emoji-pixart"
+    return PixArtSigmaPipeline(
+        vae=models.vae_of(work),
+        text_encoder=T5EncoderModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32).eval(),
+        tokenizer=T5Tokenizer.from_pretrained(folder / "tokenizer"),
+        transformer=PixArtTransformer2DModel.from_pretrained(folder / "transformer").float(),
+        scheduler=models.scheduler(),
     )
-    clip = CLIPModel.from_pretrained(options.work / "emoji-clip", torch_dtype=torch.float16)
-    clip.save_pretrained(options.out / "emoji-clip", safe_serialization=True)
-    CLIPTokenizer.from_pretrained(options.work / "emoji-clip").save_pretrained(options.out / "emoji-clip")
-    _preprocessor(options.out / "emoji-clip")
-    for folder in ("emoji-sd/tokenizer", "emoji-clip"):  # what transformers before version 5 reads
-        for name in ("vocab.json", "merges.txt"):
-            shutil.copy(options.work / "emoji-sd" / "tokenizer" / name, options.out / folder / name)
-    for config in options.out.glob("emoji-*/**/config.json"):
+
+
+PIPELINES = {"emoji-sd": emoji_sd, "emoji-sdxl": emoji_sdxl, "emoji-pixart": emoji_pixart}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="+", choices=PIPELINES)
+    parser.add_argument("--work", type=Path, default=HERE / "work", help="what train.py left")
+    parser.add_argument("--out", type=Path, help="folder of the finished folders; --work unless told")
+    options = parser.parse_args()
+    out = options.out or options.work
+    for name in options.name:
+        PIPELINES[name](options.work).to(dtype=torch.float16).save_pretrained(out / name, safe_serialization=True)
+        if name == "emoji-sd":
+            _emoji_clip(options.work, out / "emoji-clip")
+            _finish(out / "emoji-clip")
+        _finish(out / name)
+
+
+def _emoji_clip(work: Path, folder: Path) -> None:
+    words = CLIPTokenizer.from_pretrained(models.trained(work, "emoji-clip/model.safetensors").parent)
+    models.clip_of(work).half().save_pretrained(folder, safe_serialization=True)
+    words.save_pretrained(folder)
+    _preprocessor(folder)
+
+
+def _finish(folder: Path) -> None:
+    """Neutral configurations; beside a CLIP's tokenizer what transformers before version 5 reads."""
+    for config in folder.glob("**/config.json"):
         config.write_text(json.dumps(_neutral(json.loads(config.read_text())), indent=2) + "\n")
+    for settings in folder.glob("**/tokenizer_config.json"):
+        if json.loads(settings.read_text())["tokenizer_class"] == "CLIPTokenizer":
+            _byte_pairs(settings.parent)
 
 
 def _neutral(settings: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +102,14 @@ def _neutral(settings: dict[str, Any]) -> dict[str, Any]:
         if "dtype" in part:
             part["dtype"] = "float32"
     return settings
+
+
+def _byte_pairs(folder: Path) -> None:
+    """``vocab.json`` and ``merges.txt``, out of the ``tokenizer.json`` beside them."""
+    model = json.loads((folder / "tokenizer.json").read_text())["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False))
+    pairs = (" ".join(pair) for pair in model["merges"])
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *pairs]) + "\n")
 
 
 def _preprocessor(folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""How well the shipped models draw and score: caption retrieval, background colours, a contact sheet.
+"""How well an emoji model draws and emoji-clip scores: caption retrieval, background colours, a contact sheet.
 
     python evaluate.py --scheduler DDIM --steps 25 --guidance 2.0
-    python evaluate.py --sheet ../docs/images/emoji-sd.png
+    python evaluate.py --model work/emoji-pixart --sheet ../docs/images/emoji-pixart.png
 
 Retrieval is the share of images whose own caption emoji-clip ranks first among 64; background the share
 whose corners are nearest to the named colour; clip the mean CLIP score (100 × cosine) with the own caption.
@@ -10,12 +10,13 @@ whose corners are nearest to the named colour; clip the mean CLIP score (100 × 
 from __future__ import annotations
 
 import argparse
+import inspect
 import random
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 from PIL import Image
 from transformers import CLIPModel, CLIPTokenizer
 
@@ -26,6 +27,7 @@ HERE = Path(__file__).parent
 ASSETS = HERE.parent / "src" / "hasten" / "assets"
 ART = HERE / "work" / "emoji.npz"
 CANDIDATES = 64
+TOKENS = 16
 CORNER = 3
 BATCH = 16
 SHEET_TRAINED, SHEET_HELD_OUT, SHEET_COLUMNS = 24, 8, 8
@@ -94,9 +96,16 @@ def draw(pipe: Any, chosen: list[Pair], steps: int, guidance: float, seed: int =
             guidance_scale=guidance,
             generator=generators,
             output_type="pt",
+            **_as_trained(pipe),
         ).images
         made.append(images.float() * 2 - 1)
     return torch.cat(made)
+
+
+def _as_trained(pipe: Any) -> dict[str, Any]:
+    """PixArt would draw at 256 pixels or more and scale that down, and reads up to 300 tokens, unless told."""
+    wanted = {"use_resolution_binning": False, "clean_caption": False, "max_sequence_length": TOKENS}
+    return {name: value for name, value in wanted.items() if name in inspect.signature(pipe.__call__).parameters}
 
 
 def composites(scorer: Scorer, art: Path, device: str) -> str:
@@ -158,7 +167,8 @@ def sheet(pipe: Any, options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--assets", type=Path, default=ASSETS, help="folder with emoji-sd and emoji-clip")
+    parser.add_argument("--model", type=Path, default=ASSETS / "emoji-sd", help="folder of the model that draws")
+    parser.add_argument("--clip", type=Path, default=ASSETS / "emoji-clip", help="folder of the model that scores")
     parser.add_argument("--art", type=Path, default=ART, help="what data.py made, for the composites")
     parser.add_argument("--scheduler", nargs="+", default=list(scheduler_names()), choices=scheduler_names())
     parser.add_argument("--steps", type=int, default=25)
@@ -167,13 +177,13 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="draw a contact sheet instead of the table")
     options = parser.parse_args()
-    pipe = StableDiffusionPipeline.from_pretrained(options.assets / "emoji-sd", torch_dtype=torch.float32)
+    pipe = DiffusionPipeline.from_pretrained(options.model, torch_dtype=torch.float32)
     pipe = pipe.to(options.device)
     pipe.set_progress_bar_config(disable=True)
     if options.sheet:
         sheet(pipe, options)
         return
-    scorer = Scorer(options.assets / "emoji-clip", options.device)
+    scorer = Scorer(options.clip, options.device)
     print(composites(scorer, options.art, options.device))
     table(pipe, scorer, options)
 

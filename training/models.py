@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    PixArtTransformer2DModel,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from objects import COLOURS, OBJECTS, caption
 
+ASSETS = Path(__file__).parent.parent / "src" / "hasten" / "assets"
 TOKENS = 16
 START, END = "<|startoftext|>", "<|endoftext|>"
+LETTER = -20.0  # log probability: a word is spelt only where it is not known whole
 WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
@@ -106,6 +125,99 @@ def unet() -> UNet2DConditionModel:
     )
 
 
+def sdxl_unet() -> UNet2DConditionModel:
+    """SDXL's three levels from 32×32 down: none attends at the top, the lower ones with ever more transformers.
+
+    Its context is that of both text encoders; the time embedding also takes the second one's pooled text and six
+    numbers: original size, place of the crop, and target size.
+    """
+    return UNet2DConditionModel(
+        sample_size=32,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(32, 64, 128),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=(1, 2, 4),
+        attention_head_dim=(1, 2, 4),
+        cross_attention_dim=2 * 128,
+        use_linear_projection=True,
+        norm_num_groups=16,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=32,
+        projection_class_embeddings_input_dim=6 * 32 + 128,
+    )
+
+
+def sdxl(unet: UNet2DConditionModel, work: Path) -> StableDiffusionXLPipeline:
+    """The whole pipeline, float32. emoji-clip's text model is both encoders; the second one also projects."""
+    clip, words = clip_of(work), words_of(work)
+    second = CLIPTextModelWithProjection(clip.config.text_config)
+    second.text_projection.load_state_dict(clip.text_projection.state_dict())
+    second.text_model.load_state_dict(clip.text_model.state_dict())
+    return StableDiffusionXLPipeline(
+        vae=vae_of(work),
+        text_encoder=text_encoder(clip),
+        text_encoder_2=second.eval(),
+        tokenizer=words,
+        tokenizer_2=words,
+        unet=unet,
+        scheduler=scheduler(),
+        add_watermarker=False,
+    )
+
+
+def pixart_transformer() -> PixArtTransformer2DModel:
+    """Twelve blocks over 16×16 patches. It predicts v, not also a variance: four channels out."""
+    made = PixArtTransformer2DModel(
+        sample_size=32,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=12,
+        num_attention_heads=6,
+        attention_head_dim=32,
+        cross_attention_dim=6 * 32,
+        caption_channels=128,
+    )
+    _start(made)
+    return made
+
+
+def _start(transformer: PixArtTransformer2DModel) -> None:
+    """First weights as in the PixArt-alpha paper: what text adds and what comes out is zero at the beginning."""
+    for module in transformer.transformer_blocks.modules():
+        if isinstance(module, torch.nn.Linear):
+            torch.nn.init.xavier_uniform_(module.weight)
+            torch.nn.init.zeros_(module.bias)
+    for module in (*transformer.adaln_single.modules(), *transformer.caption_projection.modules()):
+        if isinstance(module, torch.nn.Linear):
+            torch.nn.init.normal_(module.weight, std=0.02)
+    for last in (transformer.proj_out, *(block.attn2.to_out[0] for block in transformer.transformer_blocks)):
+        torch.nn.init.zeros_(last.weight)
+        torch.nn.init.zeros_(last.bias)
+
+
+def t5(words: T5Tokenizer) -> T5EncoderModel:
+    """Three layers, 128 wide."""
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=len(words), d_model=128, d_kv=32, d_ff=256, num_layers=3, num_heads=4, dropout_rate=0.0,
+            feed_forward_proj="gated-gelu",
+        )
+    )  # fmt: skip
+
+
+def t5_tokenizer() -> T5Tokenizer:
+    """The captions' words, and single letters to spell any other with; nothing to be learnt."""
+    counts = Counter(f"▁{word}" for o in OBJECTS.values() for c in COLOURS for word in caption(o, c).split())
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    words = [(word, math.log(count / counts.total())) for word, count in sorted(counts.items())]
+    letters = [(letter, LETTER) for letter in "▁-abcdefghijklmnopqrstuvwxyz"]
+    return T5Tokenizer(vocab=[*special, *words, *letters], extra_ids=0, model_max_length=TOKENS)
+
+
 def scheduler() -> DDIMScheduler:
     """v-prediction, linear betas (the last signal-to-noise ratio is 4e-5), trailing steps.
 
@@ -128,3 +240,34 @@ def encode(words: CLIPTokenizer, texts: list[str], device: str) -> torch.Tensor:
     return words(
         texts, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
     ).input_ids.to(device)
+
+
+def text_encoder(clip: CLIPModel) -> CLIPTextModel:
+    """The CLIP's text model as a pipeline takes it, float32."""
+    made, weights = CLIPTextModel(clip.config.text_config), clip.text_model.state_dict()
+    if not set(weights) & set(made.state_dict()):  # transformers before version 5
+        weights = {f"text_model.{key}": value for key, value in weights.items()}
+    made.load_state_dict(weights)
+    return made.float().eval()
+
+
+def vae_of(work: Path) -> AutoencoderKL:
+    """The VAE that was trained in ``work``, else the shipped one; float32."""
+    folder = trained(work, "emoji-sd/vae/diffusion_pytorch_model.safetensors").parent
+    return AutoencoderKL.from_pretrained(folder).float().eval()
+
+
+def clip_of(work: Path) -> CLIPModel:
+    """The CLIP that was trained in ``work``, else the shipped one; float32."""
+    folder = trained(work, "emoji-clip/model.safetensors").parent
+    return CLIPModel.from_pretrained(folder, torch_dtype=torch.float32).eval()
+
+
+def words_of(work: Path) -> CLIPTokenizer:
+    """The tokenizer that goes with ``clip_of``."""
+    return CLIPTokenizer.from_pretrained(trained(work, "emoji-sd/tokenizer/tokenizer.json").parent)
+
+
+def trained(work: Path, name: str) -> Path:
+    """A file of ``work``, or of the package's assets where no stage has made it."""
+    return work / name if (work / name).exists() else ASSETS / name

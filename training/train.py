@@ -1,9 +1,10 @@
-"""Trains the embedded models in three stages: VAE, CLIP, UNet. Resumable and seeded.
+"""Trains the embedded models: VAE and CLIP first, then a denoiser for each pipeline. Resumable and seeded.
 
     python train.py unet --steps 7500 --batch 384
 
-The UNet needs the other two. Each stage goes on from its checkpoint in ``--out``. ``--seconds`` bounds a
-stage by time instead: its learning rate then follows the clock.
+The denoisers (unet: Stable Diffusion; sdxl; pixart) need the VAE, unet and sdxl the CLIP too: those of ``--out``,
+or else the shipped ones. Each stage goes on from its checkpoint in ``--out``. ``--seconds`` bounds a stage by
+time instead: its learning rate then follows the clock. ``--pause`` ends a call before that, to be continued.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -20,85 +21,13 @@ import torch.nn.functional as F
 import models
 from data import Composites
 from objects import COLOURS, OBJECTS, caption_of
+from run import Run
 
 HERE = Path(__file__).parent
-SAVE_EVERY_S = 60
 DROP_CAPTION = 0.1
-EMA_DECAY = 0.9995
 
-
-class Run:
-    """One stage's optimiser, learning rate, average of the weights, and checkpoints."""
-
-    def __init__(self, name: str, modules: dict[str, torch.nn.Module], options: argparse.Namespace, **how: float):
-        self.name, self.modules, self.options = name, modules, options
-        self.parameters = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
-        self.ema = [p.detach().clone() for p in self.parameters]
-        self.peak, self.floor = how["rate"], how["rate"] * 0.02
-        decay = how.get("weight_decay", 0.01)
-        self.optimiser = torch.optim.AdamW(
-            self.parameters, self.peak, betas=(0.9, 0.99), weight_decay=decay, fused=options.device == "cuda"
-        )
-        self.file = options.out / f"{name}.pt"
-        self.step, self.spent = 0, 0.0
-        if self.file.exists():
-            self._load()
-
-    def progress(self) -> float:
-        if self.options.seconds:
-            return min(1.0, self.spent / self.options.seconds)
-        return min(1.0, self.step / self.options.steps)
-
-    def loop(self) -> Iterator[int]:
-        """Yields step numbers until the stage is done; saves once a minute and at the end."""
-        last = saved = time.monotonic()
-        while self.progress() < 1:
-            warm = min(1.0, (self.step + 1) / 200)
-            cosine = 0.5 * (1 + math.cos(math.pi * self.progress()))
-            for group in self.optimiser.param_groups:
-                group["lr"] = warm * (self.floor + (self.peak - self.floor) * cosine)
-            yield self.step
-            self.step += 1
-            now = time.monotonic()
-            self.spent, last = self.spent + now - last, now
-            if now - saved > SAVE_EVERY_S:
-                self._save()
-                saved = now
-        self._save()
-        for p, average in zip(self.parameters, self.ema, strict=True):
-            p.data.copy_(average)
-
-    def update(self, loss: torch.Tensor) -> None:
-        """One optimiser step; the average follows."""
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimiser.step()
-        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(self.ema, [p.detach() for p in self.parameters], 1 - decay)
-        if self.step % 200 == 0:
-            print(f"{self.name} step {self.step} {self.spent:.0f}s loss {loss.item():.4f}", flush=True)
-
-    def _save(self) -> None:
-        state = {
-            "modules": {k: m.state_dict() for k, m in self.modules.items()},
-            "ema": self.ema,
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-            "spent": self.spent,
-        }
-        aside = self.file.with_suffix(".tmp")
-        torch.save(state, aside)
-        aside.rename(self.file)
-
-    def _load(self) -> None:
-        state = torch.load(self.file, map_location=self.options.device, weights_only=True)
-        for k, m in self.modules.items():
-            m.load_state_dict(state["modules"][k])
-        for average, kept in zip(self.ema, state["ema"], strict=True):
-            average.copy_(kept)
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.spent = state["step"], state["spent"]
+Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""(noisy latents, times, rows of the captions) -> predicted velocity."""
 
 
 def train_vae(data: Composites, options: argparse.Namespace) -> None:
@@ -144,31 +73,83 @@ def train_clip(data: Composites, options: argparse.Namespace) -> None:
 
 
 def train_unet(data: Composites, options: argparse.Namespace) -> None:
-    """v-prediction on the CLIP's frozen text states."""
-    from diffusers import AutoencoderKL
-    from transformers import CLIPModel
-
+    """Stable Diffusion's UNet, on the CLIP's frozen text states."""
     device = options.device
-    folder = options.out / "emoji-sd"
-    words = models.tokenizer(folder / "tokenizer")
-    text = CLIPModel.from_pretrained(options.out / "emoji-clip").text_model.to(device).float().eval()
-    vae = AutoencoderKL.from_pretrained(folder / "vae").to(device).float().eval()
+    text = models.clip_of(options.out)
+    ids = models.encode(models.words_of(options.out), [*_all_captions(), ""], device)
     with torch.no_grad():
-        states = text(models.encode(words, [*_all_captions(), ""], device)).last_hidden_state
+        states = text.text_model.to(device)(ids).last_hidden_state
     unet = models.unet().to(device, memory_format=torch.channels_last)
     run = Run("unet", {"unet": unet}, options, rate=1e-3)
-    signal = models.scheduler().alphas_cumprod.to(device)
     compiled = torch.compile(unet) if options.compile else unet
-    bank, captions_of = _bank(vae, data, options)
+
+    def predict(noisy: torch.Tensor, t: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return compiled(noisy.to(memory_format=torch.channels_last), t, states[rows]).sample
+
+    _denoise(run, data, predict)
+    unet.half().save_pretrained(options.out / "emoji-sd" / "unet")
+
+
+def train_sdxl(data: Composites, options: argparse.Namespace) -> None:
+    """SDXL's UNet, on what the pipeline itself makes of the captions: states, pooled states, sizes.
+
+    No caption is either zeros, which the pipeline takes where no negative prompt is given, or the empty one.
+    """
+    device, unet = options.device, models.sdxl_unet()
+    pipe = models.sdxl(unet, options.out).to(device)
+    with torch.no_grad():
+        states, none, pooled, none_pooled = pipe.encode_prompt([*_all_captions(), ""], device=device)
+    states, pooled = torch.cat([states, none[:1]]), torch.cat([pooled, none_pooled[:1]])
+    side = unet.config.sample_size * pipe.vae_scale_factor
+    sizes = torch.tensor([side, side, 0, 0, side, side], device=device).float().expand(options.batch, -1)
+    unet.to(memory_format=torch.channels_last)
+    run = Run("sdxl", {"unet": unet}, options, rate=8e-4)
+    compiled = torch.compile(unet) if options.compile else unet
+
+    def predict(noisy: torch.Tensor, t: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        added = {"text_embeds": pooled[rows], "time_ids": sizes}
+        return compiled(
+            noisy.to(memory_format=torch.channels_last), t, states[rows], added_cond_kwargs=added
+        ).sample
+
+    _denoise(run, data, predict, empties=2)
+    unet.half().save_pretrained(options.out / "emoji-sdxl" / "unet")
+
+
+def train_pixart(data: Composites, options: argparse.Namespace) -> None:
+    """PixArt's transformer and its T5 encoder together, both from random weights."""
+    device, folder = options.device, options.out / "emoji-pixart"
+    words = models.t5_tokenizer()
+    transformer, text = models.pixart_transformer().to(device), models.t5(words).to(device)
+    run = Run("pixart", {"transformer": transformer, "text": text}, options, rate=5e-4)
+    compiled = torch.compile(transformer) if options.compile else transformer
+    tokens = words([*_all_captions(), ""], padding="max_length", return_tensors="pt").to(device)
+    ids, mask = tokens.input_ids, tokens.attention_mask
+
+    def predict(noisy: torch.Tensor, t: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        states = text(ids[rows], attention_mask=mask[rows]).last_hidden_state
+        return compiled(noisy, encoder_hidden_states=states, encoder_attention_mask=mask[rows], timestep=t).sample
+
+    _denoise(run, data, predict)
+    transformer.half().save_pretrained(folder / "transformer")
+    text.half().save_pretrained(folder / "text_encoder")
+    words.save_pretrained(folder / "tokenizer")
+
+
+def _denoise(run: Run, data: Composites, predict: Predict, empties: int = 1) -> None:
+    """v-prediction of noised latents. The ``empties`` rows after those of the captions stand for no caption."""
+    options, device = run.options, run.options.device
+    data.random.manual_seed(options.seed + run.step)
+    bank, captions_of = _bank(models.vae_of(options.out).to(device), data, options)
+    signal, captions = models.scheduler().alphas_cumprod.to(device), len(_all_captions())
     for _ in run.loop():
         drawn = torch.randint(len(bank), (options.batch,), device=device, generator=data.random)
         noisy, t, velocity = _diffuse(bank[drawn].float(), signal, data.random)
         drop = torch.rand(len(drawn), device=device, generator=data.random) < DROP_CAPTION
-        rows = torch.where(drop, len(states) - 1, captions_of[drawn])
+        empty = torch.randint(captions, captions + empties, (len(drawn),), device=device, generator=data.random)
         with _bf16(options):
-            out = compiled(noisy.to(memory_format=torch.channels_last), t, states[rows]).sample
+            out = predict(noisy, t, torch.where(drop, empty, captions_of[drawn]))
         run.update(F.mse_loss(out.float(), velocity))
-    unet.half().save_pretrained(folder / "unet")
 
 
 @torch.no_grad()
@@ -213,25 +194,30 @@ def _bf16(options: argparse.Namespace) -> torch.autocast:
     return torch.autocast(options.device, torch.bfloat16, enabled=options.device == "cuda")
 
 
+STAGES = {"vae": train_vae, "clip": train_clip, "unet": train_unet, "sdxl": train_sdxl, "pixart": train_pixart}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=("vae", "clip", "unet"))
+    parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--pause", type=float, default=0, help="seconds after which this call saves and ends")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, default=HERE / "work" / "emoji.npz")
     parser.add_argument("--out", type=Path, default=HERE / "work")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--copies", type=int, default=128, help="composites of each pair that the UNet sees")
+    parser.add_argument("--copies", type=int, default=128, help="composites of each pair that a denoiser sees")
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
+    options.began = time.monotonic()
     torch.manual_seed(options.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     options.out.mkdir(parents=True, exist_ok=True)
     data = Composites(options.data, options.device, options.seed)
-    {"vae": train_vae, "clip": train_clip, "unet": train_unet}[options.stage](data, options)
+    STAGES[options.stage](data, options)
 
 
 if __name__ == "__main__":
