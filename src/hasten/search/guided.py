@@ -20,7 +20,7 @@ from hasten.search.surrogate import Quality, normal_cdf, normal_pdf
 
 CONSIDERED = 3000
 """Of the open plans of a space so many, the most promising by speed alone, are looked at closely."""
-NEGLIGIBLE = 0.01
+NEGLIGIBLE = 0.002
 """Probability under which a plan is not tried for a target."""
 GAIN, EXPECTED_GAIN = 0.005, 0.002
 """A log speedup that is better by less than the first is no better; the search for the fastest plan ends when no

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,12 @@ from hasten.search._residual import Numbers
 from hasten.search.space import Space
 
 SCALES = (0.5, 1.0, 2.0, 4.0)
-"""How far losses reach, in limits: the one that explains the measured losses best is taken."""
+"""How far losses reach, in limits."""
 LENGTHS = (0.4, 0.8, 1.6)
-"""How far along its axes (each 0 to 1) a plan tells of others; chosen in the same way."""
+"""How far along its axes (each 0 to 1) a plan tells of others. All scales with all lengths are believed, each as
+far as it explains the measured losses: the likeliest alone would be much too sure after a few trials."""
+UNLIKELY = 4.0
+"""Log likelihood behind the likeliest from which an explanation no longer counts."""
 STRONGEST = 3.0
 """The loss, in limits, that the strongest plan of a space is expected to have before any is measured."""
 LEAST_ERROR = 0.05
@@ -65,35 +68,60 @@ class Surrogate:
 
     def fit(self, features: Numbers, losses: Sequence[Loss]) -> None:
         """Learns from (n, features) and n losses, and forgets what it learned before."""
-        self._x = features
-        self._y = np.array([_compressed(loss.loss / self.limit) for loss in losses])
+        known = np.array([_compressed(loss.loss / self.limit) for loss in losses])
         errors = [_error(loss) / self.limit / max(1.0, abs(loss.loss) / self.limit) for loss in losses]
-        self._errors = np.maximum(np.array(errors), LEAST_ERROR)
-        self._choose()
+        noise = np.diag(np.maximum(np.array(errors), LEAST_ERROR) ** 2)
+        fits = [_Fit.of(features, known, noise, *how) for how in itertools.product(SCALES, LENGTHS)]
+        likeliest = max(fit.log_likelihood for fit in fits)
+        self._fits = [fit for fit in fits if fit.log_likelihood > likeliest - UNLIKELY]
+
+    def predictions(self, features: Numbers) -> Iterator[tuple[float, Numbers, Numbers]]:
+        """Each likely explanation of the measured losses: its probability, and mean and standard deviation of the
+        loss in limits, as compressed."""
+        weights = np.exp([fit.log_likelihood - self._fits[0].log_likelihood for fit in self._fits])
+        for share, fit in zip(weights / weights.sum(), self._fits, strict=True):
+            yield float(share), *fit.predict(features)
 
     def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
         """Mean and standard deviation of the loss in limits, as compressed."""
-        trend = _trend(features)
-        if not len(self._x):
-            return trend, np.sqrt(_kernel(features, None, 1.0, LENGTHS[1]))
-        across = _kernel(features, self._x, *self._chosen)
-        mean = trend + across @ self._weights
-        explained = np.linalg.solve(self._root, across.T)
-        variance = _kernel(features, None, *self._chosen) - (explained**2).sum(axis=0)
-        return mean, np.sqrt(np.maximum(variance, 1e-6))
+        found = list(self.predictions(features))
+        mean = np.asarray(sum(share * m for share, m, _ in found))
+        square = np.asarray(sum(share * (m**2 + d**2) for share, m, d in found))
+        return mean, np.sqrt(np.maximum(square - mean**2, 1e-6))
 
-    def _choose(self) -> None:
-        """The scale and length under which the measured losses are the likeliest."""
-        if not len(self._x):
-            return
-        best = -math.inf
-        for scale, length in itertools.product(SCALES, LENGTHS):
-            root = np.linalg.cholesky(_kernel(self._x, self._x, scale, length) + np.diag(self._errors**2))
-            whitened = np.linalg.solve(root, self._y - _trend(self._x))
-            likelihood = -0.5 * float(whitened @ whitened) - float(np.log(np.diag(root)).sum())
-            if likelihood > best:
-                best, self._chosen, self._root = likelihood, (scale, length), root
-                self._weights = np.linalg.solve(root.T, whitened)
+    def inside(self, features: Numbers, two_sided: bool) -> Numbers:
+        """The probability that the loss is below the limit; two-sided, above minus the limit as well."""
+        total = np.zeros(len(features))
+        for share, mean, deviation in self.predictions(features):
+            found = normal_cdf((1 - mean) / deviation)
+            total += share * (found - normal_cdf((-1 - mean) / deviation) if two_sided else found)
+        return total
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A Gaussian process with one scale and length, and how likely it makes the measured losses."""
+
+    known: Numbers
+    scale: float
+    length: float
+    root: Numbers
+    weights: Numbers
+    log_likelihood: float
+
+    @classmethod
+    def of(cls, features: Numbers, losses: Numbers, noise: Numbers, scale: float, length: float) -> _Fit:
+        """From (n, features), (n,) losses and (n, n) covariances of their errors."""
+        root = np.linalg.cholesky(_kernel(features, features, scale, length) + noise)
+        whitened = np.linalg.solve(root, losses - _trend(features))
+        likelihood = -0.5 * float(whitened @ whitened) - float(np.log(np.diag(root)).sum())
+        return cls(features, scale, length, root, np.linalg.solve(root.T, whitened), likelihood)
+
+    def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
+        across = _kernel(features, self.known, self.scale, self.length)
+        explained = np.linalg.solve(self.root, across.T)
+        variance = _kernel(features, None, self.scale, self.length) - (explained**2).sum(axis=0)
+        return _trend(features) + across @ self.weights, np.sqrt(np.maximum(variance, 1e-6))
 
 
 class Quality:
@@ -116,13 +144,9 @@ class Quality:
 
     def inside(self, space: Space, cells: npt.NDArray[np.int64], speedups: Numbers) -> Numbers:
         """The probability that each plan keeps every limit; (n, axes) indices and (n,) speedups → (n,)."""
-        features, found = self._features(space, cells, speedups), np.ones(len(cells))
-        for surrogate in self._surrogates.values():
-            mean, deviation = surrogate.predict(features)
-            found *= normal_cdf((1 - mean) / deviation)
-            if self.limits.two_sided:
-                found *= normal_cdf((1 + mean) / deviation)
-        return found
+        features = self._features(space, cells, speedups)
+        found = [s.inside(features, self.limits.two_sided) for s in self._surrogates.values()]
+        return np.prod(found, axis=0)
 
     def excess(self, space: Space, cells: npt.NDArray[np.int64], speedups: Numbers) -> tuple[Numbers, Numbers]:
         """Mean and deviation of the loss nearest to its limit, in limits."""
