@@ -13,26 +13,19 @@ wrong where the table has a plan that meets the target with its loss over all pr
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.progress import track
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from benchmarks.search_cost import LIMIT, RESAMPLES, Replay
-from benchmarks.tables.plans import pipeline_of
+from benchmarks.replays import METRIC, Aim, Found, Replay, parser_of, replays, resumed
 from benchmarks.tables.replay import RecordedSpace, TableBench
-from benchmarks.tables.tables import load
 
-from hasten.limits import Limits
-from hasten.measure import stats
+from hasten.records import Trial
 from hasten.search import SearchOptions
-from hasten.search.confirm import pursue
+from hasten.search.confirm import Decision, pursue
 from hasten.search.judge import Goal
 from hasten.search.session import Session
 from hasten.search.strategies import STRATEGIES
@@ -44,18 +37,11 @@ AIMS = (None, 0.8, 0.9, 0.95, 1.05)
 SLACK = 0.98
 
 
-def verdict(replay: Replay, strategy: str, seed: int, share: float | None) -> dict[str, Any]:
+def verdict(replay: Replay, strategy: str, seed: int, share: Aim) -> Found:
     """One search to its end: its status, and what the table says of it."""
-    bench = TableBench([replay.table], pipe=replay.pipe, predict=replay.speedup, seed=seed)
-    target = replay.best(seed) * share if share else None
-    goal = Goal(replay.limits, Target(speedup=target) if target else None, "first" if target else "fastest")
-    space = RecordedSpace(replay.table, replay.pipe)
-    options = SearchOptions(storage="memory", seed=seed)
-    with Store("memory", bench.setting, bench.identity) as store:
-        session = Session(bench, store, goal, options, spaces=[space], predictor=replay.new_model)
-        decision, trial = pursue(session, STRATEGIES[strategy])
-    losses = replay.table.losses("clip_score")
-    limit = replay.limits["clip_score"]
+    bench, target = replay.bench(seed), replay.best(seed) * share if share else None
+    decision, trial = _searched(replay, bench, strategy, seed, target)
+    losses, limit = replay.table.losses(METRIC), replay.limits[METRIC]
     if trial is None or decision == "rejected":
         reachable = target is not None and bool(((losses < limit) & (replay.speedups >= target)).any())
         return {"status": "infeasible", "wrong": reachable, "trials": bench.trials}
@@ -66,20 +52,14 @@ def verdict(replay: Replay, strategy: str, seed: int, share: float | None) -> di
     return {**found, "too slow": too_slow, "too lossy": too_lossy, "wrong": too_slow or too_lossy}
 
 
-def run(replay: Replay, options: argparse.Namespace, out: Path) -> list[dict[str, Any]]:
-    """All replays of a table, those that the file has already included."""
-    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
-    found = [json.loads(line) for line in lines]
-    done = {(f["table"], f["strategy"], f["seed"], f["aim"]) for f in found}
-    name = f"{options.setting} {replay.table.name} {options.limit:g} {len(replay.table)}"
-    wanted = [(s, seed, aim) for s in options.strategies for seed in range(options.seeds) for aim in AIMS]
-    for strategy, seed, aim in track([key for key in wanted if (name, *key) not in done], name, transient=True):
-        entry = {"table": name, "strategy": strategy, "seed": seed, "aim": aim}
-        entry |= verdict(replay, strategy, seed, aim)
-        with out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-        found.append(entry)
-    return [f for f in found if f["table"] == name and f["seed"] < options.seeds]
+def _searched(
+    replay: Replay, bench: TableBench, strategy: str, seed: int, target: float | None
+) -> tuple[Decision, Trial | None]:
+    goal = Goal(replay.limits, Target(speedup=target) if target else None, "first" if target else "fastest")
+    space, options = RecordedSpace(replay.table, replay.pipe), SearchOptions(storage="memory", seed=seed)
+    with Store("memory", bench.setting, bench.identity) as store:
+        session = Session(bench, store, goal, options, spaces=[space], predictor=replay.new_model)
+        return pursue(session, STRATEGIES[strategy])
 
 
 def row(found: Sequence[dict[str, Any]], strategy: str) -> str:
@@ -95,20 +75,9 @@ def row(found: Sequence[dict[str, Any]], strategy: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    tables = ["deepcache", "tome", "deepcache,tome", "tgate", "deepcache,tgate"]
-    parser.add_argument("tables", nargs="*", default=tables)
-    parser.add_argument("--setting", default="DDIM 25")
-    parser.add_argument("--strategies", nargs="+", default=["guided"])
-    parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--limit", type=float, default=LIMIT["clip_score"])
-    parser.add_argument("--out", default="verdicts.jsonl")
-    options = parser.parse_args()
-    stats.RESAMPLES = RESAMPLES
-    pipe, found = pipeline_of(options.setting), list[dict[str, Any]]()
-    for methods in options.tables:
-        found += run(Replay(load(options.setting, methods), pipe, Limits(LIMIT | {"clip_score": options.limit})),
-                     options, Path(options.out))  # fmt: skip
+    options, found = parser_of(__doc__, ("guided",), "verdicts.jsonl").parse_args(), list[dict[str, Any]]()
+    for replay in replays(options):
+        found += resumed(replay, options, AIMS, verdict)
     print(f"{options.setting}, {'; '.join(options.tables)}, limit {options.limit:g}, {options.seeds} seeds:")
     print("wrong of all verdicts, and why *met* ones are\n")
     print("| strategy | met | likely | infeasible | of the met | too slow | too lossy |")

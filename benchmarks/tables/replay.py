@@ -48,7 +48,8 @@ class TableBench(Trials):
     Args:
         tables: of one setting, with ``fewer-steps`` for the equal-time baseline.
         pipe: the pipeline that plans are checked for; loaded where None.
-        predict: the speedup of a plan that was never timed; its pairs scatter like those of one that was.
+        predict: the speedup of every plan, instead of that of its recorded times; one that was never timed
+            scatters like another that was.
         seed: of the replay; None: the prompts as a live search would see them.
 
     Raises:
@@ -159,22 +160,20 @@ class TableBench(Trials):
                 yield float(pairs[0, i]), float(pairs[1, i])
 
     def _pairs(self, row: Row) -> Numbers:
-        """(2, pairs): the recorded ones, or those of another plan of the table, of the predicted speedup."""
+        """(2, pairs): the recorded ones; with ``predict`` those, or another plan's, with the predicted speedup."""
         table, i = self._rows[row]
-        pairs = table.pairs(i)
-        if pairs.size:
-            return pairs
-        if reason := table.failure(i):
+        if (reason := table.failure(i)) and not table.timed[i]:
             raise PlanError(reason)
         timed = np.flatnonzero(table.timed)
-        if self.predict is None or not timed.size:
+        if not timed.size or (self.predict is None and not table.timed[i]):
             raise InputError(
                 f"{row.plan} with {row.steps} steps was never timed: give the replay a predict, and time some "
                 "plans of its table."
             )
-        like = table.pairs(int(self._rng(row, 0).choice(timed))).copy()
-        like[1] *= np.median(like[0]) / np.median(like[1]) / self.predict(table.plans[i])
-        return like
+        pairs = table.pairs(i if table.timed[i] else int(self._rng(row, 0).choice(timed))).copy()
+        if self.predict is not None:
+            pairs[1] *= np.median(pairs[0]) / np.median(pairs[1]) / self.predict(table.plans[i])
+        return pairs
 
     def _rng(self, row: Row, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed or 0, zlib.crc32(repr(row).encode()), number])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,7 +21,7 @@ from hasten.search.predict import Learned
 from hasten.search.space import Space, grid, spaces
 from hasten.search.surrogate import Quality
 from hasten.task import Task
-from landscape import Landscape, latency, loss, trial
+from landscape import SETTING, Landscape, latency, loss, trial
 from pipelines import tiny_sd
 
 TGATE, BOTH = ("tgate",), ("deepcache", "tgate")
@@ -123,6 +124,24 @@ def test_out_of_reach_is_said_after_few_trials() -> None:
     assert len(found.trials) <= 60 and found.complete
 
 
+def test_another_setting_of_the_model_shows_the_way(tmp_path: Path) -> None:
+    """With the trials of other steps in the store fewer are needed, and those do not count for this setting."""
+    aim = 0.95 * fastest(BOTH, 0.008)
+
+    def needed(steps: int, storage: str) -> int:
+        """Trials until one of this setting is inside the limit and as fast as that."""
+        bench = Landscape(speed, cost, setting=replace(SETTING, steps=steps))
+        trials = answer(bench, task(BOTH, 0.008), storage=storage, max_trials=24).trials
+        good = (
+            i for i, t in enumerate(trials, 1) if t.feasible(Limits({"clip_score": 0.008})) and t.speedup >= aim
+        )
+        return next(good, len(trials) + 1)
+
+    shared = str(tmp_path / "shared.db")
+    needed(50, shared)
+    assert needed(25, shared) < needed(25, str(tmp_path / "alone.db"))
+
+
 def test_any_method_finds_the_best_of_the_subsets() -> None:
     """DeepCache alone costs most of the limit, so that the best plan has one method."""
     pipe = tiny_sd()
@@ -179,6 +198,20 @@ def test_what_was_measured_tells_of_its_neighbours() -> None:
     )
     after = quality.inside(space, cells, at)
     assert after[0] > before[0] > before[1] > after[1]
+
+
+def test_what_was_measured_elsewhere_tells_less() -> None:
+    space = Space(TGATE, steps=25)
+    speedups, strong = Learned().speedups(space), space.plan((12, 5, 3, 2))
+    cells = np.array([space.index(strong)])
+    told = [trial(str(strong), losses={"clip_score": loss(0.012)})]
+
+    def inside(*learned: list[Trial]) -> float:
+        quality = Quality(Limits({"clip_score": 0.02}), [space], [speedups])
+        quality.learn(*learned)
+        return float(quality.inside(space, cells, speedups[tuple(cells.T)])[0])
+
+    assert inside([]) < inside([], told) < inside(told) == inside(told, told)
 
 
 def test_of_two_limits_both_must_be_kept() -> None:

@@ -90,6 +90,25 @@ def test_other_settings_and_environments_do_not_see_a_trial(tmp_path: Path) -> N
         assert other.find(PLAN) is None
 
 
+def test_trials_with_another_scheduler_or_other_steps_are_found_elsewhere(tmp_path: Path) -> None:
+    other = trial("tome(max_downsample=1,ratio=0.5,sx=2,sy=2)")
+    with store(tmp_path, weights="a") as here:
+        here.add(trial(split="held-out"))
+        for changes, identity in (({"steps": 50}, "a"), ({"scheduler": "UniPC"}, "a"), ({"steps": 50}, "b")):
+            setting = replace(SETTING, **changes)
+            with Store(str(tmp_path / "trials.db"), setting, {"weights": identity}) as there:
+                assert there.elsewhere(PLAN.methods) == (
+                    () if identity == "b" or "steps" in changes else (trial(),)
+                )
+                there.add(trial())
+                there.add(trial(split="held-out"))
+                there.add(other)
+        with Store(str(tmp_path / "trials.db"), replace(SETTING, batch_size=2), {"weights": "a"}) as there:
+            there.add(trial())
+        assert here.elsewhere(PLAN.methods) == (trial(), trial())
+        assert here.elsewhere(("tome",)) == (other, other)
+
+
 def test_a_store_sees_what_another_one_adds_meanwhile(tmp_path: Path) -> None:
     with store(tmp_path) as one, store(tmp_path) as two:
         assert one.find(PLAN) is None

@@ -123,7 +123,7 @@ def _most_promising(session: Session, beliefs: Beliefs) -> Plan | None:
     """The plan to measure next; None when none is likely enough to be better than what is in hand."""
     beliefs.learn()
     quality = Quality(session.goal.limits, session.spaces, beliefs.speedups)
-    quality.learn(beliefs.known)
+    quality.learn(beliefs.known, session.elsewhere)
     best: tuple[float, Plan] | None = None
     for space, speedups, deviations in zip(session.spaces, beliefs.speedups, beliefs.deviations, strict=True):
         for candidates in _candidates(session, space, speedups, deviations, quality):

@@ -84,6 +84,12 @@ class Session:
             return self._predictor()
         return predictor_of(self.bench, self.store, lambda words: self.tell(message=words))
 
+    @cached_property
+    def elsewhere(self) -> tuple[Trial, ...]:
+        """Trials of these plans with other schedulers and steps: a hint, before any is measured here."""
+        found = (t for space in self.spaces for t in self.store.elsewhere(space.methods))
+        return tuple(t for t in found if any(space.holds(Plan.parse(t.plan)) for space in self.spaces))
+
     @property
     def found_first(self) -> bool:
         """The first plan that meets the target is at hand, and is all that is asked for."""

@@ -21,10 +21,12 @@ SCALES = (0.5, 1.0, 2.0, 4.0)
 LENGTHS = (0.4, 0.8, 1.6)
 """How far along its axes (each 0 to 1) a plan tells of others. All scales with all lengths are believed, each as
 far as it explains the measured losses: the likeliest alone would be much too sure after a few trials."""
-UNLIKELY = 4.0
+UNLIKELY = 2.0
 """Log likelihood behind the likeliest from which an explanation no longer counts."""
 STRONGEST = 3.0
 """The loss, in limits, that the strongest plan of a space is expected to have before any is measured."""
+ELSEWHERE = 0.4
+"""How far, in limits, a plan's loss with another scheduler or number of steps is off (standard deviation)."""
 LEAST_ERROR = 0.05
 """Of a measured loss, in limits: what few prompts show is never surer."""
 SURE = 1.96
@@ -66,11 +68,14 @@ class Surrogate:
     def __init__(self, limit: float) -> None:
         self.limit = max(limit, 1e-4)
 
-    def fit(self, features: Numbers, losses: Sequence[Loss]) -> None:
-        """Learns from (n, features) and n losses, and forgets what it learned before."""
+    def fit(self, features: Numbers, losses: Sequence[Loss], off: Sequence[float]) -> None:
+        """Learns from (n, features) and n losses, and forgets what it learned before.
+
+        ``off``: standard deviations of what else the losses may be off by, in limits as compressed.
+        """
         known = np.array([_compressed(loss.loss / self.limit) for loss in losses])
         errors = [_error(loss) / self.limit / max(1.0, abs(loss.loss) / self.limit) for loss in losses]
-        noise = np.diag(np.maximum(np.array(errors), LEAST_ERROR) ** 2)
+        noise = np.diag(np.maximum(np.array(errors), LEAST_ERROR) ** 2 + np.array(off) ** 2)
         fits = [_Fit.of(features, known, noise, *how) for how in itertools.product(SCALES, LENGTHS)]
         likeliest = max(fit.log_likelihood for fit in fits)
         self._fits = [fit for fit in fits if fit.log_likelihood > likeliest - UNLIKELY]
@@ -133,14 +138,23 @@ class Quality:
         self._surrogates = {metric: Surrogate(limit) for metric, limit in limits.items()}
         self._speedups = {space.methods: found for space, found in zip(spaces, speedups, strict=True)}
 
-    def learn(self, trials: Iterable[Trial]) -> None:
-        """Takes the trials that were scored; what was learned before is replaced."""
-        scored = [t for t in trials if t.status == "ok" and set(self.limits) <= t.losses.keys()]
-        rows = [self._row(Plan.parse(t.plan)) for t in scored]
-        kept = [(row, t) for row, t in zip(rows, scored, strict=True) if row is not None]
-        features = np.array([row for row, _ in kept]).reshape(-1, len(self._features.axes) + 1)
+    def learn(self, trials: Iterable[Trial], elsewhere: Iterable[Trial] = ()) -> None:
+        """Takes the trials that were scored; what was learned before is replaced.
+
+        ``elsewhere``: trials with other schedulers and steps: believed less, and only of plans not scored here.
+        """
+        here = [t for t in trials if self._scored(t)]
+        plans = {t.plan for t in here}
+        told = [(t, 0.0) for t in here]
+        told += [(t, ELSEWHERE) for t in elsewhere if self._scored(t) and t.plan not in plans]
+        rows = [self._row(Plan.parse(t.plan)) for t, _ in told]
+        kept = [(row, t, off) for row, (t, off) in zip(rows, told, strict=True) if row is not None]
+        features = np.array([row for row, _, _ in kept]).reshape(-1, len(self._features.axes) + 1)
         for metric, surrogate in self._surrogates.items():
-            surrogate.fit(features, [t.losses[metric] for _, t in kept])
+            surrogate.fit(features, [t.losses[metric] for _, t, _ in kept], [off for _, _, off in kept])
+
+    def _scored(self, trial: Trial) -> bool:
+        return trial.status == "ok" and set(self.limits) <= trial.losses.keys()
 
     def inside(self, space: Space, cells: npt.NDArray[np.int64], speedups: Numbers) -> Numbers:
         """The probability that each plan keeps every limit; (n, axes) indices and (n,) speedups → (n,)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
@@ -72,6 +73,16 @@ class Store:
         self._refresh(methods)
         kept = (t for (_, of), t in self._found.items() if of == split)
         return tuple(t for t in kept if Plan.parse(t.plan).methods == methods)
+
+    def elsewhere(self, methods: Iterable[str]) -> tuple[Trial, ...]:
+        """The search trials of exactly these methods in settings that differ in scheduler and steps only."""
+        methods, found = tuple(methods), list[Trial]()
+        for other in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
+            if other.study_name != self.study_name(methods) and self._like(other.user_attrs):
+                frozen = optuna.load_study(study_name=other.study_name, storage=self._storage).get_trials(False)
+                kept = (f.user_attrs[ATTRIBUTE] for f in frozen if f.user_attrs.get("split") == "search")
+                found += [t for t in map(Trial.model_validate_json, kept) if Plan.parse(t.plan).methods == methods]
+        return tuple(found)
 
     def bound(self, methods: Iterable[str] | None, limits: Limits, samples: int) -> Bound | None:
         """The upper bound of these methods (None: any) within these limits, measured on so many prompts."""
@@ -141,8 +152,19 @@ class Store:
             )
             if "identity" not in study.user_attrs:
                 study.set_user_attr("setting", self.setting.key())
-                study.set_user_attr("identity", json.dumps(self.identity, sort_keys=True, default=str))
+                study.set_user_attr("identity", self._identity_text())
         return self._studies[methods]
+
+    def _like(self, attributes: Mapping[str, Any]) -> bool:
+        """A study's attributes are those of this store, but for scheduler and steps."""
+        if not {"setting", "identity"} <= attributes.keys():
+            return False
+        other = Setting(**json.loads(attributes["setting"]))
+        alike = replace(other, scheduler=self.setting.scheduler, steps=self.setting.steps) == self.setting
+        return alike and attributes["identity"] == self._identity_text()
+
+    def _identity_text(self) -> str:
+        return json.dumps(self.identity, sort_keys=True, default=str)
 
     def _bound_key(self, limits: Limits, samples: int) -> str:
         sure = "" if self.confidence == CONFIDENCE else f" {self.confidence:g}"

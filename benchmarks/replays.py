@@ -1,0 +1,161 @@
+"""Recorded tables as searches see them: what counts as a plan's speedup, and replays that go on where they were.
+
+Times were recorded of a part of the plans and scatter, so the best of many raw ones would be the luckiest. A timed
+plan has the speedup between its raw one and what the cost model says after it has learned from all timed plans, as
+the scatter of their pairs asks for; the others have what the model says, times an error of their own (lognormal)
+that is as large as that of the timed ones without their scatter. No strategy knows these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from hasten.limits import Limits
+from hasten.measure import stats
+from hasten.plan import Plan
+from hasten.records import Trial
+from hasten.search.cost import CostModel
+
+from .tables.plans import pipeline_of
+from .tables.replay import TableBench, dealt
+from .tables.tables import Table, load
+
+TABLES = ("deepcache", "tome", "deepcache,tome", "tgate", "deepcache,tgate")
+RESAMPLES = 1000
+"""Of the bootstrap: a tenth of hasten's own, for there are many replays."""
+METRIC, LIMIT = "clip_score", 0.02
+MEDIANS = math.pi / 2
+"""A median's variance over a mean's."""
+
+Aim = float | None
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One table, ready to be searched again and again."""
+
+    table: Table
+    pipe: Any
+    limits: Limits
+
+    @cached_property
+    def model(self) -> CostModel:
+        """Has learned from all timed plans: the source of speedups of those that were never timed."""
+        found, bench = self.new_model(), TableBench([self.table], pipe=self.pipe)
+        found.learn(
+            Trial(plan=str(plan), steps=self.table.setting.steps, latency=bench.latency(plan, pairs=len(times.T)))
+            for plan, times in self.timed
+        )
+        return found
+
+    @property
+    def timed(self) -> list[tuple[Plan, np.ndarray]]:
+        """Plans and their (2, pairs) seconds."""
+        return [(self.table.plans[i], self.table.pairs(i)) for i in map(int, np.flatnonzero(self.table.timed))]
+
+    @cached_property
+    def residuals(self) -> dict[str, float]:
+        """How far the timed plans' log speedups are off the model's."""
+        raw = self.table.speedups()[self.table.timed]
+        return {str(p): math.log(s / self.model.speedup(p)) for s, (p, _) in zip(raw, self.timed, strict=True)}
+
+    @cached_property
+    def scatter(self) -> float:
+        """Variance that the residuals have because few pairs were timed of each plan."""
+        logs = [np.log(times[0] / times[1]) for _, times in self.timed]
+        return float(np.mean([MEDIANS * np.var(pairs, ddof=1) / len(pairs) for pairs in logs]))
+
+    @cached_property
+    def error(self) -> float:
+        """Variance of what is left of them without it."""
+        return max(0.0, float(np.var(list(self.residuals.values()))) - self.scatter)
+
+    def new_model(self) -> CostModel:
+        return CostModel(self.pipe, self.table.profile, self.table.setting.steps)
+
+    def speedup(self, plan: Plan) -> float:
+        """What counts as a plan's speedup."""
+        if str(plan) in self.residuals:
+            own = self.residuals[str(plan)] * self.error / (self.error + self.scatter)
+        else:
+            own = np.random.default_rng(zlib.crc32(str(plan).encode())).normal(0, math.sqrt(self.error))
+        return self.model.speedup(plan) * math.exp(own)
+
+    @cached_property
+    def speedups(self) -> np.ndarray:
+        return np.array([self.speedup(plan) for plan in self.table.plans])
+
+    @cached_property
+    def true(self) -> dict[str, float]:
+        """Speedup by plan, without the scatter of a few pairs."""
+        return dict(zip(map(str, self.table.plans), map(float, self.speedups), strict=True))
+
+    def best(self, seed: int) -> float:
+        """The highest speedup within the limits on the seed's own search prompts, by looking at all plans."""
+        columns = dealt(self.table, seed)["search"]
+        inside = np.ones(len(self.table), bool)
+        for metric in self.limits:
+            baseline = self.table.baseline[metric][columns].mean()
+            losses = (baseline - self.table.scores[metric][:, columns].mean(axis=1)) / baseline
+            inside &= np.array([self.limits.excess(metric, loss) < 0 for loss in losses])
+        return max(1.0, float(np.max(np.where(inside, self.speedups, 0.0))))
+
+    def bench(self, seed: int) -> TableBench:
+        """The table with its prompts dealt anew by the seed."""
+        return TableBench([self.table], pipe=self.pipe, predict=self.speedup, seed=seed)
+
+
+def parser_of(documentation: str | None, strategies: Sequence[str], out: str) -> argparse.ArgumentParser:
+    """The options that all replaying benchmarks have."""
+    parser = argparse.ArgumentParser(
+        description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("tables", nargs="*", default=TABLES)
+    parser.add_argument("--setting", default="DDIM 25")
+    parser.add_argument("--strategies", nargs="+", default=strategies)
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--limit", type=float, default=LIMIT)
+    parser.add_argument("--out", default=out)
+    return parser
+
+
+def replays(options: argparse.Namespace) -> Iterator[Replay]:
+    """Each of the tables that the options name."""
+    stats.RESAMPLES = RESAMPLES
+    pipe = pipeline_of(options.setting)
+    for methods in options.tables:
+        yield Replay(load(options.setting, methods), pipe, Limits({METRIC: options.limit}))
+
+
+def resumed(
+    replay: Replay,
+    options: argparse.Namespace,
+    aims: Sequence[Aim],
+    once: Callable[[Replay, str, int, Aim], Found | None],
+) -> list[Found]:
+    """What ``once`` finds for every strategy, seed and aim on a table, by now or before: the file keeps it all."""
+    out = Path(options.out)
+    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+    found = [json.loads(line) for line in lines]
+    done = {(f["table"], f["strategy"], f["seed"], f["aim"]) for f in found}
+    name = f"{options.setting} {replay.table.name} {options.limit:g} {len(replay.table)}"
+    wanted = [(s, seed, aim) for s in options.strategies for seed in range(options.seeds) for aim in aims]
+    for strategy, seed, aim in track([key for key in wanted if (name, *key) not in done], name, transient=True):
+        entry = once(replay, strategy, seed, aim)
+        if entry is not None:
+            found.append({"table": name, "strategy": strategy, "seed": seed, "aim": aim, **entry})
+            with out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(found[-1]) + "\n")
+    return [f for f in found if f["table"] == name and f["seed"] < options.seeds]
