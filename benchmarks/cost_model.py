@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
 from collections.abc import Iterator, Sequence
-from math import log
+from math import inf, log
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +39,23 @@ COLUMNS = ("methods", "plans", "learned from", "median error", "95th percentile"
 WITHIN = 1.96
 
 
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file, none where there is no file; one that was cut off while it was written is dropped."""
+    if not path.exists():
+        return []
+    *whole, cut = path.read_text(encoding="utf-8").split("\n")
+    if cut:
+        path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+    return [json.loads(line) for line in whole]
+
+
 class Lines:
     """The measurements of one setting in one environment, a JSON document a line of a file that others share."""
 
-    def __init__(self, path: Path, bench: Bench) -> None:
+    def __init__(self, path: Path, setting: Setting, environment: dict[str, str]) -> None:
         self._path = path
-        self._key = f"{bench.setting.key()} {environment_key(bench.environment)}"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self.found = {line["name"]: line for line in map(json.loads, lines) if line["key"] == self._key}
+        self._key = f"{setting.key()} {environment_key(environment)}"
+        self.found = {line["name"]: line for line in lines_of(path) if line["key"] == self._key}
 
     def add(self, name: str, **values: Any) -> None:
         """Keeps a measurement. A name is a plan's text, or ``profile``."""
@@ -69,23 +80,35 @@ def drawn(bench: Bench, methods: Sequence[str], count: int, seed: int) -> list[P
     return [space.plan(tuple(map(int, cells[i]))) for i in order]
 
 
-def measured(bench: Bench, lines: Lines, plans: Sequence[Plan], pairs: int) -> Iterator[Trial]:
-    """The plans' trials, as the model learns from them; a plan that fails has none."""
+def measured(
+    bench: Bench, lines: Lines, plans: Sequence[Plan], pairs: int, deadline_s: float = inf
+) -> Iterator[Trial]:
+    """The plans' trials, as the model learns from them; a plan that fails has none.
+
+    No plan is begun when the clock (``time.monotonic``) has reached ``deadline_s``.
+    """
     for number, plan in enumerate(plans):
         if str(plan) not in lines.found:
+            if time.monotonic() >= deadline_s:
+                continue
             try:
-                latency = bench.latency(plan, pairs=pairs)
+                latency = bench.latency(plan, pairs=pairs, enough=all_pairs)
             except MeasurementError as error:
                 lines.add(str(plan), failed=str(error))
             else:
                 lines.add(str(plan), latency=latency.model_dump(mode="json"))
         line = lines.found[str(plan)]
         if "failed" in line:
-            print(f"{number + 1}/{len(plans)} {plan}: {line['failed']}", flush=True)
+            print(f"{number + 1}/{len(plans)} {plan}: {line['failed']}", file=sys.stderr, flush=True)
             continue
         latency = Latency.model_validate(line["latency"])
-        print(f"{number + 1}/{len(plans)} {plan}: {latency.speedup:.3f}x", flush=True)
+        print(f"{number + 1}/{len(plans)} {plan}: {latency.speedup:.3f}x", file=sys.stderr, flush=True)
         yield Trial(plan=str(plan), steps=bench.setting.steps, latency=latency)
+
+
+def all_pairs(*_: object) -> bool:
+    """Never enough: asked after each pair, it spares the baseline a warm-up before each plan."""
+    return False
 
 
 def row(model: CostModel, name: str, trials: Sequence[Trial], count: int) -> tuple[str, ...]:
@@ -139,7 +162,7 @@ def main() -> None:
     side, guidance = known.resolution, known.guidance_scale
     kind = {"dtype": options.dtype, "device": options.device}
     bench = Bench.open(Setting(known.name, options.scheduler, options.steps, side, side, guidance, **kind))
-    lines = Lines(options.out, bench)
+    lines = Lines(options.out, bench.setting, bench.environment)
     print(", ".join(f"{name} {value}" for name, value in bench.environment.items()))
     print(bench.setting.key(), flush=True)
     found = profile(bench, lines, options.repeats)

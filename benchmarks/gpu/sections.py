@@ -1,0 +1,210 @@
+"""The sections of the benchmark: what each measures of one setting, kept a line a measurement."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import torch
+
+from hasten.errors import MeasurementError, UnsupportedError
+from hasten.measure.bench import Bench
+from hasten.measure.failures import plan_failures
+from hasten.measure.lock import device_lock
+from hasten.measure.pipeline import Pipeline
+from hasten.measure.profile import profile as profiled
+from hasten.measure.profile import side_of
+from hasten.measure.timing import compared, take_turns
+from hasten.methods import METHODS, check_plan
+from hasten.methods._unet import no_unet
+from hasten.plan import Parameters, Plan
+from hasten.script.upstream import upstream_calls
+from hasten.search.cost import CostModel
+
+from ..cost_model import Lines, drawn, measured, profile, row
+from .machine import work_of
+from .packages import beside_package, missing, twin
+
+GATE = 0.4
+"""T-GATE's, of the steps: 10 of 25."""
+NEUTRAL = 2
+"""Times as many pairs where the overhead is measured: it is small."""
+LEARNED = (0, 4, 16)
+"""Numbers of plans that the cost model learns from before it is compared with the others."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A setting's bench and lines. No measurement begins when ``time.monotonic()`` has reached ``deadline_s``."""
+
+    bench: Bench
+    lines: Lines
+    options: argparse.Namespace
+    deadline_s: float
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() >= self.deadline_s
+
+    def measure(self, name: str, call: Callable[[], dict[str, Any]]) -> None:
+        """Keeps what the call measures under that name, or why it failed; nothing where that is kept already."""
+        if name in self.lines.found or self.late:
+            return
+        told = self.bench.setting
+        said(f"{told.model} {told.width}² {told.steps} steps, batch {told.batch_size}: {name}")
+        try:
+            self.lines.add(name, **call())
+        except MeasurementError as error:
+            said(f"  failed: {error}")
+            self.lines.add(name, failed=str(error))
+
+    def typical(self) -> dict[str, Parameters]:
+        """The methods that the pipeline takes, at parameters that people use."""
+        pipe, steps = self.bench.pipe, self.bench.setting.steps
+        given: dict[str, Parameters] = {
+            "deepcache": {"cache_interval": 3, "cache_branch_id": 0},
+            "tgate": {"gate_step": max(1, round(GATE * steps)), "sp_interval": 5, "fi_interval": 1, "warm_up": 2},
+            "tome": {"ratio": 0.5},  # at its default max_downsample: the finest level with attention
+        }
+        return {name: found for name, found in given.items() if METHODS.get(name).unsupported(pipe) is None}
+
+    def plans(self) -> Iterator[Plan]:
+        """The typical methods alone and together, completed."""
+        given = self.typical()
+        for size in range(1, len(given) + 1):
+            for names in combinations(given, size):
+                yield self.complete({name: given[name] for name in names})
+
+    def complete(self, given: dict[str, Parameters]) -> Plan:
+        return check_plan(Plan.of(given), self.bench.pipe, self.bench.setting.steps)
+
+
+def said(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def baseline(stage: Stage) -> None:
+    """Latency and its parts; the denoiser's work."""
+    bench = stage.bench
+    sizes = (bench.setting.batch_size,)
+
+    def found() -> dict[str, Any]:
+        (only,) = profiled(bench, batch_sizes=sizes, pairs=stage.options.pairs).batch_sizes
+        return {"row": only.model_dump(mode="json")}
+
+    stage.measure("baseline", found)
+    stage.measure("denoiser", partial(work_of, bench))
+
+
+def methods(stage: Stage) -> None:
+    """The typical plans; then all methods at neutral parameters, and the baseline beside itself."""
+    bench, pairs = stage.bench, stage.options.pairs
+    for plan in stage.plans():
+        stage.measure(f"plan {plan}", partial(_latency, bench, plan, pairs))
+    usable = [method for method in METHODS.all() if method.unsupported(bench.pipe) is None]
+    for method in usable:
+        neutral = {p.name: p.neutral for p in method.parameters(bench.pipe, bench.setting.steps)}
+        plan = stage.complete({method.name: neutral})
+        stage.measure(f"neutral {method.name}", partial(_latency, bench, plan, NEUTRAL * pairs))
+    if usable:
+        stage.measure("neutral baseline", partial(_latency, bench, Plan(), NEUTRAL * pairs))
+
+
+def _latency(bench: Bench, plan: Plan, pairs: int) -> dict[str, Any]:
+    return {"latency": bench.latency(plan, pairs=pairs).model_dump(mode="json")}
+
+
+def upstream(stage: Stage) -> None:
+    """hasten's methods beside the packages', where there is one that is not known to be wrong."""
+    bench = stage.bench
+    for plan in stage.plans():
+        try:
+            loader = upstream_calls(plan, bench.setting, bench.pipeline.family.name).loader
+        except UnsupportedError as reason:
+            said(f"not compared: {reason}")
+            continue
+        if absent := missing(plan):
+            said(f"not compared: {plan}: {', '.join(absent)} cannot be imported")
+            continue
+        stage.measure(f"upstream {plan}", partial(_beside, stage, plan, loader))
+
+
+def _beside(stage: Stage, plan: Plan, loader: str | None) -> dict[str, Any]:
+    found = beside_package(stage.bench, plan, loader, stage.options.pairs)
+    return {"latency": found.model_dump(mode="json")}
+
+
+def cost(stage: Stage) -> None:
+    """The cost model's predictions beside measurements, for plans drawn from the grid of all typical methods."""
+    bench, options = stage.bench, stage.options
+    if stage.late or no_unet(bench.pipe, "the cost model"):
+        return
+    said(f"{bench.setting.model}: profile, then {options.plans} plans")
+    found = profile(bench, stage.lines, repeats=3)
+    names = sorted(stage.typical())
+    plans = drawn(bench, names, options.plans, seed=0)
+    trials = list(measured(bench, stage.lines, plans, options.cost_pairs, stage.deadline_s))
+    model = CostModel(bench.pipe, found, bench.setting.steps)
+    rows = [list(row(model, ",".join(names), trials, count)) for count in LEARNED if count < len(trials)]
+    if rows != stage.lines.found.get("cost", {}).get("rows"):
+        stage.lines.add("cost", rows=rows)
+
+
+def compiled(stage: Stage) -> None:
+    """``torch.compile`` alone and with each method on top, beside the plain baseline."""
+    bench = stage.bench
+    for plan in [Plan(), *(plan for plan in stage.plans() if len(plan.methods) == 1)]:
+        if no_unet(bench.pipe, "the twin of a pipeline") is None:
+            stage.measure(f"compile {stage.options.backend} {plan}", partial(_compiled, stage, plan))
+
+
+def _compiled(stage: Stage, plan: Plan) -> dict[str, Any]:
+    """The first call (cold), the first one again with the compiler's cache on disk (warm), and those after it."""
+    from torch._dynamo.utils import counters
+    from torch._inductor.utils import fresh_cache
+
+    bench, setting = stage.bench, stage.bench.setting
+    with device_lock(setting.device), plan_failures(), fresh_cache(), twin(bench.pipe) as pipe:
+        pipe.unet = torch.compile(pipe.unet, backend=stage.options.backend)
+        pipeline = Pipeline(pipe, setting, bench.pipeline.prompts)
+        with pipeline.installed(plan):
+            first = [_first_call(pipeline) for _ in range(2)]
+            before = counters["stats"]["unique_graphs"]
+            sides = [side_of(p, Plan(), setting.batch_size) for p in (bench.pipeline, pipeline)]
+            latency = compared(*sides, stage.options.pairs, setting.device, {})
+    return {
+        "cold_s": first[0],
+        "warm_s": first[1],
+        "graphs": before,
+        "recompiled": counters["stats"]["unique_graphs"] - before,
+        "latency": latency.model_dump(mode="json"),
+    }
+
+
+def _first_call(pipeline: Pipeline) -> float:
+    """Seconds of a call after all that was compiled is forgotten, but for what lies on the disk."""
+    from torch._dynamo.utils import counters
+    from torch._inductor.utils import clear_caches
+
+    torch.compiler.reset()
+    clear_caches()
+    counters.clear()
+    side = side_of(pipeline, Plan(), pipeline.setting.batch_size)
+    for _ in take_turns([side], 1, pipeline.setting.device, dict):
+        pass
+    return side.times[0]
+
+
+SECTIONS: dict[str, Callable[[Stage], None]] = {
+    "baseline": baseline,
+    "methods": methods,
+    "upstream": upstream,
+    "cost": cost,
+    "compile": compiled,
+}
