@@ -11,12 +11,23 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 TEXT_LENGTH = 16
 
@@ -132,6 +143,42 @@ def tiny_sdxl(seed: int = 0) -> StableDiffusionXLPipeline:
             timestep_spacing="leading",
         ),
         add_watermarker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_t5_tokenizer() -> T5Tokenizer:
+    """A T5 tokenizer of letters, too."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    letters = [(letter, -3.0) for letter in f"▁{string.ascii_lowercase}"]
+    return T5Tokenizer(vocab=[*special, *letters], extra_ids=0, model_max_length=TEXT_LENGTH)
+
+
+def tiny_pixart(seed: int = 0) -> PixArtSigmaPipeline:
+    """PixArt-Sigma's shape: two blocks over 8×8 patches, a learnt variance beside the noise, T5, DPM-Solver++."""
+    torch.manual_seed(seed)
+    tokenizer = tiny_t5_tokenizer()
+    transformer = PixArtTransformer2DModel(
+        sample_size=16,
+        patch_size=2,
+        in_channels=4,
+        out_channels=8,
+        num_layers=2,
+        num_attention_heads=4,
+        attention_head_dim=8,
+        cross_attention_dim=32,
+        caption_channels=32,
+    ).eval()
+    text = T5Config(
+        vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, dropout_rate=0.0
+    )
+    pipe = PixArtSigmaPipeline(
+        tokenizer=tokenizer,
+        text_encoder=T5EncoderModel(text).eval(),
+        vae=tiny_vae(),
+        transformer=transformer,
+        scheduler=DPMSolverMultistepScheduler(beta_start=0.0001, beta_end=0.02),
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -51,7 +51,8 @@ class MeasurementError(HastenError):
 
 def simplify(name: str) -> str:
     """The form in which names are compared: lower case, letters, digits and '+' only (``T-Gate`` → ``tgate``)."""
-    return re.sub(r"[^a-z0-9+]", "", name.lower().replace("α", "alpha").replace("σ", "sigma"))
+    spelled = re.sub("[σς]", "sigma", name.lower().replace("α", "alpha"))
+    return re.sub(r"[^a-z0-9+]", "", spelled)
 
 
 def nearest(name: str, available: Iterable[str]) -> str | None:

@@ -64,6 +64,18 @@ def test_lists(surroundings: dict[str, str], what: str) -> None:
     assert "paper" not in head
 
 
+def test_the_models_that_ship_are_told_apart(surroundings: dict[str, str]) -> None:
+    rows = {row["name"]: row for row in json.loads(hasten(surroundings, "list", "models", "--json").stdout)}
+    embedded = {name: row["pipeline"] for name, row in rows.items() if row["source"] == "embedded"}
+    assert embedded == {
+        "emoji-sd": "StableDiffusionPipeline",
+        "emoji-sdxl": "StableDiffusionXLPipeline",
+        "emoji-pixart": "PixArtSigmaPipeline",
+    }
+    assert {"SD1.5", "SD2.1", "SDXL", "PixArt-alpha", "PixArt-sigma"} == rows.keys() - embedded.keys()
+    assert rows["PixArt-sigma"]["source"] == "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS"
+
+
 BAD = {
     "unknown method": (["run", f"{SMALL}, accelerated by DeepCahe"], "Did you mean 'deepcache'?"),
     "unknown model": (["run", "a SD9 pipeline with 20 steps"], "Unknown model 'SD9'"),

@@ -12,6 +12,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DModel
 from tests.contracts.expected import COMBINATIONS, EXPECTED, LARGEST, NAMES, effective, neutral, record, with_most
 from tests.generating import FAMILIES, attributes, blocks_of, counting, fresh, img2img, latents, picture, shared
+from tests.pipelines import tiny_pixart
 
 from hasten.errors import InputError, ParameterError, UnsupportedError
 from hasten.methods import METHODS, apply, clash, work
@@ -229,6 +230,11 @@ def test_unsupported_is_an_error(name: str) -> None:
     assert attributes(pipe) == before
     with pytest.raises(UnsupportedError, match="AutoencoderKL has no unet"):
         apply(AutoencoderKL(), effective((name,)))
+    transformer = tiny_pixart()
+    hung = set(vars(transformer.transformer))
+    with pytest.raises(UnsupportedError, match=r"PixArtSigmaPipeline has no unet: .* needs a UNet2DCond"):
+        apply(transformer, effective((name,)))
+    assert set(vars(transformer.transformer)) == hung
 
 
 @every_family

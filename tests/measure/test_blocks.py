@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from hasten.measure._hooks import DECODE, DENOISER, TEXT, Run, _Recorder
 from hasten.measure.bench import Bench
 from hasten.measure.blocks import BlockProfile, Merged, Part, merged_share, profile_blocks
 from hasten.measure.pipeline import Pipeline
+from hasten.metrics import ClipScorer
+from pipelines import tiny_pixart
 
 LEVELS = (
     "down_blocks.0",
@@ -87,6 +90,12 @@ def test_what_cannot_be_profiled_is_an_error_before_anything_runs(bench: Bench) 
         down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
     )  # fmt: skip
     with pytest.raises(UnsupportedError, match="is a UNet2DModel: the cost model needs a UNet2DConditionModel"):
+        profile_blocks(bench.pipeline)
+
+
+def test_a_transformer_has_no_profile_of_blocks(scorer: ClipScorer, words: Path) -> None:
+    bench = Bench.of(tiny_pixart(), steps=2, height=64, width=64, scorer=scorer, prompts=words)
+    with pytest.raises(UnsupportedError, match="PixArtSigmaPipeline has no unet: the cost model needs"):
         profile_blocks(bench.pipeline)
 
 

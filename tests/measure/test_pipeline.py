@@ -16,9 +16,10 @@ from hasten.measure._cut_prompts import _tell
 from hasten.measure.pipeline import Pipeline, image_fault, image_seed, quiet
 from hasten.measure.prompts import PromptSet, load
 from hasten.measure.setting import fingerprint, setting_of
+from hasten.methods._unet import denoiser_of
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
-from pipelines import tiny_sd, tiny_sdxl
+from pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 BASELINE = Plan()
 
@@ -44,7 +45,7 @@ def test_an_image_does_not_depend_on_its_batch(scheduler: str, words: Path) -> N
     assert far(together[1:], together[:2]) > 1
 
 
-@pytest.mark.parametrize("make", [tiny_sd, tiny_sdxl])
+@pytest.mark.parametrize("make", [tiny_sd, tiny_sdxl, tiny_pixart])
 @pytest.mark.parametrize("guidance_scale", [1.0, 5.0])
 def test_encoded_text_draws_what_the_prompts_draw(make: Any, guidance_scale: float, words: Path) -> None:
     pipe = make()
@@ -58,8 +59,10 @@ def test_encoded_text_draws_what_the_prompts_draw(make: Any, guidance_scale: flo
         width=64,
         generator=[torch.Generator().manual_seed(image_seed(0, "held-out", i)) for i in (0, 1)],
         output_type="pt",
+        **pipeline.family.call,
     ).images
     assert far(drawn, (called * 255).round().byte()) <= 1
+    assert pipeline.latents("held-out", [0, 1]).shape == (2, 4, 8, 8)
 
 
 def test_each_text_is_encoded_once(words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,12 +137,15 @@ def test_the_users_progress_bar_comes_back(words: Path) -> None:
     assert not hasattr(pipe, "_progress_bar_config")
 
 
-def test_setting_of_a_pipeline_object() -> None:
-    pipe = tiny_sdxl()
+@pytest.mark.parametrize(
+    ("make", "guidance_scale", "scheduler"), [(tiny_sdxl, 5.0, "Euler"), (tiny_pixart, 4.5, "DPM-Solver++")]
+)
+def test_setting_of_a_pipeline_object(make: Any, guidance_scale: float, scheduler: str) -> None:
+    pipe = make()
     setting = setting_of(pipe, steps=7)
-    assert (setting.height, setting.width, setting.guidance_scale) == (128, 128, 5.0)
-    assert (setting.scheduler, setting.dtype, setting.device) == ("Euler", "float32", "cpu")
-    assert setting.model == f"StableDiffusionXLPipeline-{fingerprint(pipe.unet)}"
+    assert (setting.height, setting.width, setting.guidance_scale) == (128, 128, guidance_scale)
+    assert (setting.scheduler, setting.dtype, setting.device) == (scheduler, "float32", "cpu")
+    assert setting.model == f"{type(pipe).__name__}-{fingerprint(denoiser_of(pipe))}"
 
 
 def test_models_of_one_class_have_names_of_their_own() -> None:
@@ -162,8 +168,8 @@ def test_a_pipeline_of_no_family() -> None:
         setting_of(DDPMPipeline(pipe.unet, pipe.scheduler), steps=4)
 
 
-@pytest.mark.parametrize("make", [tiny_sd, tiny_sdxl])
-def test_cut_prompts_are_told_once(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("make", "read"), [(tiny_sd, 16), (tiny_sdxl, 16), (tiny_pixart, 300)])
+def test_cut_prompts_are_told_once(make: Any, read: int, caplog: pytest.LogCaptureFixture) -> None:
     """10,000 characters and emoji draw the beginning of the prompt; the libraries' own words are kept back."""
     prompts = PromptSet("long", ("a dog " * 1667, "🐼" * 200, "a red dog"), ("b " * 5000,))
     pipe = make()
@@ -176,8 +182,8 @@ def test_cut_prompts_are_told_once(make: Any, caplog: pytest.LogCaptureFixture) 
     pipeline.generate("held-out", [0])
     told = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [record.name for record in told] == ["hasten.measure._cut_prompts"]
-    assert "longer than the 16 tokens" in told[0].getMessage()
-    beginning = replace_prompts(pipeline, ("a dog " * 20, "🐼" * 50))
+    assert f"longer than the {read} tokens" in told[0].getMessage()
+    beginning = replace_prompts(pipeline, ("a dog " * 100, "🐼" * 50))
     assert torch.equal(drawn, beginning.draw(BASELINE, "search", [0, 1]))
 
 

@@ -19,7 +19,7 @@ from hasten.measure.profile import Calls, Profile, modules_of, profile
 from hasten.measure.timing import MOST_TIMES, module_timer
 from hasten.metrics import ClipScorer
 from hasten.plan import Plan
-from pipelines import tiny_sd, tiny_sdxl
+from pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 DEEPCACHE = Plan.parse("deepcache(cache_branch_id=0,cache_interval=2)")
 PARTS = ["text_encoding", "denoiser", "decoding", "rest"]
@@ -72,10 +72,13 @@ def test_the_baseline_alone(bench: Bench) -> None:
     assert (row.plan, row.speedup, row.speedup_interval) == (None, None, None)
 
 
-def test_all_text_encoders_are_one_part(scorer: ClipScorer, words: Path) -> None:
-    bench = Bench.of(tiny_sdxl(), steps=2, height=64, width=64, scorer=scorer, prompts=words)
+@pytest.mark.parametrize(("make", "encoders"), [(tiny_sdxl, 2), (tiny_pixart, 1)])
+def test_all_text_encoders_are_one_part(
+    make: Callable[[], Any], encoders: int, scorer: ClipScorer, words: Path
+) -> None:
+    bench = Bench.of(make(), steps=2, height=64, width=64, scorer=scorer, prompts=words)
     assert {name: len(found) for name, found in modules_of(bench.pipeline).items()} == {
-        "text_encoding": 2,
+        "text_encoding": encoders,
         "denoiser": 1,
         "decoding": 1,
     }

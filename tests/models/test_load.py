@@ -15,7 +15,7 @@ from diffusers import DDPMPipeline, StableDiffusionPipeline
 from hasten.errors import InputError, UnknownNameError
 from hasten.models import FAMILIES, family_of, load_pipeline
 from hasten.schedulers import find_scheduler
-from pipelines import tiny_sd, tiny_sdxl
+from pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,8 @@ def test_a_first_loading_prints_nothing_and_other_warnings_pass() -> None:
         "import logging\n"
         "from hasten.metrics import load_scorer\n"
         "from hasten.models import load_pipeline, quiet_loading\n"
-        "load_pipeline('emoji-sd'), load_scorer('emoji-clip')\n"
+        "for name in ('emoji-sd', 'emoji-sdxl', 'emoji-pixart'): load_pipeline(name)\n"
+        "load_scorer('emoji-clip')\n"
         "with quiet_loading():\n"
         "    logging.getLogger('transformers.utils.import_utils').warning('a weight is missing')\n"
     )
@@ -84,6 +85,7 @@ def test_families_by_class() -> None:
     sd, sdxl = tiny_sd(), tiny_sdxl()
     assert family_of(sd) is FAMILIES.get("stable_diffusion")
     assert family_of(sdxl) is FAMILIES.get("stable_diffusion_xl")
+    assert family_of(tiny_pixart()) is FAMILIES.get("pixart_sigma")
     assert family_of(Mine(**sd.components, requires_safety_checker=False)) is FAMILIES.get("stable_diffusion")
     assert family_of(DDPMPipeline(sd.unet, sd.scheduler)) is None
 

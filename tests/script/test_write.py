@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from examples import ENVIRONMENT, answer_of, model_of, plan_of, setting_of
 from hasten.errors import InputError, UnsupportedError
 from hasten.files import save
+from hasten.methods import METHODS, check_plan
 from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer
@@ -98,6 +100,34 @@ def test_local_model_folder_is_a_value_too(tmp_path: Path) -> None:
     values = {n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign)}  # type: ignore[attr-defined]
     assert ast.literal_eval(values["MODEL"]) == str(folder)
     assert "StableDiffusionXLPipeline.from_pretrained(" in ast.unparse(tree)
+
+
+@pytest.mark.parametrize("kind", ["Alpha", "Sigma"])
+def test_pixart_draws_the_size_that_is_asked_for(kind: str, tmp_path: Path) -> None:
+    """From a folder, too. What reading its tokenizer takes is required, but not for the embedded model."""
+    index = {"_class_name": f"PixArt{kind}Pipeline"}
+    (tmp_path / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    source = plain(Model("mine", str(tmp_path), 64, 4.5, "scorer", "general"))
+    values = {n.targets[0].id: n.value for n in ast.parse(source).body if isinstance(n, ast.Assign)}  # type: ignore[attr-defined]
+    call = ast.literal_eval(values["CALL"])
+    assert call["use_resolution_binning"] is False and "max_sequence_length" not in call
+    assert '#     "sentencepiece>=0.2",\n' in source
+    embedded = plain(model_of("emoji-pixart"))
+    assert '"max_sequence_length": 16,\n' in embedded and "sentencepiece" not in embedded
+
+
+def plain(model: Model) -> str:
+    setting, answer = setting_of(model), answer_of(Plan(), model.name)
+    return render_script(answer, setting, model, command="", environment=ENVIRONMENT, request="words")
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_method_that_the_family_cannot_take_gets_no_script(name: str) -> None:
+    """Figures from a file may name such a plan, without a pipeline to ask."""
+    model, plan = model_of("PixArt-sigma"), check_plan(Plan.of({name: {}}))
+    reason = f"{METHODS.get(name).title} cannot be used on PixArt-Sigma: it needs a unet"
+    with pytest.raises(UnsupportedError, match=reason):
+        render_script(answer_of(plan), setting_of(model), model, command="", environment=ENVIRONMENT, request="r")
 
 
 @pytest.mark.parametrize("content", [None, "[", '{"_class_name": "WanPipeline"}', "[]"])

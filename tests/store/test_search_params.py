@@ -222,6 +222,23 @@ def test_a_met_answer_stands_under_the_requested_and_the_measured_speedup(tmp_pa
     assert found and found.speedup == 2.125
 
 
+@pytest.mark.parametrize(
+    ("named", "model"),
+    [
+        ("StableDiffusionPipeline", "SD1.5"),
+        ("StableDiffusionXLPipeline", "SDXL"),
+        ("PixArtAlphaPipeline", "PixArt-alpha"),
+        ("PixArt-α", "PixArt-alpha"),
+        ("PixArtSigmaPipeline", "PixArt-sigma"),
+        ("PixArtΣ", "PixArt-sigma"),
+        ("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", "PixArt-sigma"),
+        ("emoji-pixart", "emoji-pixart"),
+    ],
+)
+def test_a_key_names_the_pipelines_class_or_the_model(named: str, model: str) -> None:
+    assert Key.parse(f"('{named}', 'DDIM', '20', 2.0, 0.02)").model == model
+
+
 def test_an_answer_takes_the_place_of_a_key_without_methods(tmp_path: Path) -> None:
     path = original(tmp_path)
     params = SearchParams.read(path)

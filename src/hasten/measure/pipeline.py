@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import InputError, MeasurementError
 from hasten.measure._cut_prompts import cut_prompts_told_once
 from hasten.measure.prompts import PromptSet, short
-from hasten.models import FAMILIES, family_of
+from hasten.models import FAMILIES, family_of, model_at
 from hasten.models.base import Family
 from hasten.plan import Plan
 from hasten.records import Split
@@ -35,6 +36,7 @@ class Pipeline:
     def __init__(self, pipe: Any, setting: Setting, prompts: PromptSet, seed: int = 0) -> None:
         self.pipe, self.setting, self.prompts, self.seed = pipe, setting, prompts, seed
         self.family = known_family(pipe)
+        self._given = self.family.called_with(model_at(str(pipe.config.get("_name_or_path"))))
         self._text: dict[str, dict[str, torch.Tensor]] = {}
 
     @property
@@ -88,8 +90,7 @@ class Pipeline:
     def latents(self, split: Split, indices: Sequence[int]) -> torch.Tensor:
         """The final latents of one call, all images at once, before they are decoded: (n, channels, h, w)."""
         text = self.text_states(split, indices)
-        latents: torch.Tensor = self._call(split, indices, None, output_type="latent", **text).images
-        return latents
+        return self._call_encoded(split, indices, None, "latent", text)
 
     def batches(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
         """``indices`` in batches: 8 images of 512×512 at once, fewer of bigger ones, the setting's at least."""
@@ -111,12 +112,14 @@ class Pipeline:
     def _encode(self, prompts: Sequence[str]) -> None:
         import torch
 
+        takes = inspect.signature(self.pipe.encode_prompt).parameters
         with torch.inference_mode(), cut_prompts_told_once(self.pipe):
             encoded = self.pipe.encode_prompt(
                 prompt=list(prompts),
                 device=self.pipe._execution_device,
                 num_images_per_prompt=1,
                 do_classifier_free_guidance=self.setting.guidance_scale > 1,
+                **{name: value for name, value in self._given.items() if name in takes},
             )
         states = {n: s for n, s in zip(self.family.text_states, encoded, strict=True) if s is not None}
         for i, prompt in enumerate(prompts):
@@ -125,10 +128,20 @@ class Pipeline:
     def _draw(
         self, split: Split, indices: Sequence[int], steps: int | None, text: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        images = self._call(split, indices, steps, output_type="pt", **text).images
+        images = self._call_encoded(split, indices, steps, "pt", text)
         self._check(images, split, indices)
         pixels: torch.Tensor = (images.float() * 255).round().byte().cpu()
         return pixels
+
+    def _call_encoded(
+        self, split: Split, indices: Sequence[int], steps: int | None, kind: str, text: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """The ``kind`` of output that a call gives for encoded text."""
+        # Some pipelines have "" for a negative prompt unless told, and refuse it beside its states.
+        images: torch.Tensor = self._call(
+            split, indices, steps, negative_prompt=None, output_type=kind, **text
+        ).images
+        return images
 
     def _call(self, split: Split, indices: Sequence[int], steps: int | None, **inputs: Any) -> Any:
         with quiet(self.pipe), cut_prompts_told_once(self.pipe):
@@ -138,6 +151,7 @@ class Pipeline:
                 height=self.setting.height,
                 width=self.setting.width,
                 generator=[self._generator(split, i) for i in indices],
+                **self._given,
                 **inputs,
             )
 

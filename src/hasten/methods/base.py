@@ -92,6 +92,9 @@ class Method(ABC):
     order: int
     """Rank of the wrappers: a smaller one is nearer to the module itself (ToMe is inside T-GATE)."""
 
+    denoisers: tuple[str, ...] = ("unet",)
+    """The denoisers, as families name them, that it can be used on; ``unsupported`` looks at the very pipeline."""
+
     measured: bool = False
     """Its lists of steps are searched among those that ``hasten.measure.sensitivity`` finds for the setting."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hasten.errors import simplify
 
@@ -14,6 +16,7 @@ class Model:
     ``source`` is a hub id, or the name of a folder in ``hasten/assets`` when ``embedded``.
     ``resolution`` in pixels; ``guidance_scale`` and ``steps`` are the family's usual values.
     ``scorer`` is the CLIP that scores it: a hub id or, embedded, a folder in assets.
+    ``call`` has the arguments that each call of its pipeline takes beside those of the family.
     """
 
     name: str
@@ -25,6 +28,7 @@ class Model:
     steps: int = 50
     aliases: tuple[str, ...] = ()
     embedded: bool = False
+    call: Mapping[str, Any] = field(default_factory=dict)
 
     def answers_to(self, name: str) -> bool:
         """Whether that is one of its names in any spelling; a path (``./sd15``) never is."""
@@ -45,3 +49,11 @@ class Family:
     """Canonical names of the schedulers that fit; empty means all."""
     text_states: tuple[str, ...] = ("prompt_embeds", "negative_prompt_embeds")
     """What the pipeline's ``encode_prompt`` returns, by the names under which a call takes it back."""
+    call: Mapping[str, Any] = field(default_factory=dict)
+    """The arguments that each call of the pipeline takes beside those of the setting."""
+    packages: tuple[str, ...] = ()
+    """What reading a model of the hub needs beside hasten's own requirements."""
+
+    def called_with(self, model: Model | None) -> dict[str, Any]:
+        """The arguments of each call beside those of the setting; of a model that is not known, the family's."""
+        return {**self.call, **(model.call if model else {})}

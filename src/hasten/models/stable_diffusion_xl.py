@@ -1,4 +1,4 @@
-"""Stable Diffusion XL, base."""
+"""Stable Diffusion XL, base, and the embedded emoji-sdxl that takes the same path."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ FAMILY = Family(
             scorer=VIT_G_14,
             prompts="general",
             aliases=("sd xl", "sdxl base", "sdxl 1.0", "stable diffusion xl"),
+        ),
+        Model(
+            name="emoji-sdxl",
+            source="emoji-sdxl",
+            resolution=64,
+            guidance_scale=2.0,
+            scorer="emoji-clip",
+            prompts="emoji",
+            steps=25,
+            aliases=("emoji sd xl",),
+            embedded=True,
         ),
     ),
 )

@@ -13,8 +13,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hasten.errors import InputError
+from hasten.errors import InputError, UnsupportedError
 from hasten.limits import Limits
+from hasten.methods import METHODS
 from hasten.models import FAMILIES
 from hasten.models.base import Family, Model
 from hasten.plan import Plan
@@ -55,7 +56,8 @@ def render_script(
         allow_known_wrong: write upstream scripts that are known to go wrong, with a warning in them.
 
     Raises:
-        UnsupportedError: the upstream packages cannot do it, or do it wrong.
+        UnsupportedError: a method that the family cannot take; or the upstream packages cannot do it, or do it
+            wrong.
         InputError: the answer has no plan, or there is no such runtime.
     """
     if runtime not in RUNTIMES:
@@ -63,12 +65,14 @@ def render_script(
     claim = Claim.of(answer, setting=setting, model=model, runtime=runtime, seed=seed, environment=environment)
     plan, family = Plan.parse(claim.plan), family_of_model(model)
     calls = upstream_calls(plan, setting, family.name, allow_known_wrong) if runtime == "upstream" else None
+    if runtime == "hasten":
+        _refuse_methods(plan, family)
     request = _sentence(answer) if request is None else request
     skeleton = _SKELETONS.get_template(f"{runtime if plan else 'plain'}.py.jinja")
     return skeleton.render(
-        requirements=_requirements(runtime, model, plan, environment, calls),
+        requirements=_requirements(runtime, model, family, plan, environment, calls),
         header=_header(request, claim, family, environment, command),
-        constants=_constants(request, claim, model, plan),
+        constants=_constants(request, claim, model, family, plan),
         **_calls(claim, model, family, plan, calls),
     )
 
@@ -88,6 +92,17 @@ def family_of_model(model: Model) -> Family:
             return family
     known = ", ".join(family.pipeline for family in FAMILIES.all())
     raise InputError(f"{model.source} holds a {pipeline}. Scripts are written for: {known}.")
+
+
+def _refuse_methods(plan: Plan, family: Family) -> None:
+    """A plan that was not measured here may name methods that the pipeline cannot take."""
+    for method in map(METHODS.get, plan.methods):
+        if family.denoiser not in method.denoisers:
+            needed = " or ".join(method.denoisers)
+            raise UnsupportedError(
+                f"{method.title} cannot be used on {family.title}: it needs a {needed}, and "
+                f"{family.pipeline} has a {family.denoiser}."
+            )
 
 
 def script_name(task: Task, runtime: Runtime = "hasten") -> str:
@@ -125,12 +140,18 @@ def _sentence(answer: Answer) -> str:
 
 
 def _requirements(
-    runtime: Runtime, model: Model, plan: Plan, environment: Mapping[str, str], calls: Calls | None
+    runtime: Runtime,
+    model: Model,
+    family: Family,
+    plan: Plan,
+    environment: Mapping[str, str],
+    calls: Calls | None,
 ) -> Iterable[str]:
     needs_hasten = model.embedded or (runtime == "hasten" and plan)
     names = ["accelerate", "diffusers", *(["hasten"] if needs_hasten else []), "torch", "transformers"]
     found = [f"{name}~={_release(environment.get(name) or version(name))}" for name in names]
-    return sorted([*found, *(calls.requirements if calls else ())], key=str.lower)
+    reading = () if model.embedded else family.packages
+    return sorted([*found, *reading, *(calls.requirements if calls else ())], key=str.lower)
 
 
 def _release(text: str) -> str:
@@ -170,11 +191,12 @@ def _claims(claim: Claim) -> Iterable[tuple[str, str]]:
         yield "", f"on {claim.samples} held-out prompts ({claim.prompts}), seed {claim.seed}: {claim.status}"
 
 
-def _constants(request: str, claim: Claim, model: Model, plan: Plan) -> str:
+def _constants(request: str, claim: Claim, model: Model, family: Family, plan: Plan) -> str:
     scheduler = find_scheduler(claim.scheduler)
     call = {"height": claim.height, "width": claim.width, "guidance_scale": claim.guidance_scale}
     if claim.batch_size > 1:
         call["num_images_per_prompt"] = claim.batch_size
+    call |= family.called_with(model)
     source = assignment("MODEL", model.source)
     if model.embedded:
         source = "# The weights ship inside the hasten package.\n"

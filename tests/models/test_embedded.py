@@ -13,13 +13,32 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DiffusionPipeline,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from safetensors import safe_open
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel
 
-from hasten.models import ASSETS
+from hasten.measure.pipeline import Pipeline
+from hasten.measure.prompts import PromptSet
+from hasten.measure.setting import setting_of
+from hasten.methods._unet import denoiser_of
+from hasten.models import ASSETS, find_model
+from hasten.plan import Plan
 
-EMOJI_SD, EMOJI_CLIP = ASSETS / "emoji-sd", ASSETS / "emoji-clip"
+EMOJI_SD, EMOJI_SDXL, EMOJI_PIXART = (ASSETS / f"emoji-{kind}" for kind in ("sd", "sdxl", "pixart"))
+EMOJI_CLIP = ASSETS / "emoji-clip"
+PIPELINES = {
+    "emoji-sd": StableDiffusionPipeline,
+    "emoji-sdxl": StableDiffusionXLPipeline,
+    "emoji-pixart": PixArtSigmaPipeline,
+}
 ABSOLUTE_PATH = re.compile(r"(^|\s)(~|[A-Za-z]:|\.{0,2})[/\\][\w.-]+[/\\]")
 
 
@@ -34,9 +53,9 @@ def objects() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="module")
-def pipe() -> StableDiffusionPipeline:
-    pipe = StableDiffusionPipeline.from_pretrained(EMOJI_SD)
+@pytest.fixture(scope="module", params=PIPELINES)
+def pipe(request: pytest.FixtureRequest) -> DiffusionPipeline:
+    pipe = PIPELINES[request.param].from_pretrained(ASSETS / request.param)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -58,6 +77,13 @@ def words() -> CLIPTokenizer:
         (CLIPTextModel, EMOJI_SD / "text_encoder"),
         (UNet2DConditionModel, EMOJI_SD / "unet"),
         (AutoencoderKL, EMOJI_SD / "vae"),
+        (CLIPTextModel, EMOJI_SDXL / "text_encoder"),
+        (CLIPTextModelWithProjection, EMOJI_SDXL / "text_encoder_2"),
+        (UNet2DConditionModel, EMOJI_SDXL / "unet"),
+        (AutoencoderKL, EMOJI_SDXL / "vae"),
+        (T5EncoderModel, EMOJI_PIXART / "text_encoder"),
+        (PixArtTransformer2DModel, EMOJI_PIXART / "transformer"),
+        (AutoencoderKL, EMOJI_PIXART / "vae"),
     ],
 )
 def test_every_weight_is_in_the_file_and_in_the_model(kind: Any, folder: Path) -> None:
@@ -65,21 +91,35 @@ def test_every_weight_is_in_the_file_and_in_the_model(kind: Any, folder: Path) -
     assert not told["missing_keys"] and not told["unexpected_keys"] and not told["mismatched_keys"]
 
 
-def test_the_pipeline_is_plain_stable_diffusion(pipe: StableDiffusionPipeline) -> None:
-    assert type(pipe) is StableDiffusionPipeline
-    assert type(pipe.unet) is UNet2DConditionModel and type(pipe.vae) is AutoencoderKL
+def test_the_pipeline_is_of_a_plain_class(pipe: DiffusionPipeline) -> None:
+    name, denoiser = name_of(pipe), denoiser_of(pipe)
+    assert type(pipe) is PIPELINES[name]
+    assert type(denoiser) is (PixArtTransformer2DModel if name == "emoji-pixart" else UNet2DConditionModel)
+    assert type(pipe.vae) is AutoencoderKL
     assert pipe.scheduler.config.prediction_type == "v_prediction"
-    assert (pipe.unet.config.sample_size * pipe.vae_scale_factor, pipe.safety_checker) == (64, None)
+    assert denoiser.config.sample_size * pipe.vae_scale_factor == find_model(name)[1].resolution == 64
+    assert getattr(pipe, "safety_checker", None) is None
 
 
-def test_loaded_plainly_all_parts_have_one_type(pipe: StableDiffusionPipeline, clip: CLIPModel) -> None:
+def test_loaded_plainly_all_parts_have_one_type(pipe: DiffusionPipeline, clip: CLIPModel) -> None:
     """The files hold float16, and transformers 5 would keep that in the text encoder alone."""
-    parts = (pipe.unet, pipe.vae, pipe.text_encoder, clip)
-    assert {part.dtype for part in parts} == {torch.float32}
+    parts = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+    assert len(parts) >= 3
+    assert {part.dtype for part in (*parts, clip)} == {torch.float32}
 
 
+def test_hasten_draws_at_the_models_own_size(pipe: DiffusionPipeline) -> None:
+    setting = setting_of(pipe, steps=2)
+    _, model = find_model(name_of(pipe))
+    assert (setting.model, setting.height, setting.width) == (model.name, 64, 64)
+    assert setting.guidance_scale == model.guidance_scale
+    prompts = PromptSet("one", ("a strawberry on a blue background",), ("a cat on a red background",))
+    assert Pipeline(pipe, setting, prompts).draw(Plan(), "search", [0]).shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize("pipe", ["emoji-sd", "emoji-sdxl"], indirect=True)
 def test_both_folders_read_and_encode_captions_alike(
-    pipe: StableDiffusionPipeline, clip: CLIPModel, words: CLIPTokenizer, objects: ModuleType
+    pipe: DiffusionPipeline, clip: CLIPModel, words: CLIPTokenizer, objects: ModuleType
 ) -> None:
     texts = captions(objects, [(o, c) for o in range(len(objects.OBJECTS)) for c in range(len(objects.COLOURS))])
     ids = encode(words, texts)
@@ -90,16 +130,35 @@ def test_both_folders_read_and_encode_captions_alike(
     torch.testing.assert_close(drawn_from, scored_with)
 
 
+@pytest.mark.parametrize("pipe", ["emoji-sdxl"], indirect=True)
+def test_the_second_encoder_projects_as_the_scorer_does(
+    pipe: DiffusionPipeline, clip: CLIPModel, objects: ModuleType
+) -> None:
+    ids = encode(pipe.tokenizer_2, captions(objects, [(0, 0), (5, 3)]))
+    with torch.no_grad():
+        pooled = pipe.text_encoder_2(ids).text_embeds
+        projected = clip.text_projection(clip.text_model(ids).pooler_output)
+    torch.testing.assert_close(pooled, projected)
+
+
+@pytest.mark.parametrize("pipe", ["emoji-pixart"], indirect=True)
+def test_more_padding_draws_the_same(pipe: DiffusionPipeline) -> None:
+    texts = ["a strawberry on a blue background"]
+    torch.testing.assert_close(
+        draw(pipe, texts, steps=2), draw(pipe, texts, steps=2, max_sequence_length=300), atol=1e-3, rtol=0
+    )
+
+
 def test_weights_are_half_precision_safetensors_only() -> None:
     weights = [f for f in ASSETS.rglob("*") if f.is_file() and f.stat().st_size > 100_000]
-    assert len(weights) == 4 and {f.suffix for f in weights} == {".safetensors"}
+    assert len(weights) == 11 and {f.suffix for f in weights} == {".safetensors"}
     for file in weights:
         with safe_open(file, "pt") as tensors:
             assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {"F16"}  # noqa: SIM118
 
 
 def test_all_assets_together_stay_small() -> None:
-    assert sum(f.stat().st_size for f in ASSETS.rglob("*") if f.is_file()) <= 40_000_000
+    assert sum(f.stat().st_size for f in ASSETS.rglob("*") if f.is_file()) <= 90_000_000
 
 
 def test_the_notice_names_the_artwork_and_its_licence() -> None:
@@ -109,7 +168,7 @@ def test_the_notice_names_the_artwork_and_its_licence() -> None:
 
 def test_no_file_tells_where_it_was_made() -> None:
     files = list(ASSETS.rglob("*.json"))
-    assert len(files) >= 10
+    assert len(files) >= 30
     for file in files:
         found = [s for s in strings(json.loads(file.read_text(encoding="utf-8"))) if ABSOLUTE_PATH.search(s)]
         assert not found, file
@@ -134,12 +193,12 @@ def test_prompt_sets_are_disjoint_captions_the_model_knows(objects: ModuleType) 
 
 
 def test_it_draws_trained_and_held_out_pairs(
-    pipe: StableDiffusionPipeline, clip: CLIPModel, words: CLIPTokenizer, objects: ModuleType
+    pipe: DiffusionPipeline, clip: CLIPModel, words: CLIPTokenizer, objects: ModuleType
 ) -> None:
     trained, held_out = objects.pairs()
     dice = random.Random(1)
     chosen = [*dice.sample(trained, 4), *dice.sample(held_out, 4)]
-    images = draw(pipe, captions(objects, chosen), steps=12)
+    images = draw(pipe, captions(objects, chosen), steps=8)
     others = dice.sample([p for p in trained + held_out if p not in chosen], 64 - len(chosen))
     candidates = encode(words, captions(objects, [*chosen, *others]))
     with torch.no_grad():
@@ -148,7 +207,7 @@ def test_it_draws_trained_and_held_out_pairs(
     assert sum(map(int.__eq__, nearest_colours(images, objects), [colour for _, colour in chosen])) >= 7
 
 
-def test_the_seed_decides_the_image(pipe: StableDiffusionPipeline) -> None:
+def test_the_seed_decides_the_image(pipe: DiffusionPipeline) -> None:
     texts = ["a strawberry on a blue background"]
     first, again, other = (draw(pipe, texts, steps=3, seed=seed) for seed in (5, 5, 6))
     assert torch.equal(first, again) and not torch.equal(first, other)
@@ -162,11 +221,16 @@ def encode(words: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
     return words(texts, padding="max_length", return_tensors="pt").input_ids
 
 
-def draw(pipe: StableDiffusionPipeline, texts: list[str], steps: int, seed: int = 0) -> torch.Tensor:
-    """(n, 3, 64, 64) in 0 to 1, at the guidance that hasten takes for emoji-sd."""
+def name_of(pipe: DiffusionPipeline) -> str:
+    return Path(pipe.config["_name_or_path"]).name
+
+
+def draw(pipe: DiffusionPipeline, texts: list[str], steps: int, seed: int = 0, **changes: Any) -> torch.Tensor:
+    """(n, 3, 64, 64) in 0 to 1, called as hasten calls the model."""
+    family, model = find_model(name_of(pipe))
+    call = {"guidance_scale": model.guidance_scale, **family.called_with(model), **changes}
     generators = [torch.Generator().manual_seed(seed + i) for i in range(len(texts))]
-    made = pipe(texts, num_inference_steps=steps, guidance_scale=2.0, generator=generators, output_type="pt")
-    return made.images
+    return pipe(texts, num_inference_steps=steps, generator=generators, output_type="pt", **call).images
 
 
 def nearest_colours(images: torch.Tensor, objects: ModuleType) -> list[int]:

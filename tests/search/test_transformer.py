@@ -1,0 +1,54 @@
+"""A pipeline without a UNet: it is measured as any other, and what needs a UNet says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from hasten.errors import UnsupportedError
+from hasten.measure.bench import Bench
+from hasten.methods import METHODS
+from hasten.search import SearchOptions, run_search
+from hasten.search.predict import Learned, predictor_of
+from hasten.store import Store
+from hasten.task import Target, Task
+from pipelines import tiny_pixart
+from tiny_clip import tiny_clip
+
+OPTIONS = SearchOptions(storage="memory", strategy="guided", num_samples=8, pairs=1)
+PLAIN = Task(model="tiny", scheduler="DPM-Solver++", steps=2)
+TARGET = Target(speedup=1.5)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    folder = tmp_path_factory.mktemp("bench")
+    words = folder / "words.txt"
+    words.write_text("\n".join(f"{colour} {thing}" for colour in ("red", "blue") for thing in ("dog", "bus")))
+    scorer = str(tiny_clip(folder / "clip"))
+    return Bench.of(tiny_pixart(), steps=2, height=64, width=64, scorer=scorer, prompts=words)
+
+
+def test_the_plain_pipeline_is_measured(bench: Bench) -> None:
+    found = run_search(bench, PLAIN, OPTIONS)
+    assert found.status == "met" and found.confirmed is not None
+    assert found.confirmed.latency is not None and found.confirmed.latency.baseline_s > 0
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_method_says_what_it_needs(bench: Bench, name: str) -> None:
+    task = PLAIN.model_copy(update={"methods": (name,), "target": TARGET})
+    with pytest.raises(UnsupportedError, match=f"{METHODS.get(name).title} .*PixArtSigmaPipeline has no unet"):
+        run_search(bench, task, OPTIONS)
+
+
+def test_where_any_method_will_do_all_say_it(bench: Bench) -> None:
+    task = PLAIN.model_copy(update={"methods": None, "target": TARGET})
+    with pytest.raises(UnsupportedError, match="No method supports tiny") as caught:
+        run_search(bench, task, OPTIONS)
+    assert all(f"{name}: PixArtSigmaPipeline has no unet" in str(caught.value) for name in METHODS.names())
+
+
+def test_speeds_are_learned_where_blocks_cannot_be_profiled(bench: Bench) -> None:
+    with Store("memory", bench.setting, bench.identity) as store:
+        assert isinstance(predictor_of(bench, store), Learned)
+        assert store.profile() is None
