@@ -77,8 +77,7 @@ def measure(options: argparse.Namespace) -> None:
     subject: Subject | None = None
     for section, name in product(options.only, options.models):
         if time.monotonic() >= deadline_s:
-            said("The time is up. The same command goes on from here.")
-            return
+            break
         maker = _maker(options, name)
         _limits(options, maker)
         if subject is None or subject.name != name:
@@ -89,6 +88,8 @@ def measure(options: argparse.Namespace) -> None:
             bench = subject.bench(steps, batch_size)
             lines = Lines(options.out, bench.setting, bench.environment)
             SECTIONS[section](Stage(bench, lines, options, deadline_s))
+    if time.monotonic() >= deadline_s:
+        said("The time is up. The same command goes on from here.")
 
 
 def _maker(options: argparse.Namespace, name: str) -> Maker:
