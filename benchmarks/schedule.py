@@ -4,11 +4,11 @@
 
 First, what reuse costs at each step is measured on the device, and the baseline's blocks are profiled on the CPU
 with one thread. Then plans of several kinds are drawn and scored, on the prompts of searches and on held-out ones:
-schedules of measured lists (``kept``: guidance goes on by its last difference; ``dropped``: without it, as T-GATE
-does), schedules of lists that nobody measured (``unmeasured``), and DeepCache. T-GATE, DeepCache with T-GATE and
-fewer steps come from the recorded tables. Last, the fastest plan of each kind within each limit, chosen on the
-prompts of searches and looked at on the held-out ones, and the plans nearest to the baseline's images at a given
-speedup. Every finished plan is kept: the same command goes on where it was stopped.
+schedules of measured lists (``kept``: guidance goes on by its last difference, ``dropped``: it ends; these are
+``reuse_guidance`` 1 and 0), schedules of lists that nobody measured (``unmeasured``), and DeepCache. T-GATE,
+DeepCache with T-GATE and fewer steps come from the recorded tables. Last, the fastest plan of each kind within
+each limit, chosen on the prompts of searches and looked at on the held-out ones, and the plans nearest to the
+baseline's images at a given speedup. Every finished plan is kept: the same command goes on where it was stopped.
 
 ``--confirm``, on an idle machine: of each kind and within each limit the plan that is predicted to be the fastest
 is timed on the CPU beside the baseline and scored on held-out prompts; where it is not inside, the next one, a few
@@ -34,14 +34,14 @@ from hasten.measure.bench import Bench
 from hasten.measure.blocks import BlockProfile, profile_blocks
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.sensitivity import Sensitivity, measure_sensitivity
-from hasten.methods import METHODS, _guidance
-from hasten.plan import Plan, step_list
+from hasten.methods import METHODS
+from hasten.plan import Parameters, Plan, step_list
 from hasten.search.cost import CostModel
 from hasten.search.schedules import measured_grids
 from hasten.search.space import Grids
 
 from .schedule_report import METRICS, SPLITS, UNCONFIRMED, Point, confirm, parts, show
-from .tables.parts import Stage, read
+from .tables.parts import read
 from .tables.plans import Row, pipeline_of, scheduler_and_steps, setting_of
 from .tables.recording import Recording
 from .tables.scoring import quality
@@ -49,30 +49,19 @@ from .tables.tables import load
 
 SETTING = "DDIM 25"
 RECORDED = ("tgate", "deepcache,tgate", "fewer-steps")
-GUIDED_BY = _guidance.guided_by
 PROFILED_STEPS = 4
 KINDS = ("kept", "dropped", "deepcache", "unmeasured")
 
 
 @dataclass(frozen=True)
 class Kind(Recording):
-    """The plans of one kind to be scored. ``dropped``: without the kept difference of guidance."""
+    """The plans of one kind to be scored."""
 
     chosen: tuple[str, ...] = ()
-    dropped: bool = False
 
     def rows(self) -> dict[str, dict[str, list[Row]]]:
         steps = scheduler_and_steps(self.settings[0])[1]
         return {self.settings[0]: {self.tables[0]: [Row(plan, steps) for plan in self.chosen]}}
-
-    def bench(self, setting: str, stage: Stage) -> Bench:
-        _guidance.guided_by = without_difference if self.dropped else GUIDED_BY
-        return super().bench(setting, stage)
-
-
-def without_difference(output: object, difference: object) -> object:
-    """In the place of ``guided_by``: the conditional half alone."""
-    return _guidance.doubled(output)
 
 
 def measured(options: argparse.Namespace) -> tuple[Sensitivity, BlockProfile]:
@@ -100,12 +89,13 @@ def said(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def schedules(grids: Grids, branch: int, every: int = 1) -> Iterator[str]:
+def schedules(grids: Grids, branch: int, every: int = 1, reuse: int = 1) -> Iterator[str]:
     """Plans of the lists, of those of guidance every so many only."""
     full, guided = (grids["schedule", name] for name in ("full_steps", "guided_steps"))
     for one, other in product(full, guided[::every]):
         if (one, other) != (full[0], guided[0]):
-            yield str(Plan.of({"schedule": {"branch_id": branch, "full_steps": one, "guided_steps": other}}))
+            lists: Parameters = {"full_steps": one, "guided_steps": other}
+            yield str(Plan.of({"schedule": {"branch_id": branch, **lists, "reuse_guidance": reuse}}))
 
 
 def kinds(sensitivity: Sensitivity, pipe: object) -> dict[str, tuple[str, ...]]:
@@ -122,7 +112,7 @@ def kinds(sensitivity: Sensitivity, pipe: object) -> dict[str, tuple[str, ...]]:
     return {
         "deepcache": tuple(str(Plan.of(plan)) for plan in cached),
         "kept": (*schedules(grids, 0), *schedules(grids, 1, every=4)),
-        "dropped": tuple(plan for plan in schedules(grids, 0, every=2) if guided_fewer(plan, steps)),
+        "dropped": tuple(plan for plan in schedules(grids, 0, every=2, reuse=0) if guided_fewer(plan, steps)),
         "unmeasured": tuple(schedules(own, 0, every=4)),
     }
 
@@ -152,7 +142,6 @@ def score(options: argparse.Namespace, planned: dict[str, tuple[str, ...]]) -> N
             limit_s=options.limit_s,
             command="python -m benchmarks.schedule",
             chosen=tuple(plans[i] for i in order),
-            dropped=name == "dropped",
         )
         if code := quality(kind):
             sys.exit(code)

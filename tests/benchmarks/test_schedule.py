@@ -10,7 +10,7 @@ from benchmarks.schedule_report import SPLITS, Point, parts, show
 
 from benchmarks import schedule
 from hasten.measure.sensitivity import Sensitivity
-from hasten.methods import _guidance, check_plan
+from hasten.methods import check_plan
 from hasten.models import load_pipeline
 from hasten.plan import Plan
 
@@ -30,6 +30,10 @@ def test_every_kind_has_legal_plans_each_once() -> None:
         assert all(str(check_plan(Plan.parse(plan), pipe, STEPS)) == plan for plan in plans)
     assert not any("guided_steps=0-7" in plan for plan in planned["dropped"])
     assert any("guided_steps=0-7" in plan for plan in planned["kept"])
+    assert all("reuse_guidance=0" in plan for plan in planned["dropped"])
+    assert all("reuse_guidance=1" in plan for name in ("kept", "unmeasured") for plan in planned[name])
+    others = {plan.replace("reuse_guidance=0", "reuse_guidance=1") for plan in planned["dropped"]}
+    assert others < set(planned["kept"])
 
 
 def point(plan: str, speedup: float, clip: float, ssim: float = 0.1) -> Point:
@@ -59,14 +63,11 @@ def test_the_fastest_inside_a_limit_and_the_nearest_at_a_speedup(capsys: pytest.
 def test_a_run_from_measuring_to_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(_guidance, "guided_by", _guidance.guided_by)  # put back whatever happens
     given = ["--setting", "DDIM 3", "--samples", "4", "--samples-of-sensitivity", "1", "--work", str(tmp_path)]
     monkeypatch.setattr("sys.argv", ["schedule", *given, "--only", "dropped"])
     schedule.main()
     assert "| 1.25x | dropped | " in capsys.readouterr().out
     assert json.loads((tmp_path / "measured.json").read_text())["sensitivity"]["steps"] == 3
-    assert _guidance.guided_by is schedule.without_difference
     monkeypatch.setattr("sys.argv", ["schedule", *given, "--only", "unmeasured"])
     schedule.main()
-    assert _guidance.guided_by is schedule.GUIDED_BY
     assert "| 1.25x | unmeasured | " in capsys.readouterr().out

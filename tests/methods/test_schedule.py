@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import HeunDiscreteScheduler
+from diffusers.callbacks import SDCFGCutoffCallback, SDXLCFGCutoffCallback
 from diffusers.models.unets import unet_2d_blocks
 from tests.generating import FAMILIES, fresh, latents, shared
 
@@ -16,8 +17,10 @@ from hasten.errors import InputError
 from hasten.methods import METHODS, apply, check_plan, work
 from hasten.methods.base import Step
 from hasten.plan import Plan, step_list, steps_of
+from hasten.search._step_cost import step_key
 
 STEPS = 6
+CUTOFFS = {"sd": SDCFGCutoffCallback, "sdxl": SDXLCFGCutoffCallback}
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
@@ -63,12 +66,13 @@ def test_every_so_many_full_steps_are_deepcache(family: str, branch: int, interv
 
 
 @every_family
-def test_without_guidance_the_guided_steps_have_no_effect(family: str) -> None:
+@pytest.mark.parametrize("reuse", [1, 0])
+def test_without_guidance_the_guided_steps_have_no_effect(family: str, reuse: int) -> None:
     pipe = shared(family)
     given = {"num_inference_steps": STEPS, "guidance_scale": 1.0, "prompt": ["a dog", "a cat"]}
     with apply(pipe, "schedule(full_steps=0:2:4)", STEPS):
         image = latents(pipe, **given)
-    with apply(pipe, "schedule(full_steps=0:2:4,guided_steps=0)", STEPS):
+    with apply(pipe, f"schedule(full_steps=0:2:4,guided_steps=0,reuse_guidance={reuse})", STEPS):
         assert torch.equal(latents(pipe, **given), image)
 
 
@@ -86,6 +90,51 @@ def test_guidance_goes_on_by_the_difference_of_the_last_guided_step(family: str)
         else:
             assert torch.equal(unconditional, conditional - difference)
             assert difference.abs().max() > 1e-4
+
+
+@every_family
+@pytest.mark.parametrize("guided", [1, 3, 5])
+def test_guidance_that_ends_is_that_of_a_pipeline_that_ends_it_itself(family: str, guided: int) -> None:
+    pipe = shared(family)
+    end = CUTOFFS[family](cutoff_step_ratio=None, cutoff_step_index=guided - 1)
+    image = latents(pipe, num_inference_steps=STEPS, callback_on_step_end=end)
+    with apply(pipe, f"schedule(guided_steps={step_list(range(guided))},reuse_guidance=0)", STEPS):
+        assert torch.equal(latents(pipe, num_inference_steps=STEPS), image)
+    with apply(pipe, f"schedule(guided_steps={step_list(range(guided))})", STEPS):
+        assert not torch.equal(latents(pipe, num_inference_steps=STEPS), image), "guidance that goes on"
+
+
+@every_family
+def test_guidance_that_ended_comes_back(family: str) -> None:
+    pipe = shared(family)
+    with apply(pipe, "schedule(guided_steps=0:3,reuse_guidance=0)", STEPS), calls(pipe) as found:
+        latents(pipe, num_inference_steps=STEPS, prompt=["a dog", "a cat"])
+    for number, (_, output, count) in enumerate(found):
+        unconditional, conditional = output.chunk(2)
+        guided = number in (0, 3)
+        assert count == (4 if guided else 2)
+        assert torch.equal(unconditional, conditional) != guided
+
+
+def test_with_reused_features_guidance_ends_all_the_same() -> None:
+    """At a step that reuses both, the conditional half is that of a guided step which reuses the same features."""
+    pipe = shared("sd")
+    found = []
+    for plan in ("schedule(full_steps=0)", "schedule(full_steps=0,guided_steps=0,reuse_guidance=0)"):
+        with apply(pipe, plan), calls(pipe) as made:
+            latents(pipe, num_inference_steps=STEPS)
+        found.append(made[1])
+    (sample, whole, _), (same, half, count) = found
+    assert torch.equal(sample, same) and count == 1
+    assert torch.equal(half[:1], half[1:]) and torch.allclose(whole[1:], half[1:], atol=1e-5)
+
+
+@every_family
+def test_where_all_steps_are_guided_there_is_nothing_to_reuse(family: str) -> None:
+    pipe = shared(family)
+    image = latents(pipe)
+    with apply(pipe, "schedule(reuse_guidance=0)"):
+        assert torch.equal(latents(pipe), image)
 
 
 def test_the_half_that_runs_is_the_conditional_one() -> None:
@@ -108,8 +157,12 @@ def test_the_half_that_runs_is_the_conditional_one() -> None:
         ("schedule(full_steps=0,guided_steps=0:2)", [True, False, True, False, False, False]),
         ("schedule(full_steps=0:2,guided_steps=0-1:3-5)", [True, True, False, False, False, False]),
         ("schedule(full_steps=0:2:4,guided_steps=0-1:3-5)", [True, True, False, False, True, True]),
+        (
+            "schedule(full_steps=0:2:4,guided_steps=0-1:3-5,reuse_guidance=0)",
+            [True, True, False, False, True, True],
+        ),
     ],
-    ids=["cut from both", "stored without guidance", "guided again"],
+    ids=["cut from both", "stored without guidance", "guided again", "and nothing of it reused"],
 )
 def test_a_step_that_reuses_has_the_halves_that_were_stored(plan: str, expected: list[bool]) -> None:
     pipe = shared("sd")
@@ -152,10 +205,20 @@ def test_with_freeu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_kinds_of_steps_and_their_work() -> None:
     pipe = shared("sd")
     steps = work(Plan.parse("schedule(full_steps=0:2,guided_steps=0-1)"), pipe, 4)
-    assert steps[0] == Step() and steps[2] == Step(guidance=False)
+    assert steps[0] == Step() and steps[2] == Step(guidance=False, old_guidance=True)
     assert steps[1].guidance and not steps[3].guidance
     assert steps[1].blocks == steps[3].blocks and steps[1].resting == steps[3].resting != frozenset()
     assert steps[1] == work(Plan.parse("deepcache(cache_interval=2)"), pipe, 4)[1]
+
+
+@pytest.mark.parametrize("other", ["", "+tome(ratio=0.5)"])
+def test_reused_guidance_costs_nothing_and_is_not_the_same(other: str) -> None:
+    given = "schedule(full_steps=0:2,guided_steps=0-1,reuse_guidance={})" + other
+    kept, ended = (work(Plan.parse(given.format(reuse)), shared("sd"), 4) for reuse in (1, 0))
+    assert list(map(step_key, kept)) == list(map(step_key, ended))
+    assert [step.old_guidance for step in kept] == [False, False, True, True]
+    assert not any(step.old_guidance for step in ended)
+    assert kept[:2] == ended[:2] and kept[2] != ended[2]
 
 
 @pytest.mark.parametrize("other", ["deepcache(cache_interval=2)", "tgate(gate_step=3)"])
@@ -167,7 +230,7 @@ def test_what_replaces_the_same_work_is_refused_beside_it(other: str) -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 25, 50])
 def test_lists_of_the_grid_begin_with_all_steps_and_grow_shorter(steps: int) -> None:
-    for parameter in METHODS.get("schedule").parameters(shared("sd"), steps)[1:]:
+    for parameter in METHODS.get("schedule").parameters(shared("sd"), steps)[1:3]:
         for value in parameter.grid:
             checked = check_plan(Plan.of({"schedule": {parameter.name: value}}), steps=steps)
             assert checked.parameters["schedule"][parameter.name] == value

@@ -6,7 +6,7 @@ import pytest
 
 from hasten.errors import UnknownNameError
 from hasten.methods import METHODS, check_plan
-from hasten.plan import Plan
+from hasten.plan import Plan, Value
 from hasten.search.space import Space, grid, spaces
 from pipelines import tiny_sd
 
@@ -36,7 +36,7 @@ def test_order_is_mildest_first_and_the_last_parameter_fastest() -> None:
     assert last.parameters["deepcache"] == {"cache_interval": 5, "cache_branch_id": 0}
 
 
-@pytest.mark.parametrize("methods", [["deepcache"], ["tome"], ["deepcache", "tome"]])
+@pytest.mark.parametrize("methods", [["deepcache"], ["tome"], ["deepcache", "tome"], ["schedule"]])
 def test_every_plan_is_complete_legal_and_there_once(pipe: object, methods: list[str]) -> None:
     plans = grid(methods, pipe, 25)
     assert plans
@@ -127,8 +127,43 @@ def test_lists_of_steps_are_an_axis_like_any_other(pipe: object) -> None:
     space = Space(["schedule"], pipe, 6)
     names = [axis.name for axis in space.axes]
     plan = next(iter(space))
-    assert names == ["branch_id", "full_steps", "guided_steps"]
+    assert names == ["branch_id", "full_steps", "guided_steps", "reuse_guidance"]
     assert space.holds(plan) and plan.parameters["schedule"]["full_steps"] == "0-5"
     assert Plan.parse("schedule(branch_id=0,full_steps=0-5,guided_steps=0-5)") not in list(space)
     guided_less = [p for p in space if p.parameters["schedule"]["full_steps"] == "0-5"]
     assert len({p.parameters["schedule"]["branch_id"] for p in guided_less}) == 1, "no branch rests anything there"
+
+
+def test_reuse_of_guidance_counts_only_where_there_are_steps_without(pipe: object) -> None:
+    given = [p.parameters["schedule"] for p in Space(["schedule"], pipe, 6)]
+    assert {g["reuse_guidance"] for g in given if g["guided_steps"] == "0-5"} == {1}
+    kept, ended = (
+        {(g["branch_id"], g["full_steps"], g["guided_steps"]) for g in given if g["reuse_guidance"] == reuse}
+        for reuse in (1, 0)
+    )
+    assert ended and ended == {lists for lists in kept if lists[2] != "0-5"}
+
+
+def test_values_without_order_rule_out_none_of_each_other(pipe: object) -> None:
+    space = Space(["schedule"], pipe, 6)
+    lists = {"branch_id": 1} | {a.name: a.values[len(a.values) // 2] for a in space.axes[1:3]}
+    kept, ended = (Plan.of({"schedule": {**lists, "reuse_guidance": reuse}}) for reuse in (1, 0))
+    plans = set(space)
+    assert {kept, ended} <= plans
+    for given, twin in ((kept, ended), (ended, kept)):
+        for close in (Space.close_stronger, Space.close_milder):
+            space.reset()
+            close(space, given)
+            closed = plans - set(space)
+            assert given in closed and len(closed) > 1
+            assert {p.parameters["schedule"]["reuse_guidance"] for p in closed} == {
+                given.parameters["schedule"]["reuse_guidance"]
+            }, f"{twin} is among those that {given} rules out"
+
+
+def test_a_plan_without_the_method_is_milder_than_all_values_without_order(pipe: object) -> None:
+    fixed: dict[str, dict[str, Value]] = {"schedule": {"full_steps": "0:2", "guided_steps": 0}}
+    larger = Space(["schedule", "tome"], pipe, 6, fixed)
+    assert {p.parameters["schedule"]["reuse_guidance"] for p in larger} == {1, 0}
+    larger.close_stronger(next(iter(Space(["tome"], pipe, 6))))
+    assert not list(larger)

@@ -33,8 +33,9 @@ class Sensitivity(Record):
     """The mean squared error of the final latents that reuse costs, by the steps that reuse.
 
     ``full_steps[s][r]``: the whole UNet runs at step s, only the branch 0 at the r steps that follow, and then
-    everything again. ``guided_steps[s][r]``: the same with guidance. Row s has ``steps`` − s figures, the first 0.
-    Means over ``samples`` images of the search's prompts; all zero for guidance where the setting has none.
+    everything again. ``guided_steps[s][r]``: the same with guidance, which goes on by its last difference in
+    between. Row s has ``steps`` − s figures, the first 0. Means over ``samples`` images of the search's prompts;
+    all zero for guidance where the setting has none.
     """
 
     setting: str

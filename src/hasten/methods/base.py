@@ -26,6 +26,8 @@ class Parameter:
 
     Of the kind ``str`` is a list of steps: ``low`` is always in it, and those beyond ``high`` are left out.
     ``grid`` holds the values that ``traversal`` walks, in the original's order: mildest first.
+    ``ordered``: each is expected to be no slower than those before it, and no better in quality. Where that cannot
+    be said, a plan rules out none with another value.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Parameter:
     grid: tuple[Value, ...]
     meaning: str
     allowed: tuple[Value, ...] | None = None
+    ordered: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Step:
 
     ``blocks`` maps the name of a denoiser block (``down_blocks.1``) to the share of its layers that run;
     a block that is not named runs in full. ``self_attention``, ``cross_attention``: share of those layers'
-    work. ``guidance``: False when the step runs without classifier-free guidance (half the batch).
+    work. ``guidance``: False when the step computes no classifier-free guidance (half the batch);
+    ``old_guidance``: then it goes on by what an earlier step computed. That is no work, but another image.
 
     The others say exactly what those shares come from. They follow from the same parameters, so that they do
     not count when steps are compared. ``resting``: the modules by whose stored outputs nothing within them
@@ -57,6 +61,7 @@ class Step:
     self_attention: float = 1.0
     cross_attention: float = 1.0
     guidance: bool = True
+    old_guidance: bool = False
     resting: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     self_mode: Mode = field(default="run", compare=False, repr=False)
     merged: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)

@@ -19,12 +19,14 @@ SHARES = (1.0, 0.88, 0.76, 0.64, 0.56, 0.48, 0.4, 0.36, 0.32, 0.28, 0.24, 0.2, 0
 """Of the steps, in the lists of a search."""
 FULL_POWER, GUIDED_POWER = 1.2, 1.6
 """How much denser the lists are at early steps where nothing was measured; 1 is evenly."""
+REUSED = "1: at the other steps guidance goes on by the difference of its halves at the last one; 0: it does not"
 
 
 class Schedule(Method):
     """Runs the whole UNet at ``full_steps``; at the others only the layers outside the branch, as DeepCache does.
-    Both halves of guidance run at ``guided_steps``; at the others the conditional half alone, and guidance goes on
-    by the difference between the halves that was computed last.
+    Both halves of guidance run at ``guided_steps``; at the others the conditional half alone. Guidance goes on
+    there by the difference between the halves that was computed last; with ``reuse_guidance`` 0 there is none, as
+    behind T-GATE's gate.
 
     A step that reuses what was stored without guidance runs without it too, whatever the list says: its halves
     would be of different age, and guidance would amplify that.
@@ -44,6 +46,7 @@ class Schedule(Method):
             branch_parameter("branch_id", pipe),
             _list("full_steps", steps, FULL_POWER, "the steps at which the whole UNet runs"),
             _list("guided_steps", steps, GUIDED_POWER, "the steps at which both halves of guidance run"),
+            Parameter("reuse_guidance", int, 0, 1, 1, 1, (1, 0), REUSED, allowed=(0, 1), ordered=False),
         )
 
     def unsupported(self, pipe: Any) -> str | None:
@@ -62,8 +65,9 @@ class Schedule(Method):
         full = {*steps_of(parameters["full_steps"]), *refreshes}
         guided = {*steps_of(parameters["guided_steps"]), *refreshes}
         reusing = partial_step(pipe, int(parameters["branch_id"]))
+        reuses = bool(parameters["reuse_guidance"])
         kinds = {
-            (whole, both): replace(Step() if whole else reusing, guidance=both)
+            (whole, both): replace(Step() if whole else reusing, guidance=both, old_guidance=reuses and not both)
             for whole, both in product((True, False), repeat=2)
         }
         found, stored_both = [], True
@@ -96,7 +100,8 @@ class _State(State):
     """What is stored, and what runs at this call.
 
     ``full``: nothing rests. ``half``: the conditional half runs alone. ``cuts``: of a stored output of both halves
-    only that one is used. ``difference``: conditional less unconditional, (n, channels, height, width).
+    only that one is used. ``difference``: conditional less unconditional, (n, channels, height, width), where both
+    ran last; ``reuses``: guidance goes on by it.
     """
 
     def __init__(self, parameters: Parameters, unet: Any) -> None:
@@ -104,6 +109,7 @@ class _State(State):
         self.difference: Any = None
         self.full, self.half, self.cuts, self.copies = True, False, False, False
         self.batch = 0
+        self.reuses = bool(parameters["reuse_guidance"])
         self._unet = unet
         self._full_steps = frozenset(steps_of(parameters["full_steps"]))
         self._guided_steps = frozenset(steps_of(parameters["guided_steps"]))
@@ -138,13 +144,14 @@ class _State(State):
 
 
 def _guide(state: _State) -> Wrapper:
-    from hasten.methods._guidance import CONDITIONAL, between_halves, guided_by, half
+    from hasten.methods._guidance import CONDITIONAL, between_halves, doubled, guided_by, half
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         state.call(args[0] if args else kwargs["sample"])
         if state.half:
             given = half((args, kwargs), state.batch, CONDITIONAL)
-            return guided_by(call_next(*given[0], **given[1]), state.difference)
+            output = call_next(*given[0], **given[1])
+            return guided_by(output, state.difference) if state.reuses else doubled(output)
         output = call_next(*args, **kwargs)
         state.difference = between_halves(output[0])
         return output

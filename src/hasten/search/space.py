@@ -21,11 +21,12 @@ Grids = Mapping[tuple[str, str], tuple[Value, ...]]
 
 @dataclass(frozen=True)
 class Axis:
-    """The values of one parameter, mildest first."""
+    """The values of one parameter, mildest first; none stronger than another where they are not ``ordered``."""
 
     method: str
     name: str
     values: tuple[Value, ...]
+    ordered: bool = True
 
     def position(self, parameters: Mapping[str, Parameters]) -> int:
         """Where the plan stands on this axis; −1 without the method: milder than all of its values."""
@@ -35,6 +36,14 @@ class Axis:
 
     def value_of(self, parameters: Mapping[str, Parameters]) -> Value | None:
         return parameters[self.method].get(self.name)
+
+    def stronger(self, position: int) -> slice:
+        """The values at least as strong as the one there."""
+        return slice(max(position, 0), None if self.ordered or position < 0 else position + 1)
+
+    def milder(self, position: int) -> slice:
+        """The values at most as strong as the one there."""
+        return slice(0 if self.ordered else position, position + 1)
 
 
 class Space:
@@ -114,13 +123,13 @@ class Space:
     def close_stronger(self, plan: Plan) -> None:
         """Takes out all plans at least as strong as ``plan``, which may be of another space."""
         if set(plan.methods) <= set(self.methods):
-            self.open[tuple(slice(max(i, 0), None) for i in self.index(plan))] = False
+            self.open[tuple(a.stronger(i) for a, i in zip(self.axes, self.index(plan), strict=True))] = False
 
     def close_milder(self, plan: Plan) -> None:
         """Takes out all plans at most as strong as ``plan``. Only with the same methods: adding a method
         may cost more time than it saves, so a plan without it is not known to be slower."""
         if plan.methods == self.methods:
-            self.open[tuple(slice(0, i + 1) for i in self.index(plan))] = False
+            self.open[tuple(a.milder(i) for a, i in zip(self.axes, self.index(plan), strict=True))] = False
 
     def index(self, plan: Plan) -> Index:
         """The cell of a plan of this space; −1 on the axes of methods that it lacks."""
@@ -173,7 +182,8 @@ def _mask(shape: Index, cells: set[Index]) -> np.ndarray:
 def _axes(method: Method, pipe: Any, steps: int | None, fixed: Parameters, grids: Grids) -> tuple[Axis, ...]:
     known = method.parameters(pipe, steps)
     return tuple(
-        Axis(method.name, p.name, _values(p, fixed, grids.get((method.name, p.name), p.grid))) for p in known
+        Axis(method.name, p.name, _values(p, fixed, grids.get((method.name, p.name), p.grid)), p.ordered)
+        for p in known
     )
 
 
@@ -208,7 +218,8 @@ def _effect(method: Method, given: Parameters, pipe: Any, steps: int | None) -> 
     """What the parameters come to: the work at every step; and whether that is the baseline's.
 
     Parameters that leave the same work at every step skip the same layers (T-GATE's intervals that reach
-    beyond the gate or the end). Without a pipeline only equal parameters are equal.
+    beyond the gate or the end). Steps that cost the same and draw another image are not the same work (guidance
+    that goes on and guidance that ends). Without a pipeline only equal parameters are equal.
     """
     if pipe is None or steps is None:
         neutral = {p.name: p.neutral for p in method.parameters(pipe, steps)}
