@@ -117,7 +117,9 @@ class _Fit:
     @classmethod
     def of(cls, features: Numbers, losses: Numbers, noise: Numbers, scale: float, length: float) -> _Fit:
         """From (n, features), (n,) losses and (n, n) covariances of their errors."""
-        root = np.linalg.cholesky(_kernel(features, features, scale, length) + noise)
+        root: Numbers = np.asarray(
+            np.linalg.cholesky(_kernel(features, features, scale, length) + noise), np.float64
+        )
         whitened = np.linalg.solve(root, losses - _trend(features))
         likelihood = -0.5 * float(whitened @ whitened) - float(np.log(np.diag(root)).sum())
         return cls(features, scale, length, root, np.linalg.solve(root.T, whitened), likelihood)
