@@ -10,9 +10,10 @@ DEMO := Generate an emoji-sd pipeline using the DDIM sampler with 15 steps, acce
 
 install: $(STAMP)
 
+# an environment that is there stays: another interpreter laid over it would find the first one's libraries.
 # torch first and from the constraints: later packages find it satisfied and pull in nothing larger
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
 	$(BIN)/python -m pip install --quiet torch -c constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' -c constraints.txt
