@@ -16,6 +16,8 @@ from hasten.task import Target, Task
 SENTENCES = json.loads(Path(__file__).with_name("sentences.json").read_text(encoding="utf-8"))
 PLAIN = "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps"
 
+MODELS = "PixArt-alpha, PixArt-sigma, emoji-pixart, SD1.5, SD2.1, emoji-sd, SDXL, emoji-sdxl"
+
 
 @pytest.mark.parametrize(
     "case", [str, str.upper, str.lower, str.title], ids=["written", "upper", "lower", "title"]
@@ -243,12 +245,12 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
         (
             "Generate a SD9 pipeline using the DDIM sampler",
             UnknownNameError,
-            "Unknown model 'SD9'. Available: SD1.5, SD2.1, emoji-sd, SDXL.",
+            f"Unknown model 'SD9'. Available: {MODELS}.",
         ),
         (
             "使用DDIM采样器生成SDXXL流水线",
             UnknownNameError,
-            "Unknown model 'SDXXL'. Did you mean 'SDXL'? Available: SD1.5, SD2.1, emoji-sd, SDXL.",
+            f"Unknown model 'SDXXL'. Did you mean 'SDXL'? Available: {MODELS}.",
         ),
         (
             "使用DDIN采样器生成SD1.5流水线",
@@ -311,7 +313,7 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
         (
             "make it 2x faster",
             RequestError,
-            "The request names no model. Available: SD1.5, SD2.1, emoji-sd, SDXL, or a folder.",
+            f"The request names no model. Available: {MODELS}, or a folder.",
         ),
         (
             "SD1.5 with DeepCache, cache_interval 0",
