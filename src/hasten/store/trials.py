@@ -78,10 +78,11 @@ class Store:
         """The search trials of exactly these methods in settings that differ in scheduler and steps only."""
         methods, found = tuple(methods), list[Trial]()
         for other in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
-            if other.study_name != self.study_name(methods) and self._like(other.user_attrs):
+            setting = self._alike(other.user_attrs)
+            if setting is not None and other.study_name == self._name(setting, methods):
                 frozen = optuna.load_study(study_name=other.study_name, storage=self._storage).get_trials(False)
                 kept = (f.user_attrs[ATTRIBUTE] for f in frozen if f.user_attrs.get("split") == "search")
-                found += [t for t in map(Trial.model_validate_json, kept) if Plan.parse(t.plan).methods == methods]
+                found += map(Trial.model_validate_json, kept)
         return tuple(found)
 
     def bound(self, methods: Iterable[str] | None, limits: Limits, samples: int) -> Bound | None:
@@ -125,7 +126,9 @@ class Store:
 
     def study_name(self, methods: Iterable[str]) -> str:
         """Readable, with a hash of all that sets its trials apart."""
-        methods, s = tuple(methods), self.setting
+        return self._name(self.setting, tuple(methods))
+
+    def _name(self, s: Setting, methods: tuple[str, ...]) -> str:
         apart = json.dumps([SCHEMA, s.key(), self.identity, methods], sort_keys=True, default=str)
         digest = hashlib.sha256(apart.encode()).hexdigest()[:12]
         return f"{s.model} {s.scheduler} {s.steps} {'+'.join(methods) or 'baseline'} {digest}"
@@ -152,19 +155,16 @@ class Store:
             )
             if "identity" not in study.user_attrs:
                 study.set_user_attr("setting", self.setting.key())
-                study.set_user_attr("identity", self._identity_text())
+                study.set_user_attr("identity", json.dumps(self.identity, sort_keys=True, default=str))
         return self._studies[methods]
 
-    def _like(self, attributes: Mapping[str, Any]) -> bool:
-        """A study's attributes are those of this store, but for scheduler and steps."""
-        if not {"setting", "identity"} <= attributes.keys():
-            return False
+    def _alike(self, attributes: Mapping[str, Any]) -> Setting | None:
+        """The setting of a study with these attributes, where it is another one in scheduler and steps only."""
+        if "setting" not in attributes:
+            return None
         other = Setting(**json.loads(attributes["setting"]))
         alike = replace(other, scheduler=self.setting.scheduler, steps=self.setting.steps) == self.setting
-        return alike and attributes["identity"] == self._identity_text()
-
-    def _identity_text(self) -> str:
-        return json.dumps(self.identity, sort_keys=True, default=str)
+        return other if alike and other != self.setting else None
 
     def _bound_key(self, limits: Limits, samples: int) -> str:
         sure = "" if self.confidence == CONFIDENCE else f" {self.confidence:g}"
