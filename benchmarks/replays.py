@@ -13,6 +13,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +26,15 @@ from hasten.limits import Limits
 from hasten.measure import stats
 from hasten.plan import Plan
 from hasten.records import Trial
+from hasten.search import SearchOptions
 from hasten.search.cost import CostModel
+from hasten.search.judge import Goal
+from hasten.search.session import Session
+from hasten.store import Store
+from hasten.task import Target
 
 from .tables.plans import pipeline_of
-from .tables.replay import TableBench, dealt
+from .tables.replay import RecordedSpace, TableBench, dealt
 from .tables.tables import Table, load
 
 TABLES = ("deepcache", "tome", "deepcache,tome", "tgate", "deepcache,tgate")
@@ -115,6 +121,18 @@ class Replay:
     def bench(self, seed: int) -> TableBench:
         """The table with its prompts dealt anew by the seed."""
         return TableBench([self.table], pipe=self.pipe, predict=self.speedup, seed=seed)
+
+    @contextmanager
+    def session(
+        self, bench: TableBench, seed: int, target: float | None, progress: Callable[[Any], None] | None = None
+    ) -> Iterator[Session]:
+        """A search that has not begun, for the first plan that meets the target speedup or for the fastest."""
+        goal = Goal(self.limits, Target(speedup=target) if target else None, "first" if target else "fastest")
+        space = RecordedSpace(self.table, self.pipe)
+        options = SearchOptions(storage="memory", seed=seed, max_trials=len(space))
+        with Store("memory", bench.setting, bench.identity) as store:
+            known = {"spaces": [space], "progress": progress, "predictor": self.new_model}
+            yield Session(bench, store, goal, options, **known)
 
 
 def parser_of(documentation: str | None, strategies: Sequence[str], out: str) -> argparse.ArgumentParser:

@@ -23,14 +23,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.replays import Aim, Found, Replay, parser_of, replays, resumed
-from benchmarks.tables.replay import RecordedSpace
 
-from hasten.search import SearchOptions
-from hasten.search.judge import Goal
 from hasten.search.session import Session
 from hasten.search.strategies import STRATEGIES
-from hasten.store import Store
-from hasten.task import Target
 
 SHARE, AIMS = 0.98, (None, 0.8, 0.9, 0.95)
 WORTH_IT = 1.05
@@ -47,16 +42,12 @@ def search(replay: Replay, strategy: str, seed: int, share: Aim) -> Found | None
     if share and replay.best(seed) <= WORTH_IT:
         return None
     bench, aim = replay.bench(seed), replay.best(seed) * (share or SHARE)
-    goal = Goal(replay.limits, Target(speedup=aim) if share else None, "first" if share else "fastest")
 
     def tell(news: Any) -> None:
         if news.trial and news.best and replay.true[news.best.plan] >= aim:
             raise AimReached
 
-    space = RecordedSpace(replay.table, replay.pipe)
-    options = SearchOptions(storage="memory", seed=seed, max_trials=len(space))
-    with Store("memory", bench.setting, bench.identity) as store:
-        session = Session(bench, store, goal, options, spaces=[space], progress=tell, predictor=replay.new_model)
+    with replay.session(bench, seed, aim if share else None, tell) as session:
         try:
             _search(session, strategy)
         except AimReached:

@@ -21,16 +21,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.replays import METRIC, Aim, Found, Replay, parser_of, replays, resumed
-from benchmarks.tables.replay import RecordedSpace, TableBench
 
-from hasten.records import Trial
-from hasten.search import SearchOptions
-from hasten.search.confirm import Decision, pursue
-from hasten.search.judge import Goal
-from hasten.search.session import Session
+from hasten.search.confirm import pursue
 from hasten.search.strategies import STRATEGIES
-from hasten.store import Store
-from hasten.task import Target
 
 AIMS = (None, 0.8, 0.9, 0.95, 1.05)
 """Shares of the table's best that are asked for; None: the fastest plan. The last is out of reach."""
@@ -40,7 +33,8 @@ SLACK = 0.98
 def verdict(replay: Replay, strategy: str, seed: int, share: Aim) -> Found:
     """One search to its end: its status, and what the table says of it."""
     bench, target = replay.bench(seed), replay.best(seed) * share if share else None
-    decision, trial = _searched(replay, bench, strategy, seed, target)
+    with replay.session(bench, seed, target) as session:
+        decision, trial = pursue(session, STRATEGIES[strategy])
     losses, limit = replay.table.losses(METRIC), replay.limits[METRIC]
     if trial is None or decision == "rejected":
         reachable = target is not None and bool(((losses < limit) & (replay.speedups >= target)).any())
@@ -50,16 +44,6 @@ def verdict(replay: Replay, strategy: str, seed: int, share: Aim) -> Found:
     too_lossy = bool(losses[row] >= limit)
     found = {"status": decision, "plan": trial.plan, "loss": float(losses[row]), "trials": bench.trials}
     return {**found, "too slow": too_slow, "too lossy": too_lossy, "wrong": too_slow or too_lossy}
-
-
-def _searched(
-    replay: Replay, bench: TableBench, strategy: str, seed: int, target: float | None
-) -> tuple[Decision, Trial | None]:
-    goal = Goal(replay.limits, Target(speedup=target) if target else None, "first" if target else "fastest")
-    space, options = RecordedSpace(replay.table, replay.pipe), SearchOptions(storage="memory", seed=seed)
-    with Store("memory", bench.setting, bench.identity) as store:
-        session = Session(bench, store, goal, options, spaces=[space], predictor=replay.new_model)
-        return pursue(session, STRATEGIES[strategy])
 
 
 def row(found: Sequence[dict[str, Any]], strategy: str) -> str:
