@@ -3,8 +3,8 @@
     python benchmarks/promise.py --out promise
     python benchmarks/promise.py --out promise --device cuda --max-time-s 180
 
-For every cell of a matrix (by default the embedded model with three schedulers, two numbers of steps and three
-sets of methods) the upper bound is searched, tasks are made from it, and each task's script is written and
+For every cell of a matrix (by default two embedded models with two schedulers, two numbers of steps and two sets
+of methods) the upper bound is searched, tasks are made from it, and each task's script is written and
 measured again in a process of its own, on the fresh prompts that neither the search nor the verdict has seen. That
 is what ``hasten run --matrix`` does; this adds the table. Stopped, it goes on by the same command.
 """
@@ -22,16 +22,17 @@ from hasten.cli.live import Live
 from hasten.measure.environment import environment
 from hasten.records import Answer, Trial
 from hasten.script.claim import TOLERANCE
+from hasten.search.strategies import STRATEGIES
 from hasten.workflow.batch import Settled
 from hasten.workflow.matrix import Matrix
 from hasten.workflow.opening import Place, device_of
 
 MATRIX = {
-    "models": ["emoji-sd"],
-    "schedulers": ["DDIM", "DPM-Solver++", "UniPC"],
-    "steps": [20, 25],
-    "methods": ["deepcache", "tome", "deepcache,tome"],
-    "ratios": [0.8, 0.9, 0.95],
+    "models": ["emoji-sd", "emoji-sdxl"],
+    "schedulers": ["DDIM", "DPM-Solver++"],
+    "steps": [8, 12],
+    "methods": ["deepcache", "deepcache,tome"],
+    "ratios": [0.7, 0.8, 0.9],
 }
 GOAL = 0.95
 
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--device")
     parser.add_argument("--num-samples", type=int, default=32)
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--strategy", choices=STRATEGIES, default="guided")
     parser.add_argument("--max-time-s", type=float, help="of each search")
     options = parser.parse_args()
     out, began = Path(options.out), time.monotonic()
@@ -130,6 +132,7 @@ def main() -> None:
             tell=live.update,
             num_samples=options.num_samples,
             pairs=options.pairs,
+            strategy=options.strategy,
             max_time_s=options.max_time_s,
             storage=str(out / "trials.db"),
         )

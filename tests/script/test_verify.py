@@ -22,7 +22,7 @@ from hasten.measure.prompts import load
 from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer, Split
-from hasten.script._measure import FIRST, Sides, _losses, _module
+from hasten.script._measure import FIRST, PLACES, Sides, _losses, _module, place_of
 from hasten.script.claim import Runtime, read_claim
 from hasten.script.verify import judge, verify
 from hasten.script.write import render_script
@@ -135,15 +135,15 @@ def test_true_claim_holds(runtime: Runtime, model: Model, tmp_path: Path) -> Non
     found = verify(script, samples=2, pairs=2)
     assert found.holds, found.reasons
     assert found.trial.plan == str(PLAN)
-    assert (found.trial.split, found.trial.offset) == ("held-out", FIRST)
+    assert found.trial.split == "held-out" and FIRST <= found.trial.offset < FIRST + PLACES
     assert 0 < found.measured_losses["ssim"] < 1
     assert found.trial.latency is not None and len(found.trial.latency.times_s) == 2
     assert any(note.startswith("claimed with cpu AMD EPYC 7B13") for note in found.notes)
 
 
-@pytest.mark.parametrize(("prompts", "split", "first"), [(None, "held-out", FIRST), ("general", "fresh", 0)])
+@pytest.mark.parametrize(("prompts", "split", "least"), [(None, "held-out", FIRST), ("general", "fresh", 0)])
 def test_the_images_are_ones_that_no_search_confirms_with(
-    model: Model, tmp_path: Path, prompts: str | None, split: Split, first: int
+    model: Model, tmp_path: Path, prompts: str | None, split: Split, least: int
 ) -> None:
     """Same prompts, same first noise, same plan: bit for bit what ``Bench`` draws at those places."""
     model = replace(model, prompts=prompts or model.prompts)
@@ -151,8 +151,8 @@ def test_the_images_are_ones_that_no_search_confirms_with(
     pipe = StableDiffusionPipeline.from_pretrained(model.source, use_safetensors=True)
     bench = Bench.of(pipe, steps=STEPS, height=64, width=64, guidance_scale=7.5, prompts=model.prompts)
     sides = Sides(_module(script), read_claim(script))
-    assert (sides.split, sides.first) == (split, first)
-    indices = (first, first + 1)
+    assert sides.split == split and least <= sides.first < least + PLACES
+    indices = (sides.first, sides.first + 1)
     assert sides.chosen(2) == [bench.pipeline.prompt(split, i) for i in indices]
     for plan in (Plan(), PLAN):
         ours = sides.images(bool(plan), sides.chosen(2))
@@ -163,7 +163,18 @@ def test_the_images_are_ones_that_no_search_confirms_with(
 def test_fresh_prompts_begin_anew(model: Model, tmp_path: Path) -> None:
     script = written(tmp_path, replace(model, prompts="emoji"), claimed(PLAN))
     sides = Sides(_module(script), read_claim(script))
-    assert sides.chosen(66) == [*(fresh := load("emoji").fresh), *fresh[:2]]
+    begin = sides.first % len(fresh := load("emoji").fresh)
+    assert sides.chosen(66) == [*fresh[begin:], *fresh[:begin], *fresh[begin:], *fresh[:begin]][:66]
+
+
+def test_each_script_is_measured_on_images_of_its_own(model: Model, tmp_path: Path) -> None:
+    """The same each time, others than another script's."""
+    claims = [
+        read_claim(written(tmp_path, model, claimed(PLAN, **told), name=f"{i}.py"))
+        for i, told in enumerate(({}, {}, {"speedup": 1.25}))
+    ]
+    first, again, other = (place_of(claim, load("general")) for claim in claims)
+    assert first == again != other
 
 
 def test_clip_score_is_that_of_the_claimed_scorer(model: Model, tmp_path: Path) -> None:
@@ -176,8 +187,8 @@ def test_clip_score_is_that_of_the_claimed_scorer(model: Model, tmp_path: Path) 
     bench = Bench.of(
         pipe, steps=STEPS, height=64, width=64, guidance_scale=7.5, prompts=model.prompts, scorer=scorer
     )
-    expected = bench.quality(PLAN, split="held-out", samples=2, offset=FIRST, metrics=("clip_score", "ssim"))
     sides = Sides(_module(script), read_claim(script))
+    expected = bench.quality(PLAN, split="held-out", samples=2, offset=sides.first, metrics=("clip_score", "ssim"))
     prompts = sides.chosen(2)
     found = _losses(read_claim(script), sides.images(False, prompts), sides.images(True, prompts), prompts)
     assert found.keys() == expected.keys()

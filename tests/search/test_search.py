@@ -305,6 +305,27 @@ def test_likely_when_only_the_mean_is_inside() -> None:
     assert found.status == "likely"
 
 
+@pytest.mark.parametrize("strategy", ["traversal", "guided"])
+def test_a_surer_plan_is_looked_for_where_the_first_is_only_likely(strategy: str) -> None:
+    """Branch 3 is close to the limit in the verdict, whatever the search thinks of it."""
+
+    def loss(plan: Plan) -> float:
+        return 0.017 if deepcache(plan)[1] == 3 else 0.009
+
+    bench = landscape(clip_loss=lambda p: 0.009, held_out=loss, half_width=0.008)
+    found = run_search(bench, task({"speedup": 1.05}), options(strategy=strategy))
+    assert found.status == "met"
+    assert chosen(found)[1] != 3
+    assert not found.rejected
+
+
+def test_a_likely_plan_is_taken_where_no_surer_one_is_found() -> None:
+    bench = landscape(clip_loss=lambda p: 0.017 if deepcache(p) == (2, 3) else 0.03, half_width=0.008)
+    found = run_search(bench, task({"speedup": 1.05}), options(strategy="traversal"))
+    assert found.status == "likely"
+    assert chosen(found) == (2, 3)
+
+
 def test_a_rise_beyond_the_limit_is_no_candidate_where_both_sides_count() -> None:
     """Interval 2 raises the score by 0.03: that is met on one side, and over the limit on both."""
     bench = landscape(clip_loss=lambda p: -0.03 if deepcache(p)[0] == 2 else 0.1)

@@ -37,7 +37,8 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
     none is left that was measured clearly faster.
 
     The search picks the luckiest of many noisy trials, so its choice may fail; then it goes on without it, and
-    takes plans whose whole interval is inside the limits before those that are only inside by their mean.
+    takes plans whose whole interval is inside the limits before those that are only inside by their mean. Where
+    the first plan that meets a target is asked for and one is only *likely* to, a surer one is looked for.
     ``(rejected, None)`` when no candidate is left or ``options.confirmations`` have failed.
     """
     holder: Trial | None = None
@@ -48,21 +49,27 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
         if best is None:
             break
         trial = session.confirm(best)
-        if decide(trial, session.goal) == "rejected":
+        decision = decide(trial, session.goal)
+        if decision == "rejected":
             session.reject(trial)
-            continue
-        session.accept(trial)
-        holder = trial if holder is None else min(holder, trial, key=session.goal.rank)
-        if not session.goal.fastest_wins:
-            break
+        elif decision == "likely" and session.goal.first_wins:
+            session.set_aside(trial)
+            holder = holder or trial
+        else:
+            session.accept(trial)
+            holder = trial if holder is None or session.aside else min(holder, trial, key=session.goal.rank)
+            if not session.goal.fastest_wins:
+                break
     return ("rejected", None) if holder is None else (decide(holder, session.goal), holder)
 
 
 def _next(session: Session, holder: Trial | None) -> Trial | None:
-    """The plan to confirm: with one in hand, only one that is faster than all its interval allows."""
-    best = session.best(sure=True) if session.rejected else session.best()
+    """The plan to confirm: with one in hand, only one that is faster than all its interval allows, or surer."""
+    best = session.best(sure=True) if session.rejected or session.aside else session.best()
     if holder is None:
         return best or session.best()
+    if session.aside:
+        return best
     return best if best and best.plan not in session.accepted and session.goal.beats(best, holder) else None
 
 

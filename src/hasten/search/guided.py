@@ -59,7 +59,7 @@ def guided(session: Session) -> None:
     session.dominance = False  # predictions tell more
     session.believe = beliefs = Beliefs(session, session.predictor)
     idle, best = 0, session.best()
-    while not session.spent and not session.found_first and idle < (PATIENCE if best else HOPE):
+    while not session.spent and not session.found_first and idle < (PATIENCE if best or session.aside else HOPE):
         plan = _most_promising(session, beliefs)
         if plan is None:
             return

@@ -97,6 +97,11 @@ class Goal:
     def fastest_wins(self) -> bool:
         return self.target is None or self.prefer == "fastest"
 
+    @property
+    def first_wins(self) -> bool:
+        """The first plan that meets the target will do."""
+        return self.target is not None and self.prefer == "first"
+
     def beats(self, challenger: Trial, holder: Trial) -> bool:
         """The challenger is faster than all that the holder's interval allows."""
         return holder.latency is not None and challenger.speedup > holder.latency.interval[1]

@@ -14,10 +14,10 @@ Known = tuple[Answered, str, Trial | None]
 def known(session: Session, task: Task) -> Known | None:
     """The status, the reason and the held-out trial that answer the task; None when it must be searched.
 
-    A verdict that meets the target answers where the first such plan is asked for. An upper bound of the whole
+    A verdict that surely meets the target answers where the first such plan is asked for. An upper bound of the whole
     grid answers the question for it, and targets that even the upper end of its interval misses.
     """
-    found = _meets(session) if session.goal.target and session.options.prefer == "first" else None
+    found = _meets(session) if session.goal.first_wins else None
     if found is None and not task.parameters:
         found = _bound(session, task)
     if found is not None:
@@ -35,14 +35,12 @@ def keep_bound(session: Session, task: Task, status: Answered, reason: str, tria
 
 
 def _meets(session: Session) -> Known | None:
-    """Of the verdicts that meet the target, one that surely does, and of these the closest to it."""
+    """Of the verdicts that are *met*, one that surely reaches the target, and of these the closest to it."""
     goal = session.goal
-    tried = (t for space in session.spaces for t in session.verdicts(space))
-    held = [(found, t) for t in tried if (found := decide(t, goal)) != "rejected"]
+    held = [t for space in session.spaces for t in session.verdicts(space) if decide(t, goal) == "met"]
     if not held:
         return None
-    decision, best = min(held, key=lambda d: (d[0] != "met", not goal.surely_reached(d[1]), d[1].speedup))
-    return decision, "", best
+    return "met", "", min(held, key=lambda t: (not goal.surely_reached(t), t.speedup))
 
 
 def _bound(session: Session, task: Task) -> Known | None:

@@ -27,7 +27,8 @@ class Session:
     ``asked`` is the goal of the task, ``goal`` what is searched for now: in the end perhaps less. ``trials``
     holds the trials on the search's prompts in the order of the search; ``rejected`` the held-out trials of
     plans that fell short there: no candidates any more, whatever the search measured; ``accepted`` those of
-    plans that held: their figures count from then on, not the search's.
+    plans that held: their figures count from then on, not the search's; ``aside`` those of plans that are only
+    likely to hold: no candidates while a surer one is looked for.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Session:
         self.trials: dict[str, Trial] = {}
         self.rejected: dict[str, Trial] = {}
         self.accepted: dict[str, Trial] = {}
+        self.aside: dict[str, Trial] = {}
         self._verdicts: dict[str, Trial] = {}
         self.out_of_budget = False
         self._progress, self._state = progress, Progress("search", planned=sum(map(len, self.spaces)))
@@ -93,7 +95,7 @@ class Session:
     @property
     def found_first(self) -> bool:
         """The first plan that meets the target is at hand, and is all that is asked for."""
-        return self.goal.target is not None and self.goal.prefer == "first" and self.best() is not None
+        return self.goal.first_wins and self.best() is not None
 
     @property
     def held_out(self) -> tuple[Trial, ...]:
@@ -105,7 +107,7 @@ class Session:
 
         ``sure``: of those whose whole intervals are inside the limits.
         """
-        tried = (t for t in self.trials.values() if t.plan not in self.rejected)
+        tried = (t for t in self.trials.values() if not self._out(t))
         known = (self.accepted.get(t.plan) or self._believed(t) for t in tried)
         found = (t for t in known if self.goal.candidate(t))
         if sure:
@@ -182,6 +184,11 @@ class Session:
         self.accepted[held_out.plan] = held_out
         self._reopen()
 
+    def set_aside(self, held_out: Trial) -> None:
+        """Looks for a plan that is surer than this one, by its held-out trial."""
+        self.aside[held_out.plan] = held_out
+        self._reopen()
+
     def settle_for_less(self) -> None:
         """From now on the fastest plan inside the limits, whatever the target was."""
         self.goal = replace(self.asked, target=None, prefer="fastest")
@@ -196,6 +203,10 @@ class Session:
     @property
     def any_open(self) -> bool:
         return any(space.open.any() for space in self.spaces)
+
+    def _out(self, trial: Trial) -> bool:
+        """Its plan is no candidate any more, or not now."""
+        return trial.plan in self.rejected or trial.plan in self.aside
 
     def _reopen(self) -> None:
         """Settles anew which plans are open; those that were not scored are open again."""
@@ -268,7 +279,7 @@ class Session:
     def _learn(self, trial: Trial) -> None:
         """Closes the plan itself and those that it shows to be no candidates."""
         plan, goal, trial = Plan.parse(trial.plan), self.goal, self._believed(trial)
-        meets = goal.candidate(trial) and trial.plan not in self.rejected
+        meets = goal.candidate(trial) and not self._out(trial)
         toward_mild = goal.target is not None and goal.prefer in ("closest", "best-quality")
         for space in self.spaces:
             if plan.methods == space.methods:
