@@ -14,8 +14,8 @@ Known = tuple[Answered, str, Trial | None]
 def known(session: Session, task: Task) -> Known | None:
     """The status, the reason and the held-out trial that answer the task; None when it must be searched.
 
-    A verdict that surely meets the target answers where the first such plan is asked for. An upper bound of the whole
-    grid answers the question for it, and targets that even the upper end of its interval misses.
+    A verdict that surely meets the target answers where the first such plan is asked for. An upper bound of the
+    whole grid answers the question for it, and targets that even the upper end of its interval misses.
     """
     found = _meets(session) if session.goal.first_wins else None
     if found is None and not task.parameters:
