@@ -6,6 +6,7 @@ import json
 import string
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -13,8 +14,13 @@ from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -60,17 +66,23 @@ def tiny_text_config(vocab_size: int) -> CLIPTextConfig:
     )
 
 
-def tiny_vae() -> AutoencoderKL:
+def tiny_vae(channels: int = 4, **config: Any) -> AutoencoderKL:
     """Eight pixels a latent, as the big ones."""
     return AutoencoderKL(
         block_out_channels=(16, 16, 16, 16),
         layers_per_block=1,
         norm_num_groups=8,
-        latent_channels=4,
+        latent_channels=channels,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         sample_size=128,
+        **config,
     ).eval()
+
+
+def tiny_flow_vae() -> AutoencoderKL:
+    """That of the flow-matching models: 16 channels, shifted, and no convolution between it and the latents."""
+    return tiny_vae(16, shift_factor=0.06, scaling_factor=1.5, use_quant_conv=False, use_post_quant_conv=False)
 
 
 def tiny_sd(seed: int = 0) -> StableDiffusionPipeline:
@@ -155,6 +167,14 @@ def tiny_t5_tokenizer() -> T5Tokenizer:
     return T5Tokenizer(vocab=[*special, *letters], extra_ids=0, model_max_length=TEXT_LENGTH)
 
 
+def tiny_t5(vocab_size: int, width: int = 32) -> T5EncoderModel:
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=vocab_size, d_model=width, d_kv=8, d_ff=64, num_layers=2, num_heads=4, dropout_rate=0.0
+        )
+    ).eval()
+
+
 def tiny_pixart(seed: int = 0) -> PixArtSigmaPipeline:
     """PixArt-Sigma's shape: two blocks over 8×8 patches, a learnt variance beside the noise, T5, DPM-Solver++."""
     torch.manual_seed(seed)
@@ -170,15 +190,85 @@ def tiny_pixart(seed: int = 0) -> PixArtSigmaPipeline:
         cross_attention_dim=32,
         caption_channels=32,
     ).eval()
-    text = T5Config(
-        vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, dropout_rate=0.0
-    )
     pipe = PixArtSigmaPipeline(
         tokenizer=tokenizer,
-        text_encoder=T5EncoderModel(text).eval(),
+        text_encoder=tiny_t5(len(tokenizer)),
         vae=tiny_vae(),
         transformer=transformer,
         scheduler=DPMSolverMultistepScheduler(beta_start=0.0001, beta_end=0.02),
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_sd3(seed: int = 0, **config: Any) -> StableDiffusion3Pipeline:
+    """SD3's shape: four joint blocks over 8×8 patches, two CLIPs, together narrower than T5, flow matching.
+
+    ``config`` of the transformer: 3.5 has ``qk_norm="rms_norm"``, 3.5 medium ``dual_attention_layers`` as well.
+    """
+    torch.manual_seed(seed)
+    letters, pieces = tiny_tokenizer(), tiny_t5_tokenizer()
+    clip = tiny_text_config(len(letters))
+    transformer = SD3Transformer2DModel(
+        sample_size=16,
+        patch_size=2,
+        in_channels=16,
+        out_channels=16,
+        num_layers=4,
+        num_attention_heads=4,
+        attention_head_dim=8,
+        joint_attention_dim=96,
+        caption_projection_dim=32,
+        pooled_projection_dim=64,
+        pos_embed_max_size=24,
+        **config,
+    ).eval()
+    pipe = StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=tiny_flow_vae(),
+        text_encoder=CLIPTextModelWithProjection(clip).eval(),
+        tokenizer=letters,
+        text_encoder_2=CLIPTextModelWithProjection(clip).eval(),
+        tokenizer_2=tiny_tokenizer(),
+        text_encoder_3=tiny_t5(len(pieces), width=96),
+        tokenizer_3=pieces,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_flux(seed: int = 0, guidance: bool = True) -> FluxPipeline:
+    """FLUX.1's shape: two double and four single blocks over packed latents, CLIP's pooled text and T5's.
+
+    ``guidance``: the dev model, to which the guidance scale is an input; schnell has none. Ask it for 128×128
+    pixels (64 packed latents): the pipeline's own default is 1024×1024, whatever the transformer is.
+    """
+    torch.manual_seed(seed)
+    letters, pieces = tiny_tokenizer(), tiny_t5_tokenizer()
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=64,
+        num_layers=2,
+        num_single_layers=4,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        axes_dims_rope=(4, 4, 8),
+        guidance_embeds=guidance,
+    ).eval()
+    flow = (
+        {"use_dynamic_shifting": True, "shift": 3.0} if guidance else {"use_dynamic_shifting": False, "shift": 1.0}
+    )
+    pipe = FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(**flow),
+        vae=tiny_flow_vae(),
+        text_encoder=CLIPTextModel(tiny_text_config(len(letters))).eval(),
+        tokenizer=letters,
+        text_encoder_2=tiny_t5(len(pieces)),
+        tokenizer_2=pieces,
+        transformer=transformer,
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe
