@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from hasten.measure.bench import Bench
 from hasten.plan import Plan
@@ -37,7 +38,11 @@ def answered(
         answer = answer_of(task, found)
         if delivery:
             answer = delivery.write(answer, found.trials, model, bench, progress)
-    return delivery.finish(answer, options, progress) if delivery else answer
+        setting, here = bench.setting, bench.environment
+    if delivery is None:
+        return answer
+    again = partial(delivery.script, setting=setting, model=model, environment=here)
+    return delivery.finish(answer, again, options, setting.batch_size, progress)
 
 
 def known_first(candidate: Plan, explore: bool) -> Search:

@@ -20,9 +20,9 @@ def answer_of(task: Task, found: SearchResult) -> Answer:
     trial, compared = found.confirmed, found.equal_time
     best = None
     if found.best is not None:
-        best = Answer(status="likely", task=task, **_figures(task, found.best, compared))
+        best = Answer(status="likely", task=task, **figures(task, found.best, compared))
         best = best.model_copy(update={"status": "met" if _certain(task, found.best) else "likely"})
-    shown = _figures(task, trial, compared) if trial else {}
+    shown = figures(task, trial, compared) if trial else {}
     count, complete = len(found.trials), found.complete
     return Answer(
         status=found.status, task=task, trials=count, complete=complete, reason=found.reason, best=best, **shown
@@ -33,7 +33,8 @@ def _certain(task: Task, trial: Trial) -> bool:
     return task.limits.verdict(trial.losses) == "inside"
 
 
-def _figures(task: Task, trial: Trial, compared: EqualTime | None) -> dict[str, Any]:
+def figures(task: Task, trial: Trial, compared: EqualTime | None) -> dict[str, Any]:
+    """What an answer says of the trial that decides, by the answer's own names."""
     plan, latency, loss = Plan.parse(trial.plan), trial.latency, headline(trial.losses, task.limits)
     plain = not plan
     return {
@@ -67,8 +68,8 @@ def warnings(task: Task, trial: Trial, compared: EqualTime | None) -> Iterable[s
             yield DRIFT.format(metric=metric, rise=rise, limit=limit)
     if compared and compared.plan_loses:
         steps = f"{compared.steps} step" + "s" * (compared.steps != 1)
-        figures = "; ".join(
+        beside = "; ".join(
             f"{m} loss {compared.trial.losses[m].loss:.4f} against {trial.losses[m].loss:.4f}"
             for m in compared.plan_loses
         )
-        yield f"The plain pipeline with {steps} is as fast and does better: {figures}"
+        yield f"The plain pipeline with {steps} is as fast and does better: {beside}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hasten.errors import InputError, MeasurementError
+from hasten.errors import InputError
 from hasten.files import save
 from hasten.language.render import render
 from hasten.measure.bench import Bench
@@ -18,11 +18,11 @@ from hasten.records import Answer, Trial
 from hasten.report import ReportImages
 from hasten.script.claim import Runtime
 from hasten.script.upstream import upstream_calls
-from hasten.script.verify import verify
 from hasten.script.write import RUNTIMES, family_of_model, render_script, script_name
 from hasten.search import Progress, SearchOptions
 from hasten.task import Setting, Task
 from hasten.workflow.folder import Context, conclude, keep
+from hasten.workflow.verifying import Write, verified
 
 IMAGES = 4
 Listener = Callable[[Progress], None]
@@ -81,12 +81,14 @@ class Delivery:
         keep(self.folder, tuple(trials), context, images)
         return answer
 
-    def finish(self, answer: Answer, options: SearchOptions, progress: Listener | None) -> Answer:
+    def finish(
+        self, answer: Answer, write: Write, options: SearchOptions, batch_size: int, progress: Listener | None
+    ) -> Answer:
         """Measures the script again where that is asked for, and writes the report. Needs the device free."""
         if self.verify and answer.script:
             if progress:
                 progress(Progress("verify", message="measuring the script in a fresh process"))
-            answer = _verified(answer, answer.script, options)
+            answer = verified(answer, write, options, batch_size)
         return conclude(self.folder, answer) if self.report else answer
 
     def script(self, answer: Answer, setting: Setting, model: Model, environment: Mapping[str, str]) -> Path:
@@ -103,22 +105,6 @@ class Delivery:
             allow_known_wrong=self.allow_known_wrong,
         )
         return save(text, self.folder / script_name(answer.task, self.runtime))
-
-
-def _verified(answer: Answer, script: str, options: SearchOptions) -> Answer:
-    """What the fresh process says goes into the answer; a claim that does not hold there is not *met*."""
-    try:
-        found = verify(script, samples=options.num_samples, pairs=options.pairs)
-    except MeasurementError as error:
-        return _refuted(answer, str(error).rstrip("."))
-    notes = tuple(f"In the fresh process: {note}" for note in found.notes)
-    answer = answer.model_copy(update={"fresh": found.trial, "warnings": answer.warnings + notes})
-    return answer.model_copy(update={"verified": True}) if found.holds else _refuted(answer, *found.reasons)
-
-
-def _refuted(answer: Answer, *reasons: str) -> Answer:
-    reason = f"Measured again in a fresh process: {'; '.join(reasons)}."
-    return answer.model_copy(update={"verified": False, "status": "likely", "reason": reason})
 
 
 def _images(answer: Answer, bench: Bench) -> ReportImages:
