@@ -11,6 +11,7 @@ import pytest
 
 from hasten.errors import InputError, ParameterError, RequestError, UnknownNameError
 from hasten.language.parse import parse
+from hasten.methods import METHODS
 from hasten.task import Target, Task
 
 SENTENCES = json.loads(Path(__file__).with_name("sentences.json").read_text(encoding="utf-8"))
@@ -229,12 +230,12 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
         (
             "Generate a SD1.5 pipeline accelerated by DeepCahe with 2x speedup",
             UnknownNameError,
-            "Unknown method 'DeepCahe'. Did you mean 'deepcache'? Available: deepcache, schedule, tgate, tome.",
+            "Unknown method 'DeepCahe'. Did you mean 'deepcache'? Available: " + f"{', '.join(METHODS.names())}.",
         ),
         (
             "Generate a SD1.5 pipeline accelerated by Frobnicate and ToMe",
             UnknownNameError,
-            "Unknown method 'Frobnicate'. Available: deepcache, schedule, tgate, tome.",
+            "Unknown method 'Frobnicate'. Available: " + f"{', '.join(METHODS.names())}.",
         ),
         (
             "Generate a SD1.5 pipeline using the DDMI sampler",
@@ -340,7 +341,7 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
             ParameterError,
             "No method has a parameter 'cache_intervl'. Did you mean 'cache_interval'? "
             "DeepCache has cache_interval, cache_branch_id; "
-            "Step schedule has branch_id, full_steps, guided_steps, reuse_guidance; "
+            "Guidance cutoff has cutoff_step; Step schedule has branch_id, full_steps, guided_steps, reuse_guidance; "
             "T-GATE has gate_step, sp_interval, fi_interval, warm_up; ToMe has ratio, max_downsample, sx, sy.",
         ),
         (

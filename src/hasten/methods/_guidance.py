@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -37,6 +38,13 @@ def half(value: Any, batch: int, which: int) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(half(item, batch, which) for item in value)
     return value
+
+
+def run_half(
+    call_next: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], batch: int, which: int
+) -> Any:
+    """The denoiser's output for that half alone of all that it was called with."""
+    return call_next(*half(args, batch, which), **half(kwargs, batch, which))
 
 
 def doubled(output: Any) -> Any:

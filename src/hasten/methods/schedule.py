@@ -144,13 +144,12 @@ class _State(State):
 
 
 def _guide(state: _State) -> Wrapper:
-    from hasten.methods._guidance import CONDITIONAL, between_halves, doubled, guided_by, half
+    from hasten.methods._guidance import CONDITIONAL, between_halves, doubled, guided_by, run_half
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         state.call(args[0] if args else kwargs["sample"])
         if state.half:
-            given = half((args, kwargs), state.batch, CONDITIONAL)
-            output = call_next(*given[0], **given[1])
+            output = run_half(call_next, args, kwargs, state.batch, CONDITIONAL)
             return guided_by(output, state.difference) if state.reuses else doubled(output)
         output = call_next(*args, **kwargs)
         state.difference = between_halves(output[0])

@@ -1,0 +1,108 @@
+"""Guidance cutoff: guidance settles what is drawn early; the details at the end can do without its second half."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from hasten.methods._unet import no_unet
+from hasten.methods.base import MOST, Method, Parameter, State, Step
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._clock import Clock
+    from hasten.methods._patch import Patches, Wrapper
+
+SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+"""Of the steps, the cutoffs of a search."""
+
+
+class GuidanceCutoff(Method):
+    """Runs both halves of guidance before ``cutoff_step``; from it on the conditional half alone, unguided."""
+
+    name = "guidance_cutoff"
+    title = "Guidance cutoff"
+    aliases = ("cfg cutoff", "cutoff of guidance", "引导截断", "提前停止引导")
+    excludes = ("schedule", "tgate")
+    summary = "stops guidance after a step, so that half of the batch is left"
+    paper = (
+        "Kynkäänniemi et al.: Applying Guidance in a Limited Interval Improves Sample and Distribution Quality in "
+        "Diffusion Models. NeurIPS 2024, arXiv:2404.07724"
+    )
+    order = 28
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        most = steps or MOST
+        cutoffs = dict.fromkeys(max(1, round(share * most)) for share in SHARES)
+        return (
+            Parameter(
+                "cutoff_step",
+                int,
+                low=1,
+                high=most,
+                default=10 if most > 10 else max(1, most // 2),
+                neutral=most,
+                grid=tuple(step for step in cutoffs if step < most),
+                meaning="the first step without guidance; the number of steps is never",
+            ),
+        )
+
+    def unsupported(self, pipe: Any) -> str | None:
+        return no_unet(pipe, self.title)
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        state = _State(int(parameters["cutoff_step"]), patches.clock)
+        patches.wrap(self, patches.denoiser, _cut(state))
+        patches.listen(self, state, pipe)
+
+    def steps(
+        self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
+    ) -> tuple[Step, ...]:
+        return tuple(Step(guidance=number < int(parameters["cutoff_step"])) for number in range(steps))
+
+    def refreshes(self, parameters: Parameters, steps: int) -> tuple[int, ...]:
+        cutoff = int(parameters["cutoff_step"])
+        return (cutoff,) if cutoff < steps else ()
+
+
+class _State(State):
+    """Whether guidance has ended, and whether the run is a guided one at all."""
+
+    def __init__(self, cutoff: int, clock: Clock) -> None:
+        self._cutoff, self._clock = cutoff, clock
+        self._ended = False
+        self._is_guided: bool | None = None
+
+    def start(self) -> None:
+        self._is_guided = None
+
+    def step(self, number: int) -> None:
+        self._ended = number >= self._cutoff
+        if number == self._cutoff:
+            self._clock.refresh(by=self)
+
+    def halves(self, sample: Any) -> bool:
+        """Whether only a half of this sample (batch, channels, height, width) is computed.
+
+        That a batch is guided is asked when guidance ends: by then equal seeds no longer look like it.
+        """
+        if self._ended and self._is_guided is None:
+            from hasten.methods._guidance import is_guided
+
+            self._is_guided = is_guided(sample)
+        return self._ended and bool(self._is_guided)
+
+
+def _cut(state: _State) -> Wrapper:
+    from hasten.methods._guidance import CONDITIONAL, doubled, run_half
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        sample = args[0] if args else kwargs["sample"]
+        if not state.halves(sample):
+            return call_next(*args, **kwargs)
+        return doubled(run_half(call_next, args, kwargs, sample.shape[0], CONDITIONAL))
+
+    return wrapper
+
+
+METHOD = GuidanceCutoff()
