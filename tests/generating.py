@@ -9,11 +9,20 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
+from diffusers import PixArtAlphaPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
 from tests import pipelines
 
-FAMILIES = ("sd", "sdxl")
+from hasten.methods._denoiser import denoiser_of
+
+BUILD = {"sd": pipelines.tiny_sd, "sdxl": pipelines.tiny_sdxl, "pixart": pipelines.tiny_pixart}
+FAMILIES = tuple(BUILD)
+UNETS = ("sd", "sdxl")
+PIXART = {"use_resolution_binning": False, "clean_caption": False}
+CALLS = {"PixArtSigmaPipeline": PIXART, "PixArtAlphaPipeline": PIXART}
+"""What calls of a pipeline's class take beside the usual."""
 INNER = {"ResnetBlock2D": "conv2", "Transformer2DModel": "norm", "Downsample2D": "conv", "Upsample2D": "conv"}
+STACKS = ("transformer_blocks", "single_transformer_blocks")
+"""Where transformers have their blocks."""
 
 
 @lru_cache
@@ -23,7 +32,7 @@ def shared(family: str) -> Any:
 
 
 def fresh(family: str) -> Any:
-    return {"sd": pipelines.tiny_sd, "sdxl": pipelines.tiny_sdxl}[family]()
+    return BUILD[family]()
 
 
 def latents(pipe: Any, call: Callable[..., Any] | None = None, seed: int = 0, **given: Any) -> torch.Tensor:
@@ -31,7 +40,8 @@ def latents(pipe: Any, call: Callable[..., Any] | None = None, seed: int = 0, **
     count = len(given["prompt"]) if isinstance(given.get("prompt"), list) else 1
     generators = [torch.Generator().manual_seed(seed + i) for i in range(count)]
     settings = {"prompt": "a dog", "num_inference_steps": 4, "guidance_scale": 7.5, **given}
-    settings = {"generator": generators, "output_type": "latent", "return_dict": False, **settings}
+    usual = {"generator": generators, "output_type": "latent", "return_dict": False}
+    settings = {**usual, **CALLS.get(type(pipe).__name__, {}), **settings}
     torch.manual_seed(0)
     return (call or pipe)(**settings)[0]
 
@@ -45,18 +55,27 @@ def img2img(pipe: Any) -> Any:
     return other
 
 
+def beside(pipe: Any) -> tuple[Any, dict[str, Any]]:
+    """Another kind of pipeline on the same denoiser, and what its calls take."""
+    if hasattr(pipe, "unet"):
+        return img2img(pipe), {"image": picture(), "strength": 0.7}
+    other = PixArtAlphaPipeline(**pipe.components)
+    other.set_progress_bar_config(disable=True)
+    return other, {}
+
+
 def picture() -> torch.Tensor:
     """(1, 3, 128, 128), 0 to 1."""
     return torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(5))
 
 
 @contextmanager
-def counting(unet: Any) -> Iterator[Counter[str]]:
+def counting(denoiser: Any) -> Iterator[Counter[str]]:
     """Counts computed layers by hooks on their innermost modules: a skipped layer is not counted.
 
-    ``calls`` of the denoiser; ``layers``: the resnets, transformers and samplers of its blocks; ``resnets`` and
-    the batch ``rows`` through them; calls of ``self_attention`` and ``cross_attention``; ``tokens`` through
-    self-attention.
+    ``calls`` of the denoiser; of a UNet ``layers``: the resnets, transformers and samplers of its blocks, and
+    ``resnets``; of a transformer its ``blocks``, by their feed-forward; the batch ``rows`` through resnets or
+    blocks; calls of ``self_attention`` and ``cross_attention``; ``tokens`` through self-attention.
     """
     found: Counter[str] = Counter()
 
@@ -70,22 +89,20 @@ def counting(unet: Any) -> Iterator[Counter[str]]:
 
         return hook
 
-    hooks = [unet.register_forward_pre_hook(add("calls"))]
-    for module in unet.modules():
+    hooks = [denoiser.register_forward_pre_hook(add("calls"))]
+    for _, block in _stacked(denoiser):
+        hooks.append(_feed_forward(block).register_forward_pre_hook(add("blocks", rows="rows")))
+        if hasattr(block, "attn"):
+            hooks.append(block.attn.to_q.register_forward_pre_hook(add("self_attention", tokens="tokens")))
+    for module in denoiser.modules():
         kind = type(module).__name__
         if kind == "ResnetBlock2D":
             hooks.append(module.conv1.register_forward_pre_hook(add("resnets", rows="rows")))
         elif kind == "BasicTransformerBlock":
             hooks.append(module.attn1.to_q.register_forward_pre_hook(add("self_attention", tokens="tokens")))
             hooks.append(module.attn2.to_q.register_forward_pre_hook(add("cross_attention")))
-        inner = {
-            "ResnetBlock2D": "conv2",
-            "Transformer2DModel": "norm",
-            "Downsample2D": "conv",
-            "Upsample2D": "conv",
-        }
-        if kind in inner:
-            hooks.append(getattr(module, inner[kind]).register_forward_pre_hook(add("layers")))
+        if kind in INNER:
+            hooks.append(getattr(module, INNER[kind]).register_forward_pre_hook(add("layers")))
     try:
         yield found
     finally:
@@ -96,12 +113,32 @@ def counting(unet: Any) -> Iterator[Counter[str]]:
 def attributes(pipe: Any) -> dict[str, dict[str, int]]:
     """All that hangs on every module of the denoiser, by identity."""
     return {
-        name: {key: id(value) for key, value in vars(module).items()} for name, module in pipe.unet.named_modules()
+        name: {key: id(value) for key, value in vars(module).items()}
+        for name, module in denoiser_of(pipe).named_modules()
     }
 
 
-def blocks_of(unet: Any) -> Iterator[tuple[str, Any]]:
-    """The names and modules of the UNet's down, mid and up blocks."""
-    for name, module in unet.named_modules():
+def work_of(block: Any) -> dict[str, int]:
+    """How often ``counting`` counts a block that runs whole, once: its ``resnets``, or itself, and the
+    ``cross_attention`` within."""
+    if not hasattr(block, "resnets"):
+        return {"blocks": 1, "cross_attention": int(hasattr(block, "attn2"))}
+    transformers = sum(len(a.transformer_blocks) for a in getattr(block, "attentions", ()))
+    return {"resnets": len(block.resnets), "cross_attention": transformers}
+
+
+def _stacked(denoiser: Any) -> Iterator[tuple[str, Any]]:
+    for stack in STACKS:
+        yield from ((f"{stack}.{number}", block) for number, block in enumerate(getattr(denoiser, stack, ())))
+
+
+def _feed_forward(block: Any) -> Any:
+    return block.ff if hasattr(block, "ff") else block.proj_mlp
+
+
+def blocks_of(denoiser: Any) -> Iterator[tuple[str, Any]]:
+    """The names and modules of a UNet's down, mid and up blocks, or of a transformer's blocks."""
+    yield from _stacked(denoiser)
+    for name, module in denoiser.named_modules():
         if name == "mid_block" or (name.startswith(("down_blocks.", "up_blocks.")) and name.count(".") == 1):
             yield name, module

@@ -22,7 +22,7 @@ from hasten.measure.profile import profile as profiled
 from hasten.measure.profile import side_of
 from hasten.measure.timing import compared, take_turns
 from hasten.methods import METHODS, check_plan
-from hasten.methods._unet import no_unet
+from hasten.methods._denoiser import no_unet
 from hasten.plan import Parameters, Plan
 from hasten.script.upstream import upstream_calls
 from hasten.search.cost import CostModel

@@ -1,7 +1,7 @@
 """The recorded expectations of the contract suite: one line a method in expectations.json.
 
 A line has a plan with effect at four steps, plans that are illegal, and for each family the counted work of a
-run with the plan; ``pytest tests/contracts --refresh-recorded`` counts anew.
+run with the plan, or why it is refused; ``pytest tests/contracts --refresh-recorded`` counts anew.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
+from tests.generating import FAMILIES
+
 from hasten.methods import METHODS, clash
 from hasten.plan import Plan
 
@@ -21,35 +23,43 @@ NAMES = METHODS.names()
 CORE = ("deepcache", "schedule", "tgate", "tome")
 """The methods that store what others compute: all their sets are tested. Any other method is tested alone, and
 beside each largest set of these that it goes with, so that the suite grows by two or three sets a method."""
+Names = tuple[str, ...]
+SUPPORTED = {f: tuple(n for n in NAMES if f not in EXPECTED[n]["refused"]) for f in FAMILIES}
 
 
 def _together(names: Iterable[str]) -> bool:
     return not clash(map(METHODS.get, names))
 
 
-def _largest(sets: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+def _largest(sets: Iterable[Names]) -> tuple[Names, ...]:
     """Those that are no part of another, each once."""
     found = tuple(dict.fromkeys(sets))
     return tuple(c for c in found if not any(set(c) < set(other) for other in found))
 
 
-def _core_sets(least: int) -> Iterator[tuple[str, ...]]:
-    for size in range(least, len(CORE) + 1):
-        yield from filter(_together, combinations(CORE, size))
+def _sets(core: Names) -> Iterator[Names]:
+    for size in range(1, len(core) + 1):
+        yield from filter(_together, combinations(core, size))
 
 
-def _beside(name: str) -> tuple[tuple[str, ...], ...]:
+def _beside(name: str, core: Names) -> tuple[Names, ...]:
     """The method alone, and with each largest set of the core that it goes with."""
-    sets = (tuple(n for n in core if _together((n, name))) for core in _largest(_core_sets(1)))
+    sets = (tuple(n for n in largest if _together((n, name))) for largest in _largest(_sets(core)))
     return ((name,), *(tuple(sorted((*others, name))) for others in _largest(sets) if others))
 
 
-COMBINATIONS = (*_core_sets(1), *(c for name in NAMES if name not in CORE for c in _beside(name)))
-LARGEST = _largest(COMBINATIONS)
+def _combinations(names: Names) -> tuple[Names, ...]:
+    core = tuple(name for name in CORE if name in names)
+    return (*_sets(core), *(c for name in names if name not in CORE for c in _beside(name, core)))
+
+
+COMBINATIONS = {family: _combinations(names) for family, names in SUPPORTED.items()}
+"""Of the methods that a family supports, the sets that are tested."""
+LARGEST = {family: _largest(found) for family, found in COMBINATIONS.items()}
 """Those that are no part of another."""
 
 
-def orders(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def orders(names: Names) -> Iterator[Names]:
     """Orders to take methods off in: all of up to three; of more, each method first, and last, once."""
     if len(names) <= 3:
         yield from permutations(names)
@@ -57,21 +67,24 @@ def orders(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield from ((*names[i:], *names[:i]) for i in range(len(names)))
 
 
-def with_most(name: str) -> tuple[str, ...]:
+def with_most(name: str, family: str) -> Names:
     """The method with as many others as it goes with."""
-    return max((c for c in LARGEST if name in c), key=len)
+    return max((c for c in LARGEST[family] if name in c), key=len)
 
 
-def effective(names: tuple[str, ...]) -> Plan:
+def effective(names: Names) -> Plan:
     return Plan.parse("+".join(EXPECTED[name]["effective"] for name in names))
 
 
-def neutral(names: tuple[str, ...], pipe: Any, steps: int) -> Plan:
+def neutral(names: Names, pipe: Any, steps: int) -> Plan:
     return Plan.of({n: {p.name: p.neutral for p in METHODS.get(n).parameters(pipe, steps)} for n in names})
 
 
-def record(name: str, family: str, counts: dict[str, int]) -> None:
+def record(name: str, family: str, found: dict[str, int] | str) -> None:
+    """Keeps the counted work, or the reason of a refusal."""
     recorded = json.loads(FILE.read_text(encoding="utf-8"))
-    recorded[name]["counts"][family] = counts
+    for kind in ("counts", "refused"):
+        recorded[name].setdefault(kind, {}).pop(family, None)
+    recorded[name]["refused" if isinstance(found, str) else "counts"][family] = found
     lines = ",\n".join(f"  {json.dumps(n)}: {json.dumps(recorded[n])}" for n in sorted(recorded))
     FILE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")

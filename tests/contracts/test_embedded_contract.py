@@ -1,35 +1,43 @@
-"""The heart of the contract on a trained model of SDXL's kind, at its own size and with its one layer a block."""
+"""The heart of the contract on trained models of SDXL's and PixArt's kind, at their own size."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import pytest
 import torch
-from tests.contracts.expected import LARGEST, NAMES, effective, neutral
+from tests.contracts.expected import LARGEST, SUPPORTED, Names, effective, neutral
 from tests.generating import attributes, counting, latents
 
 from hasten.methods import apply
+from hasten.methods._denoiser import denoiser_of
 from hasten.models import load_pipeline
 
 STEPS = 4
-METHODS = sorted({*((name,) for name in NAMES), *LARGEST})
+MODELS = {"emoji-sdxl": "sdxl", "emoji-pixart": "pixart"}
+CASES = [
+    (model, names)
+    for model, family in MODELS.items()
+    for names in sorted({*((name,) for name in SUPPORTED[family]), *LARGEST[family]})
+]
 
 
-@pytest.fixture(scope="module")
-def pipe() -> Any:
-    return load_pipeline("emoji-sdxl")
+@lru_cache
+def loaded(model: str) -> Any:
+    return load_pipeline(model)
 
 
-@pytest.mark.parametrize("names", METHODS, ids="+".join)
-def test_methods_go_on_work_and_come_off(pipe: Any, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("model", "names"), CASES, ids=[f"{m}-{'+'.join(n)}" for m, n in CASES])
+def test_methods_go_on_work_and_come_off(model: str, names: Names) -> None:
+    pipe = loaded(model)
     before = attributes(pipe)
-    with counting(pipe.unet) as plain:
+    with counting(denoiser_of(pipe)) as plain:
         baseline = latents(pipe)
     with apply(pipe, neutral(names, pipe, STEPS), STEPS):
         assert torch.equal(latents(pipe), baseline)
     with apply(pipe, effective(names), STEPS):
-        with counting(pipe.unet) as counts:
+        with counting(denoiser_of(pipe)) as counts:
             first = latents(pipe)
         assert torch.equal(latents(pipe), first)
     assert torch.isfinite(first).all() and not torch.equal(first, baseline)

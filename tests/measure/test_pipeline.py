@@ -16,7 +16,7 @@ from hasten.measure._cut_prompts import _tell
 from hasten.measure.pipeline import Pipeline, image_fault, image_seed, quiet
 from hasten.measure.prompts import PromptSet, load
 from hasten.measure.setting import fingerprint, setting_of
-from hasten.methods._unet import denoiser_of
+from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
 from pipelines import tiny_pixart, tiny_sd, tiny_sdxl

@@ -56,10 +56,17 @@ class Holder:
         self.scheduler = scheduler
 
 
+class Denoiser:
+    """What the clock needs of a denoiser: the names of its arguments."""
+
+    def forward(self, sample: torch.Tensor, timestep: Any) -> None:
+        """Computes nothing."""
+
+
 def clock_of(scheduler: Any) -> tuple[Log, Any]:
     log, clock = Log(), Clock()
     clock.join("log", 1, log, Holder(scheduler))
-    return log, lambda timestep, sample=SAMPLE: clock.wrapper(lambda *_: None, None, sample, timestep)
+    return log, lambda timestep, sample=SAMPLE: clock.wrapper(lambda *_: None, Denoiser(), sample, timestep)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 20])

@@ -15,14 +15,16 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    PixArtAlphaPipeline,
+    PixArtSigmaPipeline,
     UNet2DConditionModel,
     UniPCMultistepScheduler,
 )
-from tests.generating import FAMILIES, counting, fresh, latents, shared
+from tests.generating import UNETS, counting, fresh, latents, shared
 
 from hasten.methods import METHODS, apply
 
-every_family = pytest.mark.parametrize("family", FAMILIES)
+every_family = pytest.mark.parametrize("family", UNETS)
 LOADERS = {"sd": tgate.TgateSDLoader, "sdxl": tgate.TgateSDXLLoader}
 JOINT_LOADERS = {"sd": tgate.TgateSDDeepCacheLoader, "sdxl": tgate.TgateSDXLDeepCacheLoader}
 SCHEDULERS = (
@@ -107,6 +109,24 @@ def test_tgate(family: str, parameters: dict[str, int]) -> None:
     want = latents(pipe, pipe.tgate, **given, **parameters)
     with apply(shared(family), text("tgate", parameters)):
         assert torch.equal(latents(shared(family), **given), want)
+
+
+@pytest.mark.parametrize(
+    ("kind", "loader"),
+    [
+        (PixArtAlphaPipeline, tgate.TgatePixArtAlphaLoader),
+        (PixArtSigmaPipeline, tgate.TgatePixArtSigmaLoader),
+    ],
+)
+@pytest.mark.parametrize("parameters", TGATES, ids=str)
+def test_tgate_on_transformers(kind: Any, loader: Any, parameters: dict[str, int]) -> None:
+    pipe = kind(**fresh("pixart").components)
+    pipe.set_progress_bar_config(disable=True)
+    given = {"num_inference_steps": 8, "prompt": ["a dog", "a cat"]}
+    with apply(pipe, text("tgate", parameters)):
+        image = latents(pipe, **given)
+    loader(pipe)
+    assert torch.equal(image, latents(pipe, pipe.tgate, **given, **parameters))
 
 
 @every_family

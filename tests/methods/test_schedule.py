@@ -11,7 +11,7 @@ import torch
 from diffusers import HeunDiscreteScheduler
 from diffusers.callbacks import SDCFGCutoffCallback, SDXLCFGCutoffCallback
 from diffusers.models.unets import unet_2d_blocks
-from tests.generating import FAMILIES, fresh, latents, shared
+from tests.generating import UNETS, fresh, latents, shared
 
 from hasten.errors import InputError
 from hasten.methods import METHODS, apply, check_plan, work
@@ -21,7 +21,7 @@ from hasten.search._step_cost import step_key
 
 STEPS = 6
 CUTOFFS = {"sd": SDCFGCutoffCallback, "sdxl": SDXLCFGCutoffCallback}
-every_family = pytest.mark.parametrize("family", FAMILIES)
+every_family = pytest.mark.parametrize("family", UNETS)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, 
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import PromptSet
 from hasten.measure.setting import setting_of
-from hasten.methods._unet import denoiser_of
+from hasten.methods._denoiser import denoiser_of
 from hasten.models import ASSETS, find_model
 from hasten.plan import Plan
 

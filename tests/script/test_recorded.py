@@ -12,14 +12,15 @@ import pytest
 from examples import ENVIRONMENT, PARAMETERS, answer_of, model_of, plan_of, setting_of
 from hasten.errors import UnsupportedError
 from hasten.language.render import render
+from hasten.models import find_model
 from hasten.plan import Plan
 from hasten.script.claim import read_claim
 from hasten.script.write import render_script
 
 RECORDED = Path(__file__).parent.parent / "recorded"
 COMBINATIONS = [c for n in range(4) for c in combinations(PARAMETERS, n)]
-PLAIN = ("PixArt-alpha", "PixArt-sigma", "emoji-pixart")
-"""No method can be used on these."""
+TRANSFORMERS = {"hasten": {"tgate", "tome"}, "upstream": {"tgate"}}
+"""By runtime, the methods that can be used on PixArt."""
 SETTINGS = {
     "SD1.5": ("DDIM", 50),
     "SDXL": ("DPM-Solver++", 20),
@@ -29,12 +30,29 @@ SETTINGS = {
     "emoji-sdxl": ("DDIM", 25),
     "emoji-pixart": ("DDIM", 25),
 }
+
+
+def pipeline(model: str) -> str:
+    return find_model(model)[0].pipeline
+
+
+def can(model: str, runtime: str, methods: tuple[str, ...]) -> bool:
+    return "PixArt" not in pipeline(model) or TRANSFORMERS[runtime] >= set(methods)
+
+
+def plan_for(methods: tuple[str, ...], model: str) -> Plan:
+    plan = plan_of(*methods)
+    if "tome" in methods and "PixArt" in pipeline(model):  # whose tokens are on one grid
+        plan = Plan.of({**plan.parameters, "tome": {**plan.parameters["tome"], "max_downsample": 1}})
+    return plan
+
+
 CASES = [
     (model, runtime, methods)
     for model in SETTINGS
     for runtime in ("hasten", "upstream")
     for methods in COMBINATIONS
-    if (methods and model not in PLAIN) or (not methods and runtime == "hasten")
+    if (methods or runtime == "hasten") and can(model, runtime, methods)
 ]
 
 
@@ -46,7 +64,7 @@ def name_of(case: tuple[str, str, tuple[str, ...]]) -> str:
 def rendered(case: tuple[str, str, tuple[str, ...]]) -> str:
     model, runtime, methods = case
     scheduler, steps = SETTINGS[model]
-    answer = answer_of(plan_of(*methods), model, scheduler, steps)
+    answer = answer_of(plan_for(methods, model), model, scheduler, steps)
     request = render(answer.task)
     return render_script(
         answer,

@@ -17,7 +17,6 @@ from pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 RECORDED = Path(__file__).parent.parent / "recorded"
 BUILDERS = {"SD1.5": tiny_sd, "SDXL": tiny_sdxl, "PixArt-sigma": tiny_pixart}
-WITH_METHODS = ("SD1.5", "SDXL")
 SCRIPTS = sorted(p.name for p in RECORDED.glob("*.py") if p.name.split("_")[0] in BUILDERS)
 
 
@@ -69,8 +68,11 @@ def test_recorded_script_draws(
     assert same == script.endswith("_plain.py")
 
 
-@pytest.mark.parametrize("methods", ["deepcache", "tgate", "deepcache-tgate"])
-@pytest.mark.parametrize("name", WITH_METHODS)
+UNETS = ("deepcache", "tgate", "deepcache-tgate")
+RIGHT = [*((name, methods) for name in ("SD1.5", "SDXL") for methods in UNETS), ("PixArt-sigma", "tgate")]
+
+
+@pytest.mark.parametrize(("name", "methods"), RIGHT)
 def test_both_runtimes_draw_the_same(name: str, methods: str, folders: dict[str, Path], tmp_path: Path) -> None:
     """Where the packages are right, the two runtimes' scripts agree to the pixel."""
     hasten, upstream = (drawn(f"{name}_{r}_{methods}.py", folders[name], tmp_path) for r in ("hasten", "upstream"))

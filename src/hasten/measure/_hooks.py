@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hasten.measure.timing import stopwatch, synchronise
-from hasten.methods._unet import denoiser_of, is_a
+from hasten.methods._denoiser import denoiser_of, is_a
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.methods import METHODS, check_plan, work
-from hasten.methods._unet import denoiser_of, no_unet
+from hasten.methods._denoiser import denoiser_of, no_unet
 from hasten.plan import Plan
 from hasten.records import Record
 

@@ -15,7 +15,7 @@ from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.methods import METHODS
-from hasten.methods._unet import denoiser_of
+from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan, step_list
 from hasten.records import Record
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from hasten.errors import InputError
 from hasten.methods import METHODS, check_plan
+from hasten.methods._denoiser import denoiser_of
 from hasten.methods._patch import Patches
-from hasten.methods._unet import denoiser_of
 from hasten.plan import Plan, Value
 
 

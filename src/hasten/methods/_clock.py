@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
+from hasten.methods._denoiser import sample_of, timestep_of
 from hasten.methods.base import State
 
 
@@ -43,9 +44,8 @@ class Clock:
                 state.refresh()
 
     def wrapper(self, call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        """The denoiser's outermost wrapper. Shapes: sample (batch, channels, height, width)."""
-        sample = args[0] if args else kwargs["sample"]
-        self._tick(sample, args[1] if len(args) > 1 else kwargs["timestep"])
+        """The denoiser's outermost wrapper. Shapes: sample (batch, channels, height, width), or tokens."""
+        self._tick(sample_of(module, args, kwargs), timestep_of(module, args, kwargs))
         output = call_next(*args, **kwargs)
         if self._track is not None and self._track.finished:
             self._start()  # what was stored is not needed for decoding the image, which needs the memory

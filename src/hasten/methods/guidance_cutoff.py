@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from hasten.methods._unet import no_unet
+from hasten.methods._denoiser import no_guided_batch, sample_of
 from hasten.methods.base import MOST, Method, Parameter, State, Step
 from hasten.plan import Parameters
 
@@ -30,6 +30,7 @@ class GuidanceCutoff(Method):
         "Diffusion Models. NeurIPS 2024, arXiv:2404.07724"
     )
     order = 28
+    denoisers = ("unet", "transformer")
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         most = steps or MOST
@@ -48,7 +49,7 @@ class GuidanceCutoff(Method):
         )
 
     def unsupported(self, pipe: Any) -> str | None:
-        return no_unet(pipe, self.title)
+        return no_guided_batch(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         state = _State(int(parameters["cutoff_step"]), patches.clock)
@@ -97,7 +98,7 @@ def _cut(state: _State) -> Wrapper:
     from hasten.methods._guidance import CONDITIONAL, doubled, run_half
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        sample = args[0] if args else kwargs["sample"]
+        sample = sample_of(module, args, kwargs)
         if not state.halves(sample):
             return call_next(*args, **kwargs)
         return doubled(run_half(call_next, args, kwargs, sample.shape[0], CONDITIONAL))

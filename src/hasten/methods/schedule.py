@@ -9,6 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from hasten.methods._branch import branch_parameter, copied, no_branch, partial_step, scales_in_place, skipped
+from hasten.methods._denoiser import sample_of
 from hasten.methods.base import MOST, Method, Parameter, State, Step
 from hasten.plan import Parameters, step_list, steps_of
 
@@ -147,7 +148,7 @@ def _guide(state: _State) -> Wrapper:
     from hasten.methods._guidance import CONDITIONAL, between_halves, doubled, guided_by, run_half
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        state.call(args[0] if args else kwargs["sample"])
+        state.call(sample_of(module, args, kwargs))
         if state.half:
             output = run_half(call_next, args, kwargs, state.batch, CONDITIONAL)
             return guided_by(output, state.difference) if state.reuses else doubled(output)

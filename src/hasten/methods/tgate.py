@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from hasten.methods._unet import no_transformer_blocks, transformer_blocks
+from hasten.methods._denoiser import no_transformer_blocks, sample_of, transformer_blocks
 from hasten.methods.base import MOST, Method, Mode, Parameter, State, Step
 from hasten.plan import Parameters
 
@@ -23,6 +23,7 @@ class TGate(Method):
     summary = "stops cross-attention and guidance once the image is planned"
     paper = "Liu et al.: Faster Diffusion via Temporal Attention Decomposition. 2024, arXiv:2404.02747"
     order = 30
+    denoisers = ("unet", "transformer")
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         most = steps or MOST
@@ -62,8 +63,8 @@ class TGate(Method):
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         state = _State(_Schedule(parameters), patches.clock)
         patches.wrap(self, patches.denoiser, _half_batch(state))
-        for block, _ in transformer_blocks(patches.denoiser):
-            for attention in filter(None, (block.attn1, block.attn2)):
+        for block in transformer_blocks(patches.denoiser):
+            for attention in filter(None, (block.module.attn1, block.module.attn2)):
                 patches.wrap(self, attention, _attention(state))
         patches.listen(self, state, pipe)
 
@@ -160,7 +161,7 @@ def _half_batch(state: _State) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         if not state.planned:
             return call_next(*args, **kwargs)
-        sample = args[0] if args else kwargs["sample"]
+        sample = sample_of(module, args, kwargs)
         state.decide(sample)
         if not (state.gated and state.guided):
             return call_next(*args, **kwargs)

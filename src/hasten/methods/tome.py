@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import ParameterError
-from hasten.methods._unet import TransformerBlock, denoiser_of, no_transformer_blocks, transformer_blocks
+from hasten.methods._denoiser import (
+    TransformerBlock,
+    denoiser_of,
+    no_transformer_blocks,
+    no_unet,
+    transformer_blocks,
+)
 from hasten.methods.base import Method, Parameter, State, Step
 from hasten.plan import Parameters, Value
 
@@ -22,7 +28,7 @@ SEED = 0
 
 class ToMe(Method):
     """Merges ``ratio`` of the tokens in all layers whose tokens are at most ``max_downsample`` times
-    coarser than the latents, a side; one token of ``sy`` by ``sx`` is one that others are merged into."""
+    coarser than the finest ones, a side; one token of ``sy`` by ``sx`` is one that others are merged into."""
 
     name = "tome"
     title = "ToMe"
@@ -30,10 +36,11 @@ class ToMe(Method):
     summary = "merges like tokens before self-attention"
     paper = "Bolya, Hoffman: Token Merging for Fast Stable Diffusion. CVPR Workshops 2023, arXiv:2303.17604"
     order = 10
+    denoisers = ("unet", "transformer")
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         levels = _levels(pipe)
-        rows, columns = _latents(pipe)
+        rows, columns = _finest(pipe)
         return (
             Parameter(
                 "ratio",
@@ -45,17 +52,7 @@ class ToMe(Method):
                 grid=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, _cap(2, 2)),
                 meaning="the share of tokens that is merged away; at most 1 - 1/(sx*sy)",
             ),
-            Parameter(
-                "max_downsample",
-                int,
-                low=1,
-                high=8,
-                default=levels[0],
-                neutral=levels[0],
-                grid=tuple(level for level in levels if level <= 4),
-                meaning="layers with at most so many times coarser tokens, a side, are covered",
-                allowed=DOWNSAMPLES,
-            ),
+            _downsample(levels, _depths(pipe)),
             Parameter("sx", int, 1, columns, min(2, columns), min(2, columns), (2,), "columns of a cell"),
             Parameter("sy", int, 1, rows, min(2, rows), min(2, rows), (2,), "rows of a cell"),
         )
@@ -78,9 +75,9 @@ class ToMe(Method):
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         state = _State(parameters, patches.clock)
-        for block, downsample in _covered(pipe, parameters):
-            patches.wrap(self, block, _remember(state))
-            patches.wrap(self, block.attn1, _merge(state, downsample))
+        for block in _covered(pipe, parameters):
+            patches.wrap(self, block.module, _remember(state))
+            patches.wrap(self, block.module.attn1, _merge(state, block))
         patches.listen(self, state, pipe)
 
     def steps(
@@ -101,6 +98,25 @@ class ToMe(Method):
         return tuple({"ratio": ratio, "max_downsample": widest} for ratio in (0.1, 0.5, _cap(2, 2)))
 
 
+def _downsample(levels: tuple[int, ...], allowed: tuple[int, ...]) -> Parameter:
+    return Parameter(
+        "max_downsample",
+        int,
+        low=1,
+        high=allowed[-1],
+        default=levels[0],
+        neutral=levels[0],
+        grid=tuple(level for level in levels if level <= 4),
+        meaning="layers with at most so many times coarser tokens, a side, are covered",
+        allowed=allowed,
+    )
+
+
+def _depths(pipe: Any) -> tuple[int, ...]:
+    """The legal values of ``max_downsample``: a transformer has no coarser layers, all are on one grid."""
+    return DOWNSAMPLES if pipe is None or no_unet(pipe, "ToMe") is None else (1,)
+
+
 def _cap(sx: int, sy: int) -> float:
     """A destination a cell stays: no more than the others can be merged."""
     return 1 - 1 / (sx * sy)
@@ -113,11 +129,13 @@ def _levels(pipe: Any) -> tuple[int, ...]:
     return tuple(sorted({min(8, block.downsample) for block in transformer_blocks(denoiser_of(pipe))}))
 
 
-def _latents(pipe: Any) -> tuple[int, int]:
-    """The rows and columns of the model's usual latents."""
-    size = denoiser_of(pipe).config.sample_size if pipe is not None else None
-    size = WIDEST if size is None else size
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
+def _finest(pipe: Any) -> tuple[int, int]:
+    """The rows and columns of the finest tokens that the model can have, of its usual latents."""
+    if pipe is None:
+        return WIDEST, WIDEST
+    size = denoiser_of(pipe).config.sample_size or WIDEST
+    rows, columns = (size, size) if isinstance(size, int) else (size[0], size[1])
+    return next(transformer_blocks(denoiser_of(pipe)))._replace(downsample=1).grid((rows, columns))
 
 
 def _covered(pipe: Any, parameters: Parameters) -> tuple[TransformerBlock, ...]:
@@ -144,7 +162,7 @@ class _State(State):
     def step(self, number: int) -> None:
         """All steps are alike."""
 
-    def matching(self, downsample: int) -> Any:
+    def matching(self, block: TransformerBlock) -> Any:
         """The TokenMerge of the block that runs; None when there is no token to merge."""
         from hasten.methods._token_merge import TokenMerge
 
@@ -152,7 +170,7 @@ class _State(State):
         count = int(metric.shape[1] * self.ratio)
         if not count:
             return None
-        rows, columns = (-(-side // downsample) for side in self._clock.size)
+        rows, columns = block.grid(self._clock.size)
         stride = (min(self._stride[0], rows), min(self._stride[1], columns))
         # With an odd batch the halves of guidance run in different calls, which must merge alike.
         generator = self._drawn(metric.device) if metric.shape[0] % 2 == 0 else None
@@ -176,9 +194,9 @@ def _remember(state: _State) -> Wrapper:
     return wrapper
 
 
-def _merge(state: _State, downsample: int) -> Wrapper:
+def _merge(state: _State, block: TransformerBlock) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, hidden: Any, *args: Any, **kwargs: Any) -> Any:
-        matching = state.matching(downsample) if state.ratio else None
+        matching = state.matching(block) if state.ratio else None
         if matching is None:
             return call_next(hidden, *args, **kwargs)
         return matching.unmerge(call_next(matching.merge(hidden), *args, **kwargs))

@@ -14,7 +14,7 @@ import numpy as np
 from hasten.errors import InputError
 from hasten.measure.blocks import BlockProfile
 from hasten.methods import METHODS, check_plan, work
-from hasten.methods._unet import denoiser_of
+from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
 from hasten.records import Trial
 from hasten.search._grid_cost import GridCosts, cells_of

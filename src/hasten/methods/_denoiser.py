@@ -1,0 +1,113 @@
+"""What the methods need to know about any denoiser, a UNet or a transformer, read from its modules. No torch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from hasten.methods._unet import levels
+
+KNOWN = ("UNet2DConditionModel", "PixArtTransformer2DModel")
+"""Classes of denoisers whose ``BasicTransformerBlock``s see the tokens of one image, row by row."""
+GUIDED = (*KNOWN, "SD3Transformer2DModel")
+"""Classes of denoisers whose pipelines compute both halves of guidance in one batch, the unconditional first."""
+SAMPLE = 0
+"""Where among its arguments a denoiser takes the sample."""
+
+
+class TransformerBlock(NamedTuple):
+    """A transformer block, and how coarse its tokens are a side: ``downsample`` times the denoiser's finest
+    ones, which cover ``patch`` latents each."""
+
+    module: Any
+    downsample: int
+    patch: int = 1
+
+    def grid(self, latents: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of its tokens, of latents with so many."""
+        rows, columns = (-(-(side // self.patch) // self.downsample) for side in latents)
+        return rows, columns
+
+
+def denoiser_of(pipe: Any) -> Any:
+    """``pipe.unet`` or ``pipe.transformer``, without the shell that ``torch.compile`` puts around it."""
+    unet = getattr(pipe, "unet", None)
+    found = getattr(pipe, "transformer", None) if unet is None else unet  # a compiled one has no truth value
+    return getattr(found, "_orig_mod", found)
+
+
+def is_a(thing: Any, class_name: str) -> bool:
+    """Whether a class of that name is among the object's classes: asked by name so that nothing is imported."""
+    return any(c.__name__ == class_name for c in type(thing).__mro__)
+
+
+def no_unet(pipe: Any, title: str) -> str | None:
+    """Why a method that needs diffusers' conditional UNet cannot be used on the pipeline; None when it can."""
+    name = type(pipe).__name__
+    if getattr(pipe, "unet", None) is None:
+        return f"{name} has no unet: {title} needs a UNet2DConditionModel"
+    unet = denoiser_of(pipe)
+    if not is_a(unet, "UNet2DConditionModel"):
+        return f"the unet of {name} is a {type(unet).__name__}: {title} needs a UNet2DConditionModel"
+    return None
+
+
+def no_transformer_blocks(pipe: Any, title: str) -> str | None:
+    """The same for a method that works on self- and cross-attention in transformer blocks over the image."""
+    reason = not_among(KNOWN, pipe, title)
+    if reason is None and not any(transformer_blocks(denoiser_of(pipe))):
+        name = f"the {_kind(pipe)} of {type(pipe).__name__}"
+        return f"{name} has no transformer blocks: {title} has no attention to work on"
+    return reason
+
+
+def no_guided_batch(pipe: Any, title: str) -> str | None:
+    """The same for a method that drops a half of the batch that guidance takes."""
+    return not_among(GUIDED, pipe, title)
+
+
+def not_among(classes: tuple[str, ...], pipe: Any, title: str) -> str | None:
+    """The same for a method that needs a denoiser of one of these classes."""
+    name, denoiser = type(pipe).__name__, denoiser_of(pipe)
+    if denoiser is None:
+        return f"{name} has no unet or transformer: {title} needs one"
+    if not any(is_a(denoiser, known) for known in classes):
+        needed = ", ".join(classes[:-1]) + f" or {classes[-1]}" if classes[1:] else classes[0]
+        return f"the {_kind(pipe)} of {name} is a {type(denoiser).__name__}: {title} needs a {needed}"
+    return None
+
+
+def _kind(pipe: Any) -> str:
+    return "transformer" if getattr(pipe, "unet", None) is None else "unet"
+
+
+def transformer_blocks(denoiser: Any) -> Iterator[TransformerBlock]:
+    """All transformer blocks of a UNet or of PixArt's transformer, in the order they run."""
+    if is_a(denoiser, "PixArtTransformer2DModel"):
+        patch = denoiser.config.patch_size
+        yield from (TransformerBlock(block, 1, patch) for block in denoiser.transformer_blocks)
+        return
+    for level, downsample in levels(denoiser):
+        for module in level.modules():
+            if is_a(module, "BasicTransformerBlock"):
+                yield TransformerBlock(module, downsample)
+
+
+def sample_of(denoiser: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The sample (batch, …) that the denoiser is called with, whatever its class calls it."""
+    return args[SAMPLE] if args else kwargs[_parameters(denoiser.__class__)[SAMPLE]]
+
+
+def timestep_of(denoiser: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The timestep that the denoiser is called with."""
+    if "timestep" in kwargs:
+        return kwargs["timestep"]
+    return args[_parameters(denoiser.__class__).index("timestep")]
+
+
+@lru_cache
+def _parameters(denoiser: Any) -> tuple[str, ...]:
+    """The names of its forward's parameters, without ``self``."""
+    return tuple(inspect.signature(denoiser.forward).parameters)[1:]
