@@ -341,7 +341,8 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
             ParameterError,
             "No method has a parameter 'cache_intervl'. Did you mean 'cache_interval'? "
             "DeepCache has cache_interval, cache_branch_id; "
-            "Guidance cutoff has cutoff_step; Step schedule has branch_id, full_steps, guided_steps, reuse_guidance; "
+            "Guidance cutoff has cutoff_step; "
+            "Step schedule has branch_id, full_steps, guided_steps, reuse_guidance; "
             "T-GATE has gate_step, sp_interval, fi_interval, warm_up; ToMe has ratio, max_downsample, sx, sy.",
         ),
         (
