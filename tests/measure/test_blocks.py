@@ -93,10 +93,16 @@ def test_what_cannot_be_profiled_is_an_error_before_anything_runs(bench: Bench) 
         profile_blocks(bench.pipeline)
 
 
-def test_a_transformer_has_no_profile_of_blocks(scorer: ClipScorer, words: Path) -> None:
+def test_a_transformer_is_profiled_by_its_blocks(scorer: ClipScorer, words: Path) -> None:
     bench = Bench.of(tiny_pixart(), steps=2, height=64, width=64, scorer=scorer, prompts=words)
-    with pytest.raises(UnsupportedError, match="PixArtSigmaPipeline has no unet: the cost model needs"):
-        profile_blocks(bench.pipeline)
+    profile = profile_blocks(bench.pipeline, repeats=1, warmup=0)
+    assert (profile.calls, profile.guided) == (2, True)
+    call_s = profile.between_s + sum(part.full_s for part in profile.parts)
+    whole_s = profile.text_s + profile.decode_s + profile.rest_s + profile.calls * call_s
+    assert whole_s == pytest.approx(profile.latency_s)
+    attentions = [part for part in profile.parts if part.kind == "self_attention"]
+    assert {part.module: part.tokens for part in attentions} == {f"transformer_blocks.{n}": 16 for n in (0, 1)}
+    assert all([merged.share for merged in part.merged] == [1 / 16, 0.5, 0.75] for part in attentions)
 
 
 def test_a_part_has_its_own_seconds_only() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from hasten.errors import InputError, ParameterError
 from hasten.measure._hooks import _sites
 from hasten.measure.blocks import BlockProfile, Merged, Part, merged_share
 from hasten.methods import apply, check_plan
-from hasten.methods._denoiser import transformer_blocks
+from hasten.methods._denoiser import denoiser_of, transformer_blocks
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
 from hasten.search.cost import CostModel, calls_of
@@ -31,14 +32,11 @@ Seconds = Callable[[str, str, float, float], float]
 
 def profile_of(pipe: Any, seconds: Seconds, once_s: float = 0.0, between_s: float = 0.0) -> BlockProfile:
     """A profile with given figures instead of measured ones; a part's are those of all its modules."""
-    names = {module: name for name, module in pipe.unet.named_modules()}
-    downs = {names[block.module]: block.downsample for block in transformer_blocks(pipe.unet)}
+    through = tokens_of(denoiser_of(pipe))
     modules = Counter(key for key, _ in _sites(pipe) if key[1] not in ("text", "decode"))
     parts = []
     for (module, kind), count in modules.items():
-        tokens = 0
-        if kind == "self_attention":
-            tokens = next((SIDE // d) ** 2 for name, d in downs.items() if name.startswith(f"{module}."))
+        tokens = through[module] if kind == "self_attention" else 0
         shares = sorted({merged_share(module, tokens, {module: ratio}) for ratio in RATIOS} - {0.0})
         full, half = (lambda s, r=rows: count * seconds(module, kind, r, 1 - s) for rows in (2, 1))
         merged = tuple(Merged(share=s, full_s=full(s), half_s=half(s)) for s in shares)
@@ -47,6 +45,17 @@ def profile_of(pipe: Any, seconds: Seconds, once_s: float = 0.0, between_s: floa
         setting="none", environment={}, repeats=1, steps=1, calls=1, guided=True, latency_s=1, half_latency_s=1,
         text_s=once_s, decode_s=0, between_s=between_s, rest_s=0, hook_s=0, parts=tuple(parts),
     )  # fmt: skip
+
+
+def tokens_of(denoiser: Any) -> dict[str, int]:
+    """How many tokens each layer of transformers has."""
+    names = {module: name for name, module in denoiser.named_modules()}
+    found = {}
+    for block in transformer_blocks(denoiser):
+        layer, inner, _ = names[block.module].partition(".transformer_blocks")
+        found[layer] = prod(block.grid((SIDE, SIDE)))
+        assert inner or layer.startswith("transformer_blocks.")
+    return found
 
 
 def random_profile(pipe: Any) -> BlockProfile:
@@ -60,11 +69,17 @@ def random_profile(pipe: Any) -> BlockProfile:
     return profile_of(pipe, seconds, once_s=20.0, between_s=1.5)
 
 
+def runs(module: str, kind: str) -> bool:
+    """Whether it is what a batch's rows are counted at."""
+    return kind == "resnet" or (kind == "feed_forward" and module.startswith("transformer_blocks."))
+
+
 COUNTS: dict[str, Seconds] = {
     "self_attention": lambda module, kind, rows, left: kind == "self_attention",
     "cross_attention": lambda module, kind, rows, left: kind == "cross_attention",
     "resnets": lambda module, kind, rows, left: kind == "resnet",
-    "rows": lambda module, kind, rows, left: rows * (kind == "resnet"),
+    "rows": lambda module, kind, rows, left: rows * runs(module, kind),
+    "blocks": lambda module, kind, rows, left: runs(module, kind) and kind != "resnet",
     "layers": lambda module, kind, rows, left: kind in ("resnet", "transformer", "sampler"),
     "calls": lambda module, kind, rows, left: kind == "denoiser",
 }
@@ -77,18 +92,20 @@ MISALIGNED = (
 )
 
 
-@pytest.mark.parametrize("family", UNETS)
-@pytest.mark.parametrize("plan", [*MISALIGNED, *(str(effective(names)) for names in COMBINATIONS["sd"])])
+CASES = [(f, str(effective(names))) for f in ("sd", "sdxl", "pixart") for names in COMBINATIONS[f]]
+
+
+@pytest.mark.parametrize(
+    ("family", "plan"), [*((f, p) for f in UNETS for p in MISALIGNED), ("pixart", MISALIGNED[3]), *CASES]
+)
 def test_what_is_predicted_to_run_is_what_runs(family: str, plan: str) -> None:
     """With seconds that count, the latency is the count: stored outputs that are not there are computed."""
     pipe = shared(family)
-    with apply(pipe, plan, 10), counting(pipe.unet) as counts:
+    with apply(pipe, plan, 10), counting(denoiser_of(pipe)) as counts:
         latents(pipe, num_inference_steps=10)
     found = {name: _steps_s(pipe, seconds, plan, 10) for name, seconds in COUNTS.items()}
     assert found == pytest.approx({name: counts[name] for name in COUNTS})
-    tokens = {block.module.attn1: (SIDE // block.downsample) ** 2 for block in transformer_blocks(pipe.unet)}
-    names = {module: name for name, module in pipe.unet.named_modules()}
-    of_layer = {names[m].split(".transformer_blocks")[0]: count for m, count in tokens.items()}
+    of_layer = tokens_of(denoiser_of(pipe))
     through = _steps_s(
         pipe,
         lambda module, kind, rows, left: rows * left * of_layer[module] if kind == "self_attention" else 0,

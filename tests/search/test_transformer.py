@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from hasten.errors import UnsupportedError
 from hasten.measure.bench import Bench
 from hasten.methods import METHODS
 from hasten.search import SearchOptions, run_search
+from hasten.search.cost import CostModel
 from hasten.search.predict import Learned, predictor_of
 from hasten.store import Store
 from hasten.task import Target, Task
@@ -44,7 +48,23 @@ def test_a_method_says_what_it_needs(bench: Bench, name: str) -> None:
         run_search(bench, task, OPTIONS)
 
 
-def test_speeds_are_learned_where_blocks_cannot_be_profiled(bench: Bench) -> None:
+def test_methods_of_a_transformer_are_searched_by_the_profile_of_its_blocks(bench: Bench) -> None:
+    task = PLAIN.model_copy(update={"methods": ("tgate", "tome"), "target": Target(speedup=1.01)})
+    options = replace(OPTIONS, max_trials=2)
+    found = run_search(bench, task, options)
+    assert found.trials and all(trial.latency for trial in found.trials if trial.plan)
+    with Store("memory", bench.setting, bench.identity) as store:
+        assert isinstance(predictor_of(bench, store), CostModel)
+        profile = store.profile()
+    assert profile is not None and profile.guided
+    assert set(profile.by_block()) == {"", "transformer_blocks.0", "transformer_blocks.1"}
+    kinds = {"block", "self_attention", "cross_attention", "feed_forward"}
+    assert set(profile.by_block()["transformer_blocks.0"]) == kinds
+
+
+def test_speeds_are_learned_where_blocks_cannot_be_profiled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A denoiser that is compiled, for one."""
+    monkeypatch.setattr(bench.pipe, "transformer", torch.compile(bench.pipe.transformer))
     with Store("memory", bench.setting, bench.identity) as store:
         assert isinstance(predictor_of(bench, store), Learned)
         assert store.profile() is None

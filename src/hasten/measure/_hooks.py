@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hasten.measure.timing import stopwatch, synchronise
-from hasten.methods._denoiser import denoiser_of, is_a
+from hasten.methods._denoiser import denoiser_of, is_a, sample_of
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +22,11 @@ TEXT: Key = ("", "text")
 DECODE: Key = ("", "decode")
 LAYERS = {"resnets": "resnet", "attentions": "transformer", "downsamplers": "sampler", "upsamplers": "sampler"}
 INNER = {"attn1": "self_attention", "attn2": "cross_attention", "ff": "feed_forward"}
+JOINT = {"attn": "self_attention", "attn2": "self_attention", "ff": "feed_forward", "ff_context": "feed_forward"}
+"""The same in blocks whose attention is over image and text together."""
+UNET = ("down_blocks", "mid_block", "up_blocks")
+STACKS = ("transformer_blocks", "single_transformer_blocks")
+"""Where transformers have their blocks."""
 
 
 @dataclass
@@ -94,13 +99,13 @@ class _Recorder:
     def _hooks(self, key: Key, module: torch.nn.Module) -> Iterator[Any]:
         marks, mark = self._marks, self._mark
         if key[1] == "self_attention":
-            yield module.register_forward_pre_hook(self._count_tokens(key[0]))
+            yield module.register_forward_pre_hook(self._count_tokens(key[0]), with_kwargs=True)
         yield module.register_forward_pre_hook(lambda *_: marks.append((key, mark())), prepend=True)
         yield module.register_forward_hook(lambda *_: marks.append((None, mark())))
 
     def _count_tokens(self, layer: str) -> Callable[..., None]:
-        def count(_: Any, args: tuple[torch.Tensor, ...]) -> None:
-            self._tokens[layer] = args[0].shape[1]
+        def count(_: Any, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
+            self._tokens[layer] = (args[0] if args else kwargs["hidden_states"]).shape[1]
 
         return count
 
@@ -129,16 +134,42 @@ def _sites(pipe: Any) -> Iterator[tuple[Key, Any]]:
     """All that is hooked, by what its seconds count for."""
     yield from ((TEXT, part) for name, part in pipe.components.items() if name.startswith("text_encoder") and part)
     yield DECODE, pipe.vae.decoder
-    unet = denoiser_of(pipe)
-    yield DENOISER, unet
-    for name, module in unet.named_modules():
+    denoiser = denoiser_of(pipe)
+    yield DENOISER, denoiser
+    for stack in STACKS:
+        for number, block in enumerate(getattr(denoiser, stack, ())):
+            yield from _stacked(f"{stack}.{number}", block)
+    for name, module in denoiser.named_modules():
         names = name.split(".")
         depth = 1 if names[0] == "mid_block" else 2
-        if names[0] not in ("down_blocks", "mid_block", "up_blocks"):
+        if names[0] not in UNET:
             continue
         if len(names) == depth:
             yield (name, "block"), module
         elif len(names) == depth + 2 and names[depth] in LAYERS:
             yield (name, LAYERS[names[depth]]), module
-        elif names[-1] in INNER and is_a(unet.get_submodule(".".join(names[:-1])), "BasicTransformerBlock"):
+        elif names[-1] in INNER and is_a(denoiser.get_submodule(".".join(names[:-1])), "BasicTransformerBlock"):
             yield (".".join(names[: depth + 2]), INNER[names[-1]]), module
+
+
+def _stacked(name: str, block: Any) -> Iterator[tuple[Key, Any]]:
+    """The parts of a transformer's block; one that has no feed-forward of its own does that itself."""
+    yield (name, "block"), block
+    inner = INNER if is_a(block, "BasicTransformerBlock") else JOINT
+    parts = ((kind, getattr(block, part, None)) for part, kind in inner.items())
+    yield from (((name, kind), module) for kind, module in parts if module is not None)
+
+
+def rows_of(call: Callable[[], object], pipe: Any) -> int:
+    """The most rows of a batch that the denoiser is called with."""
+    found: list[int] = []
+
+    def look(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        found.append(sample_of(module, args, kwargs).shape[0])
+
+    hook = denoiser_of(pipe).register_forward_pre_hook(look, with_kwargs=True)
+    try:
+        call()
+    finally:
+        hook.remove()
+    return max(found)

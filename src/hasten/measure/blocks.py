@@ -13,13 +13,15 @@ from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.methods import METHODS, check_plan, work
-from hasten.methods._denoiser import denoiser_of, no_unet
+from hasten.methods._denoiser import GUIDED, denoiser_of, not_among
 from hasten.plan import Plan
 from hasten.records import Record
 
 if TYPE_CHECKING:
     from hasten.measure._hooks import Run
 
+PROFILED = (*GUIDED, "FluxTransformer2DModel")
+"""Classes of denoisers whose blocks are known."""
 Kind = Literal[
     "resnet", "self_attention", "cross_attention", "feed_forward", "transformer", "sampler", "block", "denoiser"
 ]
@@ -128,7 +130,8 @@ def profile_blocks(
 
     Raises:
         InputError: ``repeats`` below 1 or ``warmup`` below 0.
-        UnsupportedError: the denoiser is no UNet or is compiled, or the device keeps no times of modules.
+        UnsupportedError: the denoiser's blocks are not known, it is compiled, or the device keeps no times of
+            modules.
         MeasurementError: a run failed.
     """
     if repeats < 1 or warmup < 0:
@@ -147,7 +150,7 @@ def profile_blocks(
 
 def _require_profilable(pipeline: Pipeline) -> None:
     pipe, device = pipeline.pipe, pipeline.setting.device
-    if reason := no_unet(pipe, "the cost model"):
+    if reason := not_among(PROFILED, pipe, "the cost model"):
         raise UnsupportedError(f"The pipeline's blocks cannot be profiled: {reason}.")
     if pipeline.denoiser is not denoiser_of(pipe):
         raise UnsupportedError(
@@ -161,9 +164,11 @@ class _Runs:
     """The timed runs of both halves: without hooks, with hooks, and with hooks at the probes."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        pipeline.generate("search", range(pipeline.setting.batch_size))
+        from hasten.measure._hooks import rows_of
+
+        images = pipeline.setting.batch_size
         self.pipeline = pipeline
-        self.guided = bool(pipeline.pipe.do_classifier_free_guidance)
+        self.guided = rows_of(lambda: pipeline.generate("search", range(images)), pipeline.pipe) == 2 * images
         self.halves = {"full": pipeline}
         if self.guided:
             alone = replace(pipeline.setting, guidance_scale=1.0)
