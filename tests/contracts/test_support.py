@@ -1,0 +1,104 @@
+"""The support matrix of docs/support.md: every method with every scheduler on every family, found by running.
+
+``pytest tests/contracts/test_support.py --refresh-recorded`` writes ``support.json`` and the page anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.contracts.expected import NAMES, effective, neutral
+from tests.generating import FAMILIES, attributes, latents, shared
+
+from hasten.methods import METHODS, apply
+from hasten.models import family_of
+from hasten.schedulers import SCHEDULERS, find_scheduler
+
+STEPS = 4
+HOLDS = "exact"
+RECORDED = Path(__file__).parent / "support.json"
+PAGE = Path(__file__).parents[2] / "docs" / "support.md"
+INTRODUCTION = """# What works on what
+
+Every method was run with every scheduler that fits on a small pipeline of each family (random weights, 4 steps), by
+`pytest tests/contracts/test_support.py --refresh-recorded`; the tests hold this page to it.
+
+✓: parameters that do nothing draw the baseline's image bit for bit; parameters that do something change it, and draw
+the same again; without the method the baseline's image is back, bit for bit, and nothing is left on the pipeline. A
+method that keeps the work and makes it cheaper has no parameters that do nothing.
+"""
+
+
+@contextmanager
+def scheduled(pipe: Any, scheduler: str) -> Iterator[Any]:
+    before = pipe.scheduler
+    pipe.scheduler = find_scheduler(scheduler).build(before.config)
+    try:
+        yield pipe
+    finally:
+        pipe.scheduler = before
+
+
+def fitting(family: str) -> tuple[str, ...]:
+    """The schedulers that the family takes."""
+    known = family_of(shared(family))
+    return (known.schedulers if known else ()) or tuple(s.name for s in SCHEDULERS)
+
+
+def tried(pipe: Any, name: str, baseline: torch.Tensor) -> str:
+    """``exact``, or why the method refuses the pipeline."""
+    if reason := METHODS.get(name).unsupported(pipe):
+        return reason
+    before = attributes(pipe)
+    with apply(pipe, neutral((name,), pipe, STEPS), STEPS):
+        assert torch.equal(latents(pipe), baseline), f"{name} with neutral parameters"
+    with apply(pipe, effective((name,)), STEPS):
+        first, second = latents(pipe), latents(pipe)
+    assert torch.isfinite(first).all()
+    assert not torch.equal(first, baseline), f"{name} without effect"
+    assert torch.equal(first, second), f"{name} does not repeat"
+    assert torch.equal(latents(pipe), baseline) and attributes(pipe) == before, f"{name} is not gone"
+    return HOLDS
+
+
+@pytest.mark.parametrize(("family", "scheduler"), [(f, s) for f in FAMILIES for s in fitting(f)])
+def test_the_matrix_is_what_runs_show(family: str, scheduler: str, request: pytest.FixtureRequest) -> None:
+    with scheduled(shared(family), scheduler) as pipe:
+        baseline = latents(pipe)
+        found = {name: tried(pipe, name, baseline) for name in NAMES}
+    recorded = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
+    if request.config.getoption("--refresh-recorded"):
+        recorded.setdefault(family, {})[scheduler] = found
+        RECORDED.write_text(json.dumps(recorded, indent=1) + "\n", encoding="utf-8")
+        return
+    assert found == recorded[family][scheduler]
+
+
+def test_the_page_shows_the_matrix(request: pytest.FixtureRequest) -> None:
+    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
+    assert {f: tuple(found) for f, found in recorded.items()} == {f: fitting(f) for f in FAMILIES}
+    page = INTRODUCTION + "".join(section(family, recorded[family]) for family in FAMILIES)
+    if request.config.getoption("--refresh-recorded"):
+        PAGE.write_text(page, encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == page
+
+
+def section(family: str, found: Mapping[str, Mapping[str, str]]) -> str:
+    """A family's table, methods down and schedulers across, and below it why methods are refused."""
+    names, reasons = list(next(iter(found.values()))), dict[str, str]()
+    rows = ["| | " + " | ".join(found) + " |", "| --- " * (len(found) + 1) + "|"]
+    for name in names:
+        cells = [column[name] for column in found.values()]
+        reasons |= {name: cell for cell in cells if cell != HOLDS}
+        rows.append(f"| `{name}` | " + " | ".join("✓" if cell == HOLDS else "–" for cell in cells) + " |")
+    told = [f"- `{name}`: {reason}." for name, reason in reasons.items()]
+    title = type(shared(family)).__name__
+    absent = [s.name for s in SCHEDULERS if s.name not in found]
+    unfit = [f"\nNot for it: {', '.join(absent)}."] if absent else []
+    return "\n".join(["", f"## {title}", "", *rows, *unfit, *(["", *told] if told else []), ""])
