@@ -26,12 +26,12 @@ RECORDED = Path(__file__).parent / "support.json"
 PAGE = Path(__file__).parents[2] / "docs" / "support.md"
 INTRODUCTION = """# What works on what
 
-Every method was run with every scheduler that fits on a small pipeline of each family (random weights, 4 steps), by
-`pytest tests/contracts/test_support.py --refresh-recorded`; the tests hold this page to it.
+Every method was run with every scheduler that fits, on a small pipeline of each family (random weights, 4 steps):
+`pytest tests/contracts/test_support.py --refresh-recorded`. The tests hold this page to it.
 
-✓: parameters that do nothing draw the baseline's image bit for bit; parameters that do something change it, and draw
-the same again; without the method the baseline's image is back, bit for bit, and nothing is left on the pipeline. A
-method that keeps the work and makes it cheaper has no parameters that do nothing.
+✓: parameters that do nothing draw the baseline's image bit for bit; parameters that do something change it, and
+draw the same again; without the method the baseline's image is back, bit for bit, and nothing is left on the
+pipeline. A method that keeps the work and makes it cheaper has no parameters that do nothing.
 """
 
 
