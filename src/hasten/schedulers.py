@@ -10,15 +10,36 @@ from hasten.errors import UnknownNameError, simplify
 
 @dataclass(frozen=True)
 class Scheduler:
-    """A scheduler: diffusers' class and the settings that make it this one."""
+    """A scheduler: diffusers' class and the settings that make it this one.
+
+    ``variant``: the class's name alone means another of these. ``flow_matching``: it follows the path of a model
+    that was trained by flow matching; the others undo the noise of a diffusion.
+    """
 
     name: str
     class_name: str
     aliases: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    variant: bool = False
+    flow_matching: bool = False
+
+    @property
+    def identifier(self) -> str:
+        """What files name it by: diffusers' class, or its own name where that class means another."""
+        return self.name if self.variant else self.class_name
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """All its names."""
+        return (self.name, self.identifier, *self.aliases)
 
     def answers_to(self, name: str) -> bool:
-        return simplify(name) in {simplify(n) for n in (self.name, self.class_name, *self.aliases)}
+        return simplify(name) in {simplify(n) for n in self.spellings}
+
+    def is_that_of(self, scheduler: Any) -> bool:
+        """Whether a diffusers scheduler is this one, by its class and its settings."""
+        set_alike = all(scheduler.config.get(name) == value for name, value in self.settings.items())
+        return type(scheduler).__name__ == self.class_name and set_alike
 
     def build(self, config: Any) -> Any:
         """The diffusers scheduler, from the configuration of the pipeline's own."""
@@ -33,7 +54,28 @@ SCHEDULERS = (
         "DPM-Solver++",
         "DPMSolverMultistepScheduler",
         ("dpmsolver++", "dpm++", "dpmpp", "dpm++ 2m", "dpm solver multistep", "dpmsolver"),
-        {"algorithm_type": "dpmsolver++"},
+        {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False},
+    ),
+    Scheduler(
+        "DPM-Solver++-SDE",
+        "DPMSolverMultistepScheduler",
+        ("dpm++ 2m sde", "dpmsolver++ sde", "sde dpmsolver++"),
+        {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": False},
+        variant=True,
+    ),
+    Scheduler(
+        "DPM-Solver++-Karras",
+        "DPMSolverMultistepScheduler",
+        ("dpm++ 2m karras", "dpm++ karras", "dpmsolver++ karras"),
+        {"algorithm_type": "dpmsolver++", "use_karras_sigmas": True},
+        variant=True,
+    ),
+    Scheduler(
+        "DPM-Solver++-SDE-Karras",
+        "DPMSolverMultistepScheduler",
+        ("dpm++ 2m sde karras", "dpmsolver++ sde karras"),
+        {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": True},
+        variant=True,
     ),
     Scheduler("UniPC", "UniPCMultistepScheduler", ("unipc multistep", "uni-pc")),
     Scheduler("Euler", "EulerDiscreteScheduler", ("euler discrete",)),
@@ -45,6 +87,18 @@ SCHEDULERS = (
     Scheduler("PNDM", "PNDMScheduler", ("plms",)),
     Scheduler("Heun", "HeunDiscreteScheduler", ("heun discrete",)),
     Scheduler("LCM", "LCMScheduler"),
+    Scheduler(
+        "FlowMatchEuler",
+        "FlowMatchEulerDiscreteScheduler",
+        ("flow match euler", "flow matching euler", "flow match euler discrete"),
+        flow_matching=True,
+    ),
+    Scheduler(
+        "FlowMatchHeun",
+        "FlowMatchHeunDiscreteScheduler",
+        ("flow match heun", "flow matching heun", "flow match heun discrete"),
+        flow_matching=True,
+    ),
 )
 
 

@@ -138,7 +138,7 @@ def test_tasks_without_a_sentence_are_refused(changes: dict, message: str) -> No
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"scheduler": "FlowMatchEuler"}, UnknownNameError),
+        ({"scheduler": "Magic"}, UnknownNameError),
         ({"methods": ("magic",)}, UnknownNameError),
         ({"max_loss": {"magic": 0.1}}, UnknownNameError),
         ({"methods": ("tome",), "parameters": {"tome": {"ratio": 1.2}}}, ParameterError),

@@ -17,7 +17,14 @@ from hasten.task import Target, Task
 SENTENCES = json.loads(Path(__file__).with_name("sentences.json").read_text(encoding="utf-8"))
 PLAIN = "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps"
 
-MODELS = "PixArt-alpha, PixArt-sigma, emoji-pixart, SD1.5, SD2.1, emoji-sd, SDXL, emoji-sdxl"
+MODELS = (
+    "FLUX.1-dev, FLUX.1-schnell, PixArt-alpha, PixArt-sigma, emoji-pixart, SD1.5, SD2.1, emoji-sd, SD3, "
+    "SD3.5-medium, SD3.5-large, SDXL, emoji-sdxl"
+)
+SCHEDULERS = (
+    "DDIM, DPM-Solver++, DPM-Solver++-SDE, DPM-Solver++-Karras, DPM-Solver++-SDE-Karras, UniPC, Euler, Euler-a, "
+    "PNDM, Heun, LCM, FlowMatchEuler, FlowMatchHeun"
+)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +197,19 @@ def test_tome_spellings(words: str) -> None:
         ("SD v1.5", "SD1.5"),
         ("stable-diffusion-xl-base-1.0", "SDXL"),
         ("Stable-Diffusion-XL", "SDXL"),
+        ("SD3", "SD3"),
+        ("Stable Diffusion 3", "SD3"),
+        ("stabilityai/stable-diffusion-3-medium-diffusers", "SD3"),
+        ("SD 3.5", "SD3.5-medium"),
+        ("stable diffusion 3.5 medium", "SD3.5-medium"),
+        ("SD3.5 Large", "SD3.5-large"),
+        ("stable-diffusion-3.5-large", "SD3.5-large"),
+        ("FLUX", "FLUX.1-dev"),
+        ("flux.1 dev", "FLUX.1-dev"),
+        ("FLUX.1", "FLUX.1-dev"),
+        ("black-forest-labs/FLUX.1-dev", "FLUX.1-dev"),
+        ("FLUX.1 [schnell]", "FLUX.1-schnell"),
+        ("flux-schnell", "FLUX.1-schnell"),
     ],
 )
 def test_models_by_name_folder_and_hub_id(written: str, model: str) -> None:
@@ -240,13 +260,12 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
         (
             "Generate a SD1.5 pipeline using the DDMI sampler",
             UnknownNameError,
-            "Unknown scheduler 'DDMI'. Did you mean 'DDIM'? Available: DDIM, DPM-Solver++, UniPC, Euler, Euler-a, "
-            "PNDM, Heun, LCM.",
+            f"Unknown scheduler 'DDMI'. Did you mean 'DDIM'? Available: {SCHEDULERS}.",
         ),
         (
             "Generate a SD9 pipeline using the DDIM sampler",
             UnknownNameError,
-            f"Unknown model 'SD9'. Available: {MODELS}.",
+            f"Unknown model 'SD9'. Did you mean 'SD3'? Available: {MODELS}.",
         ),
         (
             "使用DDIM采样器生成SDXXL流水线",
@@ -256,8 +275,7 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
         (
             "使用DDIN采样器生成SD1.5流水线",
             UnknownNameError,
-            "Unknown scheduler 'DDIN'. Did you mean 'DDIM'? Available: DDIM, DPM-Solver++, UniPC, Euler, Euler-a, "
-            "PNDM, Heun, LCM.",
+            f"Unknown scheduler 'DDIN'. Did you mean 'DDIM'? Available: {SCHEDULERS}.",
         ),
         ("SD1.5 with 0 steps", InputError, "The number of steps is 0: allowed is a whole number from 1 to 1000."),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from hasten.measure.setting import fingerprint, setting_of
 from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
-from pipelines import tiny_pixart, tiny_sd, tiny_sdxl
+from pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 BASELINE = Plan()
+LATENTS = {tiny_sd3: (2, 16, 8, 8), tiny_flux: (2, 16, 64)}
+"""FLUX's are packed: a row of 64 numbers for four latents of 16 channels."""
 
 
 def of(pipe: Any, words: Path, **changes: Any) -> Pipeline:
@@ -34,7 +37,7 @@ def far(a: torch.Tensor, b: torch.Tensor) -> int:
     return int((a.int() - b.int()).abs().max())
 
 
-@pytest.mark.parametrize("scheduler", ["DDIM", "Euler-a", "DPM-Solver++", "LCM"])
+@pytest.mark.parametrize("scheduler", ["DDIM", "Euler-a", "DPM-Solver++", "DPM-Solver++-SDE", "LCM"])
 def test_an_image_does_not_depend_on_its_batch(scheduler: str, words: Path) -> None:
     pipe = tiny_sd()
     pipe.scheduler = find_scheduler(scheduler).build(pipe.scheduler.config)
@@ -45,7 +48,7 @@ def test_an_image_does_not_depend_on_its_batch(scheduler: str, words: Path) -> N
     assert far(together[1:], together[:2]) > 1
 
 
-@pytest.mark.parametrize("make", [tiny_sd, tiny_sdxl, tiny_pixart])
+@pytest.mark.parametrize("make", [tiny_sd, tiny_sdxl, tiny_pixart, tiny_sd3, tiny_flux])
 @pytest.mark.parametrize("guidance_scale", [1.0, 5.0])
 def test_encoded_text_draws_what_the_prompts_draw(make: Any, guidance_scale: float, words: Path) -> None:
     pipe = make()
@@ -62,7 +65,7 @@ def test_encoded_text_draws_what_the_prompts_draw(make: Any, guidance_scale: flo
         **pipeline.family.call,
     ).images
     assert far(drawn, (called * 255).round().byte()) <= 1
-    assert pipeline.latents("held-out", [0, 1]).shape == (2, 4, 8, 8)
+    assert pipeline.latents("held-out", [0, 1]).shape == LATENTS.get(make, (2, 4, 8, 8))
 
 
 def test_each_text_is_encoded_once(words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +73,7 @@ def test_each_text_is_encoded_once(words: Path, monkeypatch: pytest.MonkeyPatch)
     encoded: list[str] = []
     original = pipeline.pipe.encode_prompt
 
+    @wraps(original)
     def counted(prompt: Any, *args: Any, **kwargs: Any) -> Any:
         encoded.extend(prompt or [])
         return original(prompt, *args, **kwargs)

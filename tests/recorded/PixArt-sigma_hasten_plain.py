@@ -72,7 +72,7 @@ CLAIM = {
     },
 }
 MODEL = "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS"
-SCHEDULER = {"algorithm_type": "dpmsolver++"}
+SCHEDULER = {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}
 CALL = {
     "height": 1024,
     "width": 1024,

@@ -83,7 +83,7 @@ CLAIM = {
     },
 }
 MODEL = "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS"
-SCHEDULER = {"algorithm_type": "dpmsolver++"}
+SCHEDULER = {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}
 PLAN = {"tome": {"max_downsample": 1, "ratio": 0.5, "sx": 2, "sy": 2}}
 CALL = {
     "height": 1024,

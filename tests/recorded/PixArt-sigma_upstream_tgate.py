@@ -83,7 +83,7 @@ CLAIM = {
     },
 }
 MODEL = "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS"
-SCHEDULER = {"algorithm_type": "dpmsolver++"}
+SCHEDULER = {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}
 TGATE = {"fi_interval": 1, "gate_step": 10, "sp_interval": 5, "warm_up": 2}
 CALL = {
     "height": 1024,

@@ -83,7 +83,7 @@ CLAIM = {
     },
 }
 MODEL = "stabilityai/stable-diffusion-xl-base-1.0"
-SCHEDULER = {"algorithm_type": "dpmsolver++"}
+SCHEDULER = {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}
 PLAN = {
     "deepcache": {"cache_branch_id": 0, "cache_interval": 3},
     "tgate": {"fi_interval": 1, "gate_step": 10, "sp_interval": 5, "warm_up": 2},

@@ -83,7 +83,7 @@ CLAIM = {
     },
 }
 MODEL = "stabilityai/stable-diffusion-xl-base-1.0"
-SCHEDULER = {"algorithm_type": "dpmsolver++"}
+SCHEDULER = {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}
 PLAN = {
     "deepcache": {"cache_branch_id": 0, "cache_interval": 3},
     "tome": {"max_downsample": 2, "ratio": 0.5, "sx": 2, "sy": 2},

@@ -83,7 +83,7 @@ CLAIM = {
     },
 }
 MODEL = "stabilityai/stable-diffusion-xl-base-1.0"
-SCHEDULER = {"algorithm_type": "dpmsolver++"}
+SCHEDULER = {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}
 PLAN = {
     "tgate": {"fi_interval": 1, "gate_step": 10, "sp_interval": 5, "warm_up": 2},
     "tome": {"max_downsample": 2, "ratio": 0.5, "sx": 2, "sy": 2},

@@ -81,7 +81,7 @@ CLAIM = {
     },
 }
 MODEL = "stabilityai/stable-diffusion-xl-base-1.0"
-SCHEDULER = {"algorithm_type": "dpmsolver++"}
+SCHEDULER = {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}
 PLAN = {"tgate": {"fi_interval": 1, "gate_step": 10, "sp_interval": 5, "warm_up": 2}}
 CALL = {"height": 1024, "width": 1024, "guidance_scale": 5.0}
 STEPS = 20

@@ -85,7 +85,7 @@ CLAIM = {
     },
 }
 MODEL = "stabilityai/stable-diffusion-xl-base-1.0"
-SCHEDULER = {"algorithm_type": "dpmsolver++"}
+SCHEDULER = {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}
 DEEPCACHE = {"cache_branch_id": 0, "cache_interval": 3}
 TOME = {"max_downsample": 2, "ratio": 0.5, "sx": 2, "sy": 2}
 CALL = {"height": 1024, "width": 1024, "guidance_scale": 5.0}

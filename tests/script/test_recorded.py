@@ -26,6 +26,10 @@ SETTINGS = {
     "SDXL": ("DPM-Solver++", 20),
     "PixArt-alpha": ("DPM-Solver++", 20),
     "PixArt-sigma": ("DPM-Solver++", 20),
+    "SD3": ("FlowMatchEuler", 28),
+    "SD3.5-medium": ("FlowMatchHeun", 40),
+    "FLUX.1-dev": ("FlowMatchEuler", 50),
+    "FLUX.1-schnell": ("FlowMatchEuler", 4),
     "emoji-sd": ("UniPC", 25),
     "emoji-sdxl": ("DDIM", 25),
     "emoji-pixart": ("DDIM", 25),
@@ -37,6 +41,8 @@ def pipeline(model: str) -> str:
 
 
 def can(model: str, runtime: str, methods: tuple[str, ...]) -> bool:
+    if SETTINGS[model][0].startswith("FlowMatch"):  # none of these methods knows its transformer
+        return not methods
     return "PixArt" not in pipeline(model) or TRANSFORMERS[runtime] >= set(methods)
 
 

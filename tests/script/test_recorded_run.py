@@ -13,10 +13,16 @@ from PIL import Image, ImageChops
 
 from hasten.models import load_pipeline
 from hasten.schedulers import find_scheduler
-from pipelines import tiny_pixart, tiny_sd, tiny_sdxl
+from pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 RECORDED = Path(__file__).parent.parent / "recorded"
-BUILDERS = {"SD1.5": tiny_sd, "SDXL": tiny_sdxl, "PixArt-sigma": tiny_pixart}
+FLOW = {
+    "SD3": tiny_sd3,
+    "SD3.5-medium": lambda: tiny_sd3(qk_norm="rms_norm", dual_attention_layers=(0, 1)),
+    "FLUX.1-dev": tiny_flux,
+    "FLUX.1-schnell": lambda: tiny_flux(guidance=False),
+}
+BUILDERS = {"SD1.5": tiny_sd, "SDXL": tiny_sdxl, "PixArt-sigma": tiny_pixart, **FLOW}
 SCRIPTS = sorted(p.name for p in RECORDED.glob("*.py") if p.name.split("_")[0] in BUILDERS)
 
 

@@ -66,7 +66,7 @@ def _short(model: Model) -> tuple[str, str]:
 
 @lru_cache
 def schedulers() -> Names:
-    return Names("scheduler", {n: s.name for s in SCHEDULERS for n in (s.name, s.class_name, *s.aliases)})
+    return Names("scheduler", {n: s.name for s in SCHEDULERS for n in s.spellings})
 
 
 @lru_cache

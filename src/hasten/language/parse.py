@@ -11,7 +11,7 @@ from hasten.language import _figures, _names
 from hasten.language import _words as w
 from hasten.language._text import Text
 from hasten.methods import METHODS
-from hasten.models import find_model, model_names
+from hasten.models import family_named, find_model, model_names
 from hasten.models.base import Model
 from hasten.plan import Parameters, Value
 from hasten.task import DEFAULT_MAX_LOSS, Target, Task
@@ -69,7 +69,7 @@ class _Request:
             self.assumptions += _left_to_defaults(methods or (), parameters, steps)
         return Task(
             model=model,
-            scheduler=self.scheduler or self._assume(DEFAULT_SCHEDULER, "scheduler DDIM: the default"),
+            scheduler=self.scheduler or self._usual_scheduler(model),
             steps=steps,
             methods=methods,
             parameters=parameters,
@@ -109,6 +109,13 @@ class _Request:
         except UnknownNameError:
             steps = Model.steps
         return self._assume(steps, f"steps {steps}: the usual number for {model}")
+
+    def _usual_scheduler(self, model: str) -> str:
+        family = family_named(model)
+        if family is None or not family.schedulers:
+            return self._assume(DEFAULT_SCHEDULER, f"scheduler {DEFAULT_SCHEDULER}: the default")
+        usual = family.usual_scheduler
+        return self._assume(usual, f"scheduler {usual}: the usual one of {family.title}")
 
     def _methods(self) -> tuple[str, ...] | None:
         if self.methods:

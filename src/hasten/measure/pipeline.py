@@ -112,16 +112,20 @@ class Pipeline:
     def _encode(self, prompts: Sequence[str]) -> None:
         import torch
 
+        given = {
+            "prompt": list(prompts),
+            "prompt_2": None,  # the other encoders read the same prompt; that of SD3 wants to be told
+            "prompt_3": None,
+            "device": self.pipe._execution_device,
+            "num_images_per_prompt": 1,
+            "do_classifier_free_guidance": self.setting.guidance_scale > 1,
+            **self._given,
+        }
         takes = inspect.signature(self.pipe.encode_prompt).parameters
         with torch.inference_mode(), cut_prompts_told_once(self.pipe):
-            encoded = self.pipe.encode_prompt(
-                prompt=list(prompts),
-                device=self.pipe._execution_device,
-                num_images_per_prompt=1,
-                do_classifier_free_guidance=self.setting.guidance_scale > 1,
-                **{name: value for name, value in self._given.items() if name in takes},
-            )
-        states = {n: s for n, s in zip(self.family.text_states, encoded, strict=True) if s is not None}
+            encoded = self.pipe.encode_prompt(**{name: value for name, value in given.items() if name in takes})
+        named = zip(self.family.text_states, encoded, strict=True)
+        states = {name: state for name, state in named if name and state is not None}
         for i, prompt in enumerate(prompts):
             self._text[prompt] = {name: state[i] for name, state in states.items()}
 

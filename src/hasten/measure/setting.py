@@ -35,8 +35,7 @@ def setting_of(
         InputError: no family of hasten has that class, or a number is out of range.
     """
     denoiser = getattr(pipe, known_family(pipe).denoiser)
-    sample = denoiser.config.sample_size
-    rows, columns = (sample, sample) if isinstance(sample, int) else sample
+    rows, columns = _usual_size(pipe, denoiser)
     known = model_at(str(pipe.config.get("_name_or_path")))
     usual = inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default
     guidance = known.guidance_scale if known else usual
@@ -45,14 +44,21 @@ def setting_of(
             model=model_name or (known.name if known else _model_name(pipe, denoiser)),
             scheduler=scheduler_name(pipe.scheduler),
             steps=steps,
-            height=rows * pipe.vae_scale_factor if height is None else height,
-            width=columns * pipe.vae_scale_factor if width is None else width,
+            height=rows if height is None else height,
+            width=columns if width is None else width,
             guidance_scale=guidance if guidance_scale is None else guidance_scale,
             batch_size=batch_size,
             dtype=str(denoiser.dtype).removeprefix("torch."),
             device=str(pipe._execution_device),
         )
     )
+
+
+def _usual_size(pipe: Any, denoiser: torch.nn.Module) -> tuple[int, int]:
+    """Height and width in pixels where none are asked for: the denoiser's; where it has none, the pipeline's."""
+    sample = getattr(denoiser.config, "sample_size", None) or pipe.default_sample_size
+    rows, columns = (sample, sample) if isinstance(sample, int) else sample
+    return rows * pipe.vae_scale_factor, columns * pipe.vae_scale_factor
 
 
 def checked(setting: Setting) -> Setting:
@@ -67,9 +73,8 @@ def checked(setting: Setting) -> Setting:
 
 
 def scheduler_name(scheduler: Any) -> str:
-    """The canonical name of a diffusers scheduler, its class's name where hasten has none."""
-    class_name = type(scheduler).__name__
-    return next((s.name for s in SCHEDULERS if s.class_name == class_name), class_name)
+    """The canonical name of a diffusers scheduler, by class and settings; where hasten has none, its class's."""
+    return next((s.name for s in SCHEDULERS if s.is_that_of(scheduler)), type(scheduler).__name__)
 
 
 def _model_name(pipe: Any, denoiser: torch.nn.Module) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ __all__ = [
     "FAMILIES",
     "Family",
     "Model",
+    "family_named",
     "family_of",
     "find_model",
     "load_pipeline",
@@ -41,6 +43,20 @@ def find_model(name: str) -> tuple[Family, Model]:
             if model.answers_to(name):
                 return family, model
     raise UnknownNameError("model", name, model_names())
+
+
+def family_named(model: str) -> Family | None:
+    """The family of a model's name, a hub id or a folder; None where that cannot be told without loading it."""
+    try:
+        return find_model(model)[0]
+    except UnknownNameError:
+        pass
+    index = Path(model).expanduser() / "model_index.json"
+    try:
+        pipeline = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return None  # what is wrong with the folder is told by whoever reads it for its model
+    return next((family for family in FAMILIES.all() if family.pipeline == pipeline), None)
 
 
 @lru_cache

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hasten.errors import simplify
+from hasten.schedulers import SCHEDULERS, Scheduler, find_scheduler
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,12 @@ class Family:
     denoiser: str
     models: tuple[Model, ...]
     schedulers: tuple[str, ...] = field(default=())
-    """Canonical names of the schedulers that fit; empty means all."""
+    """Canonical names of the schedulers that fit, the usual one first; empty: all but those for flow matching."""
     text_states: tuple[str, ...] = ("prompt_embeds", "negative_prompt_embeds")
-    """What the pipeline's ``encode_prompt`` returns, by the names under which a call takes it back."""
+    """What the pipeline's ``encode_prompt`` returns, by the names under which a call takes it back; an empty name
+    for what no call takes."""
+    half_dtype: str = "float16"
+    """The dtype on a GPU where none is asked for: that which the models' authors advise."""
     call: Mapping[str, Any] = field(default_factory=dict)
     """The arguments that each call of the pipeline takes beside those of the setting."""
     packages: tuple[str, ...] = ()
@@ -57,3 +61,23 @@ class Family:
     def called_with(self, model: Model | None) -> dict[str, Any]:
         """The arguments of each call beside those of the setting; of a model that is not known, the family's."""
         return {**self.call, **(model.call if model else {})}
+
+    @property
+    def usual_scheduler(self) -> str:
+        """The canonical name of the scheduler where none is asked for."""
+        return self.schedulers[0] if self.schedulers else SCHEDULERS[0].name
+
+    @property
+    def fitting(self) -> tuple[str, ...]:
+        """Canonical names of all schedulers that fit."""
+        return self.schedulers or tuple(s.name for s in SCHEDULERS if not s.flow_matching)
+
+    def unfit(self, scheduler: Scheduler) -> str | None:
+        """Why the scheduler does not fit, a sentence without its full stop; None where it does."""
+        if scheduler.name in self.fitting:
+            return None
+        flow_matching = any(find_scheduler(name).flow_matching for name in self.schedulers)
+        if flow_matching == scheduler.flow_matching:
+            return f"{self.pipeline} gives its scheduler what {scheduler.class_name} does not take"
+        ours, its = ("flow matching", "diffusion") if flow_matching else ("diffusion", "flow matching")
+        return f"its models were trained by {ours}, and {scheduler.name} is for those trained by {its}"

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hasten.errors import InputError, UnsupportedError
 from hasten.limits import Limits
 from hasten.methods import METHODS
-from hasten.models import FAMILIES
+from hasten.models import FAMILIES, family_named
 from hasten.models.base import Family, Model
 from hasten.plan import Plan
 from hasten.records import Answer, between
@@ -82,14 +82,13 @@ def family_of_model(model: Model) -> Family:
     for family in FAMILIES.all():
         if model.name in {known.name for known in family.models}:
             return family
+    if (found := family_named(model.source)) is not None:
+        return found
     index = Path(model.source) / "model_index.json"
     try:
         pipeline = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{model.source} is no folder of a diffusers pipeline: {index.name}: {error}.") from None
-    for family in FAMILIES.all():
-        if family.pipeline == pipeline:
-            return family
     known = ", ".join(family.pipeline for family in FAMILIES.all())
     raise InputError(f"{model.source} holds a {pipeline}. Scripts are written for: {known}.")
 

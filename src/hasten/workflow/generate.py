@@ -14,6 +14,7 @@ from hasten import __version__
 from hasten.errors import HastenError, InputError
 from hasten.files import save_json, whole
 from hasten.language.render import render
+from hasten.models import family_named
 from hasten.records import Answer, Status
 from hasten.script.claim import Runtime
 from hasten.script.write import script_name
@@ -24,7 +25,7 @@ from hasten.task import Setting, Task
 from hasten.workflow.batch import Batch, Settled, Wanted, in_order
 from hasten.workflow.delivery import Delivery, command_of
 from hasten.workflow.explore import check_files, keep
-from hasten.workflow.opening import Place, model_of, task_of
+from hasten.workflow.opening import Place, model_of, task_of, usual_dtype
 
 REPORT, MANIFEST, SCRIPTS = "generation_report.json", "manifest.json", "scripts"
 NOT_MEASURED = "Parameters and figures are those of the given file: nothing was measured here."
@@ -136,7 +137,7 @@ def written_as_is(task: Task, known: Entry, delivery: Delivery, place: Place) ->
     model = model_of(task, place)
     if not model.resolution:
         raise InputError(f"The size of {model.name} is not known without loading it: have its plan measured.")
-    size, guidance = model.resolution, place.guidance_scale or model.guidance_scale
+    size = model.resolution
     device = place.device or ("cpu" if model.embedded else "cuda")
     setting = Setting(
         model=model.name,
@@ -144,9 +145,9 @@ def written_as_is(task: Task, known: Entry, delivery: Delivery, place: Place) ->
         steps=task.steps,
         height=place.height or size,
         width=place.width or size,
-        guidance_scale=guidance,
+        guidance_scale=model.guidance_scale if place.guidance_scale is None else place.guidance_scale,
         batch_size=place.batch_size,
-        dtype=place.dtype or ("float32" if device == "cpu" else "float16"),
+        dtype=place.dtype or usual_dtype(device, family_named(task.model)),
         device=device,
     )
     answer = Answer(

@@ -16,10 +16,10 @@ from hasten.language.parse import parse
 from hasten.measure.bench import Bench
 from hasten.measure.lock import device_lock
 from hasten.methods import METHODS
-from hasten.models import find_model, load_pipeline
-from hasten.models.base import Model
+from hasten.models import family_named, find_model, load_pipeline
+from hasten.models.base import Family, Model
 from hasten.models.stable_diffusion import VIT_G_14
-from hasten.schedulers import find_scheduler
+from hasten.schedulers import SCHEDULERS, find_scheduler
 from hasten.search import check_task
 from hasten.task import Setting, Task
 
@@ -64,21 +64,32 @@ def task_of(request: str | Task) -> Task:
 
 
 def model_of(task: Task, place: Place) -> Model:
-    """The model by name, or one for a local folder. Raises UnknownNameError or InputError."""
+    """The model by name, or one for a local folder.
+
+    Raises:
+        UnknownNameError: no such model, and no such folder. UnsupportedError: the scheduler does not fit it.
+    """
     asked = {name: getattr(place, name) for name in ("scorer", "prompts") if getattr(place, name) is not None}
+    check_scheduler(family_named(task.model), task.scheduler)
     try:
-        family, model = find_model(task.model)
+        model = find_model(task.model)[1]
     except UnknownNameError:
         folder = str(Path(task.model).expanduser())
         if not Path(folder).is_dir():
             raise
-        return replace(Model(folder, folder, 0, 0.0, VIT_G_14, PROMPTS, task.steps), **asked)
-    if family.schedulers and task.scheduler not in family.schedulers:
-        fit = ", ".join(family.schedulers)
-        raise UnsupportedError(
-            f"{family.title} cannot be used with the scheduler {task.scheduler}. It takes: {fit}."
-        )
+        model = Model(folder, folder, 0, 0.0, VIT_G_14, PROMPTS, task.steps)
     return replace(model, **asked)
+
+
+def check_scheduler(family: Family | None, name: str) -> None:
+    """Raises UnsupportedError for a scheduler that does not fit the models of the family."""
+    scheduler = next((s for s in SCHEDULERS if s.name == name), None)
+    reason = family.unfit(scheduler) if family and scheduler else None
+    if family and reason:
+        raise UnsupportedError(
+            f"{family.title} cannot be used with the scheduler {name}: {reason}. "
+            f"It takes: {', '.join(family.fitting)}."
+        )
 
 
 @contextmanager
@@ -88,13 +99,13 @@ def open_bench(task: Task, model: Model, place: Place) -> Iterator[Bench]:
     Raises:
         InputError: the model, device or dtype cannot be used.
     """
-    device, dtype = device_of(place)
+    device, dtype = device_of(place, family_named(model.name))
     with device_lock(device):
         pipe = load_pipeline(model, find_scheduler(task.scheduler), dtype=dtype, device=device)
         usual = {
             "height": model.resolution or None,
             "width": model.resolution or None,
-            "guidance_scale": model.guidance_scale or None,
+            "guidance_scale": model.guidance_scale if model.resolution else None,
             "scorer": model.scorer,
             "prompts": model.prompts,
             "model_name": model.name,
@@ -104,8 +115,13 @@ def open_bench(task: Task, model: Model, place: Place) -> Iterator[Bench]:
 
 @contextmanager
 def bench_of(pipe: Any, steps: int, place: Place) -> Iterator[Bench]:
-    """The bench of a pipeline that the user already has: on its own device, in its own dtype."""
+    """The bench of a pipeline that the user already has: on its own device, in its own dtype.
+
+    Raises:
+        InputError: hasten does not know such a pipeline, or its scheduler does not fit it.
+    """
     bench = _bench(pipe, steps, place, {})
+    check_scheduler(bench.pipeline.family, bench.setting.scheduler)
     with device_lock(bench.setting.device):
         yield bench
 
@@ -157,9 +173,14 @@ def task_for(
     )
 
 
-def device_of(place: Place) -> tuple[str, str]:
-    """The device and dtype asked for; else the GPU in half precision where there is one, the CPU in single."""
+def device_of(place: Place, family: Family | None = None) -> tuple[str, str]:
+    """The device and dtype asked for; else the GPU in the family's half precision, or the CPU in single."""
     import torch
 
     device = place.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return device, place.dtype or ("float16" if device.startswith("cuda") else "float32")
+    return device, place.dtype or usual_dtype(device, family)
+
+
+def usual_dtype(device: str, family: Family | None) -> str:
+    """The dtype where none is asked for."""
+    return (family or Family).half_dtype if device.startswith("cuda") else "float32"

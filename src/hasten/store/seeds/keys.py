@@ -204,7 +204,7 @@ def _share(value: Any) -> float:
 
 def _class_name(scheduler: str) -> str:
     try:
-        return find_scheduler(scheduler).class_name
+        return find_scheduler(scheduler).identifier
     except UnknownNameError:
         return scheduler
 
