@@ -98,9 +98,9 @@ class Encoded(Pipeline):
         if family_of(pipe):
             super().__init__(pipe, setting, prompts)
         else:  # a family that hasten does not know can still be timed
-            name = type(pipe).__name__
+            name, denoiser = type(pipe).__name__, type(pipe.transformer).__name__
             self.pipe, self.setting, self.prompts, self.seed = pipe, setting, prompts, 0
-            self.family, self._given = Family(name, name, name, "transformer", ()), {}
+            self.family, self._given = Family(name, name, name, "transformer", denoiser, ()), {}
         self._states = states
 
     def generate(self, split: Split, indices: Sequence[int], steps: int | None = None) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from hasten.methods import METHODS
+
 SMALL = "an emoji-sd pipeline using the DDIM sampler with 6 steps"
 QUICK = ("--num-samples", "8", "--pairs", "3")
 
@@ -39,6 +41,8 @@ def test_help_and_parse_import_no_torch(surroundings: dict[str, str]) -> None:
         ["--version"],
         ["parse", f"Generate {SMALL}"],
         ["list", "models"],
+        ["list", "methods", "--model", "FLUX"],
+        ["list", "schedulers", "--model", "sdxl"],
     ):
         done = subprocess.run(
             [sys.executable, "-c", code, *words], check=False, capture_output=True, text=True, env=surroundings
@@ -72,8 +76,44 @@ def test_the_models_that_ship_are_told_apart(surroundings: dict[str, str]) -> No
         "emoji-sdxl": "StableDiffusionXLPipeline",
         "emoji-pixart": "PixArtSigmaPipeline",
     }
-    assert {"SD1.5", "SD2.1", "SDXL", "PixArt-alpha", "PixArt-sigma"} == rows.keys() - embedded.keys()
+    diffusion, flow = {"SD1.5", "SD2.1", "SDXL", "PixArt-alpha", "PixArt-sigma"}, {"SD3", "FLUX.1-dev"}
+    assert diffusion | flow | {"SD3.5-medium", "SD3.5-large", "FLUX.1-schnell"} == rows.keys() - embedded.keys()
     assert rows["PixArt-sigma"]["source"] == "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS"
+
+
+def test_the_methods_of_a_model(surroundings: dict[str, str]) -> None:
+    """Each with its ranges at the model's steps and what it does; those that cannot be used with the reason."""
+    listed = hasten(surroundings, "list", "methods", "--model", "sdxl", "--json")
+    rows = {row["name"]: row for row in json.loads(listed.stdout)}
+    assert set(rows) == set(METHODS.names())
+    assert {rows[name]["fits"] for name in ("deepcache", "schedule", "tgate", "tome")} == {"yes"}
+    assert "gate_step 1–50 (10)" in rows["tgate"]["parameters"] and rows["tgate"]["what it does"]
+    listed = hasten(surroundings, "list", "methods", "--model", "FLUX", "--json")
+    rows = {row["name"]: row for row in json.loads(listed.stdout)}
+    assert rows["deepcache"]["fits"] == "no: it needs a unet, and FluxPipeline has a transformer"
+    assert "FluxTransformer2DModel" in rows["tgate"]["fits"]
+
+
+def test_the_schedulers_of_a_model(surroundings: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    for model in ("flux.1 dev", str(tmp_path)):
+        listed = hasten(surroundings, "list", "schedulers", "--model", model, "--json")
+        fits = {row["name"]: row["fits"] for row in json.loads(listed.stdout)}
+        assert fits["FlowMatchEuler"] == "yes, the usual one"
+        assert "trained by flow matching" in fits["DDIM"] and fits["FlowMatchHeun"].startswith("no: FluxPipeline")
+    listed = hasten(surroundings, "list", "schedulers", "--model", "sdxl", "--json")
+    fits = {row["name"]: row["fits"] for row in json.loads(listed.stdout)}
+    assert fits["DPM-Solver++-SDE"] == "yes" and fits["FlowMatchEuler"].startswith("no: its models")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [(("methods", "SD9"), "Unknown model 'SD9'"), (("metrics", "sdxl"), "leave it out")]
+)
+def test_a_list_for_a_model_that_cannot_be(
+    words: tuple[str, str], told: str, surroundings: dict[str, str]
+) -> None:
+    done = hasten(surroundings, "list", words[0], "--model", words[1])
+    assert done.returncode == 2 and told in done.stderr
 
 
 BAD = {

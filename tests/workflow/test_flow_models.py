@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import hasten
+import hasten.api
 from hasten.errors import UnsupportedError
 from hasten.models import family_named
 from hasten.script.claim import read_claim
@@ -46,6 +47,15 @@ def test_a_plain_request_is_answered_with_a_script_that_holds(
     assert (claim.scheduler, claim.height, claim.plan) == ("FlowMatchEuler", 64, "baseline")
     found = verify(script, samples=2, pairs=1)
     assert found.holds, found.reasons
+
+
+def test_a_profile_tells_where_the_time_goes(folder: str, how: dict[str, Any]) -> None:
+    del how["storage"], how["num_samples"]
+    task = Task(model=folder, scheduler="FlowMatchEuler", steps=2)
+    found = hasten.api.profile(task, batch_sizes=[1], fresh=0, **how).batch_sizes[0].baseline
+    assert found is not None
+    assert set(found.parts) == {"text_encoding", "denoiser", "decoding", "rest"}
+    assert all(part.seconds > 0 for part in found.parts.values())
 
 
 def test_a_scheduler_of_diffusion_is_refused_before_anything_is_read(

@@ -212,12 +212,16 @@ def report(
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="models, schedulers, methods or metrics.", show_default=False)],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Which schedulers or methods fit this model, and why not.", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Lists what requests may name."""
     from hasten.cli.listing import JSON_ONLY, rows
 
-    table = rows(what)
+    table = rows(what, model)
     show.document(table) if json else show.table(table, without=JSON_ONLY)
 
 

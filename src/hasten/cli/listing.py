@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import UnknownNameError
+from hasten.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from hasten.methods.base import Parameter
+    from hasten.models.base import Family
 
 Rows = list[dict[str, Any]]
 JSON_ONLY = ("paper",)
 """Too long for a table."""
 
 
-def rows(what: str) -> Rows:
-    """The rows of one table. Raises UnknownNameError."""
+def rows(what: str, model: str | None = None) -> Rows:
+    """The rows of one table; of schedulers and methods, with ``model``, what fits it and why the others do not.
+
+    Args:
+        model: a model's name, its hub id, or a folder.
+
+    Raises:
+        UnknownNameError: no such table, or no such model.
+        InputError: a table that is the same for every model.
+    """
     tables: dict[str, Callable[[], Rows]] = {
         "models": _models,
         "schedulers": _schedulers,
@@ -25,7 +34,12 @@ def rows(what: str) -> Rows:
     }
     if what not in tables:
         raise UnknownNameError("list", what, tables)
-    return tables[what]()
+    if model is None:
+        return tables[what]()
+    fitted = {"schedulers": _schedulers_for, "methods": _methods_for}
+    if what not in fitted:
+        raise InputError(f"--model {model} is for {' and '.join(fitted)}: leave it out for {what}.")
+    return fitted[what](model)
 
 
 def _models() -> Rows:
@@ -51,18 +65,55 @@ def _schedulers() -> Rows:
     return [{"name": s.name, "class": s.class_name, "also": list(s.aliases)} for s in SCHEDULERS]
 
 
-def _methods() -> Rows:
+def _schedulers_for(model: str) -> Rows:
+    from hasten.schedulers import SCHEDULERS
+
+    family = _family(model)
+    usual = {True: "yes, the usual one", False: "yes"}
+    fits = [family.unfit(s) or usual[s.name == family.usual_scheduler] for s in SCHEDULERS]
+    fits = [fit if fit in usual.values() else f"no: {fit}" for fit in fits]
+    return [{"name": row["name"], "fits": fit, **row} for row, fit in zip(_schedulers(), fits, strict=True)]
+
+
+def _methods(steps: int | None = None) -> Rows:
     from hasten.methods import METHODS
 
     return [
         {
             "name": method.name,
-            "parameters": [_ranged(p) for p in method.parameters()],
+            "parameters": [_ranged(p) for p in method.parameters(steps=steps)],
             "what it does": method.summary,
             "paper": method.paper,
         }
         for method in METHODS.all()
     ]
+
+
+def _methods_for(model: str) -> Rows:
+    """With the ranges at the model's usual number of steps; its classes alone are looked at, no weights."""
+    from hasten.methods import METHODS, unfit
+    from hasten.models import find_model
+
+    family = _family(model)
+    try:
+        steps: int | None = find_model(model)[1].steps
+    except UnknownNameError:
+        steps = None
+    reasons = [unfit(method, family) for method in METHODS.all()]
+    return [
+        {"name": row["name"], "fits": f"no: {reason}" if reason else "yes", **row}
+        for row, reason in zip(_methods(steps), reasons, strict=True)
+    ]
+
+
+def _family(model: str) -> Family:
+    """The family of a model or a folder. Raises UnknownNameError."""
+    from hasten.models import family_named, model_names
+
+    family = family_named(model)
+    if family is None:
+        raise UnknownNameError("model", model, (*model_names(), "or the folder of one of their kind"))
+    return family
 
 
 def _ranged(p: Parameter) -> str:

@@ -9,6 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError, UnsupportedError
+from hasten.methods._unfit import unfit
 from hasten.methods.base import Method, Step
 from hasten.plan import Parameters, Plan
 from hasten.registry import Registry
@@ -16,7 +17,7 @@ from hasten.registry import Registry
 if TYPE_CHECKING:
     from hasten.methods._apply import Handle, apply
 
-__all__ = ["METHODS", "Handle", "apply", "check_plan", "clash", "together", "work"]
+__all__ = ["METHODS", "Handle", "apply", "check_plan", "clash", "together", "unfit", "work"]
 
 METHODS: Registry[Method] = Registry("method", "hasten.methods", "METHOD")
 

@@ -39,12 +39,17 @@ class Model:
 
 @dataclass(frozen=True)
 class Family:
-    """Models that share one pipeline class. ``pipeline`` is the class's name in diffusers."""
+    """Models that share one pipeline class.
+
+    ``pipeline`` is the class's name in diffusers. Its ``denoiser``, ``unet`` or ``transformer``, is a
+    ``denoiser_class``.
+    """
 
     name: str
     title: str
     pipeline: str
     denoiser: str
+    denoiser_class: str
     models: tuple[Model, ...]
     schedulers: tuple[str, ...] = field(default=())
     """Canonical names of the schedulers that fit, the usual one first; empty: all but those for flow matching."""

@@ -15,6 +15,7 @@ FAMILY = Family(
     title="FLUX.1",
     pipeline="FluxPipeline",
     denoiser="transformer",
+    denoiser_class="FluxTransformer2DModel",
     # The pipeline hands its scheduler the noise levels and their shift, which of diffusers' only this one takes.
     schedulers=("FlowMatchEuler",),
     # The third is where each word stands: zeros that the call makes anew.

@@ -24,6 +24,7 @@ FAMILY = Family(
     title="PixArt-alpha",
     pipeline="PixArtAlphaPipeline",
     denoiser="transformer",
+    denoiser_class="PixArtTransformer2DModel",
     text_states=TEXT_STATES,
     call=CALL,
     packages=PACKAGES,

@@ -11,6 +11,7 @@ FAMILY = Family(
     title="PixArt-Sigma",
     pipeline="PixArtSigmaPipeline",
     denoiser="transformer",
+    denoiser_class="PixArtTransformer2DModel",
     text_states=TEXT_STATES,
     call=CALL,
     packages=PACKAGES,

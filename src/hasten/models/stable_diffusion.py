@@ -11,6 +11,7 @@ FAMILY = Family(
     title="Stable Diffusion",
     pipeline="StableDiffusionPipeline",
     denoiser="unet",
+    denoiser_class="UNet2DConditionModel",
     models=(
         Model(
             name="SD1.5",

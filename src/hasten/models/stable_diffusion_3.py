@@ -11,6 +11,7 @@ FAMILY = Family(
     title="Stable Diffusion 3",
     pipeline="StableDiffusion3Pipeline",
     denoiser="transformer",
+    denoiser_class="SD3Transformer2DModel",
     schedulers=("FlowMatchEuler", "FlowMatchHeun"),
     text_states=(
         "prompt_embeds",

@@ -10,6 +10,7 @@ FAMILY = Family(
     title="Stable Diffusion XL",
     pipeline="StableDiffusionXLPipeline",
     denoiser="unet",
+    denoiser_class="UNet2DConditionModel",
     text_states=(
         "prompt_embeds",
         "negative_prompt_embeds",

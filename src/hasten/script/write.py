@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hasten.errors import InputError, UnsupportedError
 from hasten.limits import Limits
-from hasten.methods import METHODS
+from hasten.methods import METHODS, unfit
 from hasten.models import FAMILIES, family_named
 from hasten.models.base import Family, Model
 from hasten.plan import Plan
@@ -96,12 +96,8 @@ def family_of_model(model: Model) -> Family:
 def _refuse_methods(plan: Plan, family: Family) -> None:
     """A plan that was not measured here may name methods that the pipeline cannot take."""
     for method in map(METHODS.get, plan.methods):
-        if family.denoiser not in method.denoisers:
-            needed = " or ".join(method.denoisers)
-            raise UnsupportedError(
-                f"{method.title} cannot be used on {family.title}: it needs a {needed}, and "
-                f"{family.pipeline} has a {family.denoiser}."
-            )
+        if reason := unfit(method, family):
+            raise UnsupportedError(f"{method.title} cannot be used on {family.title}: {reason}.")
 
 
 def script_name(task: Task, runtime: Runtime = "hasten") -> str:
