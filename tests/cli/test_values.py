@@ -48,3 +48,8 @@ def test_two_limits_of_one_metric_are_refused() -> None:
 def test_plain_numbers_are_a_cell_each_and_named_limits_one_together() -> None:
     assert limit_cells(["0.01,0.02"]) == [0.01, 0.02]
     assert limit_cells(["clip_score=0.02,ssim=0.2", "0.03"]) == [{"clip_score": 0.02, "ssim": 0.2}, 0.03]
+
+
+def test_the_scheduler_of_flags_that_name_none_is_the_usual_one() -> None:
+    for model, usual in (("SD1.5", "DDIM"), ("FluxPipeline", "FlowMatchEuler"), ("SD3.5", "FlowMatchEuler")):
+        assert task_of_flags(model, None, 50, "deepcache", speedup=UPPER_BOUND).scheduler == usual

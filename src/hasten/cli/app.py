@@ -143,7 +143,7 @@ def _run_many(
 @takes_choices
 def search(
     pipe: Annotated[str, typer.Option(help="Model, folder, or pipeline class.")] = "SD1.5",
-    sched: Annotated[str, typer.Option(help="Scheduler.")] = "DDIM",
+    sched: Annotated[str | None, typer.Option(help="Scheduler; else the model's usual one.")] = None,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
     req_speedup: Annotated[
         str, typer.Option("--req_speedup", "--req-speedup", help="Speedup asked for, or upbound_speedup.")

@@ -22,7 +22,9 @@ MIB = 2**20
 @takes("device", "dtype", "prompts", "seed", "confidence")
 def profile(
     pipe: Annotated[str, typer.Option("--pipe", "--model", help="Model or folder.")] = "SD1.5",
-    sched: Annotated[str, typer.Option("--sched", "--scheduler", help="Scheduler.")] = "DDIM",
+    sched: Annotated[
+        str | None, typer.Option("--sched", "--scheduler", help="Scheduler; else the model's usual one.")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
     plan: Annotated[
         str, typer.Option(help="Measured beside the baseline: deepcache(cache_interval=3)+tome(ratio=0.5).")
@@ -42,9 +44,10 @@ def profile(
 ) -> None:
     """Shows where a call's time goes, cold and warm, and what larger batches give; of a plan, too."""
     from hasten import api
+    from hasten.models import usual_scheduler
     from hasten.task import Task
 
-    task = Task.from_json({"model": pipe, "scheduler": sched, "steps": steps})
+    task = Task.from_json({"model": pipe, "scheduler": sched or usual_scheduler(pipe), "steps": steps})
     sizes: dict[str, Any] = {"height": height, "width": width, "guidance_scale": guidance_scale}
     given: dict[str, Any] = {"plan": plan, "batch_sizes": _integers(batch_sizes), "pairs": pairs, "fresh": fresh}
     with show.waiting("loading") as tell:

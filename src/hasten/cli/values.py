@@ -73,7 +73,7 @@ def _limit(text: str) -> tuple[str, float]:
 
 def task_of_flags(
     pipe: str,
-    sched: str,
+    sched: str | None,
     steps: int,
     targets: str,
     *,
@@ -85,19 +85,21 @@ def task_of_flags(
     """The task of the original's flags; ``limits`` hold beside ``loss`` (``loss_limits``). Raises InputError.
 
     ``pipe``: a model, or as in the original a pipeline's class, which stands for its family's first model.
+    ``sched``: None is the model's usual one.
     """
     from hasten.methods import METHODS
-    from hasten.models import model_name
+    from hasten.models import model_name, usual_scheduler
     from hasten.schedulers import find_scheduler
 
+    model = model_name(pipe)
     target = None if speedup == UPPER_BOUND else {"speedup": _speedup(speedup)}
     names = [name for name in targets.split(",") if name.strip()]
     if not names:
         raise InputError(f"--search_targets is {targets!r}: name at least one of {', '.join(METHODS.names())}.")
     return Task.from_json(
         {
-            "model": model_name(pipe),
-            "scheduler": find_scheduler(sched).name,
+            "model": model,
+            "scheduler": find_scheduler(sched).name if sched else usual_scheduler(model),
             "steps": steps,
             "methods": [METHODS.canonical(name.strip()) for name in names],
             "target": target,

@@ -11,13 +11,12 @@ from hasten.language import _figures, _names
 from hasten.language import _words as w
 from hasten.language._text import Text
 from hasten.methods import METHODS
-from hasten.models import family_named, find_model, model_names
+from hasten.models import family_named, find_model, model_names, usual_scheduler
 from hasten.models.base import Model
 from hasten.plan import Parameters, Value
 from hasten.task import DEFAULT_MAX_LOSS, Target, Task
 
 T = TypeVar("T")
-DEFAULT_SCHEDULER = "DDIM"
 
 
 def parse(text: str) -> Task:
@@ -111,11 +110,9 @@ class _Request:
         return self._assume(steps, f"steps {steps}: the usual number for {model}")
 
     def _usual_scheduler(self, model: str) -> str:
-        family = family_named(model)
-        if family is None or not family.schedulers:
-            return self._assume(DEFAULT_SCHEDULER, f"scheduler {DEFAULT_SCHEDULER}: the default")
-        usual = family.usual_scheduler
-        return self._assume(usual, f"scheduler {usual}: the usual one of {family.title}")
+        usual, family = usual_scheduler(model), family_named(model)
+        why = f"the usual one of {family.title}" if family and family.schedulers else "the default"
+        return self._assume(usual, f"scheduler {usual}: {why}")
 
     def _methods(self) -> tuple[str, ...] | None:
         if self.methods:

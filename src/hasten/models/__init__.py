@@ -11,6 +11,7 @@ from hasten.models._load import family_of, load_pipeline
 from hasten.models._quiet import quiet_loading
 from hasten.models.base import Family, Model
 from hasten.registry import Registry
+from hasten.schedulers import SCHEDULERS
 
 __all__ = [
     "ASSETS",
@@ -25,6 +26,7 @@ __all__ = [
     "model_name",
     "model_names",
     "quiet_loading",
+    "usual_scheduler",
 ]
 
 FAMILIES: Registry[Family] = Registry("model family", "hasten.models", "FAMILY")
@@ -57,6 +59,12 @@ def family_named(model: str) -> Family | None:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None  # what is wrong with the folder is told by whoever reads it for its model
     return next((family for family in FAMILIES.all() if family.pipeline == pipeline), None)
+
+
+def usual_scheduler(model: str) -> str:
+    """The canonical name of the scheduler that a model, or the model of a folder, has where none is named."""
+    family = family_named(model)
+    return family.usual_scheduler if family else SCHEDULERS[0].name
 
 
 @lru_cache
