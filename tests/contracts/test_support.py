@@ -48,7 +48,8 @@ def scheduled(pipe: Any, scheduler: str) -> Iterator[Any]:
 def fitting(family: str) -> tuple[str, ...]:
     """The schedulers that the family takes."""
     known = family_of(shared(family))
-    return (known.schedulers if known else ()) or tuple(s.name for s in SCHEDULERS)
+    assert known is not None
+    return known.fitting
 
 
 def tried(pipe: Any, name: str, baseline: torch.Tensor) -> str:
