@@ -217,7 +217,7 @@ def test_the_table_of_methods_is_theirs() -> None:
         assert shown.keys() == parameters.keys()
         numbers = {name: text for name, text in shown.items() if text.isdecimal() or "." in text}
         assert all(float(text) == parameters[name].default for name, text in numbers.items())
-        assert re.search(r"arXiv:[\d.]+\d", method.paper)[0] in page
+        assert re.search(r"(arXiv|doi):[\d./]+\d", method.paper)[0] in page
         assert all(f"`{name}`" in page for name in parameters)
 
 

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from hasten.errors import InputError
 
 Value = int | float | str
-"""A number, or as text a list of steps such as ``0-3:5:9``; the list of one step is its number."""
+"""A number, or as text a list of steps such as ``0-3:5:9`` (the list of one step is its number), or one of the
+names that the parameter knows, such as ``bfloat16``."""
 Parameters = dict[str, Value]
 
 BASELINE = "baseline"
 _STEPS = re.compile(r"\d{1,4}(-\d{1,4})?(:\d{1,4}(-\d{1,4})?)*")
+_NAME = re.compile(r"[a-z_][a-z0-9_-]*")
+_NO_NAMES = ("nan", "inf", "infinity")
 _CALL = re.compile(r"\s*([A-Za-z_][\w-]*)\s*(?:\(([^()]*)\))?\s*")
 
 
@@ -75,15 +78,17 @@ def _pair(text: str) -> tuple[str, Value]:
     try:
         return name, value_of(value)
     except ValueError:
-        message = f"Parameter {name!r} has the value {value!r}: neither a number nor a list of steps (0-3:5:9)."
-        raise InputError(message) from None
+        known = "neither a number nor a list of steps (0-3:5:9) nor a name"
+        raise InputError(f"Parameter {name!r} has the value {value!r}: {known}.") from None
 
 
 def value_of(text: str) -> Value:
-    """The value that is written so: an integer, another number, or a list of steps. Raises ValueError."""
+    """The value that is written so: an integer, another number, a list of steps, or a name. Raises ValueError."""
     if re.fullmatch(r"-?\d+", text):
         return int(text)
-    return text if _STEPS.fullmatch(text) else float(text)
+    if _STEPS.fullmatch(text) or (_NAME.fullmatch(text) and text not in _NO_NAMES):
+        return text
+    return float(text)
 
 
 def step_list(steps: Iterable[int]) -> Value:

@@ -43,9 +43,11 @@ def _sets(core: Names) -> Iterator[Names]:
 
 
 def _beside(name: str, core: Names) -> tuple[Names, ...]:
-    """The method alone, and with each largest set of the core that it goes with."""
+    """The method alone, and with each largest set of the core that it goes with; with the very largest one if it
+    leaves out no work, so that nothing of it is stored by others."""
     sets = (tuple(n for n in largest if _together((n, name))) for largest in _largest(_sets(core)))
-    return ((name,), *(tuple(sorted((*others, name))) for others in _largest(sets) if others))
+    found = [tuple(sorted((*others, name))) for others in _largest(sets) if others]
+    return ((name,), *(found if METHODS.get(name).cuts_work else [max(found, key=len)]))
 
 
 def _combinations(names: Names) -> tuple[Names, ...]:
@@ -77,7 +79,9 @@ def effective(names: Names) -> Plan:
 
 
 def neutral(names: Names, pipe: Any, steps: int) -> Plan:
-    return Plan.of({n: {p.name: p.neutral for p in METHODS.get(n).parameters(pipe, steps)} for n in names})
+    """Of those methods that have neutral parameters."""
+    found = {name: METHODS.get(name).neutral(pipe, steps) for name in names}
+    return Plan.of({name: given for name, given in found.items() if given is not None})
 
 
 def record(name: str, family: str, found: dict[str, int] | str) -> None:

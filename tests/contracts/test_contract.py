@@ -50,6 +50,9 @@ def of_families(combinations: dict[str, tuple[Names, ...]]) -> Any:
 
 
 every_combination = of_families(COMBINATIONS)
+every_neutral = of_families(
+    {f: tuple(c for c in found if neutral(c, None, 4)) for f, found in COMBINATIONS.items()}
+)
 every_method = pytest.mark.parametrize(("family", "name"), [(f, n) for f in FAMILIES for n in SUPPORTED[f]])
 
 
@@ -71,7 +74,7 @@ def test_every_method_has_its_line() -> None:
     assert set(EXPECTED) == set(NAMES)
 
 
-@every_combination
+@every_neutral
 def test_neutral_is_the_baseline(pipe: Any, family: str, names: Names, baselines: Any) -> None:
     with apply(pipe, neutral(names, pipe, STEPS), STEPS), counting(denoiser_of(pipe)) as counts:
         assert torch.equal(latents(pipe), baselines[family])
@@ -98,7 +101,11 @@ def test_effective_changes_the_image_and_repeats(pipe: Any, family: str, names: 
         assert torch.equal(torch.get_rng_state(), state), "the global random state was used"
     torch.set_rng_state(random_state)
     assert torch.isfinite(first).all()
-    assert not torch.equal(first, baselines[family])
+    if any(METHODS.get(name).cuts_work for name in names):
+        assert not torch.equal(first, baselines[family])
+    else:  # the same work, but for how it is rounded
+        tolerance = max(EXPECTED[name]["tolerance"] for name in names)
+        assert (first - baselines[family]).norm() <= tolerance * baselines[family].norm()
     assert torch.equal(first, second)
     assert torch.equal(latents(pipe), baselines[family])
 
@@ -128,7 +135,11 @@ def test_effective_cuts_the_recorded_work(
         record(name, family, dict(counts))
         return
     assert counts == EXPECTED[name]["counts"][family]
-    assert any(counts[kind] < plain[kind] for kind in plain) and all(counts[kind] <= plain[kind] for kind in plain)
+    if METHODS.get(name).cuts_work:
+        assert any(counts[kind] < plain[kind] for kind in plain)
+        assert all(counts[kind] <= plain[kind] for kind in plain)
+    else:
+        assert counts == plain
 
 
 @every_combination
@@ -254,7 +265,7 @@ def test_illegal_parameters_are_an_error(pipe: Any, family: str, plan: str) -> N
         apply(pipe, plan, STEPS)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not EXPECTED[name].get("takes_any")])
 def test_unsupported_is_an_error(name: str) -> None:
     pipe = fresh("sd")
     pipe.unet = UNet2DModel(sample_size=8, block_out_channels=(32, 32), norm_num_groups=8, layers_per_block=1,

@@ -117,6 +117,8 @@ def _family(model: str) -> Family:
 
 
 def _ranged(p: Parameter) -> str:
+    if p.allowed and isinstance(p.default, str):
+        return f"{p.name} {', '.join(map(str, p.allowed))} ({p.default})"
     if isinstance(p.default, str):
         return f"{p.name} a list of steps (all)"
     return f"{p.name} {p.low:g}–{p.high:g} ({p.default:g})"

@@ -12,6 +12,7 @@ from hasten.language import _names
 from hasten.language import _words as w
 from hasten.language._numbers import FIGURES, NUMBER, SHARE, STEP_LIST, Range, percentage, read, share
 from hasten.language._text import Text
+from hasten.methods import METHODS
 from hasten.task import DEFAULT_MAX_LOSS
 
 DEFAULT_METRIC = next(iter(DEFAULT_MAX_LOSS))
@@ -138,18 +139,25 @@ def _factor(groups: dict[str, str | None]) -> Decimal:
 
 
 def parameters(text: Text) -> list[tuple[str, Decimal | str, int]]:
-    """The methods' parameters that are given: name, value (a number, or a list of steps), and where it stands."""
+    """The methods' parameters that are given: name, value (a number, steps or a name), where it stands."""
     spellings = {name.replace("_", "[ _-]?"): name for name in _names.parameter_owners()}
     if not spellings:
         return []
     names = "|".join(sorted(spellings, key=len, reverse=True))
-    source = rf"{w.START}(?P<name>{names}){_GLUE} ?(?:{STEP_LIST}|{FIGURES}(?P<percent>{w.PERCENT})?){w.END}"
+    value = rf"(?:(?P<word>{_named_values()})|{STEP_LIST}|{FIGURES}(?P<percent>{w.PERCENT})?)"
+    source = rf"{w.START}(?P<name>{names}){_GLUE} ?{value}{w.END}"
     found: list[tuple[str, Decimal | str, int]] = []
     for match in text.take(*patterns(source)):
         name = next(name for spelling, name in spellings.items() if re.fullmatch(spelling, match["name"]))
-        value = match["steps"] or read(match["number"]) / (100 if match["percent"] else 1)
-        found.append((name, value, match.start()))
+        said = match["word"] or match["steps"] or read(match["number"]) / (100 if match["percent"] else 1)
+        found.append((name, said, match.start()))
     return found
+
+
+def _named_values() -> str:
+    """The pattern of all names that are values of parameters."""
+    known = {str(v) for m in METHODS.all() for p in m.parameters() if p.kind is str for v in p.allowed or ()}
+    return "|".join(re.escape(name) for name in sorted(known, key=len, reverse=True)) or "(?!)"
 
 
 def steps(text: Text) -> int | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from functools import lru_cache
 
 from hasten.errors import ParameterError, RequestError, UnknownNameError, simplify
@@ -71,7 +72,15 @@ def schedulers() -> Names:
 
 @lru_cache
 def methods() -> Names:
-    return Names("method", {s: m.name for m in METHODS.all() for s in (m.name, m.title, *m.aliases)})
+    return Names("method", {s: m.name for m in METHODS.all() for s in (m.name, m.title, *m.aliases, *m.implied)})
+
+
+def implied(text: Text, found: Iterable[tuple[str, tuple[int, int]]]) -> Iterator[tuple[str, Decimal | str, int]]:
+    """The parameters that the methods' names stand for, as they were written: name, value and where it stands."""
+    for method, span in found:
+        meant = {simplify(spelling): given for spelling, given in METHODS.get(method).implied.items()}
+        for name, value in meant.get(simplify(text.original[slice(*span)]), {}).items():
+            yield name, value if isinstance(value, str) else Decimal(str(value)), span[1]
 
 
 @lru_cache

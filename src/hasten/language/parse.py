@@ -48,7 +48,7 @@ class _Request:
         self.fastest = _says(text, w.FASTEST)
         self.unaccelerated = _says(text, w.NO_METHOD)
         self.speedup = _figures.speedup(text, self.assumptions)
-        self.given = _figures.parameters(text)
+        self.given = [*_figures.parameters(text), *_names.implied(text, self.methods)]
         self.given_steps = _figures.steps(text)
         self.any_method = _says(text, w.ANY_METHOD)
         self.accelerated = _says(text, w.ACCELERATION) or self.fastest or self.any_method

@@ -49,7 +49,8 @@ def clash(methods: Iterable[Method]) -> str | None:
     """Why these methods cannot be used together; None when they can."""
     for one, other in combinations(methods, 2):
         if one.name in other.excludes or other.name in one.excludes:
-            return f"{one.title} and {other.title} replace the same work: use one of them."
+            reason = one.exclusion if other.name in one.excludes else other.exclusion
+            return f"{one.title} and {other.title} {reason}: use one of them."
     return None
 
 

@@ -13,6 +13,8 @@ KNOWN = ("UNet2DConditionModel", "PixArtTransformer2DModel")
 """Classes of denoisers whose ``BasicTransformerBlock``s see the tokens of one image, row by row."""
 GUIDED = (*KNOWN, "SD3Transformer2DModel")
 """Classes of denoisers whose pipelines compute both halves of guidance in one batch, the unconditional first."""
+ATTRIBUTE = "_hasten_patches"
+"""What all that is installed on a denoiser is kept on it by."""
 SAMPLE = 0
 """Where among its arguments a denoiser takes the sample."""
 
@@ -36,6 +38,12 @@ def denoiser_of(pipe: Any) -> Any:
     unet = getattr(pipe, "unet", None)
     found = getattr(pipe, "transformer", None) if unet is None else unet  # a compiled one has no truth value
     return getattr(found, "_orig_mod", found)
+
+
+def is_installed(name: str, pipe: Any) -> bool:
+    """The method of that name is applied to the pipeline's denoiser."""
+    patches = vars(denoiser_of(pipe)).get(ATTRIBUTE)
+    return patches is not None and patches.has(name)
 
 
 def is_a(thing: Any, class_name: str) -> bool:
@@ -97,14 +105,19 @@ def transformer_blocks(denoiser: Any) -> Iterator[TransformerBlock]:
 
 def sample_of(denoiser: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """The sample (batch, …) that the denoiser is called with, whatever its class calls it."""
-    return args[SAMPLE] if args else kwargs[_parameters(denoiser.__class__)[SAMPLE]]
+    return args[SAMPLE] if args else kwargs[arguments_of(denoiser)[SAMPLE]]
 
 
 def timestep_of(denoiser: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """The timestep that the denoiser is called with."""
     if "timestep" in kwargs:
         return kwargs["timestep"]
-    return args[_parameters(denoiser.__class__).index("timestep")]
+    return args[arguments_of(denoiser).index("timestep")]
+
+
+def arguments_of(denoiser: Any) -> tuple[str, ...]:
+    """The names of what the denoiser is called with, in their order."""
+    return _parameters(denoiser.__class__)
 
 
 @lru_cache

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import InputError
 from hasten.methods import clash
 from hasten.methods._clock import Clock
+from hasten.methods._denoiser import ATTRIBUTE
 
 if TYPE_CHECKING:
+    import torch
+
     from hasten.methods.base import Method, State
     from hasten.plan import Parameters
 
 Wrapper = Callable[..., Any]
 """``wrapper(call_next, module, *args, **kwargs)``: calls ``call_next(*args, **kwargs)`` or does without."""
 
-ATTRIBUTE = "_hasten_patches"
+Conversion = Callable[["torch.Tensor"], "torch.Tensor"]
+"""Makes of a parameter's data what is computed with instead."""
+
 _CLOCK, _OUTERMOST = "clock", 1_000_000
 
 
@@ -34,6 +39,8 @@ class Patches:
         self.clock = Clock()
         self._methods: dict[str, Method] = {}
         self._sites: dict[Any, _Site] = {}
+        self._held: dict[int, _Held] = {}
+        self._undo: dict[str, list[Callable[[], object]]] = {}
 
     @classmethod
     def of(cls, denoiser: Any) -> Patches:
@@ -71,12 +78,29 @@ class Patches:
         """Called by a method while it is installed: has ``state`` told of runs and steps."""
         self.clock.join(method.name, method.order, state, pipe)
 
+    def convert(self, method: Method, tensor: torch.Tensor, conversion: Conversion) -> None:
+        """Called by a method while it is installed: a parameter or buffer has other data until it is removed.
+
+        The data that it had is kept as it is, beside what is made of it, and put back.
+        """
+        self._held.setdefault(id(tensor), _Held(tensor)).add(method.order, method.name, conversion)
+
+    def undo(self, method: Method, action: Callable[[], object]) -> None:
+        """Called by a method while it is installed, for what is no wrapper: how that is taken back."""
+        self._undo.setdefault(method.name, []).append(action)
+
+    def has(self, name: str) -> bool:
+        """The method of that name is installed."""
+        return name in self._methods
+
     def remove(self, name: str) -> None:
         """Takes the method off; nothing happens when it is not installed."""
         if self._methods.pop(name, None) is None:
             return
         self.clock.leave(name)
         self._strip(name)
+        for action in reversed(self._undo.pop(name, [])):
+            action()
         if not self._methods:
             self._strip(_CLOCK)
             delattr(self.denoiser, ATTRIBUTE)
@@ -88,6 +112,34 @@ class Patches:
 
     def _strip(self, name: str) -> None:
         self._sites = {module: site for module, site in self._sites.items() if site.keeps_any_without(name)}
+        self._held = {key: held for key, held in self._held.items() if held.keeps_any_without(name)}
+
+
+class _Held:
+    """A tensor of a module whose data methods convert; ``conversions`` in the order of the methods."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor, self._original = tensor, tensor.data
+        self._conversions: list[tuple[int, str, Conversion]] = []
+
+    def add(self, order: int, name: str, conversion: Conversion) -> None:
+        self._conversions.append((order, name, conversion))
+        self._conversions.sort(key=lambda entry: entry[0])
+        self._convert()
+
+    def keeps_any_without(self, name: str) -> bool:
+        """Drops the conversions of that name; without any left the tensor gets back the very data it had."""
+        left = [entry for entry in self._conversions if entry[1] != name]
+        if len(left) < len(self._conversions):
+            self._conversions = left
+            self._convert()
+        return bool(left)
+
+    def _convert(self) -> None:
+        data = self._original
+        for _, _, conversion in self._conversions:
+            data = conversion(data)
+        self._tensor.data = data
 
 
 class _Site:

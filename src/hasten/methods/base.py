@@ -24,7 +24,8 @@ Mode = Literal["run", "store", "reuse"]
 class Parameter:
     """One parameter: its legal range (both ends included), default and neutral value.
 
-    Of the kind ``str`` is a list of steps: ``low`` is always in it, and those beyond ``high`` are left out.
+    Of the kind ``str`` is a list of steps: ``low`` is always in it, and those beyond ``high`` are left out; or,
+    where ``allowed`` has them, one of those names (``named``). ``neutral``: None where no value does nothing.
     ``grid`` holds the values that ``traversal`` walks, in the original's order: mildest first.
     ``ordered``: each is expected to be no slower than those before it, and no better in quality. Where that cannot
     be said, a plan rules out none with another value.
@@ -35,11 +36,19 @@ class Parameter:
     low: int | float
     high: int | float
     default: Value
-    neutral: Value
+    neutral: Value | None
     grid: tuple[Value, ...]
     meaning: str
     allowed: tuple[Value, ...] | None = None
     ordered: bool = True
+
+
+def named(
+    name: str, allowed: tuple[str, ...], meaning: str, default: str | None = None, neutral: str | None = None
+) -> Parameter:
+    """A parameter whose values are names, of which none is stronger than another; the first is the default."""
+    tried = tuple(value for value in allowed if value != neutral)
+    return Parameter(name, str, 0, 0, default or tried[0], neutral, tried, meaning, allowed=allowed, ordered=False)
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,9 @@ class Method(ABC):
     summary: str
     paper: str
     excludes: tuple[str, ...] = ()
-    """Names of methods that it cannot be used beside: both replace the same work. One of the two says so."""
+    """Names of methods that it cannot be used beside. One of the two says so."""
+    exclusion: str = "replace the same work"
+    """Why it cannot be used beside those that it excludes."""
     aliases: tuple[str, ...] = ()
     """Other names that requests may use, e.g. ``token merging``; name and title need not be repeated."""
     order: int
@@ -99,6 +110,19 @@ class Method(ABC):
 
     denoisers: tuple[str, ...] = ("unet",)
     """The denoisers, as families name them, that it can be used on; ``unsupported`` looks at the very pipeline."""
+
+    implied: Mapping[str, Parameters] = {}
+    """Parameters that other names stand for as well: ``fp16`` is half precision with dtype float16."""
+
+    cuts_work: bool = True
+    """It leaves work out. Otherwise all calls are made, each of them cheaper: how much so no count of the work can
+    tell, and the cost model learns it from trials; the same work may round otherwise."""
+
+    by_default: bool = True
+    """It is tried where a request leaves the choice of methods open; otherwise only where it is named."""
+
+    presence: float = 0.03
+    """How far its mere presence moves the log speedup beyond what the work tells: a standard deviation."""
 
     measured: bool = False
     """Its lists of steps are searched among those that ``hasten.measure.sensitivity`` finds for the setting."""
@@ -115,11 +139,20 @@ class Method(ABC):
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         """Adds the method's wrappers to ``patches``; legality was checked before."""
 
-    @abstractmethod
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
     ) -> tuple[Step, ...]:
-        """The work left at each of ``steps`` steps; at ``refreshes`` another method makes this one start anew."""
+        """The work left at each of ``steps`` steps; at ``refreshes`` another method makes this one start anew.
+
+        All of it, unless the method ``cuts_work``.
+        """
+        return (Step(),) * steps
+
+    def neutral(self, pipe: Any = None, steps: int | None = None) -> Parameters | None:
+        """The parameters that do nothing; None where there are none."""
+        found = {p.name: p.neutral for p in self.parameters(pipe, steps)}
+        known = {name: value for name, value in found.items() if value is not None}
+        return known if len(known) == len(found) else None
 
     def refreshes(self, parameters: Parameters, steps: int) -> tuple[int, ...]:
         """The steps at which this method makes the others drop what they stored."""
@@ -145,7 +178,7 @@ class Method(ABC):
         """The value, converted to the parameter's kind. Raises ParameterError when it is not legal."""
         p = parameter
         if p.kind is str:
-            return self._legal_steps(p, value)
+            return self._legal_name(p, value) if p.allowed else self._legal_steps(p, value)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         fits = number and p.low <= float(value) <= p.high and (p.kind is float or value == int(value))
         if not fits or (p.allowed is not None and value not in p.allowed):
@@ -153,6 +186,14 @@ class Method(ABC):
             kind = "an integer" if p.kind is int else "a number"
             raise ParameterError(f"{self.title}'s {p.name} is {value!r}: allowed is {kind}, {what}.")
         return p.kind(value)
+
+    def _legal_name(self, p: Parameter, value: Value) -> Value:
+        allowed = p.allowed or ()
+        if value not in allowed or not isinstance(value, str):
+            raise ParameterError(
+                f"{self.title}'s {p.name} is {value!r}: allowed is {', '.join(map(str, allowed))}."
+            )
+        return value
 
     def _legal_steps(self, p: Parameter, value: Value) -> Value:
         try:

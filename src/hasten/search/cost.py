@@ -22,9 +22,10 @@ from hasten.search._residual import Numbers, Residual
 from hasten.search._step_cost import StepCosts
 from hasten.search.space import Space
 
-PRESENT, ALONE, TOGETHER = 0.03, 0.1, 0.2
-"""How wrong the pure prediction is expected to be (standard deviations): of a method's mere presence, of its own
-log speedup (relative), and of what several methods take from each other's log speedup (relative)."""
+ALONE, TOGETHER = 0.1, 0.2
+"""How wrong the pure prediction is expected to be (standard deviations): of a method's own log speedup (relative),
+and of what several methods take from each other's log speedup (relative). Each method says how far its mere
+presence may be off (``Method.presence``)."""
 
 
 class _Logs(NamedTuple):
@@ -61,7 +62,7 @@ class CostModel:
         self._once_s = profile.text_s + profile.decode_s + profile.rest_s
         self._known: dict[Plan, float] = {}
         self.baseline_s = self._pure(Plan())
-        self._residual = Residual([*(PRESENT, ALONE) * len(METHODS.names()), TOGETHER])
+        self._residual = Residual([*(d for m in METHODS.all() for d in (m.presence, ALONE)), TOGETHER])
         self._spaces: WeakKeyDictionary[Space, _Logs] = WeakKeyDictionary()
 
     def predict(self, plan: Plan) -> float:

@@ -119,9 +119,12 @@ def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchRes
 def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None = None) -> list[Space]:
     methods = task.methods
     if methods is None:
-        methods = tuple(m.name for m in METHODS.all() if m.unsupported(pipe) is None)
+        tried = (m for m in METHODS.all() if m.by_default or m.name in fixed)
+        methods = tuple(m.name for m in tried if m.unsupported(pipe) is None)
         if not methods:
-            reasons = "; ".join(f"{m.name}: {m.unsupported(pipe)}" for m in METHODS.all())
+            reasons = "; ".join(
+                f"{m.name}: {m.unsupported(pipe) or 'only where it is named'}" for m in METHODS.all()
+            )
             raise UnsupportedError(f"No method supports {task.model}. {reasons}")
     found = spaces(methods, pipe, task.steps, fixed, any_of=task.methods is None, grids=grids)
     if not found:

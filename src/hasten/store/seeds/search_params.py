@@ -176,7 +176,7 @@ def _effective(parameter: Parameter, value: Any) -> Value:
     """The legal value that does the same: the original's grid also holds values that go beyond what has effect,
     such as a ratio of 0.9 where at most 0.75 can be merged, or layers at 3 times the size, which no UNet has."""
     if parameter.kind is str:
-        return value if isinstance(value, str) else int(figure(parameter.name, value))
+        return value if isinstance(value, str) or parameter.allowed else int(figure(parameter.name, value))
     number: float = figure(parameter.name, value)
     if parameter.allowed is not None:
         number = max((a for a in map(float, parameter.allowed) if a <= number), default=number)

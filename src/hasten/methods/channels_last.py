@@ -1,0 +1,61 @@
+"""Channels last: convolutions whose weights lie channel by channel at each place run without reordering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from hasten.methods._denoiser import denoiser_of, no_unet
+from hasten.methods.base import Method, Parameter, named
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches
+
+PARTS = ("both", "denoiser", "decoder", "none")
+
+
+class ChannelsLast(Method):
+    """The weights of all convolutions of the UNet, of the VAE's decoder, or of both lie in torch's channels-last
+    format, and with them what runs through; the products are the same, the order of their sums may not be."""
+
+    name = "channels_last"
+    title = "Channels last"
+    aliases = ("nhwc", "通道后置")
+    summary = "lays convolutions out in memory as their fastest kernels read them"
+    paper = (
+        "PyTorch's memory format torch.channels_last; of layouts: Li et al.: Optimizing Memory Efficiency for "
+        "Deep Convolutional Neural Networks on GPUs. SC 2016, arXiv:1610.03618"
+    )
+    order = 95
+    cuts_work = False
+    by_default = False
+    presence = 0.2
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        return (named("parts", PARTS, "whose convolutions: the UNet's, the VAE decoder's", neutral="none"),)
+
+    def unsupported(self, pipe: Any) -> str | None:
+        return no_unet(pipe, self.title)
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        for module in _modules(pipe, str(parameters["parts"])):
+            for tensor in module.parameters():
+                if tensor.ndim == 4:
+                    patches.convert(self, tensor, _channels_last)
+
+
+def _modules(pipe: Any, parts: str) -> Iterator[Any]:
+    if parts in ("both", "denoiser"):
+        yield denoiser_of(pipe)
+    if parts in ("both", "decoder") and getattr(pipe, "vae", None) is not None:
+        yield pipe.vae.decoder
+
+
+def _channels_last(data: Any) -> Any:
+    import torch
+
+    return data.to(memory_format=torch.channels_last)
+
+
+METHOD = ChannelsLast()

@@ -1,0 +1,135 @@
+"""Methods that keep the work and make it cheaper: what really runs, what is kept aside, and what requests say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from tests.generating import FAMILIES, fresh, latents, shared
+
+from hasten.errors import ParameterError, UnsupportedError
+from hasten.language.parse import parse
+from hasten.language.render import render
+from hasten.methods import METHODS, apply, check_plan
+from hasten.methods._denoiser import denoiser_of
+from hasten.plan import Plan
+from hasten.search.space import Space
+from hasten.task import Task
+
+every_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+def tensors(pipe: Any) -> dict[str, tuple[int, torch.dtype, tuple[int, ...]]]:
+    """Where the denoiser's and the VAE's tensors are in memory, and how they lie there."""
+    modules = (denoiser_of(pipe), pipe.vae)
+    found = {(i, n): t for i, m in enumerate(modules) for n, t in (*m.named_parameters(), *m.named_buffers())}
+    return {str(name): (t.data_ptr(), t.dtype, t.stride()) for name, t in found.items()}
+
+
+@contextmanager
+def seen(module: Any) -> Iterator[list[torch.Tensor]]:
+    """The outputs of a module."""
+    found: list[torch.Tensor] = []
+    hook = module.register_forward_hook(lambda m, args, output: found.append(output))
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
+@every_family
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_denoiser_alone_computes_in_half_precision(family: str, dtype: torch.dtype) -> None:
+    pipe, layer = shared(family), next(m for m in denoiser_of(shared(family)).modules() if hasattr(m, "to_q"))
+    before, image = tensors(pipe), latents(pipe, num_inference_steps=2)
+    with apply(pipe, f"half_precision(dtype={str(dtype).removeprefix('torch.')})"), seen(layer) as outputs:
+        drawn = latents(pipe, num_inference_steps=2)
+        assert {t.dtype for t in denoiser_of(pipe).parameters()} == {dtype}
+    assert {o.dtype for o in outputs} == {dtype} and drawn.dtype == torch.float32
+    assert 0 < (drawn - image).norm() < 0.1 * image.norm()
+    assert tensors(pipe) == before, "the very same memory"
+
+
+def test_a_timestep_is_not_rounded() -> None:
+    """bfloat16 has no 999: the embedding of a timestep is computed in full."""
+    pipe = shared("sd")
+    with apply(pipe, "half_precision"), seen(pipe.unet.time_proj) as outputs:
+        latents(pipe, num_inference_steps=1, timesteps=None)
+    assert outputs[0].dtype == torch.float32
+
+
+def test_a_pipeline_of_half_precision_has_nothing_to_gain() -> None:
+    pipe = fresh("sd").to(torch.bfloat16)
+    with pytest.raises(UnsupportedError, match="the UNet2DConditionModel is bfloat16, not float32"):
+        apply(pipe, "half_precision(dtype=float16)")
+
+
+@pytest.mark.parametrize(("parts", "unet", "vae"), [("both", 1, 1), ("denoiser", 1, 0), ("decoder", 0, 1)])
+def test_convolutions_lie_channels_last_and_go_back(parts: str, unet: bool, vae: bool) -> None:
+    pipe = shared("sd")
+    before = tensors(pipe)
+
+    def last(module: Any) -> bool:
+        wide = [p for p in module.parameters() if p.ndim == 4 and p.shape[2] > 1 and p.shape[1] > 1]
+        return all(p.is_contiguous(memory_format=torch.channels_last) and not p.is_contiguous() for p in wide)
+
+    with apply(pipe, f"channels_last(parts={parts})"), seen(pipe.unet.down_blocks[0].resnets[0].conv1) as outputs:
+        assert (last(pipe.unet), last(pipe.vae.decoder)) == (unet, vae)
+        latents(pipe, num_inference_steps=1)
+    assert outputs[0].is_contiguous(memory_format=torch.channels_last) == unet
+    assert tensors(pipe) == before, "the very same memory"
+
+
+def test_what_two_methods_made_of_a_weight_comes_off_in_any_order() -> None:
+    pipe = shared("sd")
+    before, weight = tensors(pipe), pipe.unet.conv_in.weight
+    for first, second in (("half_precision", "channels_last"), ("channels_last", "half_precision")):
+        handles = {name: apply(pipe, name) for name in (first, second)}
+        handles[first].remove()
+        assert (weight.dtype == torch.bfloat16) == (second == "half_precision")
+        assert weight.is_contiguous() == (second == "half_precision")
+        handles[second].remove()
+        assert tensors(pipe) == before
+
+
+def test_named_values_go_through_plans_tasks_and_sentences() -> None:
+    plan = Plan.parse("half_precision(dtype=float16)")
+    assert plan.parameters == {"half_precision": {"dtype": "float16"}} and str(plan) == str(Plan.parse(str(plan)))
+    assert str(check_plan(Plan.parse("half_precision"))) == "half_precision(dtype=bfloat16)"
+    task = Task(model="SD1.5", scheduler="DDIM", steps=10, methods=("half_precision",), parameters=plan.parameters)
+    assert Task.from_json(task.to_json()) == task
+    for language in ("en", "zh"):
+        assert parse(render(task, language)).parameters == plan.parameters
+    with pytest.raises(ParameterError, match="dtype is 'float32': allowed is bfloat16, float16"):
+        check_plan(Plan.parse("half_precision(dtype=float32)"))
+
+
+@pytest.mark.parametrize(
+    ("words", "methods", "parameters"),
+    [
+        ("Make SD1.5 faster with half precision", ("half_precision",), {}),
+        ("Make SD1.5 faster with bf16", ("half_precision",), {"half_precision": {"dtype": "bfloat16"}}),
+        ("Make SD1.5 faster with FP16", ("half_precision",), {"half_precision": {"dtype": "float16"}}),
+        (
+            "SD1.5 with half precision (dtype float16) and channels last",
+            ("channels_last", "half_precision"),
+            {"half_precision": {"dtype": "float16"}},
+        ),
+        ("用半精度加速SD1.5流水线，精度损失不超过0.02", ("half_precision",), {}),
+    ],
+)
+def test_requests_name_them(words: str, methods: tuple[str, ...], parameters: dict[str, Any]) -> None:
+    task = parse(words)
+    assert (task.methods, task.parameters) == (methods, parameters)
+
+
+def test_they_are_searched_by_their_names_only() -> None:
+    pipe = shared("sd")
+    space = Space(["half_precision"], pipe, 4)
+    assert [str(p) for p in space] == ["half_precision(dtype=bfloat16)", "half_precision(dtype=float16)"]
+    tried = [p.parameters["channels_last"]["parts"] for p in Space(["channels_last"], pipe, 4)]
+    assert tried == ["both", "denoiser", "decoder"], "none is the plain pipeline"
+    assert not any(m.by_default for m in METHODS.all() if not m.cuts_work)
