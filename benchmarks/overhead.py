@@ -70,7 +70,10 @@ def contenders(device: str, pipe: Any, steps: int) -> Iterator[Contender]:
     plain = partial(generate, pipe, steps)
     yield Contender("baseline again", plain, nullcontext, None)
     for method in METHODS.all():
-        plan = Plan.of({method.name: {p.name: p.neutral for p in method.parameters(pipe, steps)}})
+        neutral = None if method.unsupported(pipe) else method.neutral(pipe, steps)
+        if neutral is None:
+            continue
+        plan = Plan.of({method.name: neutral})
         yield Contender(str(plan), plain, partial(apply, pipe, plan, steps), GOALS.get(method.name))
     helper = DeepCacheSDHelper(load(device)[1])
     helper.set_params(cache_interval=1)

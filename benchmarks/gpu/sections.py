@@ -103,13 +103,15 @@ def baseline(stage: Stage) -> None:
 
 
 def methods(stage: Stage) -> None:
-    """The typical plans; then all methods at neutral parameters, and the baseline beside itself."""
+    """The typical plans; then all methods with neutral parameters at these, and the baseline beside itself."""
     bench, pairs = stage.bench, stage.options.pairs
     for plan in stage.plans():
         stage.measure(f"plan {plan}", partial(_latency, bench, plan, pairs))
     usable = [method for method in METHODS.all() if method.unsupported(bench.pipe) is None]
     for method in usable:
-        neutral = {p.name: p.neutral for p in method.parameters(bench.pipe, bench.setting.steps)}
+        neutral = method.neutral(bench.pipe, bench.setting.steps)
+        if neutral is None:
+            continue
         plan = stage.complete({method.name: neutral})
         stage.measure(f"neutral {method.name}", partial(_latency, bench, plan, NEUTRAL * pairs))
     if usable:

@@ -71,7 +71,7 @@ def baselines() -> dict[str, torch.Tensor]:
 
 
 def test_every_method_has_its_line() -> None:
-    assert set(EXPECTED) == set(NAMES)
+    assert set(EXPECTED) == set(METHODS.names())
 
 
 @every_neutral

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.contracts.expected import NAMES, effective, neutral
+from tests.contracts.expected import APART, NAMES, effective, neutral
 from tests.generating import FAMILIES, attributes, latents, shared
 
 from hasten.methods import METHODS, apply
@@ -31,7 +31,8 @@ Every method was run with every scheduler that fits, on a small pipeline of each
 
 ✓: parameters that do nothing draw the baseline's image bit for bit; parameters that do something change it, and
 draw the same again; without the method the baseline's image is back, bit for bit, and nothing is left on the
-pipeline. A method that keeps the work and makes it cheaper has no parameters that do nothing.
+pipeline. A method that keeps the work and makes it cheaper need not change the image, and may have no parameters
+that do nothing.
 """
 
 
@@ -62,7 +63,7 @@ def tried(pipe: Any, name: str, baseline: torch.Tensor) -> str:
     with apply(pipe, effective((name,)), STEPS):
         first, second = latents(pipe), latents(pipe)
     assert torch.isfinite(first).all()
-    assert not torch.equal(first, baseline), f"{name} without effect"
+    assert not METHODS.get(name).cuts_work or not torch.equal(first, baseline), f"{name} without effect"
     assert torch.equal(first, second), f"{name} does not repeat"
     assert torch.equal(latents(pipe), baseline) and attributes(pipe) == before, f"{name} is not gone"
     return HOLDS
@@ -84,7 +85,8 @@ def test_the_matrix_is_what_runs_show(family: str, scheduler: str, request: pyte
 def test_the_page_shows_the_matrix(request: pytest.FixtureRequest) -> None:
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     assert {f: tuple(found) for f, found in recorded.items()} == {f: fitting(f) for f in FAMILIES}
-    page = INTRODUCTION + "".join(section(family, recorded[family]) for family in FAMILIES)
+    apart = "".join(f"\n`{name}` is not in the tables: it takes long, and is tested apart.\n" for name in APART)
+    page = INTRODUCTION + apart + "".join(section(family, recorded[family]) for family in FAMILIES)
     if request.config.getoption("--refresh-recorded"):
         PAGE.write_text(page, encoding="utf-8")
     assert PAGE.read_text(encoding="utf-8") == page

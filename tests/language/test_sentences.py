@@ -358,10 +358,8 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
             "SD1.5 with DeepCache, cache_intervl 3",
             ParameterError,
             "No method has a parameter 'cache_intervl'. Did you mean 'cache_interval'? "
-            "DeepCache has cache_interval, cache_branch_id; "
-            "Guidance cutoff has cutoff_step; "
-            "Step schedule has branch_id, full_steps, guided_steps, reuse_guidance; "
-            "T-GATE has gate_step, sp_interval, fi_interval, warm_up; ToMe has ratio, max_downsample, sx, sy.",
+            + "; ".join(f"{m.title} has {', '.join(p.name for p in m.parameters())}" for m in METHODS.all())
+            + ".",
         ),
         (
             "SD1.5 2,5x faster",

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from tests.generating import FAMILIES, fresh, latents, shared
+from tests.pipelines import tiny_flux
 
 from hasten.errors import ParameterError, UnsupportedError
 from hasten.language.parse import parse
@@ -93,6 +95,21 @@ def test_what_two_methods_made_of_a_weight_comes_off_in_any_order() -> None:
         assert weight.is_contiguous() == (second == "half_precision")
         handles[second].remove()
         assert tensors(pipe) == before
+
+
+def test_attention_runs_on_another_kernel_and_back() -> None:
+    """FLUX is the kind of model whose attention diffusers dispatches; it is no family of hasten's yet."""
+    pipe, given = tiny_flux(), {"height": 128, "width": 128, "guidance_scale": 3.5, "num_inference_steps": 2}
+    image, active = latents(pipe, **given), _AttentionBackendRegistry.get_active_backend()[0]
+    before = [dict(vars(processor)) for processor in pipe.transformer.attn_processors.values()]
+    with apply(pipe, "attention_backend(backend=_native_math)"):
+        assert {p._attention_backend for p in pipe.transformer.attn_processors.values()} == {"_native_math"}
+        torch.testing.assert_close(latents(pipe, **given), image, rtol=1e-3, atol=1e-3)
+        assert _AttentionBackendRegistry.get_active_backend()[0] == active, "that of all other models"
+    with pytest.raises(UnsupportedError, match="Attention backend flash cannot be used here: Flash Attention"):
+        apply(pipe, "attention_backend(backend=flash)")
+    assert [dict(vars(processor)) for processor in pipe.transformer.attn_processors.values()] == before
+    assert torch.equal(latents(pipe, **given), image)
 
 
 def test_named_values_go_through_plans_tasks_and_sentences() -> None:

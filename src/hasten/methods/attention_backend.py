@@ -1,0 +1,91 @@
+"""Attention backend: the same attention, computed by another kernel of those that diffusers can call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import UnsupportedError
+from hasten.methods._denoiser import denoiser_of
+from hasten.methods.base import Method, Parameter, named
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches
+
+BACKENDS = (
+    "native",
+    "_native_flash",
+    "_native_efficient",
+    "_native_cudnn",
+    "_native_math",
+    "flash",
+    "_flash_3",
+    "sage",
+    "xformers",
+    "flex",
+)
+"""Of diffusers' AttentionBackendName, those that download no code."""
+CHOICE = "_attention_backend"
+
+
+class AttentionBackend(Method):
+    """The denoiser's attentions run on ``backend`` of diffusers' dispatcher; ``native`` is torch's own choice."""
+
+    name = "attention_backend"
+    title = "Attention backend"
+    aliases = ("attention kernel", "注意力后端")
+    summary = "computes attention by another kernel"
+    paper = (
+        "Dao et al.: FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness. NeurIPS 2022, "
+        "arXiv:2205.14135"
+    )
+    order = 1
+    denoisers = ("transformer",)
+    cuts_work = False
+    by_default = False
+    presence = 0.2
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        return (named("backend", BACKENDS, "diffusers' name of the kernel", neutral="native"),)
+
+    def unsupported(self, pipe: Any) -> str | None:
+        denoiser = denoiser_of(pipe)
+        if denoiser is None:
+            return f"{type(pipe).__name__} has no unet or transformer: {self.title} needs one"
+        if not any(_processors(denoiser)):
+            name = type(denoiser).__name__
+            return (
+                f"the attention of the {name} does not go through diffusers' dispatcher, which alone has backends"
+            )
+        return None
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Dispatcher
+
+        active, backend = Dispatcher.get_active_backend()[0], str(parameters["backend"])
+        for processor in _processors(patches.denoiser):
+            patches.undo(self, partial(_restore, processor, vars(processor).get(CHOICE)))
+        try:
+            patches.denoiser.set_attention_backend(backend)
+        except (RuntimeError, ValueError) as error:
+            raise UnsupportedError(f"{self.title} {backend} cannot be used here: {error}") from error
+        finally:
+            Dispatcher.set_active_backend(active)  # that of all other models, which diffusers sets as well
+
+
+def _processors(denoiser: Any) -> Iterator[Any]:
+    """The attention processors that take a backend."""
+    found = (getattr(module, "processor", None) for module in denoiser.modules())
+    return (processor for processor in found if hasattr(processor, CHOICE))
+
+
+def _restore(processor: Any, before: Any) -> None:
+    if before is None:
+        vars(processor).pop(CHOICE, None)
+    else:
+        setattr(processor, CHOICE, before)
+
+
+METHOD = AttentionBackend()
