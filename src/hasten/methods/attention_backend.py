@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import UnsupportedError
-from hasten.methods._denoiser import denoiser_of
+from hasten.methods._denoiser import denoiser_of, is_a
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 
@@ -27,6 +27,8 @@ BACKENDS = (
     "flex",
 )
 """Of diffusers' AttentionBackendName, those that download no code."""
+UNDISPATCHED = ("UNet2DConditionModel", "PixArtTransformer2DModel", "SD3Transformer2DModel")
+"""Classes whose attention processors call torch themselves, as of diffusers 0.42.1."""
 CHOICE = "_attention_backend"
 
 
@@ -54,7 +56,8 @@ class AttentionBackend(Method):
         denoiser = denoiser_of(pipe)
         if denoiser is None:
             return f"{type(pipe).__name__} has no unet or transformer: {self.title} needs one"
-        if not any(_processors(denoiser)):
+        # By class first: of a model that is only listed there are no modules to look at.
+        if any(is_a(denoiser, known) for known in UNDISPATCHED) or not any(_processors(denoiser)):
             name = type(denoiser).__name__
             return (
                 f"the attention of the {name} does not go through diffusers' dispatcher, which alone has backends"
