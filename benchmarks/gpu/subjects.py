@@ -14,8 +14,6 @@ from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import PromptSet
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.setting import checked, scheduler_name
-from hasten.models import family_of
-from hasten.models.base import Family
 from hasten.models.stable_diffusion import VIT_G_14
 from hasten.records import Split
 from hasten.task import Setting
@@ -95,12 +93,7 @@ class Encoded(Pipeline):
     """Its calls are given text states: the model's own encoders would be larger than its denoiser."""
 
     def __init__(self, pipe: Any, setting: Setting, prompts: PromptSet, states: States) -> None:
-        if family_of(pipe):
-            super().__init__(pipe, setting, prompts)
-        else:  # a family that hasten does not know can still be timed
-            name, denoiser = type(pipe).__name__, type(pipe.transformer).__name__
-            self.pipe, self.setting, self.prompts, self.seed = pipe, setting, prompts, 0
-            self.family, self._given = Family(name, name, name, "transformer", denoiser, ()), {}
+        super().__init__(pipe, setting, prompts)
         self._states = states
 
     def generate(self, split: Split, indices: Sequence[int], steps: int | None = None) -> None:

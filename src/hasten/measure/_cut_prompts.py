@@ -21,7 +21,8 @@ CUT = re.compile(r"input was truncated because .{0,80}?(\d+) tokens", re.DOTALL)
 @contextmanager
 def cut_prompts_told_once(pipe: Any) -> Iterator[None]:
     """Meanwhile diffusers' own words about each cut prompt become one warning of hasten for each length."""
-    loggers = (logging.getLogger(pipe.encode_prompt.__module__), logging.getLogger(TOKENIZER))
+    speaker = getattr(pipe, "encode_prompt", type(pipe)).__module__
+    loggers = (logging.getLogger(speaker), logging.getLogger(TOKENIZER))
     for each in loggers:
         each.addFilter(_heard)
     try:

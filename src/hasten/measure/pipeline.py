@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import InputError, MeasurementError
 from hasten.measure._cut_prompts import cut_prompts_told_once
 from hasten.measure.prompts import PromptSet, short
-from hasten.models import FAMILIES, family_of, model_at
+from hasten.models import FAMILIES, family_of, likened, model_at
 from hasten.models.base import Family
 from hasten.plan import Plan
 from hasten.records import Split
@@ -98,11 +98,16 @@ class Pipeline:
         size = max(min(BATCH, fits), self.setting.batch_size, 1)
         return (indices[start : start + size] for start in range(0, len(indices), size))
 
-    def text_states(self, split: Split, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """The encoded prompts, under the names that the pipeline takes them by. Each text is encoded once."""
+    def text_states(self, split: Split, indices: Sequence[int]) -> dict[str, Any]:
+        """The encoded prompts, under the names that the pipeline takes them by. Each text is encoded once.
+
+        They are tensors; of a pipeline whose ``encode_prompt`` is not known, the prompts as they are.
+        """
         import torch
 
         prompts = [self.prompt(split, i) for i in indices]
+        if not self.family.text_states:
+            return {"prompt": prompts}
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._text]
         for start in range(0, len(new), ENCODED_AT_ONCE):
             self._encode(new[start : start + ENCODED_AT_ONCE])
@@ -129,22 +134,19 @@ class Pipeline:
         for i, prompt in enumerate(prompts):
             self._text[prompt] = {name: state[i] for name, state in states.items()}
 
-    def _draw(
-        self, split: Split, indices: Sequence[int], steps: int | None, text: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
+    def _draw(self, split: Split, indices: Sequence[int], steps: int | None, text: dict[str, Any]) -> torch.Tensor:
         images = self._call_encoded(split, indices, steps, "pt", text)
         self._check(images, split, indices)
         pixels: torch.Tensor = (images.float() * 255).round().byte().cpu()
         return pixels
 
     def _call_encoded(
-        self, split: Split, indices: Sequence[int], steps: int | None, kind: str, text: dict[str, torch.Tensor]
+        self, split: Split, indices: Sequence[int], steps: int | None, kind: str, text: dict[str, Any]
     ) -> torch.Tensor:
         """The ``kind`` of output that a call gives for encoded text."""
         # Some pipelines have "" for a negative prompt unless told, and refuse it beside its states.
-        images: torch.Tensor = self._call(
-            split, indices, steps, negative_prompt=None, output_type=kind, **text
-        ).images
+        negative = {"negative_prompt": None} if self.family.text_states else {}
+        images: torch.Tensor = self._call(split, indices, steps, output_type=kind, **negative, **text).images
         return images
 
     def _call(self, split: Split, indices: Sequence[int], steps: int | None, **inputs: Any) -> Any:
@@ -173,11 +175,19 @@ class Pipeline:
 
 
 def known_family(pipe: Any) -> Family:
-    """The pipeline's family. Raises InputError where hasten has none for its class."""
-    family = family_of(pipe)
+    """The pipeline's family, or one like that of its denoiser.
+
+    Raises:
+        InputError: hasten has no family for its class, and it is none from text to images with a known denoiser.
+    """
+    family = family_of(pipe) or likened(pipe)
     if family is None:
         known = ", ".join(f.pipeline for f in FAMILIES.all())
-        raise InputError(f"hasten does not know the pipeline {type(pipe).__name__}. It knows: {known}.")
+        denoisers = ", ".join(sorted({f.denoiser_class for f in FAMILIES.all()}))
+        raise InputError(
+            f"hasten does not know the pipeline {type(pipe).__name__}. It knows: {known}, and any other from text "
+            f"to images with one of these denoisers: {denoisers}."
+        )
     return family
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hasten.errors import UnknownNameError
+from hasten.models._likeness import likened
 from hasten.models._load import family_of, load_pipeline
 from hasten.models._quiet import quiet_loading
 from hasten.models.base import Family, Model
@@ -21,6 +22,7 @@ __all__ = [
     "family_named",
     "family_of",
     "find_model",
+    "likened",
     "load_pipeline",
     "model_at",
     "model_name",

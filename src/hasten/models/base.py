@@ -55,7 +55,7 @@ class Family:
     """Canonical names of the schedulers that fit, the usual one first; empty: all but those for flow matching."""
     text_states: tuple[str, ...] = ("prompt_embeds", "negative_prompt_embeds")
     """What the pipeline's ``encode_prompt`` returns, by the names under which a call takes it back; an empty name
-    for what no call takes."""
+    for what no call takes. None at all: its calls are given the prompts."""
     half_dtype: str = "float16"
     """The dtype on a GPU where none is asked for: that which the models' authors advise."""
     call: Mapping[str, Any] = field(default_factory=dict)
