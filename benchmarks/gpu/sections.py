@@ -30,6 +30,7 @@ from hasten.search.cost import CostModel
 from ..cost_model import Lines, drawn, measured, profile, row
 from .machine import work_of
 from .packages import beside_package, missing, twin
+from .subjects import Encoded
 
 GATE = 0.4
 """T-GATE's, of the steps: 10 of 25."""
@@ -125,6 +126,9 @@ def _latency(bench: Bench, plan: Plan, pairs: int) -> dict[str, Any]:
 def upstream(stage: Stage) -> None:
     """hasten's methods beside the packages', where there is one that is not known to be wrong."""
     bench = stage.bench
+    if isinstance(bench.pipeline, Encoded):
+        said("not compared: the packages are called with prompts, and the text encoders are left out")
+        return
     for plan in stage.plans():
         try:
             loader = upstream_calls(plan, bench.setting, bench.pipeline.family.name).loader
