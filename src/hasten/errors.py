@@ -50,9 +50,9 @@ class MeasurementError(HastenError):
 
 
 def simplify(name: str) -> str:
-    """The form in which names are compared: lower case, letters, digits and '+' only (``T-Gate`` → ``tgate``)."""
+    """How names are compared: lower case, letters (Latin, Chinese), digits and "+" only (``T-Gate`` → ``tgate``)."""
     spelled = re.sub("[σς]", "sigma", name.lower().replace("α", "alpha"))
-    return re.sub(r"[^a-z0-9+]", "", spelled)
+    return re.sub(r"[^a-z0-9+\u4e00-\u9fff]", "", spelled)
 
 
 def nearest(name: str, available: Iterable[str]) -> str | None:

@@ -136,6 +136,8 @@ def test_named_values_go_through_plans_tasks_and_sentences() -> None:
             {"half_precision": {"dtype": "float16"}},
         ),
         ("用半精度加速SD1.5流水线，精度损失不超过0.02", ("half_precision",), {}),
+        ("用半精度和通道后置加速SD1.5流水线", ("channels_last", "half_precision"), {}),
+        ("用注意力后端、引导截断加速SD1.5流水线", ("attention_backend", "guidance_cutoff"), {}),
     ],
 )
 def test_requests_name_them(words: str, methods: tuple[str, ...], parameters: dict[str, Any]) -> None:

@@ -1,0 +1,76 @@
+"""Compile: torch.compile fuses what runs between the products of the denoiser's repeated blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from hasten.methods._denoiser import denoiser_of
+from hasten.methods.base import Method, Parameter, named
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches, Wrapper
+
+MODES = ("default", "max-autotune-no-cudagraphs")
+"""Not those with CUDA graphs: a replay overwrites the outputs of the last one, which other methods store."""
+
+
+class Compile(Method):
+    """Compiles the blocks that diffusers names as repeated (one compilation serves all of a kind and shape); where
+    it names none, the denoiser. The first call compiles, which takes long; those after it are fast."""
+
+    name = "compile"
+    title = "Compile"
+    aliases = ("torch.compile", "torch compile", "compilation", "编译")
+    excludes = ("tgate", "tome")
+    exclusion = "cannot be used together, as what the one changes is inside the blocks that the other compiles"
+    summary = "compiles the denoiser's repeated blocks; the first call takes long"
+    paper = (
+        "Ansel et al.: PyTorch 2: Faster Machine Learning Through Dynamic Python Bytecode Transformation and "
+        "Graph Compilation. ASPLOS 2024, doi:10.1145/3620665.3640366"
+    )
+    order = 0
+    denoisers = ("unet", "transformer")
+    cuts_work = False
+    by_default = False
+    presence = 0.5
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        return (named("mode", MODES, "how torch.compile looks for fast kernels"),)
+
+    def unsupported(self, pipe: Any) -> str | None:
+        denoiser = denoiser_of(pipe)
+        if denoiser is None:
+            return f"{type(pipe).__name__} has no unet or transformer: {self.title} needs one"
+        shell = denoiser is not getattr(pipe, "unet", None) and denoiser is not getattr(pipe, "transformer", None)
+        if shell or any(getattr(m, "_compiled_call_impl", None) is not None for m in denoiser.modules()):
+            return f"the {type(denoiser).__name__} is compiled already"
+        return None
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        for module in _regions(patches.denoiser):
+            patches.wrap(self, module, _compiled(str(parameters["mode"])))
+
+
+def _regions(denoiser: Any) -> Iterator[Any]:
+    """The repeated blocks, or the denoiser itself."""
+    kinds = tuple(getattr(denoiser, "_repeated_blocks", None) or ())
+    found = [module for module in denoiser.modules() if type(module).__name__ in kinds]
+    yield from found or [denoiser]
+
+
+def _compiled(mode: str) -> Wrapper:
+    import torch
+
+    known: dict[Any, Callable[..., Any]] = {}
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if module not in known:  # what was compiled for an equal block before is found by torch itself
+            known[module] = torch.compile(call_next, mode=mode)
+        return known[module](*args, **kwargs)
+
+    return wrapper
+
+
+METHOD = Compile()

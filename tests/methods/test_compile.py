@@ -1,0 +1,94 @@
+"""Compilation: compiled once however often it is put on, beside what it goes with, and gone without a trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from tests.contracts.expected import EXPECTED
+from tests.generating import attributes, fresh, latents, shared
+from torch._dynamo.utils import counters
+
+from hasten.errors import InputError, ParameterError, UnsupportedError
+from hasten.language.parse import parse
+from hasten.methods import METHODS, apply
+from hasten.plan import Plan
+
+DEEPCACHE = "deepcache(cache_branch_id=0,cache_interval=2)"
+
+
+def small() -> Any:
+    """Stable Diffusion with transformer blocks of one shape: one compilation serves them all."""
+    pipe = fresh("sd")
+    torch.manual_seed(3)
+    config = {
+        **pipe.unet.config,
+        "block_out_channels": (32, 32),
+        "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "mid_block_type": "UNetMidBlock2D",
+    }
+    pipe.unet = UNet2DConditionModel.from_config(config).eval()
+    return pipe
+
+
+def test_blocks_are_compiled_once_and_the_pipeline_comes_back() -> None:
+    pipe = small()
+    before, baseline = attributes(pipe), latents(pipe)
+    with apply(pipe, DEEPCACHE):
+        plain = latents(pipe)
+    with apply(pipe, f"compile+{DEEPCACHE}", 4):
+        first = latents(pipe)
+        graphs = counters["stats"]["unique_graphs"]
+        assert torch.equal(latents(pipe), first)
+    assert graphs and not counters["graph_break"]
+    tolerance = EXPECTED["compile"]["tolerance"]
+    assert (first - plain).norm() <= tolerance * plain.norm(), "compiled, it caches as it did"
+    assert attributes(pipe) == before, "something is left on the denoiser"
+    assert torch.equal(latents(pipe), baseline)
+    with apply(pipe, f"compile+{DEEPCACHE}", 4):
+        assert torch.equal(latents(pipe), first)
+    assert counters["stats"]["unique_graphs"] == graphs, "compiled anew"
+
+
+@pytest.mark.parametrize("other", ["tgate", "tome"])
+def test_what_changes_inside_the_blocks_is_refused_beside_it(other: str) -> None:
+    pipe = shared("sd")
+    before, reason = attributes(pipe), "is inside the blocks that the other compiles: use one of them"
+    with pytest.raises(InputError, match=reason):
+        apply(pipe, f"compile+{other}", 4)
+    with apply(pipe, other), pytest.raises(InputError, match=f"{METHODS.get(other).title} is applied .* {reason}"):
+        apply(pipe, "compile")
+    assert attributes(pipe) == before
+
+
+def test_what_is_compiled_already_is_refused() -> None:
+    whole, part = small(), small()
+    whole.unet = torch.compile(whole.unet)
+    part.unet.compile_repeated_blocks()
+    for pipe in (whole, part):
+        with pytest.raises(UnsupportedError, match="the UNet2DConditionModel is compiled already"):
+            apply(pipe, "compile")
+
+
+def test_its_line_is_kept_to() -> None:
+    pipe = shared("sd")
+    for plan in EXPECTED["compile"]["illegal"]:
+        with pytest.raises(ParameterError, match="Compile"):
+            apply(pipe, plan, 4)
+    with apply(pipe, EXPECTED["compile"]["effective"], 4), pytest.raises(InputError, match="already applied"):
+        apply(pipe, "compile")
+    assert METHODS.get("compile").neutral(pipe, 4) is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Make SD1.5 faster with torch.compile (mode default)", "编译并加速SD1.5流水线，mode=default"],
+)
+def test_requests_name_it(words: str) -> None:
+    task = parse(words)
+    assert task.methods == ("compile",)
+    assert str(Plan.of(task.parameters)) == "compile(mode=default)"
