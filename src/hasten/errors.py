@@ -50,7 +50,7 @@ class MeasurementError(HastenError):
 
 
 def simplify(name: str) -> str:
-    """How names are compared: lower case, letters (Latin, Chinese), digits and "+" only (``T-Gate`` → ``tgate``)."""
+    """How names are compared: lower case, letters (Chinese too), digits and "+" only (``T-Gate`` → ``tgate``)."""
     spelled = re.sub("[σς]", "sigma", name.lower().replace("α", "alpha"))
     return re.sub(r"[^a-z0-9+\u4e00-\u9fff]", "", spelled)
 
