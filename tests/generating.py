@@ -9,26 +9,53 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from diffusers import PixArtAlphaPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
+from diffusers import (
+    FluxImg2ImgPipeline,
+    PixArtAlphaPipeline,
+    StableDiffusion3Img2ImgPipeline,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+)
 from tests import pipelines
 
-from hasten.methods._denoiser import denoiser_of
+from hasten.methods._denoiser import denoiser_of, stacked
 
-BUILD = {"sd": pipelines.tiny_sd, "sdxl": pipelines.tiny_sdxl, "pixart": pipelines.tiny_pixart}
+BUILD = {
+    "sd": pipelines.tiny_sd,
+    "sdxl": pipelines.tiny_sdxl,
+    "pixart": pipelines.tiny_pixart,
+    "sd3": pipelines.tiny_sd3,
+    "flux": pipelines.tiny_flux,
+}
 FAMILIES = tuple(BUILD)
 UNETS = ("sd", "sdxl")
 PIXART = {"use_resolution_binning": False, "clean_caption": False}
-CALLS = {"PixArtSigmaPipeline": PIXART, "PixArtAlphaPipeline": PIXART}
+FLOW = {"height": 128, "width": 128, "max_sequence_length": 16}
+CALLS = {
+    "PixArtSigmaPipeline": PIXART,
+    "PixArtAlphaPipeline": PIXART,
+    "StableDiffusion3Pipeline": FLOW,
+    "StableDiffusion3Img2ImgPipeline": FLOW,
+    "FluxPipeline": FLOW,
+    "FluxImg2ImgPipeline": FLOW,
+}
 """What calls of a pipeline's class take beside the usual."""
+OTHERS = {
+    "PixArtSigmaPipeline": (PixArtAlphaPipeline, False),
+    "StableDiffusion3Pipeline": (StableDiffusion3Img2ImgPipeline, True),
+    "FluxPipeline": (FluxImg2ImgPipeline, True),
+}
+"""Another pipeline on the same denoiser, and whether it takes an image."""
 INNER = {"ResnetBlock2D": "conv2", "Transformer2DModel": "norm", "Downsample2D": "conv", "Upsample2D": "conv"}
-STACKS = ("transformer_blocks", "single_transformer_blocks")
-"""Where transformers have their blocks."""
 
 
 @lru_cache
 def shared(family: str) -> Any:
-    """One pipeline a process, for tests that leave it as it was."""
-    return fresh(family)
+    """One pipeline a process, for tests that leave it as it was. It has drawn: at the first call diffusers itself
+    hangs a registry of hooks on transformers that can have its caches."""
+    pipe = fresh(family)
+    latents(pipe, num_inference_steps=1)
+    return pipe
 
 
 def fresh(family: str) -> Any:
@@ -59,9 +86,10 @@ def beside(pipe: Any) -> tuple[Any, dict[str, Any]]:
     """Another kind of pipeline on the same denoiser, and what its calls take."""
     if hasattr(pipe, "unet"):
         return img2img(pipe), {"image": picture(), "strength": 0.7}
-    other = PixArtAlphaPipeline(**pipe.components)
+    kind, given = OTHERS[type(pipe).__name__]
+    other = kind(**pipe.components)
     other.set_progress_bar_config(disable=True)
-    return other, {}
+    return other, {"image": picture(), "strength": 0.7} if given else {}
 
 
 def picture() -> torch.Tensor:
@@ -90,7 +118,7 @@ def counting(denoiser: Any) -> Iterator[Counter[str]]:
         return hook
 
     hooks = [denoiser.register_forward_pre_hook(add("calls"))]
-    for _, block in _stacked(denoiser):
+    for _, block in stacked(denoiser):
         hooks.append(_feed_forward(block).register_forward_pre_hook(add("blocks", rows="rows")))
         if hasattr(block, "attn"):
             hooks.append(block.attn.to_q.register_forward_pre_hook(add("self_attention", tokens="tokens")))
@@ -122,14 +150,9 @@ def work_of(block: Any) -> dict[str, int]:
     """How often ``counting`` counts a block that runs whole, once: its ``resnets``, or itself, and the
     ``cross_attention`` within."""
     if not hasattr(block, "resnets"):
-        return {"blocks": 1, "cross_attention": int(hasattr(block, "attn2"))}
+        return {"blocks": 1, "cross_attention": int(hasattr(block, "attn1"))}
     transformers = sum(len(a.transformer_blocks) for a in getattr(block, "attentions", ()))
     return {"resnets": len(block.resnets), "cross_attention": transformers}
-
-
-def _stacked(denoiser: Any) -> Iterator[tuple[str, Any]]:
-    for stack in STACKS:
-        yield from ((f"{stack}.{number}", block) for number, block in enumerate(getattr(denoiser, stack, ())))
 
 
 def _feed_forward(block: Any) -> Any:
@@ -138,7 +161,7 @@ def _feed_forward(block: Any) -> Any:
 
 def blocks_of(denoiser: Any) -> Iterator[tuple[str, Any]]:
     """The names and modules of a UNet's down, mid and up blocks, or of a transformer's blocks."""
-    yield from _stacked(denoiser)
+    yield from stacked(denoiser)
     for name, module in denoiser.named_modules():
         if name == "mid_block" or (name.startswith(("down_blocks.", "up_blocks.")) and name.count(".") == 1):
             yield name, module

@@ -49,7 +49,7 @@ def _beside(name: str, core: Names) -> tuple[Names, ...]:
     leaves out no work, so that nothing of it is stored by others."""
     sets = (tuple(n for n in largest if _together((n, name))) for largest in _largest(_sets(core)))
     found = [tuple(sorted((*others, name))) for others in _largest(sets) if others]
-    return ((name,), *(found if METHODS.get(name).cuts_work else [max(found, key=len)]))
+    return ((name,), *(found if METHODS.get(name).cuts_work else sorted(found, key=len)[-1:]))
 
 
 def _combinations(names: Names) -> tuple[Names, ...]:
@@ -74,6 +74,11 @@ def orders(names: Names) -> Iterator[Names]:
 def with_most(name: str, family: str) -> Names:
     """The method with as many others as it goes with."""
     return max((c for c in LARGEST[family] if name in c), key=len)
+
+
+def declared(names: Names) -> bool:
+    """Whether the methods know before a run what work it will be."""
+    return not any(METHODS.get(name).adaptive for name in names)
 
 
 def effective(names: Names) -> Plan:

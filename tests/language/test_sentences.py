@@ -347,7 +347,7 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
         (
             "SD1.5 with ToMe, cache_interval 3",
             RequestError,
-            "cache_interval is a parameter of DeepCache, which the request does not name.",
+            "cache_interval is a parameter of DeepCache or TaylorSeer, which the request does not name.",
         ),
         (
             "SD1.5 with DeepCache, cache_interval 3 and cache_interval 4",

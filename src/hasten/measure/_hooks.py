@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hasten.measure.timing import stopwatch, synchronise
-from hasten.methods._denoiser import denoiser_of, is_a, sample_of
+from hasten.methods._denoiser import denoiser_of, is_a, sample_of, stacked
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +25,6 @@ INNER = {"attn1": "self_attention", "attn2": "cross_attention", "ff": "feed_forw
 JOINT = {"attn": "self_attention", "attn2": "self_attention", "ff": "feed_forward", "ff_context": "feed_forward"}
 """The same in blocks whose attention is over image and text together."""
 UNET = ("down_blocks", "mid_block", "up_blocks")
-STACKS = ("transformer_blocks", "single_transformer_blocks")
-"""Where transformers have their blocks."""
 
 
 @dataclass
@@ -136,9 +134,8 @@ def _sites(pipe: Any) -> Iterator[tuple[Key, Any]]:
     yield DECODE, pipe.vae.decoder
     denoiser = denoiser_of(pipe)
     yield DENOISER, denoiser
-    for stack in STACKS:
-        for number, block in enumerate(getattr(denoiser, stack, ())):
-            yield from _stacked(f"{stack}.{number}", block)
+    for name, block in stacked(denoiser):
+        yield from _parts(name, block)
     for name, module in denoiser.named_modules():
         names = name.split(".")
         depth = 1 if names[0] == "mid_block" else 2
@@ -152,7 +149,7 @@ def _sites(pipe: Any) -> Iterator[tuple[Key, Any]]:
             yield (".".join(names[: depth + 2]), INNER[names[-1]]), module
 
 
-def _stacked(name: str, block: Any) -> Iterator[tuple[Key, Any]]:
+def _parts(name: str, block: Any) -> Iterator[tuple[Key, Any]]:
     """The parts of a transformer's block; one that has no feed-forward of its own does that itself."""
     yield (name, "block"), block
     inner = INNER if is_a(block, "BasicTransformerBlock") else JOINT

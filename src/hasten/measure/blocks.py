@@ -13,15 +13,13 @@ from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.methods import METHODS, check_plan, work
-from hasten.methods._denoiser import GUIDED, denoiser_of, not_among
+from hasten.methods._denoiser import ANY, denoiser_of, not_among
 from hasten.plan import Plan
 from hasten.records import Record
 
 if TYPE_CHECKING:
     from hasten.measure._hooks import Run
 
-PROFILED = (*GUIDED, "FluxTransformer2DModel")
-"""Classes of denoisers whose blocks are known."""
 Kind = Literal[
     "resnet", "self_attention", "cross_attention", "feed_forward", "transformer", "sampler", "block", "denoiser"
 ]
@@ -150,7 +148,7 @@ def profile_blocks(
 
 def _require_profilable(pipeline: Pipeline) -> None:
     pipe, device = pipeline.pipe, pipeline.setting.device
-    if reason := not_among(PROFILED, pipe, "the cost model"):
+    if reason := not_among(ANY, pipe, "the cost model"):
         raise UnsupportedError(f"The pipeline's blocks cannot be profiled: {reason}.")
     if pipeline.denoiser is not denoiser_of(pipe):
         raise UnsupportedError(

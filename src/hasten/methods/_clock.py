@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -56,7 +56,7 @@ class Clock:
         shape, step = tuple(sample.shape), self._track.follow(timestep) if self._track else None
         moved = shape != self._shape
         if step is None or (moved and isinstance(self._track, _Values)):
-            self._track, step = _begin(timestep, (pipe.scheduler for _, _, _, pipe in self._members)), 0
+            self._track, step = _begin(timestep, [pipe.scheduler for _, _, _, pipe in self._members]), 0
             self._start()
         elif moved:
             self.refresh()
@@ -106,32 +106,35 @@ class _Views:
 
 
 class _Values:
-    """A run over timesteps of which only the value is known: a new one begins when it rises."""
+    """A run over timesteps of which only the value is known: a new one begins when it rises, or when a scheduler
+    was given other timesteps, maybe of the same values."""
 
     finished = False
 
-    def __init__(self, timestep: Any) -> None:
+    def __init__(self, timestep: Any, schedulers: Iterable[Any] = ()) -> None:
         self._last, self._step = _value(timestep), 0
+        self._set = [(scheduler, getattr(scheduler, "timesteps", None)) for scheduler in schedulers]
 
     def follow(self, timestep: Any) -> int | None:
         value = _value(timestep)
-        if value > self._last:
+        renewed = any(getattr(scheduler, "timesteps", None) is not before for scheduler, before in self._set)
+        if value > self._last or renewed:
             return None
         self._step += value < self._last
         self._last = value
         return self._step
 
 
-def _begin(timestep: Any, schedulers: Iterable[Any]) -> _Track:
+def _begin(timestep: Any, schedulers: Sequence[Any]) -> _Track:
     if not _is_single(timestep):
-        return _Values(timestep)
+        return _Values(timestep, schedulers)
     for scheduler in schedulers:
         timesteps = getattr(scheduler, "timesteps", None)
         if isinstance(timesteps, torch.Tensor) and _memory(timesteps) == _memory(timestep):
             return _Views(timestep, step_numbers(scheduler))
     if timestep.untyped_storage().nbytes() > timestep.element_size():
         return _Views(timestep, _distinct(timestep))
-    return _Values(timestep)
+    return _Values(timestep, schedulers)
 
 
 def step_numbers(scheduler: Any) -> list[int]:

@@ -15,6 +15,12 @@ GUIDED = (*KNOWN, "SD3Transformer2DModel")
 """Classes of denoisers whose pipelines compute both halves of guidance in one batch, the unconditional first."""
 ATTRIBUTE = "_hasten_patches"
 """What all that is installed on a denoiser is kept on it by."""
+STACKED = ("PixArtTransformer2DModel", "SD3Transformer2DModel", "FluxTransformer2DModel")
+"""Classes of denoisers that are a stack of blocks, one after the other over the same tokens."""
+ANY = (*GUIDED, "FluxTransformer2DModel")
+"""All classes of denoisers whose blocks are known."""
+STACKS = ("transformer_blocks", "single_transformer_blocks")
+"""Where those have their blocks, in the order they run."""
 SAMPLE = 0
 """Where among its arguments a denoiser takes the sample."""
 
@@ -74,6 +80,27 @@ def no_transformer_blocks(pipe: Any, title: str) -> str | None:
 def no_guided_batch(pipe: Any, title: str) -> str | None:
     """The same for a method that drops a half of the batch that guidance takes."""
     return not_among(GUIDED, pipe, title)
+
+
+def no_stack(pipe: Any, title: str) -> str | None:
+    """The same for a method that lets blocks of a transformer rest."""
+    reason = not_among(STACKED, pipe, title)
+    if reason is None and len(stacked(denoiser_of(pipe))) < 2:
+        return f"the transformer of {type(pipe).__name__} has a single block: {title} has none that could rest"
+    return reason
+
+
+def stacked(denoiser: Any) -> list[tuple[str, Any]]:
+    """The names and modules of a transformer's blocks, in the order they run."""
+    return [(f"{s}.{n}", block) for s in STACKS for n, block in enumerate(getattr(denoiser, s, ()))]
+
+
+def blocks_of(denoiser: Any) -> tuple[str, ...]:
+    """The names of a transformer's blocks, or of a UNet's down, mid and up blocks."""
+    if found := stacked(denoiser):
+        return tuple(name for name, _ in found)
+    names = {module: name for name, module in denoiser.named_modules()}
+    return tuple(names[block] for block, _ in levels(denoiser))
 
 
 def not_among(classes: tuple[str, ...], pipe: Any, title: str) -> str | None:

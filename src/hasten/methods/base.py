@@ -124,6 +124,10 @@ class Method(ABC):
     presence: float = 0.03
     """How far its mere presence moves the log speedup beyond what the work tells: a standard deviation."""
 
+    adaptive: bool = False
+    """It decides while it runs which steps it shortens, by the image: what ``steps`` declares is a guess then, and
+    the cost model leaves more to be learned from trials."""
+
     measured: bool = False
     """Its lists of steps are searched among those that ``hasten.measure.sensitivity`` finds for the setting."""
 

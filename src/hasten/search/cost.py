@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 from math import exp, log
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -26,6 +27,9 @@ ALONE, TOGETHER = 0.1, 0.2
 """How wrong the pure prediction is expected to be (standard deviations): of a method's own log speedup (relative),
 and of what several methods take from each other's log speedup (relative). Each method says how far its mere
 presence may be off (``Method.presence``)."""
+
+GUESSED = 1.0
+"""The first, of a method that decides while it runs which steps it shortens."""
 
 
 class _Logs(NamedTuple):
@@ -62,7 +66,8 @@ class CostModel:
         self._once_s = profile.text_s + profile.decode_s + profile.rest_s
         self._known: dict[Plan, float] = {}
         self.baseline_s = self._pure(Plan())
-        self._residual = Residual([*(d for m in METHODS.all() for d in (m.presence, ALONE)), TOGETHER])
+        spread = ((m.presence, GUESSED if m.adaptive else ALONE) for m in METHODS.all())
+        self._residual = Residual([*chain(*spread), TOGETHER])
         self._spaces: WeakKeyDictionary[Space, _Logs] = WeakKeyDictionary()
 
     def predict(self, plan: Plan) -> float:

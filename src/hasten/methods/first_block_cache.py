@@ -1,0 +1,175 @@
+"""First-block cache: when the first block does nearly what it did last, so will the others, which then rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from hasten.methods._denoiser import denoiser_of, no_stack, sample_of, stacked
+from hasten.methods.base import Method, Parameter, State, Step
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches, Wrapper
+
+PER_THRESHOLD = 5.0
+"""A guess, for the cost model: with a threshold of 0.2 every second step rests, with 0.4 two of three."""
+
+
+class FirstBlockCache(Method):
+    """At each step the first block runs. Where what it adds differs from what it added when all blocks ran last by
+    less than ``threshold``, the others rest, and what they added then is added again.
+
+    The difference is relative, of mean absolute values, and the largest of the batch's rows: no image is drawn
+    from a step that only the others of its batch could do without. It depends on the image which steps rest.
+    """
+
+    name = "first_block_cache"
+    title = "First-block cache"
+    aliases = ("first block cache", "fbcache", "fbc", "首块缓存")
+    summary = "reuses all transformer blocks but the first while that one hardly changes"
+    paper = (
+        "Cheng: First Block Cache, github.com/chengzeyi/ParaAttention, 2024; "
+        "after Liu et al.: Timestep Embedding Tells (TeaCache). CVPR 2025, arXiv:2411.19108"
+    )
+    order = 20
+    denoisers = ("transformer",)
+    adaptive = True
+    presence = 0.3
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        return (
+            Parameter(
+                "threshold",
+                float,
+                low=0.0,
+                high=1.0,
+                default=0.1,
+                neutral=0.0,
+                grid=(0.04, 0.06, 0.08, 0.1, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4),
+                meaning="the blocks rest while the first one's addition changed by less; 0 is never",
+            ),
+        )
+
+    def unsupported(self, pipe: Any) -> str | None:
+        return no_stack(pipe, self.title)
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        state = _State(float(parameters["threshold"]))
+        head, *inner, tail = (block for _, block in stacked(patches.denoiser))
+        patches.wrap(self, patches.denoiser, _begin(state))
+        patches.wrap(self, head, _decide(state))
+        for block in inner:
+            patches.wrap(self, block, _pass(state))
+        patches.wrap(self, tail, _finish(state))
+        patches.listen(self, state, pipe)
+
+    def steps(
+        self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
+    ) -> tuple[Step, ...]:
+        """A guess: which steps rest is known when they have run."""
+        others = [name for name, _ in stacked(denoiser_of(pipe))][1:]
+        resting = Step(blocks=dict.fromkeys(others, 0.0), resting=frozenset(others))
+        period = 1 + PER_THRESHOLD * float(parameters["threshold"])
+        whole = {number for number in range(steps) if int(number / period) != int((number - 1) / period)}
+        return tuple(Step() if n in {0, *whole, *refreshes} else resting for n in range(steps))
+
+
+class _Kept:
+    """What the first block added, and then the others, when all ran last; each (batch, tokens, channels)."""
+
+    def __init__(self, first: Any) -> None:
+        self.first, self.others = first, None
+
+
+class _State(State):
+    """What is kept, for each of the calls that a step has: pipelines that guide in two calls, and schedulers that
+    take several a step, must not mix them. ``resting``: at this call the blocks but the first rest."""
+
+    def __init__(self, threshold: float) -> None:
+        self.resting = False
+        self._threshold, self._call = threshold, -1
+        self._kept: dict[int, _Kept] = {}
+        self._image: Any = None
+
+    def start(self) -> None:
+        self._kept.clear()
+        self._image = None
+
+    def step(self, number: int) -> None:
+        self._call = -1
+
+    def begin(self) -> None:
+        """The denoiser is called."""
+        self._call += 1
+        self.resting, self._image = False, None
+
+    def decide(self, before: Any, after: Any) -> None:
+        """The first block made ``after`` of ``before``."""
+        if not self._threshold:
+            return
+        added, kept, self._image = after - before, self._kept.get(self._call), after
+        self.resting = kept is not None and kept.others is not None and self._hardly(added, kept.first)
+        if not self.resting:
+            self._kept[self._call] = _Kept(added)
+
+    def _hardly(self, added: Any, before: Any) -> bool:
+        from hasten.methods._stack import change
+
+        return change(added, before) < self._threshold
+
+    def reused(self) -> Any:
+        """The image's tokens after all blocks, as kept."""
+        return self._image + self._kept[self._call].others
+
+    def keep(self, after: Any) -> None:
+        """All blocks ran, and made ``after`` of what the first one gave."""
+        if self._image is not None:
+            self._kept[self._call].others = after - self._image
+            self._image = None
+
+
+def _begin(state: _State) -> Wrapper:
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state.begin()
+        return call_next(*args, **kwargs)
+
+    return wrapper
+
+
+def _decide(state: _State) -> Wrapper:
+    from hasten.methods._stack import image_of
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        output = call_next(*args, **kwargs)
+        state.decide(sample_of(module, args, kwargs), image_of(output))
+        return output
+
+    return wrapper
+
+
+def _pass(state: _State) -> Wrapper:
+    from hasten.methods._stack import passed
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if not state.resting:
+            return call_next(*args, **kwargs)
+        return passed(module, args, kwargs, sample_of(module, args, kwargs))
+
+    return wrapper
+
+
+def _finish(state: _State) -> Wrapper:
+    from hasten.methods._stack import image_of, passed
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if state.resting:
+            return passed(module, args, kwargs, state.reused())
+        output = call_next(*args, **kwargs)
+        state.keep(image_of(output))
+        return output
+
+    return wrapper
+
+
+METHOD = FirstBlockCache()

@@ -1,0 +1,156 @@
+"""TaylorSeer: what the denoiser gives moves smoothly from step to step, so that some steps can be forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from math import factorial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hasten.methods._denoiser import ANY, blocks_of, denoiser_of, not_among
+from hasten.methods.base import MOST, Method, Parameter, State, Step
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches, Wrapper
+
+
+class TaylorSeer(Method):
+    """The denoiser runs at the steps before ``disable_cache_before_step`` and then at every ``cache_interval``-th.
+    At the others its output is the Taylor series of the outputs so far, to ``max_order``, with their differences
+    for derivatives: the variant that diffusers calls lite, which keeps no features of the layers within.
+    """
+
+    name = "taylorseer"
+    title = "TaylorSeer"
+    aliases = ("taylor seer", "taylorseers")
+    excludes = ("deepcache", "first_block_cache", "schedule")
+    summary = "forecasts the denoiser's output at some steps from those before"
+    paper = (
+        "Liu et al.: From Reusing to Forecasting. Accelerating Diffusion Models with TaylorSeers. "
+        "ICCV 2025, arXiv:2503.06923"
+    )
+    order = 22
+    denoisers = ("unet", "transformer")
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        most = steps or MOST
+        return (
+            Parameter(
+                "cache_interval",
+                int,
+                low=1,
+                high=most,
+                default=min(3, most),
+                neutral=1,
+                grid=tuple(n for n in (2, 3, 4, 5) if n <= most),
+                meaning="the denoiser runs at every so many steps; 1 is always",
+            ),
+            Parameter(
+                "max_order",
+                int,
+                low=0,
+                high=2,
+                default=1,
+                neutral=1,
+                grid=(1, 2, 0),
+                meaning="of the Taylor series; 0 gives the last output again",
+                ordered=False,
+            ),
+            Parameter(
+                "disable_cache_before_step",
+                int,
+                low=1,
+                high=most,
+                default=min(3, most),
+                neutral=min(3, most),
+                grid=tuple(n for n in (6, 4, 3, 2) if n <= most),
+                meaning="so many first steps run",
+            ),
+        )
+
+    def unsupported(self, pipe: Any) -> str | None:
+        return not_among(ANY, pipe, self.title)
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        state = _State(parameters)
+        patches.wrap(self, patches.denoiser, _forecast(state))
+        patches.listen(self, state, pipe)
+
+    def steps(
+        self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
+    ) -> tuple[Step, ...]:
+        blocks = blocks_of(denoiser_of(pipe))
+        resting = Step(blocks=dict.fromkeys(blocks, 0.0), resting=frozenset(blocks))
+        return tuple(
+            Step() if number in {0, *refreshes} or _runs(parameters, number) else resting
+            for number in range(steps)
+        )
+
+
+def _runs(parameters: Parameters, step: int) -> bool:
+    """Whether the denoiser runs at the step, as diffusers counts: the first that may rest does."""
+    before = int(parameters["disable_cache_before_step"])
+    return step < before or (step - before - 1) % int(parameters["cache_interval"]) == 0
+
+
+class _Outputs(NamedTuple):
+    """The last output that was computed, at which step, and its series: the noise and its derivatives by steps,
+    each (batch, channels, height, width) or tokens."""
+
+    output: Any
+    step: int
+    series: tuple[Any, ...]
+
+    def noise_at(self, step: int) -> Any:
+        """The series at a later step."""
+        import torch
+
+        found = torch.zeros_like(self.series[0])
+        for order, factor in enumerate(self.series):
+            found = found + factor * ((step - self.step) ** order / factorial(order))
+        return found
+
+
+class _State(State):
+    """What was computed last, for each of the calls that a step has."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters, self._most = parameters, int(parameters["max_order"])
+        self._computed: dict[int, _Outputs] = {}
+        self.number, self._call = 0, -1
+
+    def start(self) -> None:
+        self._computed.clear()
+
+    def step(self, number: int) -> None:
+        self.number, self._call = number, -1
+
+    def begin(self) -> _Outputs | None:
+        """The denoiser is called: what to forecast its output from, None where it has to run."""
+        self._call += 1
+        return None if _runs(self._parameters, self.number) else self._computed.get(self._call)
+
+    def keep(self, output: Any) -> None:
+        """The denoiser ran, and gave that."""
+        last, series = self._computed.get(self._call), [output[0]]
+        if last is not None and last.step < self.number:
+            for before in last.series[: self._most]:
+                series.append((series[-1] - before) / (self.number - last.step))
+        self._computed[self._call] = _Outputs(output, self.number, tuple(series))
+
+
+def _forecast(state: _State) -> Wrapper:
+    from hasten.methods._guidance import with_noise
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        computed = state.begin()
+        if computed is not None:
+            return with_noise(computed.output, computed.noise_at(state.number))
+        output = call_next(*args, **kwargs)
+        state.keep(output)
+        return output
+
+    return wrapper
+
+
+METHOD = TaylorSeer()
