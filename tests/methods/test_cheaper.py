@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry
+from optuna.distributions import CategoricalDistribution
 from tests.generating import FAMILIES, fresh, latents, shared
 from tests.pipelines import tiny_flux
 
@@ -19,6 +20,7 @@ from hasten.methods import METHODS, apply, check_plan
 from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
 from hasten.search.space import Space
+from hasten.store.trials import _space
 from hasten.task import Task
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -143,6 +145,12 @@ def test_named_values_go_through_plans_tasks_and_sentences() -> None:
 def test_requests_name_them(words: str, methods: tuple[str, ...], parameters: dict[str, Any]) -> None:
     task = parse(words)
     assert (task.methods, task.parameters) == (methods, parameters)
+
+
+def test_the_store_keeps_named_values() -> None:
+    params, distributions = _space(Plan.parse("half_precision(dtype=float16)+tome(ratio=0.5)"))
+    assert params == {"half_precision.dtype": "float16", "tome.ratio": 0.5}
+    assert distributions["half_precision.dtype"] == CategoricalDistribution(("bfloat16", "float16"))
 
 
 def test_they_are_searched_by_their_names_only() -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -209,6 +209,10 @@ def _space(plan: Plan) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
     for method, given in plan.parameters.items():
         for p in METHODS.get(method).parameters():
             if (value := given.get(p.name)) is None:
+                continue
+            if p.kind is str and p.allowed:
+                params[f"{method}.{p.name}"] = value
+                distributions[f"{method}.{p.name}"] = CategoricalDistribution(p.allowed)
                 continue
             shown = float(len(steps_of(value)) if p.kind is str else value)  # of a list how many steps it has
             kind, number = (FloatDistribution, float) if p.kind is float else (IntDistribution, int)
