@@ -1,9 +1,10 @@
 """Recorded tables as searches see them: what counts as a plan's speedup, and replays that go on where they were.
 
 Times were recorded of a part of the plans and scatter, so the best of many raw ones would be the luckiest. A timed
-plan has the speedup between its raw one and what the cost model says after it has learned from all timed plans, as
-the scatter of their pairs asks for; the others have what the model says, times an error of their own (lognormal)
-that is as large as that of the timed ones without their scatter. No strategy knows these.
+plan has the speedup between its raw one (the mean of its pairs' log ratios) and what the cost model says after it
+has learned from all timed plans, as the scatter of their pairs asks for; the others have what the model says,
+times an error of their own (lognormal) that is as large as that of the timed ones without their scatter. No
+strategy knows these, nor can it: of many plans at the limit the best is the one with the greatest such error.
 """
 
 from __future__ import annotations
@@ -41,8 +42,6 @@ TABLES = ("deepcache", "tome", "deepcache,tome", "tgate", "deepcache,tgate")
 RESAMPLES = 1000
 """Of the bootstrap: a tenth of hasten's own, for there are many replays."""
 METRIC, LIMIT = "clip_score", 0.02
-MEDIANS = math.pi / 2
-"""A median's variance over a mean's."""
 
 Aim = float | None
 Found = dict[str, Any]
@@ -73,15 +72,13 @@ class Replay:
 
     @cached_property
     def residuals(self) -> dict[str, float]:
-        """How far the timed plans' log speedups are off the model's."""
-        raw = self.table.speedups()[self.table.timed]
-        return {str(p): math.log(s / self.model.speedup(p)) for s, (p, _) in zip(raw, self.timed, strict=True)}
+        """How far the timed plans' mean log ratios are off the model's."""
+        return {str(p): float(_logs(times).mean()) - math.log(self.model.speedup(p)) for p, times in self.timed}
 
     @cached_property
     def scatter(self) -> float:
         """Variance that the residuals have because few pairs were timed of each plan."""
-        logs = [np.log(times[0] / times[1]) for _, times in self.timed]
-        return float(np.mean([MEDIANS * np.var(pairs, ddof=1) / len(pairs) for pairs in logs]))
+        return float(np.mean([np.var(_logs(times), ddof=1) / len(times.T) for _, times in self.timed]))
 
     @cached_property
     def error(self) -> float:
@@ -133,6 +130,11 @@ class Replay:
         with Store("memory", bench.setting, bench.identity) as store:
             known = {"spaces": [space], "progress": progress, "predictor": self.new_model}
             yield Session(bench, store, goal, options, **known)
+
+
+def _logs(times: np.ndarray) -> np.ndarray:
+    """(2, pairs) seconds → (pairs,) log ratios."""
+    return np.asarray(np.log(times[0] / times[1]))
 
 
 def parser_of(documentation: str | None, strategies: Sequence[str], out: str) -> argparse.ArgumentParser:

@@ -30,7 +30,7 @@ from hasten.records import Latency, Loss, Split
 from hasten.search.space import Index, Space
 
 from .plans import Row, pipeline_of
-from .tables import Numbers, Predict, Table
+from .tables import Predict, Table
 
 Found = tuple[Table, int]
 
@@ -48,8 +48,8 @@ class TableBench(Trials):
     Args:
         tables: of one setting, with ``fewer-steps`` for the equal-time baseline.
         pipe: the pipeline that plans are checked for; loaded where None.
-        predict: the speedup of every plan, instead of that of its recorded times; one that was never timed
-            scatters like another that was.
+        predict: the speedup of every plan, instead of that of its recorded times. Pairs then scatter around it as
+            those of all timed plans do: a plan's own few, drawn again and again, would all show one error.
         seed: of the replay; None: the prompts as a live search would see them.
 
     Raises:
@@ -154,13 +154,6 @@ class TableBench(Trials):
         """Pairs of times without end; another order each time they are asked for."""
         rng = self._rng(row, self._times_asked[row])
         self._times_asked[row] += 1
-        pairs = self._pairs(row)
-        while True:
-            for i in rng.permutation(pairs.shape[1]):
-                yield float(pairs[0, i]), float(pairs[1, i])
-
-    def _pairs(self, row: Row) -> Numbers:
-        """(2, pairs): the recorded ones; with ``predict`` those, or another plan's, with the predicted speedup."""
         table, i = self._rows[row]
         if (reason := table.failure(i)) and not table.timed[i]:
             raise PlanError(reason)
@@ -170,10 +163,22 @@ class TableBench(Trials):
                 f"{row.plan} with {row.steps} steps was never timed: give the replay a predict, and time some "
                 "plans of its table."
             )
-        pairs = table.pairs(i if table.timed[i] else int(self._rng(row, 0).choice(timed))).copy()
-        if self.predict is not None:
-            pairs[1] *= np.median(pairs[0]) / np.median(pairs[1]) / self.predict(table.plans[i])
-        return pairs
+        yield from self._recorded(table, i, rng) if self.predict is None else self._scattered(table, i, rng)
+
+    def _recorded(self, table: Table, row: int, rng: np.random.Generator) -> Iterator[tuple[float, float]]:
+        pairs = table.pairs(row)
+        while True:
+            for i in rng.permutation(pairs.shape[1]):
+                yield float(pairs[0, i]), float(pairs[1, i])
+
+    def _scattered(self, table: Table, row: int, rng: np.random.Generator) -> Iterator[tuple[float, float]]:
+        """Pairs around the predicted speedup, as far off as pairs of timed plans are off those plans' means."""
+        assert self.predict is not None
+        speedup = self.predict(table.plans[row])
+        seconds, off = table.scatter
+        while True:
+            i = int(rng.integers(len(off)))
+            yield float(seconds[i]), float(seconds[i] * np.exp(off[i]) / speedup)
 
     def _rng(self, row: Row, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed or 0, zlib.crc32(repr(row).encode()), number])

@@ -13,6 +13,7 @@ each interleaved pair, NaN where there is none.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -134,6 +135,19 @@ class Table:
         times = self.times[row]
         found: Numbers = times[:, np.isfinite(times).all(axis=0)]
         return found
+
+    @cached_property
+    def scatter(self) -> tuple[Numbers, Numbers]:
+        """Of every timed pair: the baseline's seconds, as if all plans had been timed at one speed of the machine,
+        and how far the log of plan over baseline is off the plan's mean, without what a mean of few hides."""
+        seconds, off = [], []
+        for row in np.flatnonzero(self.timed):
+            baseline_s, plan_s = self.pairs(int(row))
+            if len(plan_s) > 1:
+                logs = np.log(plan_s / baseline_s)
+                off.append((logs - logs.mean()) * math.sqrt(len(logs) / (len(logs) - 1)))
+                seconds.append(baseline_s / np.median(baseline_s))
+        return np.concatenate(seconds) * float(np.nanmedian(self.times[:, 0])), np.concatenate(off)
 
     def speedups(self, predict: Predict | None = None) -> Numbers:
         """(plans,): ratios of median times; of plans that were not timed what ``predict`` says, NaN without it."""
