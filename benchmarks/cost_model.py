@@ -17,7 +17,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from math import inf, log
+from math import hypot, inf, log
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from hasten.measure.environment import environment_key
 from hasten.models import find_model
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
+from hasten.search._pairs import error_of, log_ratio, scatter_of
 from hasten.search.cost import CostModel
 from hasten.search.space import Space
 from hasten.task import Setting
@@ -114,9 +115,14 @@ def all_pairs(*_: object) -> bool:
 def row(model: CostModel, name: str, trials: Sequence[Trial], count: int) -> tuple[str, ...]:
     """One row of the table: errors on the trials after the first ``count``, which the model learns from."""
     model.learn(trials[:count])
-    rest = [(trial.speedup, Plan.parse(trial.plan)) for trial in trials[count:]]
-    errors = np.array([abs(model.speedup(plan) / speedup - 1) for speedup, plan in rest])
-    off = [abs(log(model.speedup(plan) / speedup)) / model.deviation(plan) for speedup, plan in rest]
+    rest = [(trial.latency, Plan.parse(trial.plan)) for trial in trials[count:] if trial.latency]
+    errors = np.array([abs(model.speedup(plan) / latency.speedup - 1) for latency, plan in rest])
+    scatter = scatter_of(latency for latency, _ in rest)
+    spreads = [hypot(model.deviation(plan), error_of(latency, scatter)) for latency, plan in rest]
+    off = [
+        abs(log(model.speedup(plan)) - log_ratio(latency)) / spread
+        for spread, (latency, plan) in zip(spreads, rest, strict=True)
+    ]
     inside = np.mean(np.array(off) < WITHIN)
     middle, high = np.percentile(errors, (50, 95))
     return name, str(len(rest)), str(count), f"{middle:.1%}", f"{high:.1%}", f"{inside:.0%}"

@@ -404,16 +404,11 @@ def test_sampled_strategies_repeat_with_their_seed_and_keep_to_their_budget() ->
     assert len(plans(0)) == len(set(plans(0))) == 30
 
 
-def test_auto_walks_small_grids_and_samples_large_ones() -> None:
-    small = run_search(landscape(half_width=1.0), task(), options())
-    assert len(small.trials) == small.planned == DEEPCACHE
-    large = run_search(
-        Landscape(speedup=lambda p: 2.0, clip_loss=lambda p: 0.05, half_width=0.1),
-        task(methods=("tgate",)),
-        options(max_trials=20),
-    )
-    assert large.trials[0].plan != "tgate(fi_interval=1,gate_step=19,sp_interval=2,warm_up=3)"
-    assert len(large.trials) == 20
+def test_by_default_a_search_is_guided() -> None:
+    def plans(**how: Any) -> list[str]:
+        return [t.plan for t in run_search(landscape(), task(), options(max_trials=6, **how)).trials]
+
+    assert plans() == plans(strategy="guided") != plans(strategy="traversal")
 
 
 def test_given_parameters_are_measured_on_held_out_prompts_and_judged() -> None:
@@ -456,7 +451,8 @@ def test_any_method_tries_subsets_by_increasing_size() -> None:
 
 def test_progress_counts_up_to_what_was_planned() -> None:
     seen: list[Progress] = []
-    found = run_search(landscape(half_width=0.0001), task(limit=0.0135), options(), progress=seen.append)
+    wanted = options(strategy="traversal")
+    found = run_search(landscape(half_width=0.0001), task(limit=0.0135), wanted, progress=seen.append)
     searching = [p for p in seen if p.stage == "search"]
     assert searching[0].done == 0
     assert [p.done for p in searching] == list(range(len(searching)))

@@ -14,7 +14,10 @@ from hasten.cli.values import seconds
 Text = str | None
 Pairs = Annotated[int, typer.Option(help="Timed pairs for the verdict; where restless, up to 4 times.")]
 CHOICES: dict[str, tuple[Any, Any]] = {
-    "strategy": (Annotated[str, typer.Option(help="auto, traversal, guided, random, tpe, nsga2 or gp.")], "auto"),
+    "strategy": (
+        Annotated[str, typer.Option(help="auto (guided), guided, traversal, random, tpe, nsga2 or gp.")],
+        "auto",
+    ),
     "prefer": (
         Annotated[str, typer.Option(help="Of plans that meet a target: first, closest, fastest, best-quality.")],
         "first",

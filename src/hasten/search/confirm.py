@@ -37,7 +37,8 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
     none is left that was measured clearly faster.
 
     The search picks the luckiest of many noisy trials, so its choice may fail; then it goes on without it, and
-    takes plans whose whole interval is inside the limits before those that are only inside by their mean. Where
+    takes plans whose whole interval is inside the limits before those that are only inside by their mean. Before a
+    target is out of reach, plans that are over a limit by less than their intervals are confirmed as well. Where
     the first plan that meets a target is asked for and one is only *likely* to, a surer one is looked for.
     ``(rejected, None)`` when no candidate is left or ``options.confirmations`` have failed.
     """
@@ -67,7 +68,7 @@ def _next(session: Session, holder: Trial | None) -> Trial | None:
     """The plan to confirm: with one in hand, only one that is faster than all its interval allows, or surer."""
     best = session.best(sure=True) if session.rejected or session.aside else session.best()
     if holder is None:
-        return best or session.best()
+        return best or session.best() or session.undecided()
     if session.aside:
         return best
     return best if best and best.plan not in session.accepted and session.goal.beats(best, holder) else None

@@ -6,7 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
-from math import exp, log
+from math import exp
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -19,6 +19,7 @@ from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
 from hasten.records import Trial
 from hasten.search._grid_cost import GridCosts, cells_of
+from hasten.search._pairs import error_of, log_ratio, scatter_of
 from hasten.search._residual import Numbers, Residual
 from hasten.search._step_cost import StepCosts
 from hasten.search.space import Space
@@ -84,7 +85,8 @@ class CostModel:
         return exp(float(logs.whole + self._residual.mean(_features(logs))))
 
     def deviation(self, plan: Plan) -> float:
-        """Standard deviation of the plan's measured log speedup around ``log(speedup(plan))``."""
+        """Standard deviation of the plan's true log speedup around ``log(speedup(plan))``: one that is measured in
+        few pairs scatters more."""
         return float(self._residual.deviation(_features(self._logs(plan))))
 
     def speedups(self, space: Space) -> Numbers:
@@ -110,8 +112,10 @@ class CostModel:
         logs = [self._logs(Plan.parse(trial.plan)) for trial in told]
         width = len(self._residual.weights)
         features = np.array([_features(found) for found in logs], dtype=np.float64).reshape(-1, width)
-        residuals = np.array([log(t.speedup) - float(found.whole) for t, found in zip(told, logs, strict=True)])
-        self._residual.fit(features, residuals)
+        latencies = [trial.latency for trial in told if trial.latency]
+        scatter = scatter_of(latencies)
+        residuals = [log_ratio(t) - float(found.whole) for t, found in zip(latencies, logs, strict=True)]
+        self._residual.fit(features, np.array(residuals), np.array([error_of(t, scatter) for t in latencies]))
         return len(told)
 
     def _pure(self, plan: Plan) -> float:

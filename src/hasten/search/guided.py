@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,22 +10,22 @@ import numpy.typing as npt
 
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
+from hasten.search._pairs import error_of, log_ratio, scatter_of
 from hasten.search._residual import Numbers
 from hasten.search.judge import Goal
 from hasten.search.predict import Predictor
 from hasten.search.session import Session
-from hasten.search.space import Space
+from hasten.search.space import Index, Space
 from hasten.search.surrogate import Quality, normal_cdf, normal_pdf
 
 CONSIDERED = 3000
 """Of the open plans of a space so many, the most promising by speed alone, are looked at closely."""
 NEGLIGIBLE = 0.002
 """Probability under which a plan is not tried for a target."""
+SURE = 1.96
 GAIN, EXPECTED_GAIN = 0.005, 0.002
 """A log speedup that is better by less than the first is no better; the search for the fastest plan ends when no
 trial is expected to gain the second."""
-ASSUMED_SCATTER, PAIRS_ASSUMED = 0.1, 6
-"""Of a pair's log ratio, before any were timed, and so many pairs' worth of it."""
 PATIENCE, HOPE = 12, 36
 """So many trials in a row without a better plan end the search; the second where none has been found at all."""
 NEAR, CLOSE = 0.05, 0.02
@@ -53,17 +52,19 @@ def guided(session: Session) -> None:
     The gain of a plan is what the goal asks for (a greater speedup, a target met, a smaller loss) times the
     probability that it stays within the limits: constrained expected improvement (Gardner et al., Bayesian
     Optimization with Inequality Constraints, ICML 2014), with speeds from the cost model, so that quality alone
-    is to be learned. It knows all trials at hand and draws nothing at random: what goes on after an interruption
-    takes the same way.
+    is to be learned. A plan that missed a target in a few pairs of times is timed in more where it is likelier to
+    meet it than any other. It knows all trials at hand and draws nothing at random: what goes on after an
+    interruption takes the same way.
     """
-    session.dominance = False  # predictions tell more
-    session.believe = beliefs = Beliefs(session, session.predictor)
+    beliefs = Beliefs(session, session.predictor)
+    session.trust(beliefs)
     idle, best = 0, session.best()
     while not session.spent and not session.found_first and idle < (PATIENCE if best or session.aside else HOPE):
-        plan = _most_promising(session, beliefs)
+        plan = _most_promising(session, beliefs, best)
         if plan is None:
             return
-        session.measure(plan)
+        session.measure(plan, decisive=math.exp(_least(session, best)))
+        beliefs.learn()
         before, best = best, session.best()
         idle = idle + 1 if _same(before, best) else 0
 
@@ -90,17 +91,15 @@ class Beliefs:
         predictor.learn(self.known)
         self.speedups = [predictor.speedups(space) for space in session.spaces]
         self.deviations = [predictor.deviations(space) for space in session.spaces]
-        self._scatter = _scatter(session.trials.values())
+        self._scatter = scatter_of(t.latency for t in self.known if t.latency)
 
     def __call__(self, plan: Plan, latency: Latency) -> Latency:
         """The latency with the believed speedup, and its interval."""
         found = next((i for i, space in enumerate(self._session.spaces) if space.holds(plan)), None)
         if found is None:
             return latency
-        at = self._session.spaces[found].index(plan)
-        said, sure = math.log(self.speedups[found][at]), self.deviations[found][at] ** -2
-        timed, seen = math.log(latency.speedup), len(latency.times_s) / self._scatter**2
-        mean, half = (said * sure + timed * seen) / (sure + seen), 1.96 * (sure + seen) ** -0.5
+        mean, deviation = self.log_speedup(found, self._session.spaces[found].index(plan), latency)
+        half = SURE * deviation
         believed = {
             "speedup": math.exp(mean),
             "interval": (math.exp(mean - half), math.exp(mean + half)),
@@ -108,54 +107,75 @@ class Beliefs:
         }
         return latency.model_copy(update=believed)
 
-
-def _scatter(trials: Iterable[Trial]) -> float:
-    """Standard deviation of one pair's log ratio around its plan's, from all pairs so far."""
-    total, count = PAIRS_ASSUMED * ASSUMED_SCATTER**2, PAIRS_ASSUMED
-    for latency in (trial.latency for trial in trials):
-        if latency and len(latency.times_s) > 1:
-            logs = np.log(latency.baseline_times_s) - np.log(latency.times_s)
-            total, count = total + float(((logs - logs.mean()) ** 2).sum()), count + len(logs) - 1
-    return math.sqrt(total / count)
+    def log_speedup(self, space: int, at: Index, latency: Latency) -> tuple[float, float]:
+        """Mean and standard deviation, by the prediction and the pairs, of the plan of a cell of a space."""
+        said, sure = math.log(self.speedups[space][at]), self.deviations[space][at] ** -2
+        timed, seen = log_ratio(latency), error_of(latency, self._scatter) ** -2
+        return (said * sure + timed * seen) / (sure + seen), float((sure + seen) ** -0.5)
 
 
-def _most_promising(session: Session, beliefs: Beliefs) -> Plan | None:
-    """The plan to measure next; None when none is likely enough to be better than what is in hand."""
-    beliefs.learn()
+def _most_promising(session: Session, beliefs: Beliefs, best: Trial | None) -> Plan | None:
+    """The plan to measure next; None when none is likely enough to be better than ``best``, what is in hand."""
     quality = Quality(session.goal.limits, session.spaces, beliefs.speedups)
     quality.learn(beliefs.known, session.elsewhere)
-    best: tuple[float, Plan] | None = None
-    for space, speedups, deviations in zip(session.spaces, beliefs.speedups, beliefs.deviations, strict=True):
-        for candidates in _candidates(session, space, speedups, deviations, quality):
-            gains, enough = _gains(session, candidates, quality)
+    found: tuple[float, Plan] | None = None
+    least = _least(session, best)
+    for number, space in enumerate(session.spaces):
+        for cells, means, deviations in (_open(space, number, beliefs), _doubtful(session, number, beliefs)):
+            candidates = _candidates(space, cells, means, deviations, least, quality)
+            if candidates is None:
+                continue
+            gains, enough = _gains(session, candidates, quality, best, least)
             row = int(gains.argmax())
-            if gains[row] >= enough and (best is None or gains[row] > best[0]):
-                best = float(gains[row]), candidates.plan(row)
-    return best[1] if best else None
+            if gains[row] >= enough and (found is None or gains[row] > found[0]):
+                found = float(gains[row]), candidates.plan(row)
+    return found[1] if found else None
+
+
+Speeds = tuple[npt.NDArray[np.int64], Numbers, Numbers]
+"""Cells, and what is expected of their log speedups."""
+
+
+def _open(space: Space, number: int, beliefs: Beliefs) -> Speeds:
+    """The plans that were not measured."""
+    cells = np.argwhere(space.open & ~np.isnan(beliefs.speedups[number]))
+    at = tuple(cells.T)
+    return cells, np.log(beliefs.speedups[number][at]), beliefs.deviations[number][at]
+
+
+def _doubtful(session: Session, number: int, beliefs: Beliefs) -> Speeds:
+    """The plans that missed the target in a few pairs of times, and may meet it in more."""
+    space, cells, found = session.spaces[number], list[Index](), list[tuple[float, float]]()
+    for trial in session.trials.values() if session.goal.target else ():
+        if session.may_retime(trial) and trial.latency and space.holds(plan := Plan.parse(trial.plan)):
+            cells.append(space.index(plan))
+            found.append(beliefs.log_speedup(number, cells[-1], trial.latency))
+    means, deviations = np.array(found).reshape(-1, 2).T
+    return np.array(cells, np.int64).reshape(-1, len(space.axes)), means, deviations
 
 
 def _candidates(
-    session: Session, space: Space, speedups: Numbers, deviations: Numbers, quality: Quality
-) -> Iterator[Candidates]:
-    """The open plans of a space that are not plainly too slow, at most so many; nothing where there are none."""
-    cells = np.argwhere(space.open & ~np.isnan(speedups))
-    if not len(cells):
-        return
-    at = tuple(cells.T)
-    means, deviations = np.log(speedups[at]), deviations[at]
-    least = _least(session)
+    space: Space,
+    cells: npt.NDArray[np.int64],
+    means: Numbers,
+    deviations: Numbers,
+    least: float,
+    quality: Quality,
+) -> Candidates | None:
+    """Those that are not plainly too slow, at most so many; None where there are none."""
     fast = means + 2 * deviations > least
     cells, means, deviations = cells[fast], means[fast], deviations[fast]
     if len(cells) > CONSIDERED:  # evenly over the speeds that are in question
         keep = np.argsort(means, kind="stable")[:: math.ceil(len(cells) / CONSIDERED)]
         cells, means, deviations = cells[keep], means[keep], deviations[keep]
-    if len(cells):
-        yield Candidates(space, cells, means, deviations, quality.inside(space, cells, np.exp(means)))
+    if not len(cells):
+        return None
+    return Candidates(space, cells, means, deviations, quality.inside(space, cells, np.exp(means)))
 
 
-def _least(session: Session) -> float:
+def _least(session: Session, best: Trial | None) -> float:
     """The log speedup that a plan must reach to be of any use."""
-    goal, best = session.goal, session.best()
+    goal = session.goal
     asked = math.log(target) if (target := _asked(goal, session)) else 0.0
     if goal.fastest_wins and best is not None:
         return max(asked, math.log(best.speedup) + GAIN)
@@ -173,9 +193,11 @@ def _asked(goal: Goal, session: Session) -> float | None:
     return float(np.median(seconds)) / wanted if seconds else None
 
 
-def _gains(session: Session, c: Candidates, quality: Quality) -> tuple[Numbers, float]:
+def _gains(
+    session: Session, c: Candidates, quality: Quality, best: Trial | None, least: float
+) -> tuple[Numbers, float]:
     """The expected gain of each candidate over what is in hand, and the least that is worth a trial."""
-    goal, best, least = session.goal, session.best(), _least(session)
+    goal = session.goal
     z = (c.means - least) / c.deviations
     if goal.fastest_wins:
         return c.inside * _improvement(z, c.deviations), EXPECTED_GAIN

@@ -79,12 +79,12 @@ class SearchOptions:
     """The knobs of a search; checked when made.
 
     Args:
-        strategy: ``auto`` (``traversal`` for grids up to 100 plans, else ``tpe``), ``traversal``, ``guided``
-            (predicted speed, learned loss), ``random``, ``tpe``, ``nsga2`` or ``gp`` (Optuna's).
+        strategy: ``guided`` (predicted speed, learned loss), which ``auto`` is too, ``traversal`` (the original's
+            walk over the grid), ``random``, ``tpe``, ``nsga2`` or ``gp`` (Optuna's).
         prefer: which of the plans that meet a target: the first found, the one closest to the request, the
             fastest, or the one with the least loss.
-        max_trials: trials of the search, measured or found in the store; None: all of a traversal, 200 of
-            the sampled strategies.
+        max_trials: trials of the search, measured or found in the store; None: as many as guided wants,
+            all of a traversal, 200 of the sampled strategies.
         max_time_s: seconds after which no further trial is begun.
         num_samples: prompts a plan is scored on.
         pairs: interleaved runs of baseline and plan for the verdict, up to four times as many where the speedup

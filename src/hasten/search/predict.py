@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from math import log
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from hasten.measure.blocks import profile_blocks
 from hasten.measure.pipeline import Pipeline
 from hasten.plan import Plan
 from hasten.records import Trial
+from hasten.search._pairs import error_of, log_ratio, scatter_of
 from hasten.search._residual import Numbers, Residual
 from hasten.search.cost import CostModel
 from hasten.search.options import Measures
@@ -35,7 +36,7 @@ class Predictor(Protocol):
         """Of every plan, in the grid's shape; NaN where there is none."""
 
     def deviations(self, space: Space) -> Numbers:
-        """Standard deviations of the measured log speedups around these."""
+        """Standard deviations of the true log speedups around these."""
 
     def learn(self, trials: Iterable[Trial]) -> int:
         """Corrects the predictions by what was measured."""
@@ -62,7 +63,8 @@ class Learned:
     """Speeds without a profile: each parameter adds to the log speedup by its share of its axis, as learned."""
 
     def __init__(self) -> None:
-        self._told: list[tuple[Plan, float]] = []
+        self._told: list[tuple[Plan, float, float]] = []
+        self._fits: WeakKeyDictionary[Space, tuple[list[Numbers], Residual]] = WeakKeyDictionary()
 
     def speedups(self, space: Space) -> Numbers:
         """As ``CostModel.speedups``."""
@@ -77,18 +79,26 @@ class Learned:
 
     def learn(self, trials: Iterable[Trial]) -> int:
         """As ``CostModel.learn``."""
-        self._told = [(Plan.parse(t.plan), log(t.speedup)) for t in trials if t.latency]
+        known = [(Plan.parse(t.plan), t.latency) for t in trials if t.latency]
+        scatter = scatter_of(latency for _, latency in known)
+        self._told = [(plan, log_ratio(latency), error_of(latency, scatter)) for plan, latency in known]
+        self._fits.clear()
         return len(self._told)
 
     def _fitted(self, space: Space) -> tuple[list[Numbers], Residual]:
         """The share of every cell on each axis, and what the trials of this space add to what was expected."""
+        if space not in self._fits:
+            self._fits[space] = self._fit(space)
+        return self._fits[space]
+
+    def _fit(self, space: Space) -> tuple[list[Numbers], Residual]:
         shares = [_along(space, column) for column in range(len(space.axes))]
         residual = Residual([SPREAD] * (len(shares) + 1))
-        told = [(space.index(plan), value) for plan, value in self._told if space.holds(plan)]
-        rows = [[float(np.broadcast_to(s, space.cells.shape)[at]) for s in shares] for at, _ in told]
-        left = [value - float(_expected(row)) for row, (_, value) in zip(rows, told, strict=True)]
+        told = [(space.index(plan), value, error) for plan, value, error in self._told if space.holds(plan)]
+        rows = [[float(np.broadcast_to(s, space.cells.shape)[at]) for s in shares] for at, _, _ in told]
+        left = [value - float(_expected(row)) for row, (_, value, _) in zip(rows, told, strict=True)]
         features = np.array([[1.0, *row] for row in rows]).reshape(-1, len(shares) + 1)
-        residual.fit(features, np.array(left))
+        residual.fit(features, np.array(left), np.array([error for _, _, error in told]))
         return shares, residual
 
 

@@ -168,6 +168,8 @@ def _searched(session: Session, task: Task, strategy: Strategy) -> SearchResult:
         chosen = session.trials[confirmed.plan]
         return _result(session, decision, _part(session), confirmed=confirmed, chosen=chosen)
     best = confirmed or _best_inside(session, strategy)
+    if best and session.asked.target and (late := decide(best, session.asked)) != "rejected":
+        return _result(session, late, confirmed=best, chosen=session.trials[best.plan])  # timed in more pairs
     if session.trials and all(t.status == "failed" for t in session.trials.values()):
         first = next(iter(session.trials.values()))
         return _result(session, "failed", f"Every plan failed, the first ({first.plan}) with: {first.reason}")
@@ -205,9 +207,22 @@ def _why(session: Session, best: Trial | None) -> str:
         budget = f"{len(session.trials)} trials" + (f" and {o.max_time_s:g} s" if o.max_time_s else "")
         what = f"{asked or 'a speedup'} was not found within {budget}, which is not all of the grid"
     if best is None:
-        return f"{what}: no plan that was measured stays within {limits}."
+        return f"{what}: no plan that was measured stays within {limits}.{_not_ruled_out(session)}"
     figure = f"{best.speedup:.2f}x" + _seconds(session, best)
-    return f"{what}; the best within {limits} is {figure}, with {best.plan}."
+    return f"{what}; the best within {limits} is {figure}, with {best.plan}.{_not_ruled_out(session)}"
+
+
+def _not_ruled_out(session: Session) -> str:
+    """The plan nearest to the request that fell short by no more than its intervals."""
+    goal = session.asked
+    held = [t for t in session.held_out if t.status == "ok" and t.latency and not goal.out_of_reach(t.latency)]
+    near = [t for t in held if goal.limits.verdict(t.losses) != "outside"] if goal.target else []
+    if not near:
+        return ""
+    trial = max(near, key=lambda t: t.speedup)
+    return (
+        f" Not ruled out is {trial.plan}, which fell short by less than its intervals: {shortfall(trial, goal)}."
+    )
 
 
 def _seconds(session: Session, best: Trial) -> str:

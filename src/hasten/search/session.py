@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from hasten.measure.timing import MOST_TIMES, until_known
+from hasten.measure.timing import MOST_TIMES, Enough, until_known
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
 from hasten.search.judge import Goal
@@ -44,10 +44,8 @@ class Session:
     ) -> None:
         self.bench, self.store, self.options, self.spaces = bench, store, options, tuple(spaces)
         self._predictor = predictor
-        self.believe: Callable[[Plan, Latency], Latency] = lambda plan, latency: latency
-        """What is believed of a search trial's latency: by itself, what was measured."""
-        self.dominance = True
-        """Plans are taken to be neither slower nor better than milder ones, and left out where that decides."""
+        self._believe: Callable[[Plan, Latency], Latency] = lambda plan, latency: latency
+        self._dominance = True
         self.asked = self.goal = goal
         self.trials: dict[str, Trial] = {}
         self.rejected: dict[str, Trial] = {}
@@ -58,6 +56,22 @@ class Session:
         self._progress, self._state = progress, Progress("search", planned=sum(map(len, self.spaces)))
         self._fresh: set[str] = set()
         self._began = time.monotonic()
+
+    def undecided(self) -> Trial | None:
+        """Of the trials that meet the target and may yet be inside the limits the one nearest to them."""
+        if self.goal.target is None:
+            return None
+        tried = (self._believed(t) for t in self.trials.values() if t.status == "ok" and not self._out(t))
+        limits = self.goal.limits
+        found = (t for t in tried if self.goal.reached(t.latency) and limits.verdict(t.losses) == "open")
+        return min(found, key=lambda t: max(limits.excess(m, t.losses[m].loss) for m in limits), default=None)
+
+    def trust(self, believe: Callable[[Plan, Latency], Latency]) -> None:
+        """Takes search trials' latencies for what ``believe`` makes of them, by predictions, from now on.
+
+        Predictions tell more than dominance, so that plans are no longer left out for being milder or stronger.
+        """
+        self._believe, self._dominance = believe, False
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -114,19 +128,32 @@ class Session:
             found = (t for t in found if self.goal.limits.verdict(t.losses) == "inside")
         return min(found, key=self.goal.rank, default=None)
 
-    def measure(self, plan: Plan) -> Trial:
-        """The plan's trial on the search's prompts, from the store where it is there and tells enough."""
+    def may_retime(self, trial: Trial) -> bool:
+        """The trial missed the target by fewer pairs of times than a verdict has."""
+        if self.goal.target is None or trial.latency is None or trial.status == "failed" or self._out(trial):
+            return False
+        return len(trial.latency.times_s) < self.options.pairs and not self.goal.reached(
+            self._believed(trial).latency
+        )
+
+    def measure(self, plan: Plan, decisive: float | None = None) -> Trial:
+        """The plan's trial on the search's prompts, from the store where it is there and tells enough.
+
+        One that missed the target is timed again, in as many pairs as a verdict has and up to four times as many,
+        until its speedup is known to be above or below ``decisive``.
+        """
         goal, best = self.goal, self.best()
-        known = self.store.find(plan)
+        again = decisive is not None and str(plan) in self.trials and self.may_retime(self.trials[str(plan)])
+        known = None if again else self.store.find(plan)
         trial = known and self._reuse(known, best)
         if trial is None:
             trial = self.bench.trial(
                 plan,
                 samples=self.options.num_samples,
-                pairs=self.options.search_pairs,
+                pairs=self.options.pairs * MOST_TIMES if again else self.options.search_pairs,
                 metrics=self.metrics,
-                enough=lambda baseline_s, plan_s: goal.hopeless(baseline_s, plan_s, best),
-                worth_scoring=lambda latency: goal.skip(self.believe(plan, latency), best),
+                enough=self._surely(decisive) if again and decisive else partial(goal.hopeless, best=best),
+                worth_scoring=lambda latency: goal.skip(self._believe(plan, latency), best),
                 stop_early=goal.stop_early,
                 report=self._reporting(plan),
             )
@@ -136,6 +163,12 @@ class Session:
         self._learn(trial)
         self.tell(trial=trial, best=self.best())
         return trial
+
+    def _surely(self, decisive: float) -> Enough:
+        """Ends a timing where the speedup's interval is on one side of it, or known well enough."""
+        return until_known(
+            self.options.pairs, lambda low, high: low >= decisive or high < decisive, self.options.confidence
+        )
 
     def confirm(self, chosen: Trial | Plan) -> Trial:
         """The plan's trial on held-out prompts and seeds, all of them scored.
@@ -240,7 +273,7 @@ class Session:
             return known
         if known.latency is None or not self._timed(known.latency, best):
             return None
-        reason = self.goal.skip(self.believe(Plan.parse(known.plan), known.latency), best)
+        reason = self.goal.skip(self._believe(Plan.parse(known.plan), known.latency), best)
         return known.model_copy(update={"status": "skipped", "reason": reason}) if reason else None
 
     def _timed(self, known: Latency, best: Trial | None) -> bool:
@@ -251,7 +284,7 @@ class Session:
     def _believed(self, trial: Trial) -> Trial:
         if trial.latency is None:
             return trial
-        return trial.model_copy(update={"latency": self.believe(Plan.parse(trial.plan), trial.latency)})
+        return trial.model_copy(update={"latency": self._believe(Plan.parse(trial.plan), trial.latency)})
 
     def _tells(self, trial: Trial) -> bool:
         return self.goal.scored(trial, self.options.num_samples) and set(self.metrics) <= set(trial.losses)
@@ -284,7 +317,7 @@ class Session:
         for space in self.spaces:
             if plan.methods == space.methods:
                 space.close(plan)
-            if not self.dominance:
+            if not self._dominance:
                 continue
             if goal.outside(trial) or (meets and toward_mild):
                 space.close_stronger(plan)

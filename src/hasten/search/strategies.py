@@ -16,7 +16,6 @@ from hasten.search.session import Session
 from hasten.search.space import Space
 
 Strategy = Callable[[Session], None]
-SMALL = 100
 SAMPLED_TRIALS = 200
 REPEATS = 50
 """So many proposals in a row without a plan that is still open end a sampled search."""
@@ -91,14 +90,8 @@ def _gaussian_process(seed: int) -> BaseSampler:
         raise InputError(message) from None
 
 
-def auto(session: Session) -> None:
-    """Traversal where the grid is small enough to walk, else TPE."""
-    strategy = traversal if sum(map(len, session.spaces)) <= SMALL else STRATEGIES["tpe"]
-    strategy(session)
-
-
 STRATEGIES: dict[str, Strategy] = {
-    "auto": auto,
+    "auto": guided,
     "guided": guided,
     "traversal": traversal,
     "random": sampled(lambda seed: RandomSampler(seed=seed)),

@@ -76,7 +76,11 @@ class Surrogate:
         known = np.array([_compressed(loss.loss / self.limit) for loss in losses])
         errors = [_error(loss) / self.limit / max(1.0, abs(loss.loss) / self.limit) for loss in losses]
         noise = np.diag(np.maximum(np.array(errors), LEAST_ERROR) ** 2 + np.array(off) ** 2)
-        fits = [_Fit.of(features, known, noise, *how) for how in itertools.product(SCALES, LENGTHS)]
+        kernels = {length: _kernel(features, features, length) for length in LENGTHS}
+        fits = [
+            _Fit.of(features, known, noise, kernels[length], scale, length)
+            for scale, length in itertools.product(SCALES, LENGTHS)
+        ]
         likeliest = max(fit.log_likelihood for fit in fits)
         self._fits = [fit for fit in fits if fit.log_likelihood > likeliest - UNLIKELY]
 
@@ -84,8 +88,11 @@ class Surrogate:
         """Each likely explanation of the measured losses: its probability, and mean and standard deviation of the
         loss in limits, as compressed."""
         weights = np.exp([fit.log_likelihood - self._fits[0].log_likelihood for fit in self._fits])
+        known = self._fits[0].known
+        across = {length: _kernel(features, known, length) for length in {fit.length for fit in self._fits}}
+        own = _variances(features)
         for share, fit in zip(weights / weights.sum(), self._fits, strict=True):
-            yield float(share), *fit.predict(features)
+            yield float(share), *fit.predict(features, across[fit.length], own)
 
     def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
         """Mean and standard deviation of the loss in limits, as compressed."""
@@ -115,19 +122,20 @@ class _Fit:
     log_likelihood: float
 
     @classmethod
-    def of(cls, features: Numbers, losses: Numbers, noise: Numbers, scale: float, length: float) -> _Fit:
-        """From (n, features), (n,) losses and (n, n) covariances of their errors."""
-        root: Numbers = np.asarray(
-            np.linalg.cholesky(_kernel(features, features, scale, length) + noise), np.float64
-        )
+    def of(
+        cls, features: Numbers, losses: Numbers, noise: Numbers, kernel: Numbers, scale: float, length: float
+    ) -> _Fit:
+        """From (n, features), (n,) losses, (n, n) covariances of their errors and their (n, n) kernel."""
+        root: Numbers = np.asarray(np.linalg.cholesky(scale**2 * kernel + noise), np.float64)
         whitened = np.linalg.solve(root, losses - _trend(features))
         likelihood = -0.5 * float(whitened @ whitened) - float(np.log(np.diag(root)).sum())
         return cls(features, scale, length, root, np.linalg.solve(root.T, whitened), likelihood)
 
-    def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
-        across = _kernel(features, self.known, self.scale, self.length)
+    def predict(self, features: Numbers, across: Numbers, own: Numbers) -> tuple[Numbers, Numbers]:
+        """From (m, features), their (m, n) kernel with the known ones and (m,) variances, both at scale 1."""
+        across = self.scale**2 * across
         explained = np.linalg.solve(self.root, across.T)
-        variance = _kernel(features, None, self.scale, self.length) - (explained**2).sum(axis=0)
+        variance = self.scale**2 * own - (explained**2).sum(axis=0)
         return _trend(features) + across @ self.weights, np.sqrt(np.maximum(variance, 1e-6))
 
 
@@ -196,18 +204,21 @@ def _trend(features: Numbers) -> Numbers:
     return STRONGEST * features[:, -1]
 
 
-def _kernel(one: Numbers, other: Numbers | None, scale: float, length: float) -> Numbers:
-    """Covariance of trends and deviations; (n, m), or with None the variances (n,).
+def _kernel(one: Numbers, other: Numbers, length: float) -> Numbers:
+    """Covariance of trends and deviations at scale 1; (n, m).
 
     A deviation is one that each feature makes by itself, so that what is known of one method's parameter tells of
     it beside any other's, and half as large a one that they make together.
     """
     count = one.shape[1]
-    if other is None:
-        return scale**2 * ((one**2).sum(axis=1) / count + 1.5)
     alone = sum(_matern(np.abs(one[:, [c]] - other[:, c]) / length) for c in range(count)) / count
     together = _matern(np.sqrt(np.maximum(_squares(one, other), 0)) / length)
-    return np.asarray(scale**2 * (one @ other.T / count + alone + 0.5 * together))
+    return np.asarray(one @ other.T / count + alone + 0.5 * together)
+
+
+def _variances(features: Numbers) -> Numbers:
+    """The diagonal of a ``_kernel`` of features with themselves."""
+    return np.asarray((features**2).sum(axis=1) / features.shape[1] + 1.5)
 
 
 def _matern(distance: Numbers) -> Numbers:
