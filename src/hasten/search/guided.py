@@ -27,7 +27,8 @@ GAIN, EXPECTED_GAIN = 0.005, 0.002
 """A log speedup that is better by less than the first is no better; the search for the fastest plan ends when no
 trial is expected to gain the second."""
 PATIENCE, HOPE = 12, 36
-"""So many trials in a row without a better plan end the search; the second where none has been found at all."""
+"""So many trials in a row without a better plan end the search; the second where none has been found at all, or
+where several sets of methods are in question, of which each has its losses to be learned."""
 NEAR, CLOSE = 0.05, 0.02
 """Log speedups off a target: what draws the search for the closest plan nearer, and where it ends."""
 
@@ -58,8 +59,10 @@ def guided(session: Session) -> None:
     """
     beliefs = Beliefs(session, session.predictor)
     session.trust(beliefs)
-    idle, best = 0, session.best()
-    while not session.spent and not session.found_first and idle < (PATIENCE if best or session.aside else HOPE):
+    idle, best, several = 0, session.best(), len(session.spaces) > 1
+    while not session.spent and not session.found_first:
+        if idle >= (PATIENCE if (best or session.aside) and not several else HOPE):
+            return
         plan = _most_promising(session, beliefs, best)
         if plan is None:
             return
