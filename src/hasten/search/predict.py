@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from hasten.errors import UnsupportedError
+from hasten.errors import MeasurementError, UnsupportedError
 from hasten.measure.bench import Bench
 from hasten.measure.blocks import profile_blocks
 from hasten.measure.pipeline import Pipeline
@@ -53,7 +53,8 @@ def predictor_of(bench: Measures, store: Store, report: Callable[[str], None] | 
         pipeline = Pipeline(bench.pipe, few, bench.pipeline.prompts, bench.pipeline.seed)
         try:
             profile = profile_blocks(pipeline, repeats=REPEATS, report=report)
-        except UnsupportedError:
+        except (UnsupportedError, MeasurementError):
+            # Of a failure the first trial tells: the baseline itself fails there too, or only a plan does.
             return Learned()
         store.keep_profile(profile)
     return CostModel(bench.pipe, profile, bench.setting.steps)
