@@ -35,9 +35,11 @@ def tensors(pipe: Any) -> dict[str, tuple[int, torch.dtype, tuple[int, ...]]]:
 
 @contextmanager
 def seen(module: Any) -> Iterator[list[torch.Tensor]]:
-    """The outputs of a module."""
+    """The output tensors of a module, of which a joint attention has two a call."""
     found: list[torch.Tensor] = []
-    hook = module.register_forward_hook(lambda m, args, output: found.append(output))
+    hook = module.register_forward_hook(
+        lambda m, args, output: found.extend(output if isinstance(output, tuple) else [output])
+    )
     try:
         yield found
     finally:

@@ -19,6 +19,13 @@ from hasten.plan import Plan
 DEEPCACHE = "deepcache(cache_branch_id=0,cache_interval=2)"
 
 
+@pytest.fixture(autouse=True)
+def counted_anew() -> None:
+    """What other tests of this process compiled does not count."""
+    torch._dynamo.reset()
+    counters.clear()
+
+
 def small() -> Any:
     """Stable Diffusion with transformer blocks of one shape: one compilation serves them all."""
     pipe = fresh("sd")

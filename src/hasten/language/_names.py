@@ -90,12 +90,13 @@ def metrics() -> Names:
 
 @lru_cache
 def parameter_owners() -> dict[str, tuple[str, ...]]:
-    """Each parameter's name and the methods that have it."""
+    """Each parameter's name and the methods that have it; one that several have also with each method's name."""
     owners: dict[str, tuple[str, ...]] = {}
     for method in METHODS.all():
         for parameter in method.parameters():
             owners[parameter.name] = (*owners.get(parameter.name, ()), method.name)
-    return owners
+    shared = {name: methods for name, methods in owners.items() if len(methods) > 1}
+    return owners | {f"{m}_{name}": (m,) for name, methods in shared.items() for m in methods}
 
 
 def take_custom_models(text: Text) -> list[str]:

@@ -138,8 +138,9 @@ class _Request:
     def _parameters(self, methods: tuple[str, ...] | None, steps: int) -> dict[str, Parameters]:
         """The given parameters by method, legal for that many steps and of their kind."""
         given: dict[str, dict[str, Decimal | str]] = {}
-        for name, value, position in self.given:
-            held = given.setdefault(self._owner(name, position, methods), {})
+        for said, value, position in self.given:
+            owner = self._owner(said, position, methods)
+            held, name = given.setdefault(owner, {}), said.removeprefix(f"{owner}_")
             if held.setdefault(name, value) != value:
                 raise RequestError(f"The request gives {name} twice: {held[name]} and {value}. Name one.")
         return {method: _legal(method, values, steps) for method, values in sorted(given.items())}

@@ -8,6 +8,7 @@ from typing import Literal, cast
 
 from hasten.errors import InputError
 from hasten.language._figures import DEFAULT_METRIC
+from hasten.language._names import parameter_owners
 from hasten.language.parse import parse
 from hasten.methods import METHODS
 from hasten.metrics import METRICS
@@ -151,9 +152,18 @@ def _methods(task: Task, say: _Phrases) -> str:
 
 
 def _call(title: str, owners: Sequence[str], task: Task, say: _Phrases) -> str:
-    given = [pair for owner in owners for pair in task.parameters.get(owner, {}).items()]
+    given = [
+        (_spelled(name, owner, task), value)
+        for owner in owners
+        for name, value in task.parameters.get(owner, {}).items()
+    ]
     pairs = [say.parameter.format(name, _number(value)) for name, value in given]
     return say.brackets.format(title, say.comma.join(pairs)) if pairs else title
+
+
+def _spelled(name: str, owner: str, task: Task) -> str:
+    """The parameter's name, with its method's where other methods have one of that name and none is named."""
+    return f"{owner}_{name}" if task.methods is None and len(parameter_owners()[name]) > 1 else name
 
 
 def _target(task: Task, say: _Phrases) -> str:
