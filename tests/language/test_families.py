@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hasten.errors import RequestError
 from hasten.language.parse import parse
 
 
@@ -48,3 +49,17 @@ def test_a_folder_says_its_family_by_its_index(tmp_path: Path) -> None:
     assert parse(f'Generate a pipeline of the model "{tmp_path}"').scheduler == "FlowMatchEuler"
     (tmp_path / "model_index.json").write_text("no index")
     assert parse(f'Generate a pipeline of the model "{tmp_path}"').scheduler == "DDIM"
+
+
+@pytest.mark.parametrize(
+    "sentence", ["Make FLUX 1.5x faster with ToMe", "Make flux 1.5 times faster", "让FLUX 1.5倍加速"]
+)
+def test_a_speedup_behind_a_name_is_no_part_of_it(sentence: str) -> None:
+    task = parse(sentence)
+    assert task.model == "FLUX.1-dev" and task.target is not None and task.target.speedup == 1.5
+
+
+def test_a_name_is_not_cut_off_a_number() -> None:
+    """SD 3 at 0.5x would be another request."""
+    with pytest.raises(RequestError, match="could not place 'SD'"):
+        parse("Make SD 3.5x faster")

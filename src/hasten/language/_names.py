@@ -25,6 +25,10 @@ _HUB_ID = re.compile(rf"{START}(?<![./-])([a-z0-9][a-z0-9_.-]*)/([a-z0-9][a-z0-9
 _LISTED = r"(?:,| ?[+&、] ?|,? (?:and|plus) |[和与及])"
 
 
+NO_FRACTION = r"(?!\.\d)"
+"""The number behind a name is its own only where it ends there: ``FLUX 1.5x`` asks FLUX for 1.5x."""
+
+
 class Names:
     """The spellings of one kind of name, e.g. every way to write a scheduler."""
 
@@ -32,7 +36,8 @@ class Names:
         self.kind = kind
         self.canonical = {simplify(spelling): name for spelling, name in spellings.items()}
         longest_first = sorted({s.lower() for s in spellings}, key=len, reverse=True)
-        self.pattern = re.compile(rf"{START}(?:{'|'.join(map(_spelled, longest_first))}){END}", re.ASCII)
+        found = "|".join(map(_spelled, longest_first))
+        self.pattern = re.compile(rf"{START}(?:{found}){END}{NO_FRACTION}", re.ASCII)
 
     def take(self, text: Text) -> list[tuple[str, tuple[int, int]]]:
         """Claims every name: canonical names and where they stand, in the order of the text."""
