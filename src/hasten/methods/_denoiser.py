@@ -103,11 +103,18 @@ def blocks_of(denoiser: Any) -> tuple[str, ...]:
     return tuple(names[block] for block, _ in levels(denoiser))
 
 
+def no_denoiser(pipe: Any, title: str) -> str | None:
+    """The same for a method that needs a denoiser of any kind."""
+    if denoiser_of(pipe) is None:
+        return f"{type(pipe).__name__} has no unet or transformer: {title} needs one"
+    return None
+
+
 def not_among(classes: tuple[str, ...], pipe: Any, title: str) -> str | None:
     """The same for a method that needs a denoiser of one of these classes."""
     name, denoiser = type(pipe).__name__, denoiser_of(pipe)
-    if denoiser is None:
-        return f"{name} has no unet or transformer: {title} needs one"
+    if reason := no_denoiser(pipe, title):
+        return reason
     if not any(is_a(denoiser, known) for known in classes):
         needed = ", ".join(classes[:-1]) + f" or {classes[-1]}" if classes[1:] else classes[0]
         return f"the {_kind(pipe)} of {name} is a {type(denoiser).__name__}: {title} needs a {needed}"

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import UnsupportedError
-from hasten.methods._denoiser import denoiser_of, is_a
+from hasten.methods._denoiser import denoiser_of, is_a, no_denoiser
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 
@@ -54,8 +54,8 @@ class AttentionBackend(Method):
 
     def unsupported(self, pipe: Any) -> str | None:
         denoiser = denoiser_of(pipe)
-        if denoiser is None:
-            return f"{type(pipe).__name__} has no unet or transformer: {self.title} needs one"
+        if reason := no_denoiser(pipe, self.title):
+            return reason
         # By class first: of a model that is only listed there are no modules to look at.
         if any(is_a(denoiser, known) for known in UNDISPATCHED) or not any(_processors(denoiser)):
             name = type(denoiser).__name__

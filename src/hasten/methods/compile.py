@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from hasten.methods._denoiser import denoiser_of
+from hasten.methods._denoiser import denoiser_of, no_denoiser
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 
@@ -41,8 +41,8 @@ class Compile(Method):
 
     def unsupported(self, pipe: Any) -> str | None:
         denoiser = denoiser_of(pipe)
-        if denoiser is None:
-            return f"{type(pipe).__name__} has no unet or transformer: {self.title} needs one"
+        if reason := no_denoiser(pipe, self.title):
+            return reason
         shell = denoiser is not getattr(pipe, "unet", None) and denoiser is not getattr(pipe, "transformer", None)
         if shell or any(getattr(m, "_compiled_call_impl", None) is not None for m in denoiser.modules()):
             return f"the {type(denoiser).__name__} is compiled already"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hasten.methods._denoiser import arguments_of, denoiser_of, is_installed, sample_of
+from hasten.methods._denoiser import arguments_of, denoiser_of, is_installed, no_denoiser, sample_of
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 
@@ -43,8 +43,8 @@ class HalfPrecision(Method):
     def unsupported(self, pipe: Any) -> str | None:
         denoiser = denoiser_of(pipe)
         dtype = str(getattr(denoiser, "dtype", None)).removeprefix("torch.")
-        if denoiser is None:
-            return f"{type(pipe).__name__} has no unet or transformer: {self.title} needs one"
+        if reason := no_denoiser(pipe, self.title):
+            return reason
         if dtype != "float32" and not is_installed(self.name, pipe):
             return f"the {type(denoiser).__name__} is {dtype}, not float32, so that nothing would be gained"
         return None
