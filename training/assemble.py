@@ -16,12 +16,15 @@ from diffusers import (
     DiffusionPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
 from transformers import CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
 import models
+import sd3
 
 HERE = Path(__file__).parent
 
@@ -57,7 +60,20 @@ def emoji_pixart(work: Path) -> PixArtSigmaPipeline:
     )
 
 
-PIPELINES = {"emoji-sd": emoji_sd, "emoji-sdxl": emoji_sdxl, "emoji-pixart": emoji_pixart}
+def emoji_sd3(work: Path) -> StableDiffusion3Pipeline:
+    """Stable Diffusion 3; its VAE and its CLIP text encoders are emoji-sd's."""
+    folder = work / "emoji-sd3"
+    return sd3.pipeline(
+        SD3Transformer2DModel.from_pretrained(folder / "transformer").float(),
+        T5EncoderModel.from_pretrained(folder / "text_encoder_3", torch_dtype=torch.float32).eval(),
+        T5Tokenizer.from_pretrained(folder / "tokenizer_3"),
+        work,
+    )
+
+
+PIPELINES = {
+    "emoji-sd": emoji_sd, "emoji-sdxl": emoji_sdxl, "emoji-pixart": emoji_pixart, "emoji-sd3": emoji_sd3,
+}  # fmt: skip
 
 
 def main() -> None:

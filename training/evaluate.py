@@ -20,7 +20,7 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 from transformers import CLIPModel, CLIPTokenizer
 
-from hasten.schedulers import find_scheduler, scheduler_names
+from hasten.schedulers import SCHEDULERS, find_scheduler, scheduler_names
 from objects import COLOURS, OBJECTS, caption_of, pairs
 
 HERE = Path(__file__).parent
@@ -102,8 +102,14 @@ def draw(pipe: Any, chosen: list[Pair], steps: int, guidance: float, seed: int =
     return torch.cat(made)
 
 
+def fitting(pipe: Any) -> list[str]:
+    """The schedulers for what the model was trained by, flow matching or diffusion; the usual one first."""
+    flow_matching = next(s.flow_matching for s in SCHEDULERS if s.is_that_of(pipe.scheduler))
+    return [s.name for s in SCHEDULERS if s.flow_matching == flow_matching]
+
+
 def _as_trained(pipe: Any) -> dict[str, Any]:
-    """PixArt would draw at 256 pixels or more and scale that down, and reads up to 300 tokens, unless told."""
+    """PixArt would draw at 256 pixels or more and scale that down; it and SD3 take far more tokens unless told."""
     wanted = {"use_resolution_binning": False, "clean_caption": False, "max_sequence_length": TOKENS}
     return {name: value for name, value in wanted.items() if name in inspect.signature(pipe.__call__).parameters}
 
@@ -170,7 +176,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=ASSETS / "emoji-sd", help="folder of the model that draws")
     parser.add_argument("--clip", type=Path, default=ASSETS / "emoji-clip", help="folder of the model that scores")
     parser.add_argument("--art", type=Path, default=ART, help="what data.py made, for the composites")
-    parser.add_argument("--scheduler", nargs="+", default=list(scheduler_names()), choices=scheduler_names())
+    parser.add_argument("--scheduler", nargs="+", choices=scheduler_names(), help="unless told, all that fit")
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, nargs="+", default=[2.0])
     parser.add_argument("--samples", type=int, default=96, help="images of trained and of held-out pairs, each")
@@ -180,6 +186,7 @@ def main() -> None:
     pipe = DiffusionPipeline.from_pretrained(options.model, torch_dtype=torch.float32)
     pipe = pipe.to(options.device)
     pipe.set_progress_bar_config(disable=True)
+    options.scheduler = options.scheduler or fitting(pipe)
     if options.sheet:
         sheet(pipe, options)
         return

@@ -153,13 +153,10 @@ def sdxl_unet() -> UNet2DConditionModel:
 def sdxl(unet: UNet2DConditionModel, work: Path) -> StableDiffusionXLPipeline:
     """The whole pipeline, float32. emoji-clip's text model is both encoders; the second one also projects."""
     clip, words = clip_of(work), words_of(work)
-    second = CLIPTextModelWithProjection(clip.config.text_config)
-    second.text_projection.load_state_dict(clip.text_projection.state_dict())
-    second.text_model.load_state_dict(clip.text_model.state_dict())
     return StableDiffusionXLPipeline(
         vae=vae_of(work),
         text_encoder=text_encoder(clip),
-        text_encoder_2=second.eval(),
+        text_encoder_2=projecting(clip),
         tokenizer=words,
         tokenizer_2=words,
         unet=unet,
@@ -199,12 +196,12 @@ def _start(transformer: PixArtTransformer2DModel) -> None:
         torch.nn.init.zeros_(last.bias)
 
 
-def t5(words: T5Tokenizer) -> T5EncoderModel:
-    """Three layers, 128 wide."""
+def t5(words: T5Tokenizer, width: int = 128, layers: int = 3) -> T5EncoderModel:
+    """Small, and ``width`` wide; PixArt's unless told."""
     return T5EncoderModel(
         T5Config(
-            vocab_size=len(words), d_model=128, d_kv=32, d_ff=256, num_layers=3, num_heads=4, dropout_rate=0.0,
-            feed_forward_proj="gated-gelu",
+            vocab_size=len(words), d_model=width, d_kv=32, d_ff=256, num_layers=layers, num_heads=4,
+            dropout_rate=0.0, feed_forward_proj="gated-gelu",
         )
     )  # fmt: skip
 
@@ -249,6 +246,14 @@ def text_encoder(clip: CLIPModel) -> CLIPTextModel:
         weights = {f"text_model.{key}": value for key, value in weights.items()}
     made.load_state_dict(weights)
     return made.float().eval()
+
+
+def projecting(clip: CLIPModel) -> CLIPTextModelWithProjection:
+    """The CLIP's text model with its projection, whose pooled text is what the CLIP compares images with."""
+    made = CLIPTextModelWithProjection(clip.config.text_config)
+    made.text_projection.load_state_dict(clip.text_projection.state_dict())
+    made.text_model.load_state_dict(clip.text_model.state_dict())
+    return made.eval()
 
 
 def vae_of(work: Path) -> AutoencoderKL:

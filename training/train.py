@@ -2,9 +2,10 @@
 
     python train.py unet --steps 7500 --batch 384
 
-The denoisers (unet: Stable Diffusion; sdxl; pixart) need the VAE, unet and sdxl the CLIP too: those of ``--out``,
-or else the shipped ones. Each stage goes on from its checkpoint in ``--out``. ``--seconds`` bounds a stage by
-time instead: its learning rate then follows the clock. ``--pause`` ends a call before that, to be continued.
+The denoisers (unet: Stable Diffusion; sdxl; pixart; sd3) need the VAE, all but pixart the CLIP too: those of
+``--out``, or else the shipped ones. Each stage goes on from its checkpoint in ``--out``. ``--seconds`` bounds a
+stage by time instead: its learning rate then follows the clock. ``--pause`` ends a call before that, to be
+continued.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ import torch
 import torch.nn.functional as F
 
 import models
+import sd3
 from data import Composites
 from objects import COLOURS, OBJECTS, caption_of
 from run import Run
 
 HERE = Path(__file__).parent
 DROP_CAPTION = 0.1
+LONG_TEXT, LONG_TEXT_EVERY = 256, 4  # tokens, steps
 
 Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """(noisy latents, times, rows of the captions) -> predicted velocity."""
+Noise = Callable[[torch.Tensor, torch.Generator], tuple[torch.Tensor, ...]]
+"""(clean latents, random numbers) -> noisy latents, their times, and the velocity to predict."""
 
 
 def train_vae(data: Composites, options: argparse.Namespace) -> None:
@@ -136,15 +141,53 @@ def train_pixart(data: Composites, options: argparse.Namespace) -> None:
     words.save_pretrained(folder / "tokenizer")
 
 
-def _denoise(run: Run, data: Composites, predict: Predict, empties: int = 1) -> None:
-    """v-prediction of noised latents. The ``empties`` rows after those of the captions stand for no caption."""
+def train_sd3(data: Composites, options: argparse.Namespace) -> None:
+    """SD3's transformer and its T5 together by flow matching, on what the pipeline makes of the captions by CLIP.
+
+    The T5 reads 16 tokens most of the time and, so that both draw well, at every fourth step the 256 that the
+    pipeline pads to unless told.
+    """
+    device, folder = options.device, options.out / "emoji-sd3"
+    words, captions = models.t5_tokenizer(), [*_all_captions(), ""]
+    transformer, text = sd3.transformer(), sd3.t5(words)
+    pipe = sd3.pipeline(transformer, text, words, options.out).to(device)
+    with torch.no_grad():
+        states, _, pooled, _ = pipe.encode_prompt(
+            captions, None, None, device, do_classifier_free_guidance=False, max_sequence_length=models.TOKENS
+        )
+    states = states[:, : models.TOKENS]  # after them those of the T5
+    short, long = (
+        words(captions, padding="max_length", max_length=length, return_tensors="pt").input_ids.to(device)
+        for length in (models.TOKENS, LONG_TEXT)
+    )
+    run = Run("sd3", {"transformer": transformer, "text": text}, options, rate=7e-4)
+    if options.compile:
+        for block in transformer.transformer_blocks:
+            block.compile(dynamic=False)
+
+    def predict(noisy: torch.Tensor, t: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        ids = short if (run.step + 1) % LONG_TEXT_EVERY else long
+        context = torch.cat([states[rows], text(ids[rows]).last_hidden_state], 1)
+        return transformer(noisy, context, pooled[rows], t).sample
+
+    _denoise(run, data, predict, noise=sd3.noised)
+    transformer.half().save_pretrained(folder / "transformer")
+    text.half().save_pretrained(folder / "text_encoder_3")
+    words.save_pretrained(folder / "tokenizer_3")
+
+
+def _denoise(run: Run, data: Composites, predict: Predict, empties: int = 1, noise: Noise | None = None) -> None:
+    """The velocity of noised latents, v-prediction unless ``noise`` is told.
+
+    The ``empties`` rows after those of the captions stand for no caption.
+    """
     options, device = run.options, run.options.device
     data.random.manual_seed(options.seed + run.step)
     bank, captions_of = _bank(models.vae_of(options.out).to(device), data, options)
-    signal, captions = models.scheduler().alphas_cumprod.to(device), len(_all_captions())
+    noise, captions = noise or _diffusion(device), len(_all_captions())
     for _ in run.loop():
         drawn = torch.randint(len(bank), (options.batch,), device=device, generator=data.random)
-        noisy, t, velocity = _diffuse(bank[drawn].float(), signal, data.random)
+        noisy, t, velocity = noise(bank[drawn].float(), data.random)
         drop = torch.rand(len(drawn), device=device, generator=data.random) < DROP_CAPTION
         empty = torch.randint(captions, captions + empties, (len(drawn),), device=device, generator=data.random)
         with _bf16(options):
@@ -165,12 +208,18 @@ def _bank(
     return torch.cat(latents), _row(data.trained).repeat(options.copies)
 
 
-def _diffuse(clean: torch.Tensor, signal: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor, ...]:
-    t = torch.randint(len(signal), (len(clean),), device=clean.device, generator=random)
-    a = signal[t].sqrt()[:, None, None, None]
-    s = (1 - signal[t]).sqrt()[:, None, None, None]
-    noise = torch.randn(clean.shape, device=clean.device, generator=random)
-    return a * clean + s * noise, t, a * noise - s * clean
+def _diffusion(device: str) -> Noise:
+    """The noise of all but sd3."""
+    signal = models.scheduler().alphas_cumprod.to(device)
+
+    def noised(clean: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor, ...]:
+        t = torch.randint(len(signal), (len(clean),), device=clean.device, generator=random)
+        a = signal[t].sqrt()[:, None, None, None]
+        s = (1 - signal[t]).sqrt()[:, None, None, None]
+        noise = torch.randn(clean.shape, device=clean.device, generator=random)
+        return a * clean + s * noise, t, a * noise - s * clean
+
+    return noised
 
 
 def _roughen(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
@@ -194,7 +243,10 @@ def _bf16(options: argparse.Namespace) -> torch.autocast:
     return torch.autocast(options.device, torch.bfloat16, enabled=options.device == "cuda")
 
 
-STAGES = {"vae": train_vae, "clip": train_clip, "unet": train_unet, "sdxl": train_sdxl, "pixart": train_pixart}
+STAGES = {
+    "vae": train_vae, "clip": train_clip,
+    "unet": train_unet, "sdxl": train_sdxl, "pixart": train_pixart, "sd3": train_sd3,
+}  # fmt: skip
 
 
 def main() -> None:
