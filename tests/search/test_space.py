@@ -8,7 +8,7 @@ from hasten.errors import UnknownNameError
 from hasten.methods import METHODS, check_plan
 from hasten.plan import Plan, Value
 from hasten.search.space import Space, grid, spaces
-from pipelines import tiny_sd
+from pipelines import tiny_pixart, tiny_sd
 
 
 def plan(**methods: dict[str, float]) -> Plan:
@@ -60,6 +60,10 @@ def test_plans_that_come_to_the_same_are_merged(pipe: object) -> None:
     work = [repr(METHODS.get("tgate").steps(pipe, p.parameters["tgate"], 6)) for p in plans]
     assert len(set(work)) == len(work)
     assert len(plans) < len(grid(["tgate"], None, 6))
+
+
+def test_plans_whose_work_is_a_guess_are_not_merged_by_it() -> None:
+    assert len(Space(["first_block_cache"], tiny_pixart(), 8)) == len(grid(["first_block_cache"], None, 8))
 
 
 def test_plans_that_change_nothing_are_left_out(pipe: object) -> None:
