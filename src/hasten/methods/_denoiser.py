@@ -70,8 +70,13 @@ def no_unet(pipe: Any, title: str) -> str | None:
 
 def no_transformer_blocks(pipe: Any, title: str) -> str | None:
     """The same for a method that works on self- and cross-attention in transformer blocks over the image."""
-    reason = not_among(KNOWN, pipe, title)
-    if reason is None and not any(transformer_blocks(denoiser_of(pipe))):
+    return no_attention(pipe, title, KNOWN)
+
+
+def no_attention(pipe: Any, title: str, among: tuple[str, ...] = ANY) -> str | None:
+    """The same for a method that works on the attention in transformer blocks of any kind, in such denoisers."""
+    reason = not_among(among, pipe, title)
+    if reason is None and not any(attentions(denoiser_of(pipe))):
         name = f"the {_kind(pipe)} of {type(pipe).__name__}"
         return f"{name} has no transformer blocks: {title} has no attention to work on"
     return reason
@@ -135,6 +140,25 @@ def transformer_blocks(denoiser: Any) -> Iterator[TransformerBlock]:
         for module in level.modules():
             if is_a(module, "BasicTransformerBlock"):
                 yield TransformerBlock(module, downsample)
+
+
+def attentions(denoiser: Any) -> Iterator[tuple[Any, Any]]:
+    """The transformer blocks of a denoiser, each with every attention within it, in the order they run."""
+    blocks = [block for _, block in stacked(denoiser)] or [b.module for b in transformer_blocks(denoiser)]
+    for block in blocks:
+        found = (getattr(block, name, None) for name in ("attn", "attn1", "attn2"))
+        yield from ((block, attention) for attention in found if attention is not None)
+
+
+def is_joint(block: Any) -> bool:
+    """The block's attention is over image and text together: it has no cross-attention."""
+    return not is_a(block, "BasicTransformerBlock")
+
+
+def is_crossing(block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """An attention of the block, called with that, looks from the image at the text alone."""
+    text = kwargs["encoder_hidden_states"] if "encoder_hidden_states" in kwargs else (*args, None, None)[1]
+    return text is not None and not is_joint(block)
 
 
 def sample_of(denoiser: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

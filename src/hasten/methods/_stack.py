@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hasten.methods._denoiser import is_a
+from hasten.methods._denoiser import is_joint
 
 
 def image_of(output: Any) -> torch.Tensor:
@@ -18,7 +18,7 @@ def image_of(output: Any) -> torch.Tensor:
 
 def passed(block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], image: torch.Tensor) -> Any:
     """What the block would give if it only passed on the text's tokens that it was called with, and ``image``."""
-    if is_a(block, "BasicTransformerBlock"):  # has the text to look at only
+    if not is_joint(block):  # has the text to look at only
         return image
     text = kwargs["encoder_hidden_states"] if "encoder_hidden_states" in kwargs else args[1]
     return text, image

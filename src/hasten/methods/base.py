@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MOST = 1000
 """The upper end of ranges that the number of steps would limit, where it is not known."""
 
+USUAL = 25
+"""The number of steps that defaults are meant for, where it is not known."""
+
 Mode = Literal["run", "store", "reuse"]
 """What an attention does at a step: computes, computes and keeps its output, or gives the one that it kept."""
 

@@ -23,7 +23,7 @@ class Compile(Method):
     name = "compile"
     title = "Compile"
     aliases = ("torch.compile", "torch compile", "compilation", "编译")
-    excludes = ("first_block_cache", "tgate", "tome")
+    excludes = ("faster_cache", "first_block_cache", "magcache", "pyramid_attention", "tgate", "tome")
     exclusion = "cannot be used together, as what the one changes is inside the blocks that the other compiles"
     summary = "compiles the denoiser's repeated blocks; the first call takes long"
     paper = (

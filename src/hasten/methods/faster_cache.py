@@ -1,0 +1,243 @@
+"""FasterCache: the halves of guidance differ by much the same from step to step, so that one can do for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from hasten.methods._denoiser import attentions, is_crossing, no_guided_batch, sample_of
+from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches, Wrapper
+
+SHARES = (0.6, 0.5, 0.4, 0.3, 0.2)
+"""Of the steps, the first that may do without the unconditional half, in a search."""
+FORWARD = 0.5
+"""How far the outputs of attention go on by their last change: the default of diffusers."""
+
+
+class FasterCache(Method):
+    """From ``first_step`` on the unconditional half runs at every ``unconditional_interval``-th step. At the
+    others it is the conditional half plus their last difference; each such step scales that one's low frequencies
+    by ``alpha_low_frequency``, from ``high_frequency_step`` on its high ones by ``alpha_high_frequency``. At those
+    steps self-attention runs at every ``attention_interval``-th; else it goes on by half of its last change.
+    """
+
+    name = "faster_cache"
+    title = "FasterCache"
+    aliases = ("faster cache", "cfg-cache", "cfg cache")
+    excludes = (
+        "deepcache",
+        "first_block_cache",
+        "guidance_cutoff",
+        "pyramid_attention",
+        "schedule",
+        "taylorseer",
+        "tgate",
+    )
+    summary = "makes the unconditional half of guidance of the conditional one at most steps"
+    paper = (
+        "Lv et al.: FasterCache: Training-Free Video Diffusion Model Acceleration with High Quality. "
+        "ICLR 2025, arXiv:2410.19355"
+    )
+    order = 26
+    denoisers = ("unet", "transformer")
+    by_default = False
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        unconditional = "from the first step on the unconditional half runs at every so many steps; 1 is always"
+        attention = "where it does not, self-attention runs at every so many steps; 1 is always"
+        first, high = (
+            "the first that may do without the unconditional half",
+            "from it on high frequencies are scaled, not low ones",
+        )
+        return (
+            _interval("unconditional_interval", 5, (2, 3, 5, 8), steps, unconditional),
+            _interval("attention_interval", 2, (1, 2, 3), steps, attention),
+            _from_step("first_step", 0.4, SHARES, steps, first),
+            _from_step("high_frequency_step", 0.7, (0.7,), steps, high),
+            _alpha("alpha_low_frequency", "low"),
+            _alpha("alpha_high_frequency", "high"),
+        )
+
+    def unsupported(self, pipe: Any) -> str | None:
+        return no_guided_batch(pipe, self.title)
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        state = _State(_Rhythm(parameters))
+        patches.wrap(self, patches.denoiser, _guide(state))
+        for block, attention in attentions(patches.denoiser):
+            patches.wrap(self, attention, _go_on(state, block))
+        patches.listen(self, state, pipe)
+
+    def steps(
+        self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
+    ) -> tuple[Step, ...]:
+        rhythm = _Rhythm(parameters)
+        return tuple(Step() if n in refreshes else rhythm.work(n) for n in range(steps))
+
+
+def _interval(name: str, default: int, grid: tuple[int, ...], steps: int | None, meaning: str) -> Parameter:
+    most = steps or MOST
+    legal = tuple(n for n in grid if n <= most)
+    return Parameter(name, int, 1, most, min(default, most), neutral=1, grid=legal, meaning=meaning)
+
+
+def _from_step(name: str, share: float, shares: tuple[float, ...], steps: int | None, meaning: str) -> Parameter:
+    default = max(1, round(share * (steps or USUAL)))
+    grid = tuple(dict.fromkeys(max(1, round(s * (steps or USUAL))) for s in shares))
+    return Parameter(name, int, 1, steps or MOST, default, neutral=default, grid=grid, meaning=meaning)
+
+
+def _alpha(name: str, which: str) -> Parameter:
+    meaning = f"by how much the {which} frequencies of the difference are scaled at each step without the half"
+    return Parameter(name, float, 0.0, 2.0, 1.1, neutral=1.1, grid=(1.1,), meaning=meaning)
+
+
+class _Rhythm:
+    """What runs at each step. Steps count from the run's first, as in diffusers."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.first, self._high = int(parameters["first_step"]), int(parameters["high_frequency_step"])
+        self._both, self._attention = (
+            int(parameters[name]) for name in ("unconditional_interval", "attention_interval")
+        )
+        self._alpha = float(parameters["alpha_low_frequency"]), float(parameters["alpha_high_frequency"])
+
+    def halves(self, step: int) -> bool:
+        """The unconditional half rests."""
+        return step >= self.first and step % self._both != 0
+
+    def goes_on(self, step: int) -> bool:
+        """Self-attention rests as well."""
+        return self.halves(step) and step % self._attention != 0
+
+    def keeps(self, step: int) -> bool:
+        """By what the halves differ can be needed later."""
+        return self._both > 1 and step >= self.first - 1
+
+    def keeps_attention(self, step: int) -> bool:
+        """What self-attention gives can be needed later: from two steps before the first that may rest."""
+        return self._both > 1 and self._attention > 1 and step >= self.first - 2
+
+    def scales(self, step: int) -> tuple[float, float]:
+        """Of the low and the high frequencies of the difference."""
+        return (self._alpha[0], 1.0) if step < self._high else (1.0, self._alpha[1])
+
+    def work(self, step: int) -> Step:
+        rests = self.goes_on(step)
+        return Step(
+            self_attention=float(not rests),
+            guidance=not self.halves(step),
+            old_guidance=self.halves(step),
+            self_mode="reuse" if rests else "store" if self.keeps_attention(step) else "run",
+        )
+
+
+class _State(State):
+    """For each of the calls that a step has: by what the halves differed last, and what the attentions gave for
+    the conditional half at the last two steps. ``half``: at this call it runs alone."""
+
+    def __init__(self, rhythm: _Rhythm) -> None:
+        self.half = False
+        self._rhythm = rhythm
+        self._number, self._call = 0, -1
+        self._spectra: dict[int, Any] = {}
+        self._outputs: dict[tuple[int, Any], tuple[Any, Any]] = {}
+        self._is_guided: bool | None = None
+
+    def start(self) -> None:
+        self._spectra.clear()
+        self._outputs.clear()
+        self._is_guided = None
+
+    def step(self, number: int) -> None:
+        self._number, self._call = number, -1
+
+    def begin(self, sample: Any) -> None:
+        """The denoiser is called with a sample (batch, channels, height, width)."""
+        self._call += 1
+        self.half = self._rhythm.halves(self._number) and self._call in self._spectra and self._guided(sample)
+
+    def _guided(self, sample: Any) -> bool:
+        """Whether the batch is a guided one: asked after its first step, when equal seeds look guided no more."""
+        if self._is_guided is None:
+            from hasten.methods._guidance import is_guided
+
+            self._is_guided = is_guided(sample)
+        return self._is_guided
+
+    def keep(self, noise: Any) -> None:
+        """Both halves ran, and gave that (2n, channels, height, width)."""
+        from hasten.methods._frequency import spectrum_between
+
+        if noise.shape[0] % 2:
+            self._is_guided = False
+        if self._rhythm.keeps(self._number) and self._is_guided is not False:
+            self._spectra[self._call] = spectrum_between(noise)
+
+    def completed(self, noise: Any) -> Any:
+        """What the conditional half gave (n, channels, height, width), below what the other would give."""
+        import torch
+
+        from hasten.methods._frequency import scaled, shifted
+
+        spectrum = scaled(self._spectra[self._call], *self._rhythm.scales(self._number))
+        self._spectra[self._call] = spectrum
+        return torch.cat([shifted(noise, spectrum), noise])
+
+    def attention(self, module: Any, compute: Callable[[], Any]) -> Any:
+        """What a self-attention gives at this call."""
+        place = (self._call, module)
+        if self.half and self._rhythm.goes_on(self._number) and place in self._outputs:
+            output = _further(*self._outputs[place])
+        else:
+            output = compute()
+        if self._rhythm.keeps_attention(self._number) and self._is_guided is not False:
+            kept = output if self.half else _conditional(output)
+            self._outputs[place] = (self._outputs.get(place, (kept, kept))[1], kept)
+        return output
+
+
+def _further(before: Any, last: Any) -> Any:
+    """Both of them tensors, or tuples of such."""
+    if isinstance(last, tuple):
+        return tuple(map(_further, before, last))
+    return last + (last - before) * FORWARD
+
+
+def _conditional(output: Any) -> Any:
+    """That half of the rows; all of them where they are odd, so that the batch is no guided one."""
+    if isinstance(output, tuple):
+        return tuple(map(_conditional, output))
+    return output if output.shape[0] % 2 else output.chunk(2)[1]
+
+
+def _guide(state: _State) -> Wrapper:
+    from hasten.methods._guidance import CONDITIONAL, run_half, with_noise
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        sample = sample_of(module, args, kwargs)
+        state.begin(sample)
+        if state.half:
+            output = run_half(call_next, args, kwargs, sample.shape[0], CONDITIONAL)
+            return with_noise(output, state.completed(output[0]))
+        output = call_next(*args, **kwargs)
+        state.keep(output[0])
+        return output
+
+    return wrapper
+
+
+def _go_on(state: _State, block: Any) -> Wrapper:
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_crossing(block, args, kwargs):
+            return call_next(*args, **kwargs)
+        return state.attention(module, lambda: call_next(*args, **kwargs))
+
+    return wrapper
+
+
+METHOD = FasterCache()

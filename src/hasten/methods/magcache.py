@@ -1,0 +1,232 @@
+"""MagCache: what the blocks add changes evenly in size, which tells for how long it can be added again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from hasten.methods._denoiser import denoiser_of, no_stack, sample_of, stacked
+from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches, Wrapper
+
+SHARES = (0.4, 0.3, 0.2, 0.1)
+"""Of the steps, the first that may rest, in a search."""
+SHRINKS = 0.02
+"""A guess, for the cost model: how much smaller each step's addition is than the one before."""
+
+
+class MagCache(Method):
+    """All blocks rest, and what they added last is added again, while the error of that is at most ``threshold``,
+    for up to ``max_skip_steps`` steps in a row, from ``first_step`` on.
+
+    The error is the sum, over the steps in a row, of how far from 1 the ratio between what would be added and what
+    is has come. How the ratio changes from step to step is taken from the last two steps at which the blocks ran
+    in this very run, where the paper measures it beforehand, model by model: there is nothing to calibrate, and
+    equal calls draw equal images. It is the largest error of the batch's rows that counts.
+    """
+
+    name = "magcache"
+    title = "MagCache"
+    aliases = ("mag cache", "magnitude cache", "magnitude-aware cache", "幅值缓存")
+    excludes = ("faster_cache", "first_block_cache", "taylorseer")
+    summary = "reuses what all transformer blocks add while its size hardly changes"
+    paper = "Ma et al.: MagCache: Fast Video Generation with Magnitude-Aware Cache. NeurIPS 2025, arXiv:2506.09045"
+    order = 21
+    denoisers = ("transformer",)
+    adaptive = True
+    presence = 0.3
+    by_default = False
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        first = tuple(dict.fromkeys(max(2, round(share * (steps or USUAL))) for share in SHARES))
+        return (
+            Parameter(
+                "threshold",
+                float,
+                low=0.0,
+                high=1.0,
+                default=0.06,
+                neutral=0.0,
+                grid=(0.02, 0.04, 0.06, 0.09, 0.12, 0.18, 0.24),
+                meaning="the blocks rest while the error is at most that; 0 is never",
+            ),
+            Parameter(
+                "max_skip_steps",
+                int,
+                low=1,
+                high=MOST,
+                default=3,
+                neutral=3,
+                grid=(1, 2, 3, 5),
+                meaning="so many steps in a row they rest at most",
+            ),
+            Parameter(
+                "first_step",
+                int,
+                low=2,
+                high=max(2, steps or MOST),
+                default=max(2, round(0.2 * (steps or USUAL))),
+                neutral=2,
+                grid=first,
+                meaning="the first at which they may rest",
+            ),
+        )
+
+    def unsupported(self, pipe: Any) -> str | None:
+        return no_stack(pipe, self.title)
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        state = _State(parameters)
+        head, *inner, tail = (block for _, block in stacked(patches.denoiser))
+        patches.wrap(self, patches.denoiser, _begin(state))
+        patches.wrap(self, head, _enter(state))
+        for block in inner:
+            patches.wrap(self, block, _pass(state))
+        patches.wrap(self, tail, _finish(state))
+        patches.listen(self, state, pipe)
+
+    def steps(
+        self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
+    ) -> tuple[Step, ...]:
+        """A guess: which steps rest is known when they have run."""
+        blocks = [name for name, _ in stacked(denoiser_of(pipe))]
+        resting = Step(blocks=dict.fromkeys(blocks, 0.0), resting=frozenset(blocks))
+        first, row = int(parameters["first_step"]), _guessed_row(parameters)
+        after = {number + 1 for number in refreshes}  # two steps tell how the ratio changes
+        return tuple(
+            Step() if n in {*refreshes, *after} or n < first or (n - first) % (row + 1) == row else resting
+            for n in range(steps)
+        )
+
+
+def _guessed_row(parameters: Parameters) -> int:
+    """How many steps in a row would rest, did the additions shrink as guessed."""
+    ratio, error, row = 1.0, 0.0, 0
+    while row < int(parameters["max_skip_steps"]):
+        ratio *= 1 - SHRINKS
+        error += 1 - ratio
+        if error > float(parameters["threshold"]):
+            break
+        row += 1
+    return row
+
+
+class _Kept:
+    """What the blocks added when they ran last (batch, tokens, channels), at which step, and how much larger it
+    was than a step before, a ratio for each row of the batch; None where they had not run before."""
+
+    def __init__(self, added: Any, step: int, before: _Kept | None) -> None:
+        self.added, self._step, self.rested = added, step, 0
+        self._by_step = _ratios(added, before.added, step - before._step) if before is not None else None
+        self._ratios = [1.0] * added.shape[0]
+        self._errors = [0.0] * added.shape[0]
+
+    def errors(self) -> list[float] | None:
+        """Those of adding it again for one more step; None where they cannot be told."""
+        if self._by_step is None:
+            return None
+        self.rested += 1
+        self._ratios = [a * b for a, b in zip(self._ratios, self._by_step, strict=True)]
+        self._errors = [error + abs(1 - ratio) for error, ratio in zip(self._errors, self._ratios, strict=True)]
+        return self._errors
+
+
+def _ratios(now: Any, before: Any, steps: int) -> list[float]:
+    """Of each row the mean ratio of its tokens' lengths, for one of so many steps."""
+    ratios = now.float().norm(dim=-1) / before.float().norm(dim=-1)
+    found: list[float] = (ratios.mean(dim=-1) ** (1 / steps)).tolist()
+    return found
+
+
+class _State(State):
+    """What is kept, for each of the calls that a step has: pipelines that guide in two calls, and schedulers that
+    take several a step, must not mix them. ``resting``: at this call the blocks rest."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.resting = False
+        self._threshold, self._most = float(parameters["threshold"]), int(parameters["max_skip_steps"])
+        self._first, self._number, self._call = int(parameters["first_step"]), 0, -1
+        self._kept: dict[int, _Kept] = {}
+        self._image: Any = None
+
+    def start(self) -> None:
+        self._kept.clear()
+        self._image = None
+
+    def step(self, number: int) -> None:
+        self._number, self._call = number, -1
+
+    def begin(self) -> None:
+        """The denoiser is called."""
+        self._call += 1
+        kept = self._kept.get(self._call)
+        may = kept is not None and self._threshold > 0 and self._number >= self._first
+        errors = kept.errors() if may and kept is not None else None
+        self.resting = errors is not None and kept is not None and self._are_small(errors, kept.rested)
+
+    def _are_small(self, errors: list[float], rested: int) -> bool:
+        return rested <= self._most and all(error <= self._threshold for error in errors)
+
+    def enter(self, image: Any) -> None:
+        """The first block is called with these tokens."""
+        self._image = image
+
+    def reused(self) -> Any:
+        """The image's tokens after all blocks, by what was added last."""
+        image, self._image = self._image, None
+        return image + self._kept[self._call].added
+
+    def keep(self, after: Any) -> None:
+        """All blocks ran, and made that of what the first was called with."""
+        if self._threshold:
+            added = after - self._image
+            self._kept[self._call] = _Kept(added, self._number, self._kept.get(self._call))
+        self._image = None
+
+
+def _begin(state: _State) -> Wrapper:
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state.begin()
+        return call_next(*args, **kwargs)
+
+    return wrapper
+
+
+def _enter(state: _State) -> Wrapper:
+    pass_on = _pass(state)
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state.enter(sample_of(module, args, kwargs))
+        return pass_on(call_next, module, *args, **kwargs)
+
+    return wrapper
+
+
+def _pass(state: _State) -> Wrapper:
+    from hasten.methods._stack import passed
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if not state.resting:
+            return call_next(*args, **kwargs)
+        return passed(module, args, kwargs, sample_of(module, args, kwargs))
+
+    return wrapper
+
+
+def _finish(state: _State) -> Wrapper:
+    from hasten.methods._stack import image_of, passed
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if state.resting:
+            return passed(module, args, kwargs, state.reused())
+        output = call_next(*args, **kwargs)
+        state.keep(image_of(output))
+        return output
+
+    return wrapper
+
+
+METHOD = MagCache()

@@ -1,0 +1,178 @@
+"""Pyramid Attention Broadcast: in the middle of a run attention gives much the same from step to step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hasten.methods._denoiser import KNOWN, attentions, is_crossing, no_attention, not_among
+from hasten.methods.base import MOST, USUAL, Method, Mode, Parameter, State, Step
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches, Wrapper
+
+FIRST, LAST = (0.4, 0.3, 0.2, 0.1), (0.8, 1.0)
+"""Of the steps, the first and the last that reuse, in a search."""
+
+
+class PyramidAttention(Method):
+    """From ``first_step`` to ``last_step`` self-attention runs at every ``self_interval``-th step and
+    cross-attention at every ``cross_interval``-th. At the others they give what they gave last.
+
+    In blocks whose attention is over image and text together, that one counts as self-attention.
+    """
+
+    name = "pyramid_attention"
+    title = "Pyramid Attention Broadcast"
+    aliases = ("pyramid attention", "pab", "attention broadcast", "金字塔注意力广播", "金字塔注意力")
+    excludes = ("schedule", "tgate")
+    summary = "gives attention's last output again at some steps in the middle of a run"
+    paper = "Zhao et al.: Real-Time Video Generation with Pyramid Attention Broadcast. ICLR 2025, arXiv:2408.12588"
+    order = 24
+    denoisers = ("unet", "transformer")
+    by_default = False
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        most = steps or MOST
+        return (
+            _interval("self_interval", 2, (1, 2, 3, 4), "self-attention", most),
+            _cross(pipe, most),
+            Parameter(
+                "first_step",
+                int,
+                low=1,
+                high=most,
+                default=max(1, round(0.2 * (steps or USUAL))),
+                neutral=1,
+                grid=_shares(FIRST, steps),
+                meaning="the first that may reuse; at those before it attention runs",
+            ),
+            Parameter(
+                "last_step",
+                int,
+                low=0,
+                high=MOST,
+                default=most - 1,
+                neutral=most - 1,
+                grid=tuple(n - 1 for n in _shares(LAST, steps)),
+                meaning="the last that may reuse; at those after it attention runs",
+            ),
+        )
+
+    def unsupported(self, pipe: Any) -> str | None:
+        return no_attention(pipe, self.title)
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        state = _State(_Modes.of(parameters))
+        patches.wrap(self, patches.denoiser, _count(state))
+        for block, attention in attentions(patches.denoiser):
+            patches.wrap(self, attention, _broadcast(state, block))
+        patches.listen(self, state, pipe)
+
+    def steps(
+        self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
+    ) -> tuple[Step, ...]:
+        modes = _Modes.of(parameters)
+        return tuple(_step(*modes.at(number), anew=number in refreshes) for number in range(steps))
+
+
+def _interval(name: str, default: int, grid: tuple[int, ...], what: str, most: int) -> Parameter:
+    legal = tuple(n for n in grid if n <= most)
+    meaning = f"{what} runs at every so many steps; 1 is always"
+    return Parameter(
+        name, int, low=1, high=most, default=min(default, most), neutral=1, grid=legal, meaning=meaning
+    )
+
+
+def _cross(pipe: Any, most: int) -> Parameter:
+    """The interval of cross-attention; 1 and nothing else where the model has none."""
+    has = pipe is None or not_among(KNOWN, pipe, "") is None
+    grid, default, most = ((1, 2, 3, 5), 3, most) if has else ((1,), 1, 1)
+    return _interval("cross_interval", default, grid, "cross-attention", most)
+
+
+def _shares(shares: tuple[float, ...], steps: int | None) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(max(1, round(share * (steps or USUAL))) for share in shares))
+
+
+def _step(own: Mode, cross: Mode, anew: bool) -> Step:
+    """The work of a step at which the attentions do that; ``anew``: they have nothing stored."""
+    return Step(
+        self_attention=float(anew or own != "reuse"),
+        cross_attention=float(anew or cross != "reuse"),
+        self_mode="store" if anew and own == "reuse" else own,
+    )
+
+
+class _Modes(NamedTuple):
+    """What the attentions do at each step. Steps count from the run's first, not from the window's, as in
+    diffusers; what no step can reuse is not stored."""
+
+    own: int
+    cross: int
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> _Modes:
+        return cls(*(int(parameters[n]) for n in ("self_interval", "cross_interval", "first_step", "last_step")))
+
+    def at(self, step: int) -> tuple[Mode, Mode]:
+        """Of self-attention and of cross-attention."""
+        return self._mode(self.own, step), self._mode(self.cross, step)
+
+    def _mode(self, interval: int, step: int) -> Mode:
+        if self.first <= step <= self.last and step % interval:
+            return "reuse"
+        return "store" if interval > 1 and self.first <= self.last and step < self.last else "run"
+
+
+class _State(State):
+    """The attentions' stored outputs, for each of the calls that a step has: pipelines that guide in two calls,
+    and schedulers that take several a step, must not mix them."""
+
+    def __init__(self, modes: _Modes) -> None:
+        self._modes, self._call = modes, -1
+        self._own: Mode = "run"
+        self._cross: Mode = "run"
+        self._outputs: dict[tuple[int, Any], Any] = {}
+
+    def start(self) -> None:
+        self._outputs.clear()
+
+    def step(self, number: int) -> None:
+        self._own, self._cross = self._modes.at(number)
+        self._call = -1
+
+    def begin(self) -> None:
+        """The denoiser is called."""
+        self._call += 1
+
+    def output(self, attention: Any, crossing: bool, compute: Callable[[], Any]) -> Any:
+        """What the attention gives at this call."""
+        mode, place = self._cross if crossing else self._own, (self._call, attention)
+        if mode == "reuse" and place in self._outputs:
+            return self._outputs[place]
+        output = compute()
+        if mode != "run":
+            self._outputs[place] = output
+        return output
+
+
+def _count(state: _State) -> Wrapper:
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state.begin()
+        return call_next(*args, **kwargs)
+
+    return wrapper
+
+
+def _broadcast(state: _State, block: Any) -> Wrapper:
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        return state.output(module, is_crossing(block, args, kwargs), lambda: call_next(*args, **kwargs))
+
+    return wrapper
+
+
+METHOD = PyramidAttention()
