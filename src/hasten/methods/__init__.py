@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError, UnsupportedError
 from hasten.methods._unfit import unfit
-from hasten.methods.base import Method, Step
+from hasten.methods.base import MOST, Method, Step
 from hasten.plan import Parameters, Plan
 from hasten.registry import Registry
 
 if TYPE_CHECKING:
     from hasten.methods._apply import Handle, apply
 
-__all__ = ["METHODS", "Handle", "apply", "check_plan", "clash", "together", "unfit", "work"]
+__all__ = ["METHODS", "Handle", "apply", "check_plan", "clash", "is_equal_time", "together", "unfit", "work"]
 
 METHODS: Registry[Method] = Registry("method", "hasten.methods", "METHOD")
 
@@ -32,6 +32,7 @@ def check_plan(plan: Plan, pipe: Any = None, steps: int | None = None) -> Plan:
         InputError: the same method twice, or two that cannot be used together.
     """
     checked: dict[str, Parameters] = {}
+    beside = _left(plan, pipe, steps)
     for name, parameters in plan.parameters.items():
         method = METHODS.get(name)
         if method.name in checked:
@@ -39,10 +40,23 @@ def check_plan(plan: Plan, pipe: Any = None, steps: int | None = None) -> Plan:
         reason = method.unsupported(pipe) if pipe is not None else None
         if reason:
             raise UnsupportedError(f"{method.title} cannot be used here: {reason}.")
-        checked[method.name] = method.check(parameters, pipe, steps)
+        checked[method.name] = method.check(parameters, pipe, steps if method.shortens else beside)
     if reason := clash(METHODS.get(name) for name in checked):
         raise InputError(f"{plan}: {reason}")
     return Plan.of(checked)
+
+
+def is_equal_time(plan: Plan) -> bool:
+    """The plan is the equal-time baseline itself: fewer steps of the plain pipeline, and nothing else."""
+    return bool(plan) and all(METHODS.get(name).shortens for name in plan.methods)
+
+
+def _left(plan: Plan, pipe: Any, steps: int | None) -> int | None:
+    """The steps that a method of the plan leaves to the others; None where they are not known."""
+    shorter = {name: given for name, given in plan.parameters.items() if METHODS.get(name).shortens}
+    for method, given in ((METHODS.get(name), given) for name, given in shorter.items()):
+        steps = method.left(method.check(given, pipe, steps), steps or MOST)
+    return steps
 
 
 def clash(methods: Iterable[Method]) -> str | None:
@@ -55,8 +69,12 @@ def clash(methods: Iterable[Method]) -> str | None:
 
 
 def work(plan: Plan, pipe: Any, steps: int) -> tuple[Step, ...]:
-    """The work that the whole plan leaves at each step, with what the methods do to each other."""
+    """The work that the whole plan leaves at each step, with what the methods do to each other.
+
+    As many as there are left: fewer than ``steps`` where a method of the plan shortens the run.
+    """
     checked = check_plan(plan, pipe, steps).parameters
+    steps = min((METHODS.get(name).left(p, steps) for name, p in checked.items()), default=steps)
     each = []
     for name, parameters in checked.items():
         others = (METHODS.get(n).refreshes(p, steps) for n, p in checked.items() if n != name)

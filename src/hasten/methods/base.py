@@ -131,6 +131,9 @@ class Method(ABC):
     """It decides while it runs which steps it shortens, by the image: what ``steps`` declares is a guess then, and
     the cost model leaves more to be learned from trials."""
 
+    shortens: bool = False
+    """It takes fewer steps of the plain pipeline, and does nothing else: alone it is the equal-time baseline."""
+
     measured: bool = False
     """Its lists of steps are searched among those that ``hasten.measure.sensitivity`` finds for the setting."""
 
@@ -154,6 +157,11 @@ class Method(ABC):
         All of it, unless the method ``cuts_work``.
         """
         return (Step(),) * steps
+
+    def left(self, parameters: Parameters, steps: int) -> int:
+        """How many steps a call of ``steps`` takes: fewer where the method ``shortens``. Those are what the
+        parameters of the methods beside it count."""
+        return steps
 
     def neutral(self, pipe: Any = None, steps: int | None = None) -> Parameters | None:
         """The parameters that do nothing; None where there are none."""

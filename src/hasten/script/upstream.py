@@ -10,6 +10,8 @@ from hasten.plan import Plan
 from hasten.task import Setting
 
 PACKAGES = {"deepcache": ("DeepCache", "0.1.1"), "tgate": ("tgate", "1.0.0"), "tome": ("tomesd", "0.1.3")}
+NO_PACKAGE = ("fewer_steps",)
+"""Methods that take none: the call is given fewer steps."""
 _LOADERS = {
     ("stable_diffusion", False): "TgateSDLoader",
     ("stable_diffusion", True): "TgateSDDeepCacheLoader",
@@ -53,6 +55,8 @@ def upstream_calls(plan: Plan, setting: Setting, family: str, allow_known_wrong:
 
 def _refuse_missing(plan: Plan, family: str) -> None:
     for method in plan.methods:
+        if method in NO_PACKAGE:
+            continue
         if method not in PACKAGES:
             raise UnsupportedError(
                 f"The method {method} has no upstream package: {', '.join(PACKAGES)} have. Use the runtime hasten."

@@ -225,6 +225,7 @@ def _calls(claim: Claim, model: Model, family: Family, plan: Plan, calls: Calls 
         "loader": calls.loader if calls else None,
         "deepcache": "deepcache" in plan.methods,
         "tome": "tome" in plan.methods,
+        "fewer_steps": "fewer_steps" in plan.methods,
         "warnings": [line for fault in calls.faults for line in _warning(fault)] if calls else [],
     }
 

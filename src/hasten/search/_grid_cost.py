@@ -9,9 +9,9 @@ small matrices: (plans of the other methods, kinds) and (kinds, plans of those).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,14 @@ from hasten.search._step_cost import Numbers, StepCosts, step_key
 from hasten.search.space import Space
 
 Indices = npt.NDArray[np.int64]
-Refreshes = tuple[int, ...]
+
+
+class Alike(NamedTuple):
+    """What cells have in common that are counted together: how many steps they leave, and at which of them they
+    make other methods start anew."""
+
+    left: int
+    refreshes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,13 @@ class Cells:
     places: tuple[int, ...]
     parameters: tuple[Parameters, ...]
 
-    def grouped(self, steps: int) -> dict[Refreshes, Cells]:
-        """The cells by the steps at which they make other methods start anew."""
-        found: dict[Refreshes, list[int]] = {}
+    def grouped(self, steps: int) -> dict[Alike, Cells]:
+        """The cells by what they do to the steps of other methods."""
+        found: dict[Alike, list[int]] = {}
         for i, given in enumerate(self.parameters):
-            found.setdefault(tuple(self.method.refreshes(given, steps)), []).append(i)
-        return {refreshes: self._of(chosen) for refreshes, chosen in found.items()}
+            alike = Alike(self.method.left(given, steps), tuple(self.method.refreshes(given, steps)))
+            found.setdefault(alike, []).append(i)
+        return {alike: self._of(chosen) for alike, chosen in found.items()}
 
     def _of(self, chosen: Sequence[int]) -> Cells:
         places, parameters = [self.places[i] for i in chosen], [self.parameters[i] for i in chosen]
@@ -77,10 +85,10 @@ class _Rows:
 
 
 class GridCosts:
-    """Predicts grids. ``calls``: how many calls of the denoiser each step has."""
+    """Predicts grids. ``calls_in``: how many calls of the denoiser each step has, by the number of steps."""
 
-    def __init__(self, pipe: Any, calls: Sequence[int], costs: StepCosts) -> None:
-        self._pipe, self._calls, self._costs = pipe, np.array(calls, dtype=np.float64), costs
+    def __init__(self, pipe: Any, steps: int, calls_in: Callable[[int], Sequence[int]], costs: StepCosts) -> None:
+        self._pipe, self._steps, self._calls_in, self._costs = pipe, steps, calls_in, costs
 
     def seconds(self, cells: Sequence[Cells]) -> Numbers:
         """Seconds of all steps, an axis a method; NaN where a method has no cell.
@@ -89,24 +97,25 @@ class GridCosts:
         (plans without the steady methods, steps): a few megabytes.
         """
         found = np.full([part.size for part in cells], np.nan)
-        groups = [part.grouped(len(self._calls)).items() for part in cells]
+        groups = [part.grouped(self._steps).items() for part in cells]
         for group in itertools.product(*groups):
             places = np.ix_(*(part.places for _, part in group))
-            found[places] = self._group(list(self._rows(group)))
+            left = min(alike.left for alike, _ in group)
+            found[places] = self._group(list(self._rows(group, left)), np.array(self._calls_in(left), np.float64))
         return found
 
-    def _rows(self, group: Sequence[tuple[Refreshes, Cells]]) -> Iterator[_Rows]:
+    def _rows(self, group: Sequence[tuple[Alike, Cells]], left: int) -> Iterator[_Rows]:
         for at, (_, part) in enumerate(group):
-            others = {step for i, (refreshes, _) in enumerate(group) if i != at for step in refreshes}
-            steps = (part.method.steps(self._pipe, p, len(self._calls), others) for p in part.parameters)
+            others = {step for i, (alike, _) in enumerate(group) if i != at for step in alike.refreshes}
+            steps = (part.method.steps(self._pipe, p, left, others) for p in part.parameters)
             yield _indexed(steps)
 
-    def _group(self, rows: Sequence[_Rows]) -> Numbers:
+    def _group(self, rows: Sequence[_Rows], calls: Numbers) -> Numbers:
         order = sorted(range(len(rows)), key=lambda i: rows[i].steady)
         moving = [rows[i] for i in order if not rows[i].steady]
         steady = [[r.kinds[k] for k in r.index[:, 0]] for r in (rows[i] for i in order) if r.steady]
-        kinds, index = _combined(moving, len(self._calls))
-        states, counts = self._counted(kinds, index)
+        kinds, index = _combined(moving, len(calls))
+        states, counts = self._counted(kinds, index, calls)
         price = [
             [self._costs.seconds(together((kinds[kind], *parts)), stored) for parts in itertools.product(*steady)]
             for stored, kind in states
@@ -114,7 +123,9 @@ class GridCosts:
         shape = [len(rows[i].index) for i in order]
         return (counts @ np.array(price)).reshape(shape).transpose(np.argsort(order))
 
-    def _counted(self, kinds: Sequence[Step], index: Indices) -> tuple[list[tuple[int, int]], Numbers]:
+    def _counted(
+        self, kinds: Sequence[Step], index: Indices, calls: Numbers
+    ) -> tuple[list[tuple[int, int]], Numbers]:
         """The (stored, kind) that occur, and how many calls (plans, those) the steps have of each."""
         stored, after = self._transitions(kinds)
         state, keys = np.zeros(len(index), np.int64), np.empty_like(index)
@@ -123,7 +134,7 @@ class GridCosts:
             state = after[state, index[:, step]]
         used, numbers = np.unique(keys, return_inverse=True)
         places = np.arange(len(index))[:, None] * len(used) + numbers.reshape(index.shape)
-        weights = np.broadcast_to(self._calls, index.shape).ravel()
+        weights = np.broadcast_to(calls, index.shape).ravel()
         counts = np.bincount(places.ravel(), weights, places.shape[0] * len(used)).astype(np.float64)
         states = [(stored[key // len(kinds)], key % len(kinds)) for key in map(int, used)]
         return states, counts.reshape(-1, len(used))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from hasten.methods import is_equal_time
 from hasten.plan import Plan
 from hasten.records import EqualTime, Trial
 from hasten.search.judge import Goal
@@ -75,8 +76,11 @@ def _next(session: Session, holder: Trial | None) -> Trial | None:
 
 
 def equal_time(session: Session, trial: Trial) -> EqualTime | None:
-    """The same pipeline with fewer steps and no method, as fast as the plan, and where the plan loses to it."""
-    if trial.latency is None:
+    """The same pipeline with fewer steps and no method, as fast as the plan, and where the plan loses to it.
+
+    None for a plan that is just that.
+    """
+    if trial.latency is None or is_equal_time(Plan.parse(trial.plan)):
         return None
     known = session.store.equal_time(Plan.parse(trial.plan))
     if known and known.trial.offset == trial.offset and set(session.metrics) <= set(known.trial.losses):

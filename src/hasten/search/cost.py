@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache, partial
 from itertools import chain
 from math import exp
 from typing import Any, NamedTuple
@@ -61,9 +62,9 @@ class CostModel:
             raise InputError(f"The number of steps is {steps}: allowed is 1 or more.")
         _require_same(pipe, profile)
         self._pipe, self.profile, self.steps = pipe, profile, steps
-        self._calls = calls_of(pipe.scheduler, steps)
+        self._calls_in = lru_cache(partial(calls_of, pipe.scheduler))
         self._costs = StepCosts(profile)
-        self._grid = GridCosts(pipe, self._calls, self._costs)
+        self._grid = GridCosts(pipe, steps, self._calls_in, self._costs)
         self._once_s = profile.text_s + profile.decode_s + profile.rest_s
         self._known: dict[Plan, float] = {}
         self.baseline_s = self._pure(Plan())
@@ -122,7 +123,8 @@ class CostModel:
         """Latency without correction."""
         if plan not in self._known:
             total, stored = self._once_s, 0
-            for step, calls in zip(work(plan, self._pipe, self.steps), self._calls, strict=True):
+            left = work(plan, self._pipe, self.steps)
+            for step, calls in zip(left, self._calls_in(len(left)), strict=True):
                 total += calls * self._costs.seconds(step, stored)
                 stored = self._costs.stored(step, stored)
             self._known[plan] = total

@@ -95,10 +95,18 @@ def check_task(task: Task, pipe: Any = None) -> dict[str, Parameters]:
             "add it to the methods."
         )
     named = {m: task.parameters.get(m, {}) for m in {*(task.methods or ()), *task.parameters}}
-    full = check_plan(Plan.of(named), pipe, task.steps).parameters
+    full = check_plan(Plan.of({**named, **_all_steps(task, named)}), pipe, task.steps).parameters
     if task.mode == "explicit":
         return full
     return {m: {name: full[m][name] for name in given} for m, given in named.items() if given}
+
+
+def _all_steps(task: Task, named: Mapping[str, Parameters]) -> dict[str, Parameters]:
+    """Where it is searched how many steps are left, the parameters of other methods may be those of all steps."""
+    if task.mode == "explicit":
+        return {}
+    free = [m for m, given in named.items() if METHODS.get(m).shortens and not given]
+    return {m: METHODS.get(m).neutral(steps=task.steps) or {} for m in free}
 
 
 def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchResult:

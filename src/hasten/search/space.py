@@ -77,7 +77,7 @@ class Space:
             shape = tuple(len(a.values) for a in axes)
             legal = np.multiply.outer(legal, _mask(shape, set(same.values())))
             neutral = np.multiply.outer(neutral, _mask(shape, idle))
-        self._all: np.ndarray = legal & ~neutral
+        self._all: np.ndarray = legal & ~neutral & _fits(self.axes, pipe, steps)
         self.open: np.ndarray = self._all.copy()
 
     def __len__(self) -> int:
@@ -194,8 +194,7 @@ def _method_cells(
     same: dict[Index, Index] = {}
     idle: set[Index] = set()
     first: dict[str, Index] = {}
-    for cell in itertools.product(*(range(len(a.values)) for a in axes)):
-        given = {axis.name: axis.values[i] for axis, i in zip(axes, cell, strict=True)}
+    for cell, given in _given(axes):
         if not _legal(method, given, pipe, steps):
             continue
         effect, nothing = _effect(method, given, pipe, steps)
@@ -203,6 +202,29 @@ def _method_cells(
         if nothing:
             idle.add(cell)
     return same, idle
+
+
+def _given(axes: Sequence[Axis]) -> Iterator[tuple[Index, Parameters]]:
+    """Every cell of one method's axes, and its parameters."""
+    for cell in itertools.product(*(range(len(a.values)) for a in axes)):
+        yield cell, {axis.name: axis.values[i] for axis, i in zip(axes, cell, strict=True)}
+
+
+def _fits(axes: Sequence[Axis], pipe: Any, steps: int | None) -> np.ndarray:
+    """False where a method leaves fewer steps than the parameters of one beside it allow; an axis a parameter."""
+    found = np.ones([len(a.values) for a in axes], bool)
+    own = {name: [a for a in axes if a.method == name] for name in dict.fromkeys(a.method for a in axes)}
+    for shorter in (name for name in own if steps and METHODS.get(name).shortens):
+        others = {name: some for name, some in own.items() if name != shorter}
+        for cell, given in _given(own[shorter]):
+            chosen = iter(cell)
+            at = tuple(slice(i := next(chosen), i + 1) if a.method == shorter else slice(None) for a in axes)
+            left = METHODS.get(shorter).left(given, steps or 0)
+            for name, some in others.items():
+                legal = {c for c, values in _given(some) if _legal(METHODS.get(name), values, pipe, left)}
+                mask = _mask(tuple(len(a.values) for a in some), legal)
+                found[at] &= mask.reshape([len(a.values) if a.method == name else 1 for a in axes])
+    return found
 
 
 def _legal(method: Method, given: Parameters, pipe: Any, steps: int | None) -> bool:
@@ -225,7 +247,8 @@ def _effect(method: Method, given: Parameters, pipe: Any, steps: int | None) -> 
     if pipe is None or steps is None or not method.cuts_work or method.adaptive:
         return repr(given), given == method.neutral(pipe, steps)
     work = method.steps(pipe, given, steps)
-    return repr(work), all(step == Step(dict.fromkeys(step.blocks, 1.0)) for step in work)
+    whole = all(step == Step(dict.fromkeys(step.blocks, 1.0)) for step in work)
+    return repr(work), whole and len(work) == steps
 
 
 def _values(p: Parameter, fixed: Parameters, grid: tuple[Value, ...]) -> tuple[Value, ...]:

@@ -7,11 +7,13 @@ from typing import Any
 
 from hasten.limits import Limits
 from hasten.measure.stats import CONFIDENCE
+from hasten.methods import is_equal_time
 from hasten.plan import Plan
 from hasten.records import Answer, EqualTime, Loss, Trial
 from hasten.search import SearchResult
 from hasten.task import Task
 
+ITSELF = "The plan is the plain pipeline with fewer steps, the equal-time baseline itself: none is beside it"
 DRIFT = "{metric} rose by {rise:.1%}, more than the limit of {limit:g}: the images drifted from the baseline's"
 
 
@@ -66,6 +68,8 @@ def warnings(task: Task, trial: Trial, compared: EqualTime | None) -> Iterable[s
     for metric, limit in task.max_loss.items():
         if metric in trial.losses and (rise := -trial.losses[metric].loss) > limit > 0:
             yield DRIFT.format(metric=metric, rise=rise, limit=limit)
+    if is_equal_time(Plan.parse(trial.plan)):
+        yield ITSELF
     if compared and compared.plan_loses:
         steps = f"{compared.steps} step" + "s" * (compared.steps != 1)
         beside = "; ".join(

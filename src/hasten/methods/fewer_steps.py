@@ -1,0 +1,107 @@
+"""Fewer steps: the same pipeline, called with a smaller number of steps than it is asked for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping
+from functools import partial, wraps
+from types import new_class
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError
+from hasten.methods._denoiser import no_denoiser
+from hasten.methods.base import MOST, Method, Parameter, Step
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches
+
+SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+"""Of the steps, the numbers that a search tries."""
+USUAL = 12
+"""The default where the number of steps is not known: half of the usual 25."""
+ASKED = "num_inference_steps"
+INSTEAD = ("timesteps", "sigmas")
+"""What calls may be given in place of a number of steps."""
+
+
+class FewerSteps(Method):
+    """Calls of the pipeline take ``reduced_steps`` steps where they ask for more; the scheduler spreads them over
+    the whole way. Alone it is the equal-time baseline that every other method is held against."""
+
+    name = "fewer_steps"
+    title = "Fewer steps"
+    aliases = ("step reduction", "fewer sampling steps", "更少的步数", "更少步数", "减少步数")
+    excludes = ("schedule",)
+    exclusion = "cannot be used together, as the lists of the one are measured for all steps"
+    summary = "takes fewer steps; alone it is the baseline that other methods are held against"
+    paper = "Song et al.: Denoising Diffusion Implicit Models. ICLR 2021, arXiv:2010.02502 (section 4.2)"
+    order = 100
+    denoisers = ("unet", "transformer")
+    by_default = False
+    shortens = True
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        most = steps or MOST
+        numbers = dict.fromkeys(max(1, round(share * most)) for share in SHARES)
+        return (
+            Parameter(
+                "reduced_steps",
+                int,
+                low=1,
+                high=most,
+                default=max(1, steps // 2) if steps else USUAL,
+                neutral=most,
+                grid=tuple(number for number in numbers if number < most),
+                meaning="the steps that are taken; the number of steps is all of them",
+            ),
+        )
+
+    def unsupported(self, pipe: Any) -> str | None:
+        if reason := no_denoiser(pipe, self.title):
+            return reason
+        if callable(pipe) and ASKED not in inspect.signature(type(pipe).__call__).parameters:
+            return f"a {type(pipe).__name__} is not called with {ASKED}"
+        return None
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        patches.undo(self, partial(setattr, pipe, "__class__", type(pipe)))
+        pipe.__class__ = _called_with(type(pipe), int(parameters["reduced_steps"]))
+
+    def steps(
+        self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
+    ) -> tuple[Step, ...]:
+        return (Step(),) * self.left(parameters, steps)
+
+    def left(self, parameters: Parameters, steps: int) -> int:
+        return min(int(parameters["reduced_steps"]), steps)
+
+
+def _called_with(kind: type, most: int) -> type:
+    """The pipeline's class, but for calls of more steps. Python looks up calls in the class alone."""
+    signature = inspect.signature(kind.__call__)
+
+    @wraps(kind.__call__)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(self, *args, **kwargs)
+        _refuse_own_steps(given.arguments)
+        asked = given.arguments.get(ASKED, signature.parameters[ASKED].default)
+        given.arguments[ASKED] = min(asked, most)
+        return kind.__call__(*given.args, **given.kwargs)
+
+    def body(namespace: dict[str, Any]) -> None:
+        namespace |= {"__call__": call, "__module__": kind.__module__, "__doc__": kind.__doc__}
+        namespace["__qualname__"] = kind.__qualname__
+
+    return new_class(kind.__name__, (kind,), exec_body=body)
+
+
+def _refuse_own_steps(given: Mapping[str, Any]) -> None:
+    if own := [name for name in INSTEAD if given.get(name) is not None]:
+        raise InputError(
+            f"Fewer steps is applied to the pipeline, and the call is given {own[0]}, which say themselves how "
+            f"many steps it takes. Give {ASKED} instead, or remove the method."
+        )
+
+
+METHOD = FewerSteps()
