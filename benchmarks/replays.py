@@ -15,7 +15,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ TABLES = ("deepcache", "tome", "deepcache,tome", "tgate", "deepcache,tgate")
 RESAMPLES = 1000
 """Of the bootstrap: a tenth of hasten's own, for there are many replays."""
 METRIC, LIMIT = "clip_score", 0.02
+TIMED = "DDIM 25"
+"""The setting whose plans were timed."""
 
 Aim = float | None
 Found = dict[str, Any]
@@ -105,15 +107,24 @@ class Replay:
         """Speedup by plan, without the scatter of a few pairs."""
         return dict(zip(map(str, self.table.plans), map(float, self.speedups), strict=True))
 
-    def best(self, seed: int) -> float:
-        """The highest speedup within the limits on the seed's own search prompts, by looking at all plans."""
+    def inside(self, seed: int) -> np.ndarray:
+        """(plans,): which are within the limits on all of the seed's own search prompts."""
         columns = dealt(self.table, seed)["search"]
         inside = np.ones(len(self.table), bool)
         for metric in self.limits:
             baseline = self.table.baseline[metric][columns].mean()
             losses = (baseline - self.table.scores[metric][:, columns].mean(axis=1)) / baseline
             inside &= np.array([self.limits.excess(metric, loss) < 0 for loss in losses])
-        return max(1.0, float(np.max(np.where(inside, self.speedups, 0.0))))
+        return inside
+
+    def worth(self, seed: int) -> dict[str, float]:
+        """What choosing a plan is worth, by plan: its speedup, and 1 where it breaks a limit."""
+        worth = np.where(self.inside(seed), self.speedups, 1.0)
+        return dict(zip(map(str, self.table.plans), map(float, worth), strict=True))
+
+    def best(self, seed: int) -> float:
+        """The highest speedup within the limits on the seed's own search prompts, by looking at all plans."""
+        return max(1.0, float(np.max(np.where(self.inside(seed), self.speedups, 0.0))))
 
     def bench(self, seed: int) -> TableBench:
         """The table with its prompts dealt anew by the seed."""
@@ -146,9 +157,15 @@ def parser_of(documentation: str | None, strategies: Sequence[str], out: str) ->
     parser.add_argument("--setting", default="DDIM 25")
     parser.add_argument("--strategies", nargs="+", default=strategies)
     parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--first-seed", type=int, default=0, help="of the --seeds seeds in a row")
+    parser.add_argument("--aims", nargs="+", type=_aim, metavar="SHARE", help="of the best, or 'best'")
     parser.add_argument("--limit", type=float, default=LIMIT)
     parser.add_argument("--out", default=out)
     return parser
+
+
+def _aim(text: str) -> Aim:
+    return None if text == "best" else float(text)
 
 
 def replays(options: argparse.Namespace) -> Iterator[Replay]:
@@ -156,7 +173,25 @@ def replays(options: argparse.Namespace) -> Iterator[Replay]:
     stats.RESAMPLES = RESAMPLES
     pipe = pipeline_of(options.setting)
     for methods in options.tables:
-        yield Replay(load(options.setting, methods), pipe, Limits({METRIC: options.limit}))
+        yield Replay(timed_table(options.setting, methods), pipe, Limits({METRIC: options.limit}))
+
+
+def timed_table(setting: str, methods: str) -> Table:
+    """The recorded table; where none of its plans was timed, with the times that they took in the other setting.
+
+    What a step of the denoiser costs is the same under every scheduler.
+    """
+    table = load(setting, methods)
+    if table.header["latency"]:
+        return table
+    other = load(TIMED, methods)
+    latency = {**other.header["latency"], "setting": table.header["setting"]}
+    rows = {row.plan: i for i, row in enumerate(other.rows)}
+    times = np.full((len(table), *other.times.shape[1:]), np.nan)
+    for i, row in enumerate(table.rows):
+        if row.plan in rows:
+            times[i] = other.times[rows[row.plan]]
+    return replace(table, header={**table.header, "latency": latency}, times=times)
 
 
 def resumed(
@@ -171,11 +206,12 @@ def resumed(
     found = [json.loads(line) for line in lines]
     done = {(f["table"], f["strategy"], f["seed"], f["aim"]) for f in found}
     name = f"{options.setting} {replay.table.name} {options.limit:g} {len(replay.table)}"
-    wanted = [(s, seed, aim) for s in options.strategies for seed in range(options.seeds) for aim in aims]
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    wanted = [(s, seed, aim) for s in options.strategies for seed in seeds for aim in options.aims or aims]
     for strategy, seed, aim in track([key for key in wanted if (name, *key) not in done], name, transient=True):
         entry = once(replay, strategy, seed, aim)
         if entry is not None:
             found.append({"table": name, "strategy": strategy, "seed": seed, "aim": aim, **entry})
             with out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found[-1]) + "\n")
-    return [f for f in found if f["table"] == name and f["seed"] < options.seeds]
+    return [f for f in found if f["table"] == name and f["seed"] in seeds]

@@ -7,7 +7,8 @@ Replays the strategies on the recorded tables (benchmarks/tables; replays.py say
 Each seed deals the recorded prompts anew into those to search with and those held out, and is the sampled
 strategies' seed. The aim is what the whole table holds on those very prompts: its fastest plan within the limit.
 Counted are the trials, and the images drawn of plans, until the plan that would be chosen reaches 98% of its
-speedup, and until one meets 80, 90 and 95% of it as a target. Results are kept run by run in the file --out: the
+speedup (one that breaks the limit on all of those prompts is worth nothing), and until one meets 80, 90 and 95% of
+it as a target. Results are kept run by run in the file --out: the
 same command goes on.
 """
 
@@ -38,21 +39,28 @@ class AimReached(Exception):  # noqa: N818 - no error
 
 def search(replay: Replay, strategy: str, seed: int, share: Aim) -> Found | None:
     """Trials and images until the aim is reached: 98% of the best or, with a share, a plan that meets that share
-    of it as a target. No figures where the strategy ended before."""
+    of it as a target. None where the strategy ended before. ``path``: trials and images at each change of the plan
+    that would be chosen, and what it is worth, as a share of the best."""
     if share and replay.best(seed) <= WORTH_IT:
         return None
-    bench, aim = replay.bench(seed), replay.best(seed) * (share or SHARE)
+    bench, best, worth = replay.bench(seed), replay.best(seed), replay.worth(seed)
+    aim, path = best * (share or SHARE), [(0, 0, 1 / best)]
 
     def tell(news: Any) -> None:
-        if news.trial and news.best and replay.true[news.best.plan] >= aim:
+        if not news.trial:
+            return
+        chosen = worth[news.best.plan] if news.best else 1.0
+        if chosen / best != path[-1][2]:
+            path.append((bench.trials, bench.images, chosen / best))
+        if chosen >= aim:
             raise AimReached
 
     with replay.session(bench, seed, aim if share else None, tell) as session:
         try:
             _search(session, strategy)
         except AimReached:
-            return {"reached": (bench.trials, bench.images)}
-    return {"reached": None}
+            return {"reached": (bench.trials, bench.images), "path": path}
+    return {"reached": None, "spent": (bench.trials, bench.images), "path": path}
 
 
 def _search(session: Session, strategy: str) -> None:
@@ -85,7 +93,7 @@ def main() -> None:
     options = parser_of(__doc__, strategies, "search_cost.jsonl").parse_args()
     for replay in replays(options):
         found = resumed(replay, options, AIMS, search)
-        bests = [replay.best(seed) for seed in range(options.seeds)]
+        bests = [replay.best(seed) for seed in sorted({f["seed"] for f in found})]
         print(
             f"\n{options.setting}, {replay.table.name}, limit {options.limit:g}: {len(replay.table)} plans",
             end="; ",

@@ -59,6 +59,7 @@ class Landscape:
     identity: dict[str, Any] = field(default_factory=dict)
     measured: Counter[tuple[str, Split]] = field(default_factory=Counter)
     scored: list[str] = field(default_factory=list)
+    images: int = 0
 
     def trial(
         self,
@@ -72,23 +73,26 @@ class Landscape:
         enough: Callable[[Sequence[float], Sequence[float]], bool] | None = None,
         worth_scoring: Callable[[Latency], str | None] | None = None,
         stop_early: Callable[[dict[str, Loss]], bool] | None = None,
+        begun: Trial | None = None,
         report: Callable[[str], None] | None = None,
     ) -> Trial:
         if self.interrupt_after is not None and self.measured.total() >= self.interrupt_after:
             raise KeyboardInterrupt
-        self.measured[str(plan), split] += 1
+        self.measured[str(plan), split] += begun is None
         known: dict[str, Any] = {"plan": str(plan), "steps": self.setting.steps, "split": split, "offset": offset}
         if self.fails(plan):
             return Trial(**known, status="failed", reason="NaN or infinite pixels")
-        known["latency"] = latency(self.speedup(plan), pairs=pairs)
-        if enough and enough((BASELINE_S,), (BASELINE_S / self.speedup(plan),)):
+        known["latency"] = begun.latency if begun else latency(self.speedup(plan), pairs=pairs)
+        if not begun and enough and enough((BASELINE_S,), (BASELINE_S / self.speedup(plan),)):
             known["latency"] = latency(self.speedup(plan), spread=0, pairs=1)
-        if worth_scoring and (reason := worth_scoring(known["latency"])):
+        if not begun and worth_scoring and (reason := worth_scoring(known["latency"])):
             return Trial(**known, status="skipped", reason=reason)
-        self.scored.append(str(plan))
+        if not (begun and begun.losses):
+            self.scored.append(str(plan))
         value = (self.held_out or self.clip_loss)(plan) if split == "held-out" else self.clip_loss(plan)
-        done = 0
+        done = min((loss.samples for loss in begun.losses.values()), default=0) if begun else 0
         while done < samples:
+            self.images += min(samples - done, 8)
             done = min(samples, done + 8)
             width = self.half_width * (samples / done) ** 0.5
             losses = {m: loss(value if m == "clip_score" else 0.1, done, width, m) for m in metrics}

@@ -84,6 +84,18 @@ def loss_of(
     )
 
 
+def joined(first: Loss, more: Loss, *, seed: int = 0) -> Loss:
+    """One loss of the images of both, of the same metric."""
+    return loss_of(
+        METRICS.get(first.metric),
+        (*first.baseline_scores, *more.baseline_scores),
+        (*first.scores, *more.scores),
+        version=first.version,
+        confidence=first.confidence,
+        seed=seed,
+    )
+
+
 def at_confidence(trial: Trial, confidence: float) -> Trial:
     """The trial with intervals of another confidence, from its raw times and scores."""
     latency = trial.latency and _latency_at(trial.latency, confidence)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hasten.measure.equal_time import most_steps, where_it_loses
 from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.quality import Losses, Report, StopEarly, chosen_metrics
+from hasten.measure.stats import joined
 from hasten.measure.timing import Enough
 from hasten.plan import Plan
 from hasten.records import EqualTime, Latency, Split, Trial
@@ -71,6 +72,7 @@ class Trials(ABC):
         worth_scoring: WorthScoring | None = None,
         steps: int | None = None,
         stop_early: StopEarly | None = None,
+        begun: Trial | None = None,
         report: Report | None = None,
     ) -> Trial:
         """Latency, then quality. Whatever the plan does, the answer is a trial, if need be a failed one.
@@ -80,6 +82,8 @@ class Trials(ABC):
             enough: asked after each timed pair with both rows of times; True ends the timing early.
             worth_scoring: asked with the latency; a reason (text) ends the trial there as *skipped*.
             stop_early: asked after each batch of prompts with the losses so far; True ends the scoring.
+            begun: a trial of the plan that was skipped, or ended early: its times are taken for this one's, and
+                only the images that it has not are scored.
             report: told what goes on, a few words at a time.
 
         Raises:
@@ -98,7 +102,35 @@ class Trials(ABC):
             else:
                 found["losses"] = self.quality(plan, **scored, steps=steps, stop_early=stop_early, report=report)
 
-        return self._attempt(plan, split, offset, measure, steps)
+        def go_on(found: dict[str, Any]) -> None:
+            assert begun is not None
+            found |= {"latency": begun.latency, "losses": begun.losses}
+            found["losses"] = self._more(plan, begun.losses, scored, steps, stop_early, report)
+
+        if begun is None:
+            return self._attempt(plan, split, offset, measure, steps)
+        trial = self._attempt(plan, split, offset, go_on, steps)
+        return trial.model_copy(update={"seconds": trial.seconds + begun.seconds})
+
+    def _more(
+        self,
+        plan: Plan,
+        losses: Losses,
+        scored: Mapping[str, Any],
+        steps: int | None,
+        stop_early: StopEarly | None,
+        report: Report | None,
+    ) -> Losses:
+        """The losses with those of the images that are yet to be scored."""
+        have = min((loss.samples for loss in losses.values()), default=0)
+
+        def whole(more: Losses) -> Losses:
+            seed = self.pipeline.seed
+            return {m: joined(losses[m], loss, seed=seed) for m, loss in more.items()} if have else more
+
+        rest = {**scored, "samples": scored["samples"] - have, "offset": scored["offset"] + have}
+        stop = None if stop_early is None else lambda more: stop_early(whole(more))
+        return whole(self.quality(plan, **rest, steps=steps, stop_early=stop, report=report))
 
     def equal_time(
         self,

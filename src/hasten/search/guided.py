@@ -26,7 +26,7 @@ SURE = 1.96
 GAIN, EXPECTED_GAIN = 0.005, 0.002
 """A log speedup that is better by less than the first is no better; the search for the fastest plan ends when no
 trial is expected to gain the second."""
-PATIENCE, HOPE = 12, 36
+PATIENCE, HOPE = 24, 36
 """So many trials in a row without a better plan end the search; the second where none has been found at all, or
 where several sets of methods are in question, of which each has its losses to be learned."""
 NEAR, CLOSE = 0.05, 0.02
@@ -53,27 +53,34 @@ def guided(session: Session) -> None:
     The gain of a plan is what the goal asks for (a greater speedup, a target met, a smaller loss) times the
     probability that it stays within the limits: constrained expected improvement (Gardner et al., Bayesian
     Optimization with Inequality Constraints, ICML 2014), with speeds from the cost model, so that quality alone
-    is to be learned. A plan that missed a target in a few pairs of times is timed in more where it is likelier to
-    meet it than any other. It knows all trials at hand and draws nothing at random: what goes on after an
-    interruption takes the same way.
+    is to be learned. A plan is scored on a few prompts first, and on more where they leave it open and it promises
+    more than another; the best in hand is only left where it is settled. So is a plan timed in more pairs that was
+    too slow in a few. It knows all trials at hand and draws nothing at random: what goes on after an interruption
+    takes the same way.
+
+    Where several sets of methods are in question, a plan is scored to its end at once: with few prompts each the
+    losses of the one set are mistaken for those of another.
     """
     beliefs = Beliefs(session, session.predictor)
     session.trust(beliefs)
-    idle, best, several = 0, session.best(), len(session.spaces) > 1
-    while not session.spent and not session.found_first:
-        if idle >= (PATIENCE if (best or session.aside) and not several else HOPE):
-            return
-        plan = _most_promising(session, beliefs, best)
+    best, since, few = session.best(), len(session.trials), len(session.spaces) == 1
+    while not session.late:
+        over = session.spent or session.found_first or len(session.trials) - since >= _patience(session, best)
+        plan = None if over else _most_promising(session, beliefs, best)
+        if plan is None and best and session.unfinished(best):
+            plan = Plan.parse(best.plan)
         if plan is None:
             return
-        session.measure(plan, decisive=math.exp(_least(session, best)))
+        session.measure(plan, decisive=math.exp(_least(session, best)), few=few)
         beliefs.learn()
         before, best = best, session.best()
-        idle = idle + 1 if _same(before, best) else 0
+        if best and (before is None or session.goal.rank(best) < session.goal.rank(before)):
+            since = len(session.trials)
 
 
-def _same(one: Trial | None, other: Trial | None) -> bool:
-    return (one and one.plan) == (other and other.plan)
+def _patience(session: Session, best: Trial | None) -> int:
+    """So many trials without a better plan end the search."""
+    return PATIENCE if (best or session.aside) and len(session.spaces) == 1 else HOPE
 
 
 class Beliefs:
@@ -124,7 +131,7 @@ def _most_promising(session: Session, beliefs: Beliefs, best: Trial | None) -> P
     found: tuple[float, Plan] | None = None
     least = _least(session, best)
     for number, space in enumerate(session.spaces):
-        for cells, means, deviations in (_open(space, number, beliefs), _doubtful(session, number, beliefs)):
+        for cells, means, deviations in (_open(space, number, beliefs), _begun(session, number, beliefs)):
             candidates = _candidates(space, cells, means, deviations, least, quality)
             if candidates is None:
                 continue
@@ -146,11 +153,13 @@ def _open(space: Space, number: int, beliefs: Beliefs) -> Speeds:
     return cells, np.log(beliefs.speedups[number][at]), beliefs.deviations[number][at]
 
 
-def _doubtful(session: Session, number: int, beliefs: Beliefs) -> Speeds:
-    """The plans that missed the target in a few pairs of times, and may meet it in more."""
+def _begun(session: Session, number: int, beliefs: Beliefs) -> Speeds:
+    """The plans that missed the target in a few pairs of times and may meet it in more, and those whose losses a
+    few prompts leave open."""
     space, cells, found = session.spaces[number], list[Index](), list[tuple[float, float]]()
-    for trial in session.trials.values() if session.goal.target else ():
-        if session.may_retime(trial) and trial.latency and space.holds(plan := Plan.parse(trial.plan)):
+    for trial in session.trials.values():
+        goes_on = session.may_retime(trial) or (session.unfinished(trial) and trial.plan not in session.rejected)
+        if goes_on and trial.latency and space.holds(plan := Plan.parse(trial.plan)):
             cells.append(space.index(plan))
             found.append(beliefs.log_speedup(number, cells[-1], trial.latency))
     means, deviations = np.array(found).reshape(-1, 2).T

@@ -38,6 +38,7 @@ class Measures(Protocol):
         enough: Callable[[Sequence[float], Sequence[float]], bool] | None = ...,
         worth_scoring: Callable[[Latency], str | None] | None = ...,
         stop_early: Callable[[dict[str, Loss]], bool] | None = ...,
+        begun: Trial | None = ...,
         report: Callable[[str], None] | None = ...,
     ) -> Trial: ...
 

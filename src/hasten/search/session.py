@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
 from hasten.measure.timing import MOST_TIMES, Enough, until_known
 from hasten.plan import Plan
-from hasten.records import Latency, Trial
+from hasten.records import Latency, Loss, Trial
 from hasten.search.judge import Goal
-from hasten.search.options import Measures, Progress, SearchOptions
+from hasten.search.options import MIN_SAMPLES, Measures, Progress, SearchOptions
 from hasten.search.predict import Predictor, predictor_of
 from hasten.search.space import Space
 from hasten.store import Store
@@ -129,32 +129,37 @@ class Session:
         return min(found, key=self.goal.rank, default=None)
 
     def may_retime(self, trial: Trial) -> bool:
-        """The trial missed the target by fewer pairs of times than a verdict has."""
-        if self.goal.target is None or trial.latency is None or trial.status == "failed" or self._out(trial):
+        """The trial missed the target, or is slower than the best, by fewer pairs of times than a verdict has."""
+        if trial.latency is None or trial.status == "failed" or self._out(trial):
             return False
-        return len(trial.latency.times_s) < self.options.pairs and not self.goal.reached(
-            self._believed(trial).latency
-        )
+        if len(trial.latency.times_s) >= self.options.pairs:
+            return False
+        if self.goal.target is None:
+            return trial.status == "skipped" and not self.unfinished(trial)
+        return not self.goal.reached(self._believed(trial).latency)
 
-    def measure(self, plan: Plan, decisive: float | None = None) -> Trial:
+    def measure(self, plan: Plan, decisive: float | None = None, few: bool = False) -> Trial:
         """The plan's trial on the search's prompts, from the store where it is there and tells enough.
 
         One that missed the target is timed again, in as many pairs as a verdict has and up to four times as many,
-        until its speedup is known to be above or below ``decisive``.
+        until its speedup is known to be above or below ``decisive``. With ``few`` it is scored on only a few more
+        prompts than before, though they leave it open.
         """
-        goal, best = self.goal, self.best()
-        again = decisive is not None and str(plan) in self.trials and self.may_retime(self.trials[str(plan)])
-        known = None if again else self.store.find(plan)
-        trial = known and self._reuse(known, best)
+        best, own = self.best(), self.trials.get(str(plan))
+        best = None if best and best.plan == str(plan) else best  # it need not be better than itself
+        again = decisive is not None and own is not None and self.may_retime(own)
+        least = min(self._samples(own) + MIN_SAMPLES, self.options.num_samples) if few else None
+        trial = None if again else self._kept(plan, best, least)
         if trial is None:
             trial = self.bench.trial(
                 plan,
                 samples=self.options.num_samples,
-                pairs=self.options.pairs * MOST_TIMES if again else self.options.search_pairs,
+                pairs=self._pairs(again),
                 metrics=self.metrics,
-                enough=self._surely(decisive) if again and decisive else partial(goal.hopeless, best=best),
-                worth_scoring=lambda latency: goal.skip(self._believe(plan, latency), best),
-                stop_early=goal.stop_early,
+                enough=self._surely(decisive) if again and decisive else partial(self.goal.hopeless, best=best),
+                worth_scoring=lambda latency: self.goal.skip(self._believe(plan, latency), best),
+                stop_early=partial(self._enough, least=least),
+                begun=None if again else self._begun(plan, best),
                 report=self._reporting(plan),
             )
             self.store.add(trial)
@@ -163,6 +168,44 @@ class Session:
         self._learn(trial)
         self.tell(trial=trial, best=self.best())
         return trial
+
+    def _pairs(self, again: bool) -> int:
+        """The most pairs of times: a target is missed or not, of the fastest only the next is looked for."""
+        if not again:
+            return self.options.search_pairs
+        return self.options.pairs * (MOST_TIMES if self.goal.target else 1)
+
+    def unfinished(self, trial: Trial) -> bool:
+        """It was skipped for one that is no longer better, or scored on a few prompts that leave it open."""
+        if trial.status == "skipped" and trial.latency:
+            return self.goal.skip(self._believe(Plan.parse(trial.plan), trial.latency), self.best()) is None
+        return trial.status == "ok" and not self._tells(trial)
+
+    def _samples(self, trial: Trial | None) -> int:
+        """How many prompts it is scored on."""
+        return min((loss.samples for loss in trial.losses.values()), default=0) if trial else 0
+
+    def _enough(self, losses: Mapping[str, Loss], least: int | None) -> bool:
+        """So many prompts will do for now, or these are clear about the limits."""
+        samples = min((loss.samples for loss in losses.values()), default=0)
+        few = least is not None and samples >= least and samples + MIN_SAMPLES <= self.options.num_samples
+        return few or self.goal.stop_early(losses)
+
+    def _begun(self, plan: Plan, best: Trial | None) -> Trial | None:
+        """The stored trial whose times will do, and whose losses are of the metrics that are needed here."""
+        known = self.store.find(plan)
+        if known is None or known.latency is None or not self._timed(known.latency, best):
+            return None
+        if known.status == "ok" and set(self.metrics) == set(known.losses):
+            return known if self._samples(known) < self.options.num_samples else None
+        worth = known.status == "skipped" and not self.goal.skip(self._believe(plan, known.latency), best)
+        return known if worth else None
+
+    def _kept(self, plan: Plan, best: Trial | None, least: int | None) -> Trial | None:
+        """The stored trial that settles the plan or, where fewer will do, is the first with so many prompts."""
+        history = self.store.history(plan)
+        found = (self._reuse(t, best, least) for t in (history if least else history[-1:]))
+        return next((t for t in found if t is not None), None)
 
     def _surely(self, decisive: float) -> Enough:
         """Ends a timing where the speedup's interval is on one side of it, or known well enough."""
@@ -267,10 +310,13 @@ class Session:
     def pruned(self) -> int:
         return self._state.pruned
 
-    def _reuse(self, known: Trial, best: Trial | None) -> Trial | None:
-        """The stored trial where it settles the plan for this goal; None when it must be measured."""
+    def _reuse(self, known: Trial, best: Trial | None, least: int | None) -> Trial | None:
+        """The stored trial where it settles the plan for this goal, or has so many prompts; None when it must be
+        measured."""
         if known.status == "failed" or (known.status == "ok" and self._tells(known)):
             return known
+        if known.status == "ok" and least:
+            return known if self._samples(known) >= least and set(self.metrics) <= set(known.losses) else None
         if known.latency is None or not self._timed(known.latency, best):
             return None
         reason = self.goal.skip(self._believe(Plan.parse(known.plan), known.latency), best)

@@ -56,12 +56,17 @@ class Store:
         self._storage = open_database(storage)
         self._studies: dict[tuple[str, ...], Study] = {}
         self._read: dict[tuple[str, ...], int] = {}
-        self._found: dict[tuple[str, Split], Trial] = {}
+        self._found: dict[tuple[str, Split], list[Trial]] = {}
 
     def find(self, plan: Plan, split: Split = "search") -> Trial | None:
         """The latest finished trial of the plan on that split, or None."""
+        return next(reversed(self.history(plan, split)), None)
+
+    def history(self, plan: Plan, split: Split = "search") -> tuple[Trial, ...]:
+        """All finished trials of the plan on that split, the latest last: of one that was scored a few prompts at
+        a time each goes on from the one before."""
         self._refresh(plan.methods)
-        return self._found.get((str(plan), split))
+        return tuple(self._found.get((str(plan), split), ()))
 
     def add(self, trial: Trial) -> None:
         """Keeps a finished trial, in one transaction."""
@@ -71,7 +76,7 @@ class Store:
         """The latest trial of each plan of exactly these methods on that split."""
         methods = tuple(methods)
         self._refresh(methods)
-        kept = (t for (_, of), t in self._found.items() if of == split)
+        kept = (found[-1] for (_, of), found in self._found.items() if of == split)
         return tuple(t for t in kept if Plan.parse(t.plan).methods == methods)
 
     def elsewhere(self, methods: Iterable[str]) -> tuple[Trial, ...]:
@@ -81,8 +86,9 @@ class Store:
             setting = self._alike(other.user_attrs)
             if setting is not None and other.study_name == self._name(setting, methods):
                 frozen = optuna.load_study(study_name=other.study_name, storage=self._storage).get_trials(False)
-                kept = (f.user_attrs[ATTRIBUTE] for f in frozen if f.user_attrs.get("split") == "search")
-                found += map(Trial.model_validate_json, kept)
+                kept = (f.user_attrs for f in frozen if f.user_attrs.get("split") == "search")
+                latest = {attributes["plan"]: attributes[ATTRIBUTE] for attributes in kept}
+                found += map(Trial.model_validate_json, latest.values())
         return tuple(found)
 
     def bound(self, methods: Iterable[str] | None, limits: Limits, samples: int) -> Bound | None:
@@ -175,7 +181,7 @@ class Store:
         frozen = self._study(methods).get_trials(deepcopy=False)
         for kept in (f for f in frozen[seen:] if ATTRIBUTE in f.user_attrs):
             trial = Trial.model_validate_json(kept.user_attrs[ATTRIBUTE])
-            self._found[trial.plan, trial.split] = at_confidence(trial, self.confidence)
+            self._found.setdefault((trial.plan, trial.split), []).append(at_confidence(trial, self.confidence))
         self._read[methods] = len(frozen)
 
 
