@@ -154,11 +154,12 @@ def test_a_failed_plan_is_not_tried_again(tmp_path: Path) -> None:
     assert not bench.measured
 
 
-def test_more_prompts_are_a_new_trial(tmp_path: Path) -> None:
+def test_with_more_prompts_trials_go_on_where_they_were(tmp_path: Path) -> None:
     search(landscape(half_width=0.05), tmp_path)
     bench = landscape(half_width=0.05)
     search(bench, tmp_path, num_samples=64)
-    assert bench.measured.total() == 17
+    assert bench.measured.total() == 1  # the verdict; no plan of the grid is timed again
+    assert bench.images == 16 * 32 + 64
 
 
 def test_progress_tells_what_was_reused(tmp_path: Path) -> None:
