@@ -6,13 +6,13 @@
     python -m benchmarks.gpu --show --out gpu.jsonl
 
 Nothing is downloaded: networks are built from their published configurations, and how fast they are does not
-depend on their weights. The transformers (PixArt-sigma, SD3.5-medium, FLUX.1-dev) have a baseline only, and get
-random text states in the place of their text encoders.
+depend on their weights. The transformers (PixArt-sigma, SD3.5-medium, FLUX.1-dev) get random text states for want
+of their encoders. Methods that decide by the image which steps they shorten are left out.
 
 baseline: latency, what the parts of a call take, peak memory, and how far the denoiser is from the machine's
 limit, which is measured first. methods: DeepCache, T-GATE and ToMe alone and together at typical parameters; the
 overhead of every method at neutral ones. upstream: hasten's methods beside the packages that they replace. cost:
-the cost model's predictions for plans drawn from the whole grid. compile: torch.compile alone and with each.
+the cost model's predictions for plans drawn from the whole grid. compile: that method alone and with each other.
 
 Every measurement is one line of ``--out``: the same command goes on where it was stopped, and several commands
 share one file. Sections are measured for all models in turn. After ``--limit-s`` seconds no further measurement
@@ -145,7 +145,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=_count, default=7, help="timed calls of each side; twice at neutral")
     parser.add_argument("--plans", type=_count, default=60, help="of the cost model's comparison")
     parser.add_argument("--cost-pairs", type=_count, default=3, help="timed calls of each side of those plans")
-    parser.add_argument("--backend", default="inductor", help="of torch.compile")
     parser.add_argument("--limit-s", type=float, default=inf, help="begin no measurement after so many seconds")
     parser.add_argument(
         "--tiny", action="store_true", help="the same structures, small: a dry run, for an --out of its own"

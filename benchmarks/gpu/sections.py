@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from hasten.errors import MeasurementError, UnsupportedError
+from hasten.errors import HastenError, MeasurementError, UnsupportedError
 from hasten.measure.bench import Bench
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
@@ -23,17 +23,19 @@ from hasten.measure.profile import side_of
 from hasten.measure.timing import compared, take_turns
 from hasten.methods import METHODS, check_plan
 from hasten.methods._denoiser import no_unet
-from hasten.plan import Parameters, Plan
+from hasten.plan import Parameters, Plan, Value
 from hasten.script.upstream import upstream_calls
 from hasten.search.cost import CostModel
 
 from ..cost_model import Lines, drawn, measured, profile, row
 from .machine import work_of
-from .packages import beside_package, missing, twin
+from .packages import beside_package, missing
 from .subjects import Encoded
 
 GATE = 0.4
 """T-GATE's, of the steps: 10 of 25."""
+NOTHING = "none"
+"""The baseline beside its own twin: how far two sides differ that are the same."""
 NEUTRAL = 2
 """Times as many pairs where the overhead is measured: it is small."""
 LEARNED = (0, 4, 16)
@@ -67,12 +69,27 @@ class Stage:
 
     def typical(self) -> dict[str, Parameters]:
         """The methods that the pipeline takes, at parameters that people use."""
-        pipe, steps = self.bench.pipe, self.bench.setting.steps
+        steps = self.bench.setting.steps
         given: dict[str, Parameters] = {
             "deepcache": {"cache_interval": 3, "cache_branch_id": 0},
             "tgate": {"gate_step": max(1, round(GATE * steps)), "sp_interval": 5, "fi_interval": 1, "warm_up": 2},
             "tome": {"ratio": 0.5},  # at its default max_downsample: the finest level with attention
         }
+        return self._fitting(given)
+
+    def others(self) -> dict[str, Parameters]:
+        """The methods beyond those three whose speed does not depend on the image, likewise."""
+        steps = self.bench.setting.steps
+        given: dict[str, Parameters] = {
+            "guidance_cutoff": {"cutoff_step": max(1, round(GATE * steps))},
+            "taylorseer": {},
+            "channels_last": {},
+            "attention_backend": {"backend": "_native_cudnn"},
+        }
+        return self._fitting(given)
+
+    def _fitting(self, given: dict[str, Parameters]) -> dict[str, Parameters]:
+        pipe = self.bench.pipe
         return {name: found for name, found in given.items() if METHODS.get(name).unsupported(pipe) is None}
 
     def plans(self) -> Iterator[Plan]:
@@ -104,9 +121,11 @@ def baseline(stage: Stage) -> None:
 
 
 def methods(stage: Stage) -> None:
-    """The typical plans; then all methods with neutral parameters at these, and the baseline beside itself."""
+    """The typical plans, and the other methods alone; then all methods with neutral parameters at these, and the
+    baseline beside itself."""
     bench, pairs = stage.bench, stage.options.pairs
-    for plan in stage.plans():
+    others = (stage.complete({name: given}) for name, given in stage.others().items())
+    for plan in (*stage.plans(), *others):
         stage.measure(f"plan {plan}", partial(_latency, bench, plan, pairs))
     usable = [method for method in METHODS.all() if method.unsupported(bench.pipe) is None]
     for method in usable:
@@ -129,6 +148,7 @@ def upstream(stage: Stage) -> None:
     if isinstance(bench.pipeline, Encoded):
         said("not compared: the packages are called with prompts, and the text encoders are left out")
         return
+    stage.measure(f"upstream {NOTHING}", partial(_beside, stage, Plan(), None))
     for plan in stage.plans():
         try:
             loader = upstream_calls(plan, bench.setting, bench.pipeline.family.name).loader
@@ -163,11 +183,16 @@ def cost(stage: Stage) -> None:
 
 
 def compiled(stage: Stage) -> None:
-    """``torch.compile`` alone and with each method on top, beside the plain baseline."""
-    bench = stage.bench
-    for plan in [Plan(), *(plan for plan in stage.plans() if len(plan.methods) == 1)]:
-        if no_unet(bench.pipe, "the twin of a pipeline") is None:
-            stage.measure(f"compile {stage.options.backend} {plan}", partial(_compiled, stage, plan))
+    """The method ``compile`` alone and with each other that it goes with, beside the plain baseline."""
+    given = {"compile": dict[str, Value](), **stage.typical(), **stage.others()}
+    for name in given:
+        names = dict.fromkeys(("compile", name))
+        try:
+            plan = stage.complete({n: given[n] for n in names})
+        except HastenError as reason:
+            said(f"not compiled: {reason}")
+            continue
+        stage.measure(f"compile {plan}", partial(_compiled, stage, plan))
 
 
 def _compiled(stage: Stage, plan: Plan) -> dict[str, Any]:
@@ -176,14 +201,11 @@ def _compiled(stage: Stage, plan: Plan) -> dict[str, Any]:
     from torch._inductor.utils import fresh_cache
 
     bench, setting = stage.bench, stage.bench.setting
-    with device_lock(setting.device), plan_failures(), fresh_cache(), twin(bench.pipe) as pipe:
-        pipe.unet = torch.compile(pipe.unet, backend=stage.options.backend)
-        pipeline = Pipeline(pipe, setting, bench.pipeline.prompts)
-        with pipeline.installed(plan):
-            first = [_first_call(pipeline) for _ in range(2)]
-            before = counters["stats"]["unique_graphs"]
-            sides = [side_of(p, Plan(), setting.batch_size) for p in (bench.pipeline, pipeline)]
-            latency = compared(*sides, stage.options.pairs, setting.device, {})
+    with device_lock(setting.device), plan_failures(), fresh_cache():
+        first = [_first_call(bench.pipeline, plan) for _ in range(2)]
+        before = counters["stats"]["unique_graphs"]
+        sides = [side_of(bench.pipeline, which, setting.batch_size) for which in (Plan(), plan)]
+        latency = compared(*sides, stage.options.pairs, setting.device, {})
     return {
         "cold_s": first[0],
         "warm_s": first[1],
@@ -193,7 +215,7 @@ def _compiled(stage: Stage, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _first_call(pipeline: Pipeline) -> float:
+def _first_call(pipeline: Pipeline, plan: Plan) -> float:
     """Seconds of a call after all that was compiled is forgotten, but for what lies on the disk."""
     from torch._dynamo.utils import counters
     from torch._inductor.utils import clear_caches
@@ -201,7 +223,7 @@ def _first_call(pipeline: Pipeline) -> float:
     torch.compiler.reset()
     clear_caches()
     counters.clear()
-    side = side_of(pipeline, Plan(), pipeline.setting.batch_size)
+    side = side_of(pipeline, plan, pipeline.setting.batch_size)
     for _ in take_turns([side], 1, pipeline.setting.device, dict):
         pass
     return side.times[0]

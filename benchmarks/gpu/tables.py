@@ -180,6 +180,8 @@ def _compiled(found: Found) -> Iterator[Sequence[str]]:
 
 def _short(plan: str) -> str:
     """Several methods by their names: their parameters are those of each alone, which has a row of its own."""
+    if plan == "none":
+        return plan  # the baseline beside its own twin
     methods = Plan.parse(plan).methods
     return " + ".join(methods) if len(methods) > 1 else f"`{plan}`"
 
