@@ -134,6 +134,9 @@ class Method(ABC):
     shortens: bool = False
     """It takes fewer steps of the plain pipeline, and does nothing else: alone it is the equal-time baseline."""
 
+    packages: tuple[str, ...] = ()
+    """What must be installed for it beside hasten, as requirements; the extra of its name has them."""
+
     measured: bool = False
     """Its lists of steps are searched among those that ``hasten.measure.sensitivity`` finds for the setting."""
 

@@ -1,0 +1,98 @@
+"""Quantise: the weights of linear layers are held in 8 bits, by torchao, so that less memory is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import UnsupportedError
+from hasten.methods._denoiser import ANY, denoiser_of, is_a, is_installed, not_among, stacked, transformer_blocks
+from hasten.methods._extra import missing
+from hasten.methods.base import Method, Parameter, named
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Patches
+
+SCHEMES = {
+    "int8_weight_only": "Int8WeightOnlyConfig",
+    "int8_dynamic": "Int8DynamicActivationInt8WeightConfig",
+    "float8_weight_only": "Float8WeightOnlyConfig",
+}
+"""torchao's configurations. The weights' scales are one a row; of int8_dynamic the activations are int8 too."""
+
+
+class Quantize(Method):
+    """The weights of all linear layers in the denoiser's transformer blocks are quantised by torchao; embeddings
+    and what leads in and out of the blocks stay exact. The original weights are kept beside, and put back."""
+
+    name = "quantize"
+    title = "Quantise"
+    aliases = ("quantization", "quantisation", "quantized weights", "quantised weights", "torchao", "量化")
+    implied = {  # noqa: RUF012
+        "int8": {"scheme": "int8_weight_only"},
+        "w8a8": {"scheme": "int8_dynamic"},
+        "fp8": {"scheme": "float8_weight_only"},
+    }
+    excludes = ("half_precision",)
+    exclusion = "cannot be used together, as both change the same weights; a pipeline of 16 bits can be quantised"
+    summary = "holds the weights of linear layers in 8 bits, by torchao"
+    paper = (
+        "Dettmers et al.: LLM.int8(): 8-bit Matrix Multiplication for Transformers at Scale. NeurIPS 2022, "
+        "arXiv:2208.07339; Micikevicius et al.: FP8 Formats for Deep Learning. 2022, arXiv:2209.05433"
+    )
+    order = 5
+    denoisers = ("unet", "transformer")
+    cuts_work = False
+    by_default = False
+    presence = 0.5
+    packages = ("torchao>=0.18",)
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        return (named("scheme", tuple(SCHEMES), "what is held in 8 bits: int8 or float8 weights, or all of int8"),)
+
+    def unsupported(self, pipe: Any) -> str | None:
+        if reason := not_among(ANY, pipe, self.title):
+            return reason
+        linear, denoiser = next(_linears(denoiser_of(pipe)), None), type(denoiser_of(pipe)).__name__
+        if linear is None:
+            return f"the {denoiser} has no transformer blocks: {self.title} has no linear layers to work on"
+        if not _is_plain(linear) and not is_installed(self.name, pipe):
+            return f"the weights of the {denoiser} are {type(linear.weight).__name__} already"
+        return missing(self.packages, self.name)
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        from torchao import quantization
+
+        linears = list(_linears(patches.denoiser))
+        for linear in linears:
+            patches.undo(self, partial(_restore, linear, linear.weight, "extra_repr" in vars(linear)))
+        scheme, chosen = str(parameters["scheme"]), set(linears)
+        config = getattr(quantization, SCHEMES[scheme])()
+        try:
+            quantization.quantize_(patches.denoiser, config, filter_fn=lambda module, name: module in chosen)
+        except (AssertionError, NotImplementedError, RuntimeError, ValueError) as error:
+            raise UnsupportedError(f"{self.title} {scheme} cannot be used here: {error}") from error
+
+
+def _linears(denoiser: Any) -> Iterator[Any]:
+    """The linear layers of all transformer blocks, each once."""
+    blocks = [block for _, block in stacked(denoiser)] or [b.module for b in transformer_blocks(denoiser)]
+    return (module for block in blocks for module in block.modules() if is_a(module, "Linear"))
+
+
+def _is_plain(linear: Any) -> bool:
+    import torch
+
+    return type(linear.weight.data) is torch.Tensor and linear.weight.is_floating_point()
+
+
+def _restore(linear: Any, weight: Any, described: bool) -> None:
+    """The very same parameter, and the module's own description where torchao has put another on it."""
+    linear.weight = weight
+    if not described:
+        vars(linear).pop("extra_repr", None)
+
+
+METHOD = Quantize()
