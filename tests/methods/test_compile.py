@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from tests.contracts.expected import EXPECTED
-from tests.generating import attributes, fresh, latents, shared
+from tests.generating import attributes, counting, fresh, latents, shared
 from torch._dynamo.utils import counters
 
-from hasten.errors import InputError, ParameterError, UnsupportedError
+from hasten.errors import InputError, MeasurementError, ParameterError, UnsupportedError
 from hasten.language.parse import parse
 from hasten.methods import METHODS, apply
+from hasten.methods import compile as compile_method
 from hasten.plan import Plan
 
+TAYLORSEER = "taylorseer(cache_interval=2,disable_cache_before_step=2)"
 DEEPCACHE = "deepcache(cache_branch_id=0,cache_interval=2)"
 
 
@@ -58,12 +61,36 @@ def test_blocks_are_compiled_once_and_the_pipeline_comes_back() -> None:
     assert torch.equal(latents(pipe), baseline)
     with apply(pipe, f"compile+{DEEPCACHE}", 4):
         assert torch.equal(latents(pipe), first)
+    with apply(pipe, TAYLORSEER, 4):
+        plain = latents(pipe)
+    with apply(pipe, f"compile+{TAYLORSEER}", 4), counting(pipe.unet) as counts:
+        forecast = latents(pipe)
+        assert torch.equal(latents(pipe), forecast)
+    assert counts["calls"] == 8 and counts["resnets"] == 2 * 3 * len(list(_of(pipe, "ResnetBlock2D")))
+    assert (forecast - plain).norm() <= tolerance * plain.norm(), "compiled, it forecasts as it did"
     assert counters["stats"]["unique_graphs"] == graphs, "compiled anew"
 
 
-@pytest.mark.parametrize("other", ["tgate", "tome"])
-def test_what_changes_inside_the_blocks_is_refused_beside_it(other: str) -> None:
-    pipe = shared("sd")
+def _of(pipe: Any, kind: str) -> Iterator[Any]:
+    return (module for module in pipe.unet.modules() if type(module).__name__ == kind)
+
+
+def test_where_torch_would_give_up_compiling_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks have two shapes here, of 256 tokens and of 64."""
+    monkeypatch.setattr(compile_method, "RECOMPILATIONS", 1)
+    pipe, limit = small(), torch._dynamo.config.recompile_limit
+    before, baseline = attributes(pipe), latents(pipe, num_inference_steps=1)
+    told = "UNet2DConditionModel had to be compiled more than 1 times"
+    with apply(pipe, "compile"), pytest.raises(MeasurementError, match=told):
+        latents(pipe, num_inference_steps=1)
+    assert attributes(pipe) == before and torch.equal(latents(pipe, num_inference_steps=1), baseline)
+    assert torch._dynamo.config.recompile_limit == limit
+    assert not torch._dynamo.config.fail_on_recompile_limit_hit
+
+
+@pytest.mark.parametrize(("family", "other"), [("sd", "tgate"), ("sd", "tome"), ("pixart", "first_block_cache")])
+def test_what_changes_inside_the_blocks_is_refused_beside_it(family: str, other: str) -> None:
+    pipe = shared(family)
     before, reason = attributes(pipe), "is inside the blocks that the other compiles: use one of them"
     with pytest.raises(InputError, match=reason):
         apply(pipe, f"compile+{other}", 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from hasten.errors import MeasurementError
 from hasten.methods._denoiser import denoiser_of, no_denoiser
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 MODES = ("default", "max-autotune-no-cudagraphs")
 """Not those with CUDA graphs: a replay overwrites the outputs of the last one, which other methods store."""
+
+RECOMPILATIONS = 64
+"""How often the blocks of a kind may be compiled in a process, once for each of their shapes. After 8 torch itself
+goes on without compiling, and without a word."""
 
 
 class Compile(Method):
@@ -51,6 +56,7 @@ class Compile(Method):
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         for module in _regions(patches.denoiser):
             patches.wrap(self, module, _compiled(str(parameters["mode"])))
+        patches.wrap(self, patches.denoiser, _never_given_up())
 
 
 def _regions(denoiser: Any) -> Iterator[Any]:
@@ -69,6 +75,28 @@ def _compiled(mode: str) -> Wrapper:
         if module not in known:  # what was compiled for an equal block before is found by torch itself
             known[module] = torch.compile(call_next, mode=mode)
         return known[module](*args, **kwargs)
+
+    return wrapper
+
+
+def _never_given_up() -> Wrapper:
+    """Outside of what is compiled: too many compilations are an error."""
+    from torch._dynamo import config, exc
+
+    # Older versions of torch call class and settings after the cache; the settings have that name as well still.
+    names = ("FailOnRecompileLimitHit", "FailOnCacheLimitHit")
+    too_many = next(getattr(exc, name) for name in names if hasattr(exc, name))
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        with config.patch(cache_size_limit=RECOMPILATIONS, fail_on_cache_limit_hit=True):
+            try:
+                return call_next(*args, **kwargs)
+            except too_many as error:
+                raise MeasurementError(
+                    f"Compile: the blocks of the {type(module).__name__} had to be compiled more than "
+                    f"{RECOMPILATIONS} times, once for each of their shapes. Call the pipeline with fewer "
+                    "resolutions and batch sizes, forget what was compiled (torch.compiler.reset()), or remove it."
+                ) from error
 
     return wrapper
 
