@@ -73,7 +73,8 @@ def _partition(
     row = torch.arange(cells[0], device=device)[:, None] * high + pick // wide
     column = torch.arange(cells[1], device=device) * wide + pick % wide
     rank = torch.zeros(rows * columns, dtype=torch.int64, device=device)
-    rank[(row * columns + column).flatten()] = -1
+    # Not rank[…] = -1: on a GPU that copies the number there, and waits until all work before it is done.
+    rank.index_fill_(0, (row * columns + column).flatten(), -1)
     # Attention does not care in which order its tokens come, but its last bits do: this is tomesd's order.
     return rank.argsort(), cells[0] * cells[1]
 
