@@ -1,7 +1,8 @@
-"""The highest speedup of emoji-sd within a loss limit, for several sets of methods. Goes on where it was stopped.
+"""The highest speedup of a model within a loss limit, for several sets of methods. Goes on where it was stopped.
 
 python benchmarks/bounds.py deepcache tome deepcache,tome --storage bounds.db
 python benchmarks/bounds.py tgate --strategy random --max-trials 200 --storage bounds.db
+python benchmarks/bounds.py tgate taylorseer --model emoji-pixart --strategy guided --max-time-s 120
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ COLUMNS = ("methods", "answer", "speedup", "clip_score loss", "ssim loss", "plan
 def bound(methods: str, options: argparse.Namespace) -> Answer:
     """The answer to: as fast as it gets with these methods, within the limit."""
     task = Task(
-        model="emoji-sd",
+        model=options.model,
         scheduler=options.scheduler,
         steps=options.steps,
         methods=tuple(methods.split(",")),
@@ -70,6 +71,7 @@ def _equal_time(shown: Answer) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="+", help="comma-separated sets of methods")
+    parser.add_argument("--model", default="emoji-sd")
     parser.add_argument("--scheduler", default="DDIM")
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--limit", type=float, default=0.02)
@@ -80,7 +82,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print(", ".join(f"{name} {value}" for name, value in environment("cpu").items()))
-    print(f"emoji-sd, {options.scheduler} {options.steps}, limit {options.limit:g} on clip_score\n")
+    print(f"{options.model}, {options.scheduler} {options.steps}, limit {options.limit:g} on clip_score\n")
     print("| " + " | ".join(COLUMNS) + " |\n" + "| --- " * len(COLUMNS) + "|", flush=True)
     for methods in options.methods:
         start = time.monotonic()
