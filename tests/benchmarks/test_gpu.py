@@ -88,6 +88,7 @@ def test_a_dry_run_of_a_unet(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     idle = [m.name for m in METHODS.all() if "unet" in m.denoisers and m.neutral() is not None]
     assert named(out, "neutral ") == [f"neutral {name}" for name in (*idle, "baseline")]
     compared = [set(Plan.parse(name.removeprefix("upstream ")).methods) for name in named(out, "upstream ")]
+    assert compared.pop(0) == {"none"}, "the control"
     assert len(compared) == 5 and not any({"tgate", "tome"} <= methods for methods in compared)
     before = out.read_bytes()
     out.write_bytes(before + b'{"key": "cut off')
