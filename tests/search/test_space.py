@@ -66,6 +66,13 @@ def test_plans_whose_work_is_a_guess_are_not_merged_by_it() -> None:
     assert len(Space(["first_block_cache"], tiny_pixart(), 8)) == len(grid(["first_block_cache"], None, 8))
 
 
+def test_plans_of_equal_work_that_make_up_for_it_otherwise_are_not_merged(pipe: object) -> None:
+    plans = [p.parameters["faster_cache"] for p in grid(["faster_cache"], pipe, 8)]
+    work = {repr(METHODS.get("faster_cache").steps(pipe, given, 8)) for given in plans}
+    assert {given["alpha_low_frequency"] for given in plans} == {1.1, 1.0}
+    assert len(work) == len(plans)
+
+
 def test_plans_that_change_nothing_are_left_out(pipe: object) -> None:
     assert grid(["deepcache"], pipe, 25, {"deepcache": {"cache_interval": 1}}) == []
     assert grid(["tome"], pipe, 25, {"tome": {"ratio": 0.0}}) == []

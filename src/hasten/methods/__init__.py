@@ -92,6 +92,7 @@ def together(parts: Sequence[Step]) -> Step:
         cross_attention=prod(part.cross_attention for part in parts),
         guidance=all(part.guidance for part in parts),
         old_guidance=any(part.old_guidance for part in parts),
+        variant="+".join(part.variant for part in parts if part.variant),
         resting=frozenset().union(*(part.resting for part in parts)),
         self_mode="reuse" if "reuse" in modes else "store" if "store" in modes else "run",
         merged={name: max(p.merged.get(name, 0.0) for p in parts) for part in parts for name in part.merged},

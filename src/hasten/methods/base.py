@@ -61,7 +61,8 @@ class Step:
     ``blocks`` maps the name of a denoiser block (``down_blocks.1``) to the share of its layers that run;
     a block that is not named runs in full. ``self_attention``, ``cross_attention``: share of those layers'
     work. ``guidance``: False when the step computes no classifier-free guidance (half the batch);
-    ``old_guidance``: then it goes on by what an earlier step computed. That is no work, but another image.
+    ``old_guidance``: then it goes on by what an earlier step computed. That is no work, but another image; so is
+    ``variant``, which tells how a step makes up for the work left out, where there are several ways.
 
     The others say exactly what those shares come from. They follow from the same parameters, so that they do
     not count when steps are compared. ``resting``: the modules by whose stored outputs nothing within them
@@ -74,6 +75,7 @@ class Step:
     cross_attention: float = 1.0
     guidance: bool = True
     old_guidance: bool = False
+    variant: str = ""
     resting: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     self_mode: Mode = field(default="run", compare=False, repr=False)
     merged: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)

@@ -93,7 +93,7 @@ def _from_step(name: str, share: float, shares: tuple[float, ...], steps: int | 
 
 def _alpha(name: str, which: str) -> Parameter:
     meaning = f"by how much the {which} frequencies of the difference are scaled at each step without the half"
-    return Parameter(name, float, 0.0, 2.0, 1.1, neutral=1.1, grid=(1.1,), meaning=meaning)
+    return Parameter(name, float, 0.0, 2.0, 1.1, neutral=1.1, grid=(1.1, 1.0), meaning=meaning, ordered=False)
 
 
 class _Rhythm:
@@ -132,6 +132,7 @@ class _Rhythm:
             self_attention=float(not rests),
             guidance=not self.halves(step),
             old_guidance=self.halves(step),
+            variant=f"scaled {self.scales(step)}" if self.halves(step) else "",
             self_mode="reuse" if rests else "store" if self.keeps_attention(step) else "run",
         )
 

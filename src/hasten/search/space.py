@@ -241,8 +241,8 @@ def _effect(method: Method, given: Parameters, pipe: Any, steps: int | None) -> 
 
     Parameters that leave the same work at every step skip the same layers (T-GATE's intervals that reach
     beyond the gate or the end). Steps that cost the same and draw another image are not the same work (guidance
-    that goes on and guidance that ends). Without a pipeline, where no work is left out, and where it is known only
-    when it has run, only equal parameters are equal.
+    that goes on and guidance that ends, FasterCache's scales). Without a pipeline, where no work is left out,
+    and where it is known only when it has run, only equal parameters are equal.
     """
     if pipe is None or steps is None or not method.cuts_work or method.adaptive:
         return repr(given), given == method.neutral(pipe, steps)
