@@ -75,6 +75,7 @@ def test_the_models_that_ship_are_told_apart(surroundings: dict[str, str]) -> No
         "emoji-sd": "StableDiffusionPipeline",
         "emoji-sdxl": "StableDiffusionXLPipeline",
         "emoji-pixart": "PixArtSigmaPipeline",
+        "emoji-sd3": "StableDiffusion3Pipeline",
     }
     diffusion, flow = {"SD1.5", "SD2.1", "SDXL", "PixArt-alpha", "PixArt-sigma"}, {"SD3", "FLUX.1-dev"}
     assert diffusion | flow | {"SD3.5-medium", "SD3.5-large", "FLUX.1-schnell"} == rows.keys() - embedded.keys()

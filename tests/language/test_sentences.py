@@ -19,7 +19,7 @@ PLAIN = "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps"
 
 MODELS = (
     "FLUX.1-dev, FLUX.1-schnell, PixArt-alpha, PixArt-sigma, emoji-pixart, SD1.5, SD2.1, emoji-sd, SD3, "
-    "SD3.5-medium, SD3.5-large, SDXL, emoji-sdxl"
+    "SD3.5-medium, SD3.5-large, emoji-sd3, SDXL, emoji-sdxl"
 )
 SCHEDULERS = (
     "DDIM, DPM-Solver++, DPM-Solver++-SDE, DPM-Solver++-Karras, DPM-Solver++-SDE-Karras, UniPC, Euler, Euler-a, "

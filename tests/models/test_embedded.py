@@ -18,6 +18,8 @@ from diffusers import (
     DiffusionPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -31,14 +33,19 @@ from hasten.measure.setting import setting_of
 from hasten.methods._denoiser import denoiser_of
 from hasten.models import ASSETS, find_model
 from hasten.plan import Plan
+from hasten.schedulers import find_scheduler
 
-EMOJI_SD, EMOJI_SDXL, EMOJI_PIXART = (ASSETS / f"emoji-{kind}" for kind in ("sd", "sdxl", "pixart"))
+EMOJI_SD, EMOJI_SDXL, EMOJI_PIXART, EMOJI_SD3 = (
+    ASSETS / f"emoji-{kind}" for kind in ("sd", "sdxl", "pixart", "sd3")
+)
 EMOJI_CLIP = ASSETS / "emoji-clip"
 PIPELINES = {
     "emoji-sd": StableDiffusionPipeline,
     "emoji-sdxl": StableDiffusionXLPipeline,
     "emoji-pixart": PixArtSigmaPipeline,
+    "emoji-sd3": StableDiffusion3Pipeline,
 }
+DENOISERS = {"emoji-pixart": PixArtTransformer2DModel, "emoji-sd3": SD3Transformer2DModel}  # else a UNet
 ABSOLUTE_PATH = re.compile(r"(^|\s)(~|[A-Za-z]:|\.{0,2})[/\\][\w.-]+[/\\]")
 
 
@@ -84,6 +91,11 @@ def words() -> CLIPTokenizer:
         (T5EncoderModel, EMOJI_PIXART / "text_encoder"),
         (PixArtTransformer2DModel, EMOJI_PIXART / "transformer"),
         (AutoencoderKL, EMOJI_PIXART / "vae"),
+        (CLIPTextModelWithProjection, EMOJI_SD3 / "text_encoder"),
+        (CLIPTextModelWithProjection, EMOJI_SD3 / "text_encoder_2"),
+        (T5EncoderModel, EMOJI_SD3 / "text_encoder_3"),
+        (SD3Transformer2DModel, EMOJI_SD3 / "transformer"),
+        (AutoencoderKL, EMOJI_SD3 / "vae"),
     ],
 )
 def test_every_weight_is_in_the_file_and_in_the_model(kind: Any, folder: Path) -> None:
@@ -94,9 +106,11 @@ def test_every_weight_is_in_the_file_and_in_the_model(kind: Any, folder: Path) -
 def test_the_pipeline_is_of_a_plain_class(pipe: DiffusionPipeline) -> None:
     name, denoiser = name_of(pipe), denoiser_of(pipe)
     assert type(pipe) is PIPELINES[name]
-    assert type(denoiser) is (PixArtTransformer2DModel if name == "emoji-pixart" else UNet2DConditionModel)
+    assert type(denoiser) is DENOISERS.get(name, UNet2DConditionModel)
     assert type(pipe.vae) is AutoencoderKL
-    assert pipe.scheduler.config.prediction_type == "v_prediction"
+    family, _ = find_model(name)
+    assert find_scheduler(family.usual_scheduler).is_that_of(pipe.scheduler)
+    assert name == "emoji-sd3" or pipe.scheduler.config.prediction_type == "v_prediction"
     assert denoiser.config.sample_size * pipe.vae_scale_factor == find_model(name)[1].resolution == 64
     assert getattr(pipe, "safety_checker", None) is None
 
@@ -117,8 +131,8 @@ def test_hasten_draws_at_the_models_own_size(pipe: DiffusionPipeline) -> None:
     assert Pipeline(pipe, setting, prompts).draw(Plan(), "search", [0]).shape == (1, 3, 64, 64)
 
 
-@pytest.mark.parametrize("pipe", ["emoji-sd", "emoji-sdxl"], indirect=True)
-def test_both_folders_read_and_encode_captions_alike(
+@pytest.mark.parametrize("pipe", ["emoji-sd", "emoji-sdxl", "emoji-sd3"], indirect=True)
+def test_its_folder_and_the_scorers_read_and_encode_captions_alike(
     pipe: DiffusionPipeline, clip: CLIPModel, words: CLIPTokenizer, objects: ModuleType
 ) -> None:
     texts = captions(objects, [(o, c) for o in range(len(objects.OBJECTS)) for c in range(len(objects.COLOURS))])
@@ -130,7 +144,7 @@ def test_both_folders_read_and_encode_captions_alike(
     torch.testing.assert_close(drawn_from, scored_with)
 
 
-@pytest.mark.parametrize("pipe", ["emoji-sdxl"], indirect=True)
+@pytest.mark.parametrize("pipe", ["emoji-sdxl", "emoji-sd3"], indirect=True)
 def test_the_second_encoder_projects_as_the_scorer_does(
     pipe: DiffusionPipeline, clip: CLIPModel, objects: ModuleType
 ) -> None:
@@ -151,7 +165,7 @@ def test_more_padding_draws_the_same(pipe: DiffusionPipeline) -> None:
 
 def test_weights_are_half_precision_safetensors_only() -> None:
     weights = [f for f in ASSETS.rglob("*") if f.is_file() and f.stat().st_size > 100_000]
-    assert len(weights) == 11 and {f.suffix for f in weights} == {".safetensors"}
+    assert len(weights) == 16 and {f.suffix for f in weights} == {".safetensors"}
     for file in weights:
         with safe_open(file, "pt") as tensors:
             assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {"F16"}  # noqa: SIM118

@@ -60,7 +60,7 @@ def test_a_first_loading_prints_nothing_and_other_warnings_pass() -> None:
         "import logging\n"
         "from hasten.metrics import load_scorer\n"
         "from hasten.models import load_pipeline, quiet_loading\n"
-        "for name in ('emoji-sd', 'emoji-sdxl', 'emoji-pixart'): load_pipeline(name)\n"
+        "for name in ('emoji-sd', 'emoji-sdxl', 'emoji-pixart', 'emoji-sd3'): load_pipeline(name)\n"
         "load_scorer('emoji-clip')\n"
         "with quiet_loading():\n"
         "    logging.getLogger('transformers.utils.import_utils').warning('a weight is missing')\n"

@@ -33,6 +33,7 @@ SETTINGS = {
     "emoji-sd": ("UniPC", 25),
     "emoji-sdxl": ("DDIM", 25),
     "emoji-pixart": ("DDIM", 25),
+    "emoji-sd3": ("FlowMatchEuler", 25),
 }
 
 

@@ -85,13 +85,15 @@ def test_both_runtimes_draw_the_same(name: str, methods: str, folders: dict[str,
     assert ImageChops.difference(hasten, upstream).getbbox() is None
 
 
-@pytest.mark.parametrize("name", ["emoji-sdxl", "emoji-pixart"])
-def test_a_recorded_script_draws_with_the_embedded_model(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "scheduler"), [("emoji-sdxl", "DDIM"), ("emoji-pixart", "DDIM"), ("emoji-sd3", "FlowMatchEuler")]
+)
+def test_a_recorded_script_draws_with_the_embedded_model(name: str, scheduler: str, tmp_path: Path) -> None:
     """As it stands, in fewer steps; hasten's own loading gives the same picture for the script's arguments."""
     path, picture = RECORDED / f"{name}_hasten_plain.py", tmp_path / "image.png"
     run(path, "--steps", "2", "--output", str(picture))
     given = runpy.run_path(str(path))
-    pipe = load_pipeline(name, find_scheduler("DDIM"))
+    pipe = load_pipeline(name, find_scheduler(scheduler))
     generator = torch.Generator().manual_seed(given["SEED"])
     drawn = pipe(given["PROMPT"], num_inference_steps=2, generator=generator, **given["CALL"]).images[0]
     image = Image.open(picture).convert("RGB")

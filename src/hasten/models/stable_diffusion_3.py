@@ -1,4 +1,4 @@
-"""Stable Diffusion 3 and 3.5: a transformer over image and text at once, trained by flow matching."""
+"""Stable Diffusion 3, 3.5 and the embedded emoji-sd3: transformers over image and text, by flow matching."""
 
 from __future__ import annotations
 
@@ -57,6 +57,19 @@ FAMILY = Family(
             prompts="general",
             steps=28,
             aliases=("sd35 large", "sd 3.5 large"),
+        ),
+        Model(
+            name="emoji-sd3",
+            source="emoji-sd3",
+            resolution=64,
+            guidance_scale=2.0,
+            scorer="emoji-clip",
+            prompts="emoji",
+            steps=25,
+            aliases=("emoji sd 3",),
+            embedded=True,
+            # What its tokenizers cut at. The pipeline would pad to 256, as many tokens as the image has.
+            call={"max_sequence_length": 16},
         ),
     ),
 )

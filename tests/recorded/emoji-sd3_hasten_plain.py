@@ -1,0 +1,153 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "accelerate~=1.14.0",
+#     "diffusers~=0.42.1",
+#     "hasten~=0.1.0",
+#     "torch~=2.13.0",
+#     "transformers~=5.23.0",
+# ]
+# ///
+"""A Stable Diffusion 3 pipeline (emoji-sd3) with FlowMatchEuler at 25 steps.
+
+Request   Generate an emoji-sd3 pipeline using the FlowMatchEuler sampler with 25 steps
+Plan      baseline
+Claim     0.5 s
+Measured  device cpu, cpu AMD EPYC 7B13, threads 2, torch 2.13.0+cpu, diffusers 0.42.1,
+          transformers 5.23.0, accelerate 1.14.0, hasten 0.1.0, dtype float32
+Made by   hasten run "Generate an emoji-sd3 pipeline using the FlowMatchEuler sampler
+          with 25 steps" --runtime hasten
+"""
+
+import argparse
+import json
+import statistics
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
+
+REQUEST = (
+    "Generate an emoji-sd3 pipeline using the FlowMatchEuler sampler with 25 steps"
+)
+CLAIM = {
+    "hasten": "0.1.0",
+    "runtime": "hasten",
+    "status": "met",
+    "model": "emoji-sd3",
+    "scheduler": "FlowMatchEuler",
+    "steps": 25,
+    "height": 64,
+    "width": 64,
+    "guidance_scale": 2.0,
+    "batch_size": 1,
+    "dtype": "float32",
+    "device": "cpu",
+    "plan": "baseline",
+    "target": None,
+    "speedup": None,
+    "speedup_interval": None,
+    "baseline_latency_s": None,
+    "latency_s": 0.5,
+    "max_loss": {"clip_score": 0.02},
+    "losses": {},
+    "loss_intervals": {},
+    "confidence": 0.95,
+    "prompts": "emoji",
+    "scorer": "emoji-clip",
+    "samples": 0,
+    "seed": 0,
+    "environment": {
+        "device": "cpu",
+        "cpu": "AMD EPYC 7B13",
+        "threads": "2",
+        "torch": "2.13.0+cpu",
+        "diffusers": "0.42.1",
+        "transformers": "5.23.0",
+        "accelerate": "1.14.0",
+        "hasten": "0.1.0",
+        "dtype": "float32",
+    },
+}
+# The weights ship inside the hasten package.
+MODEL = str(files("hasten") / "assets" / "emoji-sd3")
+CALL = {"height": 64, "width": 64, "guidance_scale": 2.0, "max_sequence_length": 16}
+STEPS = 25
+DEVICE = "cpu"
+DTYPE = "float32"
+SEED = 0
+PROMPT = "a strawberry on a blue background"
+
+
+def load_pipeline(model=MODEL, device=DEVICE, dtype=DTYPE):
+    """The pipeline as it is, with the scheduler of the request."""
+    pipe = StableDiffusion3Pipeline.from_pretrained(
+        model,
+        torch_dtype=getattr(torch, dtype),
+        use_safetensors=True,
+    )
+    pipe.scheduler = FlowMatchEulerDiscreteScheduler.from_config(pipe.scheduler.config)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device)
+
+
+def generate(pipe, prompt, steps=STEPS, seed=SEED):
+    """An image of the prompt; the same seed draws the same."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    result = pipe(prompt, num_inference_steps=steps, generator=generator, **CALL)
+    return result.images[0]
+
+
+def timed(pipe, args):
+    """Seconds of one call; the image it returns is on the CPU, so the device is done."""
+    start = time.perf_counter()
+    generate(pipe, args.prompt, args.steps, args.seed)
+    return time.perf_counter() - start
+
+
+def benchmark(args):
+    pipe = load_pipeline(args.model, args.device, args.dtype)
+    timed(pipe, args)  # warms up
+    return {"times_s": [timed(pipe, args) for _ in range(args.pairs)]}
+
+
+def report(result, as_json):
+    result["latency_s"] = statistics.median(result["times_s"])
+    if as_json:
+        print(json.dumps(result))
+        return
+    print(f"{result['latency_s']:.3f} s")
+    print("times (s):", *(f"{t:.3f}" for t in result["times_s"]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Draws an image, or measures itself.")
+    parser.add_argument("--prompt", default=PROMPT)
+    parser.add_argument("--output", type=Path, default=Path("image.png"))
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--model", default=MODEL, help="a folder or hub id of its kind")
+    parser.add_argument("--device", default=DEVICE, help="cpu, cuda, cuda:1, ...")
+    parser.add_argument(
+        "--dtype", default=DTYPE, choices=["float32", "float16", "bfloat16"]
+    )
+    parser.add_argument("--benchmark", action="store_true", help="time it")
+    parser.add_argument("--pairs", type=int, default=7, help="timed runs of each")
+    parser.add_argument("--json", action="store_true", help="the benchmark as JSON")
+    args = parser.parse_args()
+    if args.steps < 1 or args.pairs < 1:
+        parser.error("--steps and --pairs must be at least 1")
+
+    if args.benchmark:
+        report(benchmark(args), args.json)
+        return
+    pipe = load_pipeline(args.model, args.device, args.dtype)
+    image = generate(pipe, args.prompt, args.steps, args.seed)
+    image.save(args.output)
+    print(f"{args.output}: {args.prompt}")
+
+
+if __name__ == "__main__":
+    main()
