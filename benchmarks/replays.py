@@ -56,6 +56,8 @@ class Replay:
     table: Table
     pipe: Any
     limits: Limits
+    samples: int | None = None
+    """Prompts to search with, and to confirm with at first; None: as many as recorded."""
 
     @cached_property
     def model(self) -> CostModel:
@@ -109,7 +111,7 @@ class Replay:
 
     def inside(self, seed: int) -> np.ndarray:
         """(plans,): which are within the limits on all of the seed's own search prompts."""
-        columns = dealt(self.table, seed)["search"]
+        columns = dealt(self.table, seed, self.samples)["search"]
         inside = np.ones(len(self.table), bool)
         for metric in self.limits:
             baseline = self.table.baseline[metric][columns].mean()
@@ -128,7 +130,7 @@ class Replay:
 
     def bench(self, seed: int) -> TableBench:
         """The table with its prompts dealt anew by the seed."""
-        return TableBench([self.table], pipe=self.pipe, predict=self.speedup, seed=seed)
+        return TableBench([self.table], pipe=self.pipe, predict=self.speedup, seed=seed, searched=self.samples)
 
     @contextmanager
     def session(
@@ -137,7 +139,8 @@ class Replay:
         """A search that has not begun, for the first plan that meets the target speedup or for the fastest."""
         goal = Goal(self.limits, Target(speedup=target) if target else None, "first" if target else "fastest")
         space = RecordedSpace(self.table, self.pipe)
-        options = SearchOptions(storage="memory", seed=seed, max_trials=len(space))
+        samples = self.samples or self.table.header["samples"]["search"]
+        options = SearchOptions(storage="memory", seed=seed, max_trials=len(space), num_samples=samples)
         with Store("memory", bench.setting, bench.identity) as store:
             known = {"spaces": [space], "progress": progress, "predictor": self.new_model}
             yield Session(bench, store, goal, options, **known)
@@ -160,6 +163,7 @@ def parser_of(documentation: str | None, strategies: Sequence[str], out: str) ->
     parser.add_argument("--first-seed", type=int, default=0, help="of the --seeds seeds in a row")
     parser.add_argument("--aims", nargs="+", type=_aim, metavar="SHARE", help="of the best, or 'best'")
     parser.add_argument("--limit", type=float, default=LIMIT)
+    parser.add_argument("--samples", type=int, help="prompts to search with, of those recorded for both splits")
     parser.add_argument("--out", default=out)
     return parser
 
@@ -173,7 +177,8 @@ def replays(options: argparse.Namespace) -> Iterator[Replay]:
     stats.RESAMPLES = RESAMPLES
     pipe = pipeline_of(options.setting)
     for methods in options.tables:
-        yield Replay(timed_table(options.setting, methods), pipe, Limits({METRIC: options.limit}))
+        table = timed_table(options.setting, methods)
+        yield Replay(table, pipe, Limits({METRIC: options.limit}), options.samples)
 
 
 def timed_table(setting: str, methods: str) -> Table:
@@ -206,6 +211,7 @@ def resumed(
     found = [json.loads(line) for line in lines]
     done = {(f["table"], f["strategy"], f["seed"], f["aim"]) for f in found}
     name = f"{options.setting} {replay.table.name} {options.limit:g} {len(replay.table)}"
+    name += f" {options.samples} prompts" if options.samples else ""
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     wanted = [(s, seed, aim) for s in options.strategies for seed in seeds for aim in options.aims or aims]
     for strategy, seed, aim in track([key for key in wanted if (name, *key) not in done], name, transient=True):

@@ -51,6 +51,7 @@ class TableBench(Trials):
         predict: the speedup of every plan, instead of that of its recorded times. Pairs then scatter around it as
             those of all timed plans do: a plan's own few, drawn again and again, would all show one error.
         seed: of the replay; None: the prompts as a live search would see them.
+        searched: prompts that are dealt to the search, the others are held out; None: as many as recorded.
 
     Raises:
         InputError: no tables, or of several settings.
@@ -63,6 +64,7 @@ class TableBench(Trials):
         pipe: Any = None,
         predict: Predict | None = None,
         seed: int | None = None,
+        searched: int | None = None,
         confidence: float = CONFIDENCE,
     ) -> None:
         keys = sorted({table.setting.key() for table in tables})
@@ -78,7 +80,7 @@ class TableBench(Trials):
         self.confidence, self.predict, self.seed = confidence, predict, seed
         self.trials = self.images = self.timed_pairs = 0
         self._rows: dict[Row, Found] = {row: (t, i) for t in tables for row, i in t.index.items()}
-        self._columns = dealt(first, seed)
+        self._columns = dealt(first, seed, searched)
         self._times_asked: Counter[Row] = Counter()
         self._losses: dict[tuple[Any, ...], Loss] = {}
 
@@ -222,12 +224,12 @@ class RecordedSpace(Space):
         return self._plans[int(away.sum(axis=1).argmin())]
 
 
-def dealt(table: Table, seed: int | None) -> dict[str, np.ndarray]:
-    """The columns of each split: as recorded, or all of them dealt anew into parts as large."""
+def dealt(table: Table, seed: int | None, searched: int | None = None) -> dict[str, np.ndarray]:
+    """The columns of each split: as recorded, or all of them dealt anew, into parts as large unless told."""
     if seed is None:
         return {split: table.columns(split) for split in ("search", "held-out")}
     mixed = np.random.default_rng(seed).permutation(table.columns())
-    first = table.header["samples"]["search"]
+    first = searched or table.header["samples"]["search"]
     return {"search": mixed[:first], "held-out": mixed[first:]}
 
 

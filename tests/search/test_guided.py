@@ -71,6 +71,13 @@ class Nearly:
         return 0
 
 
+class Unsure(Nearly):
+    """Says that it may be far off, so that the pairs are believed."""
+
+    def deviations(self, space: Space) -> Any:
+        return np.where(space.cells, 0.2, np.nan)
+
+
 def answer(bench: Landscape, asked: Task, **changes: Any) -> SearchResult:
     return run_search(bench, asked, options(**changes), predictor=Nearly)
 
@@ -144,7 +151,7 @@ class Unlucky(Landscape):
 def test_a_plan_that_few_pairs_show_too_slow_is_timed_again_before_a_target_is_out_of_reach() -> None:
     bench = Unlucky(speed, cost)
     asked = 0.9 * fastest(("deepcache",), 0.03)
-    found = answer(bench, task(("deepcache",), 0.03, asked))
+    found = run_search(bench, task(("deepcache",), 0.03, asked), options(), predictor=Unsure)
     assert found.status == "met" and found.confirmed is not None and found.confirmed.speedup >= asked
     assert max(count for (_, split), count in bench.measured.items() if split == "search") == 2
 

@@ -7,6 +7,7 @@ from typing import Literal
 from hasten.methods import is_equal_time
 from hasten.plan import Plan
 from hasten.records import EqualTime, Trial
+from hasten.search._stored import samples_of
 from hasten.search.judge import Goal
 from hasten.search.session import Session
 from hasten.search.strategies import Strategy, score_skipped
@@ -40,7 +41,8 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
     The search picks the luckiest of many noisy trials, so its choice may fail; then it goes on without it, and
     takes plans whose whole interval is inside the limits before those that are only inside by their mean. Before a
     target is out of reach, plans that are over a limit by less than their intervals are confirmed as well. Where
-    the first plan that meets a target is asked for and one is only *likely* to, a surer one is looked for.
+    the first plan that meets a target is asked for and one is only *likely* to, a surer one is looked for. In the
+    end the nearest of those that were rejected is scored on more held-out prompts, where they can still tell.
     ``(rejected, None)`` when no candidate is left or ``options.confirmations`` have failed.
     """
     holder: Trial | None = None
@@ -62,7 +64,21 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
             holder = trial if holder is None or session.aside else min(holder, trial, key=session.goal.rank)
             if not session.goal.fastest_wins:
                 break
-    return ("rejected", None) if holder is None else (decide(holder, session.goal), holder)
+    if holder is None and (last := _last_hope(session)):
+        holder = session.confirm_further(last)
+    if holder is None or (decision := decide(holder, session.goal)) == "rejected":
+        return "rejected", None
+    return decision, holder
+
+
+def _last_hope(session: Session) -> Trial | None:
+    """Before a target is out of reach: the rejected plan that reaches it and is over the limits by the least, and
+    by less than its intervals."""
+    goal, held = session.goal, session.rejected.values()
+    if goal.target is None or session.late:
+        return None
+    near = [t for t in held if goal.reached(t.latency) and goal.limits.verdict(t.losses) == "open"]
+    return min(near, key=lambda t: max(goal.limits.excess(m, t.losses[m].loss) for m in goal.limits), default=None)
 
 
 def _next(session: Session, holder: Trial | None) -> Trial | None:
@@ -89,7 +105,7 @@ def equal_time(session: Session, trial: Trial) -> EqualTime | None:
     o = session.options
     found = session.bench.equal_time(
         trial.latency,
-        samples=o.num_samples,
+        samples=max(o.num_samples, samples_of(trial.losses)),
         offset=trial.offset,
         split="held-out",
         pairs=o.pairs,

@@ -97,7 +97,7 @@ class Beliefs:
     def learn(self) -> None:
         """Corrects the predictions by all trials so far."""
         session, predictor = self._session, self._predictor
-        self.known = [*session.trials.values(), *session.held_out]
+        self.known = [*session.trials.values(), *session.held_out.own]
         predictor.learn(self.known)
         self.speedups = [predictor.speedups(space) for space in session.spaces]
         self.deviations = [predictor.deviations(space) for space in session.spaces]

@@ -37,7 +37,7 @@ def keep_bound(session: Session, task: Task, status: Answered, reason: str, tria
 def _meets(session: Session) -> Known | None:
     """Of the verdicts that are *met*, one that surely reaches the target, and of these the closest to it."""
     goal = session.goal
-    held = [t for space in session.spaces for t in session.verdicts(space) if decide(t, goal) == "met"]
+    held = [t for space in session.spaces for t in session.held_out.of(space) if decide(t, goal) == "met"]
     if not held:
         return None
     return "met", "", min(held, key=lambda t: (not goal.surely_reached(t), t.speedup))

@@ -223,7 +223,7 @@ def _why(session: Session, best: Trial | None) -> str:
 def _not_ruled_out(session: Session) -> str:
     """The plan nearest to the request that fell short by no more than its intervals."""
     goal = session.asked
-    held = [t for t in session.held_out if t.status == "ok" and t.latency and not goal.out_of_reach(t.latency)]
+    held = [t for t in session.held_out.own if t.status == "ok" and t.latency and not goal.out_of_reach(t.latency)]
     near = [t for t in held if goal.limits.verdict(t.losses) != "outside"] if goal.target else []
     if not near:
         return ""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
 from hasten.measure.timing import MOST_TIMES, Enough, until_known
 from hasten.plan import Plan
-from hasten.records import Latency, Loss, Trial
+from hasten.records import Latency, Trial
+from hasten.search._stored import Stored, samples_of, tells
+from hasten.search.held_out import HeldOut
 from hasten.search.judge import Goal
 from hasten.search.options import MIN_SAMPLES, Measures, Progress, SearchOptions
 from hasten.search.predict import Predictor, predictor_of
@@ -51,7 +53,7 @@ class Session:
         self.rejected: dict[str, Trial] = {}
         self.accepted: dict[str, Trial] = {}
         self.aside: dict[str, Trial] = {}
-        self._verdicts: dict[str, Trial] = {}
+        self.held_out = HeldOut(bench, store, options, self.metrics)
         self.out_of_budget = False
         self._progress, self._state = progress, Progress("search", planned=sum(map(len, self.spaces)))
         self._fresh: set[str] = set()
@@ -111,11 +113,6 @@ class Session:
         """The first plan that meets the target is at hand, and is all that is asked for."""
         return self.goal.first_wins and self.best() is not None
 
-    @property
-    def held_out(self) -> tuple[Trial, ...]:
-        """The verdicts of this search, with images that its trials do not have."""
-        return tuple(self._verdicts.values())
-
     def best(self, *, sure: bool = False) -> Trial | None:
         """The trial that would be chosen now: the first of the best that are candidates.
 
@@ -148,8 +145,10 @@ class Session:
         best, own = self.best(), self.trials.get(str(plan))
         best = None if best and best.plan == str(plan) else best  # it need not be better than itself
         again = decisive is not None and own is not None and self.may_retime(own)
-        least = min(self._samples(own) + MIN_SAMPLES, self.options.num_samples) if few else None
-        trial = None if again else self._kept(plan, best, least)
+        have = samples_of(own.losses) if own else 0
+        least = min(have + MIN_SAMPLES, self.options.num_samples) if few else None
+        stored = self._stored(plan, best)
+        trial = None if again else stored.settled(least)
         if trial is None:
             trial = self.bench.trial(
                 plan,
@@ -157,9 +156,9 @@ class Session:
                 pairs=self._pairs(again),
                 metrics=self.metrics,
                 enough=self._surely(decisive) if again and decisive else partial(self.goal.hopeless, best=best),
-                worth_scoring=lambda latency: self.goal.skip(self._believe(plan, latency), best),
-                stop_early=partial(self._enough, least=least),
-                begun=None if again else self._begun(plan, best),
+                worth_scoring=stored.not_worth,
+                stop_early=partial(stored.enough, least=least),
+                begun=None if again else stored.begun(),
                 report=self._reporting(plan),
             )
             self.store.add(trial)
@@ -168,6 +167,18 @@ class Session:
         self._learn(trial)
         self.tell(trial=trial, best=self.best())
         return trial
+
+    def _stored(self, plan: Plan, best: Trial | None) -> Stored:
+        """What the store has of the plan, which is to be better than ``best``."""
+        goal = self.goal
+        return Stored(
+            history=self.store.history(plan),
+            goal=goal,
+            options=self.options,
+            metrics=self.metrics,
+            best=best,
+            not_worth=lambda latency: goal.skip(self._believe(plan, latency), best),
+        )
 
     def _pairs(self, again: bool) -> int:
         """The most pairs of times: a target is missed or not, of the fastest only the next is looked for."""
@@ -179,33 +190,7 @@ class Session:
         """It was skipped for one that is no longer better, or scored on a few prompts that leave it open."""
         if trial.status == "skipped" and trial.latency:
             return self.goal.skip(self._believe(Plan.parse(trial.plan), trial.latency), self.best()) is None
-        return trial.status == "ok" and not self._tells(trial)
-
-    def _samples(self, trial: Trial | None) -> int:
-        """How many prompts it is scored on."""
-        return min((loss.samples for loss in trial.losses.values()), default=0) if trial else 0
-
-    def _enough(self, losses: Mapping[str, Loss], least: int | None) -> bool:
-        """So many prompts will do for now, or these are clear about the limits."""
-        samples = min((loss.samples for loss in losses.values()), default=0)
-        few = least is not None and samples >= least and samples + MIN_SAMPLES <= self.options.num_samples
-        return few or self.goal.stop_early(losses)
-
-    def _begun(self, plan: Plan, best: Trial | None) -> Trial | None:
-        """The stored trial whose times will do, and whose losses are of the metrics that are needed here."""
-        known = self.store.find(plan)
-        if known is None or known.latency is None or not self._timed(known.latency, best):
-            return None
-        if known.status == "ok" and set(self.metrics) == set(known.losses):
-            return known if self._samples(known) < self.options.num_samples else None
-        worth = known.status == "skipped" and not self.goal.skip(self._believe(plan, known.latency), best)
-        return known if worth else None
-
-    def _kept(self, plan: Plan, best: Trial | None, least: int | None) -> Trial | None:
-        """The stored trial that settles the plan or, where fewer will do, is the first with so many prompts."""
-        history = self.store.history(plan)
-        found = (self._reuse(t, best, least) for t in (history if least else history[-1:]))
-        return next((t for t in found if t is not None), None)
+        return trial.status == "ok" and not tells(trial, self.goal, self.options, self.metrics)
 
     def _surely(self, decisive: float) -> Enough:
         """Ends a timing where the speedup's interval is on one side of it, or known well enough."""
@@ -214,34 +199,19 @@ class Session:
         )
 
     def confirm(self, chosen: Trial | Plan) -> Trial:
-        """The plan's trial on held-out prompts and seeds, all of them scored.
-
-        They are others for each plan: of several that are tried on the same prompts one is lucky there.
-        """
+        """The plan's trial on held-out prompts and seeds, all of them scored."""
         plan = chosen if isinstance(chosen, Plan) else Plan.parse(chosen.plan)
         self.tell(stage="confirm", message=str(plan))
-        trial = self._known_verdict(plan)
-        if trial is None:
-            trial = self.bench.trial(
-                plan,
-                split="held-out",
-                samples=self.options.num_samples,
-                offset=max((self._end(t) for t in self._verdicts.values()), default=0),
-                pairs=self.options.pairs * MOST_TIMES,
-                enough=until_known(
-                    self.options.pairs, self.goal.decided if self.goal.target else None, self.options.confidence
-                ),
-                metrics=self.metrics,
-                report=self._reporting(plan),
-            )
-            self.store.add(trial)
-        self._verdicts[trial.plan] = trial
-        return trial
+        return self.held_out.measure(plan, self.goal, self._reporting(plan))
 
-    def verdicts(self, space: Space) -> list[Trial]:
-        """The whole held-out trials that the store has of a space's plans."""
-        kept = self.store.trials(space.methods, "held-out")
-        return [t for t in kept if t.status == "ok" and self._complete(t) and space.holds(Plan.parse(t.plan))]
+    def confirm_further(self, held_out: Trial) -> Trial:
+        """A rejected plan's trial on more held-out prompts; where it holds there it is rejected no longer."""
+        self.tell(stage="confirm", message=f"{held_out.plan} on more prompts")
+        trial = self.held_out.go_on(held_out, self.goal, self._reporting(Plan.parse(held_out.plan)))
+        if self.goal.candidate(trial):
+            del self.rejected[trial.plan]
+            self.accept(trial)
+        return trial
 
     def recall(self) -> None:
         """Takes the trials that the store has of these spaces for this search's own; nothing is measured."""
@@ -310,50 +280,13 @@ class Session:
     def pruned(self) -> int:
         return self._state.pruned
 
-    def _reuse(self, known: Trial, best: Trial | None, least: int | None) -> Trial | None:
-        """The stored trial where it settles the plan for this goal, or has so many prompts; None when it must be
-        measured."""
-        if known.status == "failed" or (known.status == "ok" and self._tells(known)):
-            return known
-        if known.status == "ok" and least:
-            return known if self._samples(known) >= least and set(self.metrics) <= set(known.losses) else None
-        if known.latency is None or not self._timed(known.latency, best):
-            return None
-        reason = self.goal.skip(self._believe(Plan.parse(known.plan), known.latency), best)
-        return known.model_copy(update={"status": "skipped", "reason": reason}) if reason else None
-
-    def _timed(self, known: Latency, best: Trial | None) -> bool:
-        """Timed in as many pairs as a search does, or in fewer that settle it for this goal too."""
-        enough = len(known.times_s) >= self.options.search_pairs
-        return enough or self.goal.hopeless(known.baseline_times_s, known.times_s, best)
-
     def _believed(self, trial: Trial) -> Trial:
         if trial.latency is None:
             return trial
         return trial.model_copy(update={"latency": self._believe(Plan.parse(trial.plan), trial.latency)})
 
-    def _tells(self, trial: Trial) -> bool:
-        return self.goal.scored(trial, self.options.num_samples) and set(self.metrics) <= set(trial.losses)
-
-    def _known_verdict(self, plan: Plan) -> Trial | None:
-        """The held-out trial of this run or of the store, unless another verdict of this run has its images."""
-        known = self._verdicts.get(str(plan)) or self.store.find(plan, "held-out")
-        if known is None or known.status == "failed":
-            return known
-        others = (t for t in self._verdicts.values() if t.plan != known.plan)
-        seen = any(t.offset < self._end(known) and known.offset < self._end(t) for t in others)
-        return known if self._complete(known) and not seen else None
-
-    def _end(self, held_out: Trial) -> int:
-        """The first held-out image after those of a verdict."""
-        samples = (loss.samples for loss in held_out.losses.values())
-        return held_out.offset + max(samples, default=self.options.num_samples)
-
     def _reporting(self, plan: Plan) -> Callable[[str], None]:
         return lambda words: self.tell(message=f"{plan}: {words}")
-
-    def _complete(self, trial: Trial) -> bool:
-        return all(m in trial.losses and trial.losses[m].samples >= self.options.num_samples for m in self.metrics)
 
     def _learn(self, trial: Trial) -> None:
         """Closes the plan itself and those that it shows to be no candidates."""
