@@ -80,7 +80,8 @@ class TaylorSeer(Method):
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
     ) -> tuple[Step, ...]:
         blocks = blocks_of(denoiser_of(pipe))
-        resting = Step(blocks=dict.fromkeys(blocks, 0.0), resting=frozenset(blocks))
+        forecast = f"order {parameters['max_order']}"
+        resting = Step(blocks=dict.fromkeys(blocks, 0.0), resting=frozenset(blocks), variant=forecast)
         return tuple(
             Step() if number in {0, *refreshes} or _runs(parameters, number) else resting
             for number in range(steps)
