@@ -84,8 +84,9 @@ class Stage:
             "guidance_cutoff": {"cutoff_step": max(1, round(GATE * steps))},
             "taylorseer": {},
             "channels_last": {},
-            "attention_backend": {"backend": "_native_cudnn"},
         }
+        if self.bench.setting.device.startswith("cuda"):
+            given["attention_backend"] = {"backend": "_native_cudnn"}
         return self._fitting(given)
 
     def _fitting(self, given: dict[str, Parameters]) -> dict[str, Parameters]:

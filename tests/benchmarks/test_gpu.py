@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,9 @@ def test_no_measurement_begins_after_the_limit(tmp_path: Path, capsys: pytest.Ca
     assert "measure first" in capsys.readouterr().err
 
 
-def test_compiled_with_a_method_on_top(tmp_path: Path) -> None:
+def test_compiled_with_a_method_on_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs are traced as ever, and run as they are: to compile them takes a CPU minutes."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     subject = made("SD1.5")
     subject.pipe.unet = small_unet()
     bench = subject.bench(steps=2, batch_size=1)
