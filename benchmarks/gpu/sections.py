@@ -31,11 +31,10 @@ from ..cost_model import Lines, drawn, measured, profile, row
 from .machine import work_of
 from .packages import beside_package, missing
 from .subjects import Encoded
+from .tables import NOTHING
 
 GATE = 0.4
 """T-GATE's, of the steps: 10 of 25."""
-NOTHING = "none"
-"""The baseline beside its own twin: how far two sides differ that are the same."""
 NEUTRAL = 2
 """Times as many pairs where the overhead is measured: it is small."""
 LEARNED = (0, 4, 16)

@@ -13,6 +13,9 @@ from hasten.plan import Plan
 from ..cost_model import COLUMNS as COST
 from ..cost_model import lines_of
 
+NOTHING = "none"
+"""The name of the baseline beside its own twin: how far two sides differ that are the same."""
+
 CEILINGS = "ceilings"
 """In a setting's place: what the machine can do at most."""
 DEVICE = ("gpu", "driver", "cuda", "cpu", "torch", "diffusers", "transformers", "python", "hasten")
@@ -180,8 +183,8 @@ def _compiled(found: Found) -> Iterator[Sequence[str]]:
 
 def _short(plan: str) -> str:
     """Several methods by their names: their parameters are those of each alone, which has a row of its own."""
-    if plan == "none":
-        return plan  # the baseline beside its own twin
+    if plan == NOTHING:
+        return plan
     methods = Plan.parse(plan).methods
     return " + ".join(methods) if len(methods) > 1 else f"`{plan}`"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -82,6 +82,11 @@ def loss_of(
         scores=tuple(scores),
         version=version,
     )
+
+
+def samples_of(losses: Mapping[str, Loss]) -> int:
+    """How many prompts all of them are scored on."""
+    return min((loss.samples for loss in losses.values()), default=0)
 
 
 def joined(first: Loss, more: Loss, *, seed: int = 0) -> Loss:

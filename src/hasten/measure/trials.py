@@ -10,7 +10,7 @@ from hasten.measure.equal_time import most_steps, where_it_loses
 from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.quality import Losses, Report, StopEarly, chosen_metrics
-from hasten.measure.stats import joined
+from hasten.measure.stats import joined, samples_of
 from hasten.measure.timing import Enough
 from hasten.plan import Plan
 from hasten.records import EqualTime, Latency, Split, Trial
@@ -122,7 +122,7 @@ class Trials(ABC):
         report: Report | None,
     ) -> Losses:
         """The losses with those of the images that are yet to be scored."""
-        have = min((loss.samples for loss in losses.values()), default=0)
+        have = samples_of(losses)
 
         def whole(more: Losses) -> Losses:
             seed = self.pipeline.seed

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from hasten.methods._denoiser import is_joint
+from hasten.methods._denoiser import is_joint, sample_of
+
+if TYPE_CHECKING:
+    from hasten.methods._patch import Wrapper
 
 
 def image_of(output: Any) -> torch.Tensor:
@@ -28,3 +31,39 @@ def change(now: torch.Tensor, before: torch.Tensor) -> float:
     """The relative difference of mean absolute values, of the row where that is largest."""
     rows = (now - before).abs().flatten(1).mean(1) / before.abs().flatten(1).mean(1)
     return float(rows.max())
+
+
+class Rests(Protocol):
+    """What a method remembers that lets all blocks rest at some calls of the denoiser."""
+
+    resting: bool
+
+    def reused(self) -> torch.Tensor:
+        """The image's tokens after all blocks, by what was kept."""
+
+    def keep(self, after: torch.Tensor) -> None:
+        """All blocks ran, and gave these tokens of the image."""
+
+
+def resting(state: Rests) -> Wrapper:
+    """Of a block that only passes its tokens on while the blocks rest."""
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if not state.resting:
+            return call_next(*args, **kwargs)
+        return passed(module, args, kwargs, sample_of(module, args, kwargs))
+
+    return wrapper
+
+
+def finishing(state: Rests) -> Wrapper:
+    """Of the last block, after which stands what is kept or reused."""
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if state.resting:
+            return passed(module, args, kwargs, state.reused())
+        output = call_next(*args, **kwargs)
+        state.keep(image_of(output))
+        return output
+
+    return wrapper

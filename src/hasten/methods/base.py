@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,6 +44,11 @@ class Parameter:
     meaning: str
     allowed: tuple[Value, ...] | None = None
     ordered: bool = True
+
+
+def at_shares(shares: Iterable[float], steps: int, least: int = 1) -> tuple[int, ...]:
+    """The numbers of steps that are these shares of so many, each once."""
+    return tuple(dict.fromkeys(max(least, round(share * steps)) for share in shares))
 
 
 def named(

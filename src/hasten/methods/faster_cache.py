@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.methods._denoiser import attentions, is_crossing, no_guided_batch, sample_of
-from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step
+from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _interval(name: str, default: int, grid: tuple[int, ...], steps: int | None,
 
 def _from_step(name: str, share: float, shares: tuple[float, ...], steps: int | None, meaning: str) -> Parameter:
     default = max(1, round(share * (steps or USUAL)))
-    grid = tuple(dict.fromkeys(max(1, round(s * (steps or USUAL))) for s in shares))
+    grid = at_shares(shares, steps or USUAL)
     return Parameter(name, int, 1, steps or MOST, default, neutral=default, grid=grid, meaning=meaning)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
 from hasten.methods._denoiser import no_denoiser
-from hasten.methods.base import MOST, Method, Parameter, Step
+from hasten.methods.base import MOST, Method, Parameter, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class FewerSteps(Method):
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         most = steps or MOST
-        numbers = dict.fromkeys(max(1, round(share * most)) for share in SHARES)
+        numbers = at_shares(SHARES, most)
         return (
             Parameter(
                 "reduced_steps",

@@ -55,13 +55,15 @@ class FirstBlockCache(Method):
         return no_stack(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        from hasten.methods._stack import finishing, resting
+
         state = _State(float(parameters["threshold"]))
         head, *inner, tail = (block for _, block in stacked(patches.denoiser))
         patches.wrap(self, patches.denoiser, _begin(state))
         patches.wrap(self, head, _decide(state))
         for block in inner:
-            patches.wrap(self, block, _pass(state))
-        patches.wrap(self, tail, _finish(state))
+            patches.wrap(self, block, resting(state))
+        patches.wrap(self, tail, finishing(state))
         patches.listen(self, state, pipe)
 
     def steps(
@@ -143,30 +145,6 @@ def _decide(state: _State) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         output = call_next(*args, **kwargs)
         state.decide(sample_of(module, args, kwargs), image_of(output))
-        return output
-
-    return wrapper
-
-
-def _pass(state: _State) -> Wrapper:
-    from hasten.methods._stack import passed
-
-    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        if not state.resting:
-            return call_next(*args, **kwargs)
-        return passed(module, args, kwargs, sample_of(module, args, kwargs))
-
-    return wrapper
-
-
-def _finish(state: _State) -> Wrapper:
-    from hasten.methods._stack import image_of, passed
-
-    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        if state.resting:
-            return passed(module, args, kwargs, state.reused())
-        output = call_next(*args, **kwargs)
-        state.keep(image_of(output))
         return output
 
     return wrapper

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.methods._denoiser import no_guided_batch, sample_of
-from hasten.methods.base import MOST, Method, Parameter, State, Step
+from hasten.methods.base import MOST, Method, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class GuidanceCutoff(Method):
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         most = steps or MOST
-        cutoffs = dict.fromkeys(max(1, round(share * most)) for share in SHARES)
+        cutoffs = at_shares(SHARES, most)
         return (
             Parameter(
                 "cutoff_step",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.methods._denoiser import denoiser_of, no_stack, sample_of, stacked
-from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step
+from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class MagCache(Method):
     by_default = False
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        first = tuple(dict.fromkeys(max(2, round(share * (steps or USUAL))) for share in SHARES))
+        first = at_shares(SHARES, steps or USUAL, least=2)
         return (
             Parameter(
                 "threshold",
@@ -79,13 +79,15 @@ class MagCache(Method):
         return no_stack(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        from hasten.methods._stack import finishing, resting
+
         state = _State(parameters)
         head, *inner, tail = (block for _, block in stacked(patches.denoiser))
         patches.wrap(self, patches.denoiser, _begin(state))
         patches.wrap(self, head, _enter(state))
         for block in inner:
-            patches.wrap(self, block, _pass(state))
-        patches.wrap(self, tail, _finish(state))
+            patches.wrap(self, block, resting(state))
+        patches.wrap(self, tail, finishing(state))
         patches.listen(self, state, pipe)
 
     def steps(
@@ -196,35 +198,13 @@ def _begin(state: _State) -> Wrapper:
 
 
 def _enter(state: _State) -> Wrapper:
-    pass_on = _pass(state)
+    from hasten.methods._stack import resting
+
+    rest = resting(state)
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         state.enter(sample_of(module, args, kwargs))
-        return pass_on(call_next, module, *args, **kwargs)
-
-    return wrapper
-
-
-def _pass(state: _State) -> Wrapper:
-    from hasten.methods._stack import passed
-
-    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        if not state.resting:
-            return call_next(*args, **kwargs)
-        return passed(module, args, kwargs, sample_of(module, args, kwargs))
-
-    return wrapper
-
-
-def _finish(state: _State) -> Wrapper:
-    from hasten.methods._stack import image_of, passed
-
-    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        if state.resting:
-            return passed(module, args, kwargs, state.reused())
-        output = call_next(*args, **kwargs)
-        state.keep(image_of(output))
-        return output
+        return rest(call_next, module, *args, **kwargs)
 
     return wrapper
 

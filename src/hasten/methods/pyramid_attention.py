@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hasten.methods._denoiser import KNOWN, attentions, is_crossing, no_attention, not_among
-from hasten.methods.base import MOST, USUAL, Method, Mode, Parameter, State, Step
+from hasten.methods.base import MOST, USUAL, Method, Mode, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class PyramidAttention(Method):
                 high=most,
                 default=max(1, round(0.2 * (steps or USUAL))),
                 neutral=1,
-                grid=_shares(FIRST, steps),
+                grid=at_shares(FIRST, steps or USUAL),
                 meaning="the first that may reuse; at those before it attention runs",
             ),
             Parameter(
@@ -55,7 +55,7 @@ class PyramidAttention(Method):
                 high=MOST,
                 default=most - 1,
                 neutral=most - 1,
-                grid=tuple(n - 1 for n in _shares(LAST, steps)),
+                grid=tuple(n - 1 for n in at_shares(LAST, steps or USUAL)),
                 meaning="the last that may reuse; at those after it attention runs",
             ),
         )
@@ -90,10 +90,6 @@ def _cross(pipe: Any, most: int) -> Parameter:
     has = pipe is None or not_among(KNOWN, pipe, "") is None
     grid, default, most = ((1, 2, 3, 5), 3, most) if has else ((1,), 1, 1)
     return _interval("cross_interval", default, grid, "cross-attention", most)
-
-
-def _shares(shares: tuple[float, ...], steps: int | None) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(max(1, round(share * (steps or USUAL))) for share in shares))
 
 
 def _step(own: Mode, cross: Mode, anew: bool) -> Step:

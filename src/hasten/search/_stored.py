@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hasten.measure.stats import samples_of
 from hasten.records import Latency, Loss, Trial
 from hasten.search.judge import Goal
 from hasten.search.options import MIN_SAMPLES, SearchOptions
-
-
-def samples_of(losses: Mapping[str, Loss]) -> int:
-    """How many prompts all of them are scored on."""
-    return min((loss.samples for loss in losses.values()), default=0)
 
 
 def tells(trial: Trial, goal: Goal, options: SearchOptions, metrics: Sequence[str]) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from hasten.measure.stats import samples_of
 from hasten.methods import is_equal_time
 from hasten.plan import Plan
 from hasten.records import EqualTime, Trial
-from hasten.search._stored import samples_of
 from hasten.search.judge import Goal
 from hasten.search.session import Session
 from hasten.search.strategies import Strategy, score_skipped

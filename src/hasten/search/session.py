@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
+from hasten.measure.stats import samples_of
 from hasten.measure.timing import MOST_TIMES, Enough, until_known
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
-from hasten.search._stored import Stored, samples_of, tells
+from hasten.search._stored import Stored, tells
 from hasten.search.held_out import HeldOut
 from hasten.search.judge import Goal
 from hasten.search.options import MIN_SAMPLES, Measures, Progress, SearchOptions
