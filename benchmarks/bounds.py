@@ -2,7 +2,7 @@
 
 python benchmarks/bounds.py deepcache tome deepcache,tome --storage bounds.db
 python benchmarks/bounds.py tgate --strategy random --max-trials 200 --storage bounds.db
-python benchmarks/bounds.py tgate taylorseer --model emoji-pixart --strategy guided --max-time-s 120
+python benchmarks/bounds.py tgate taylorseer --model emoji-pixart --strategy guided --max-time-s 120 --device cuda
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ def bound(methods: str, options: argparse.Namespace) -> Answer:
         max_time_s=options.max_time_s,
         storage=options.storage,
         seed=options.seed,
+        device=options.device,
+        batch_size=options.batch_size,
     )
 
 
@@ -80,9 +82,14 @@ def main() -> None:
     parser.add_argument("--max-time-s", type=float)
     parser.add_argument("--storage", default="bounds.db")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int, default=1, help="images of a timed call")
     options = parser.parse_args()
-    print(", ".join(f"{name} {value}" for name, value in environment("cpu").items()))
-    print(f"{options.model}, {options.scheduler} {options.steps}, limit {options.limit:g} on clip_score\n")
+    print(", ".join(f"{name} {value}" for name, value in environment(options.device).items()))
+    print(
+        f"{options.model}, {options.scheduler} {options.steps}, batch {options.batch_size}, "
+        f"limit {options.limit:g} on clip_score\n"
+    )
     print("| " + " | ".join(COLUMNS) + " |\n" + "| --- " * len(COLUMNS) + "|", flush=True)
     for methods in options.methods:
         start = time.monotonic()
