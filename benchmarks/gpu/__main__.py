@@ -10,9 +10,10 @@ depend on their weights. The transformers (PixArt-sigma, SD3.5-medium, FLUX.1-de
 of their encoders. Methods that decide by the image which steps they shorten are left out.
 
 baseline: latency, what the parts of a call take, peak memory, and how far the denoiser is from the machine's
-limit, which is measured first. methods: DeepCache, T-GATE and ToMe alone and together at typical parameters; the
-overhead of every method at neutral ones. upstream: hasten's methods beside the packages that they replace. cost:
-the cost model's predictions for plans drawn from the whole grid. compile: that method alone and with each other.
+limit, which is measured first. methods: DeepCache, T-GATE and ToMe alone and together at typical parameters.
+neutral: the overhead of every method at parameters with which it does nothing. upstream: hasten's methods beside
+the packages that they replace. cost: the cost model's predictions for plans drawn from the whole grid. compile:
+that method alone and with each other.
 
 Every measurement is one line of ``--out``: the same command goes on where it was stopped, and several commands
 share one file. Sections are measured for all models in turn. After ``--limit-s`` seconds no further measurement
@@ -142,7 +143,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dtype", choices=DTYPES, help="default: float16 on a GPU (as published, bfloat16), float32 on the CPU"
     )
-    parser.add_argument("--pairs", type=_count, default=7, help="timed calls of each side; twice at neutral")
+    parser.add_argument("--pairs", type=_count, default=7, help="timed calls of each side")
+    parser.add_argument("--neutral-pairs", type=_count, default=30, help="the same at neutral parameters")
     parser.add_argument("--plans", type=_count, default=60, help="of the cost model's comparison")
     parser.add_argument("--cost-pairs", type=_count, default=3, help="timed calls of each side of those plans")
     parser.add_argument("--limit-s", type=float, default=inf, help="begin no measurement after so many seconds")

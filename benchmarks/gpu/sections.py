@@ -22,7 +22,6 @@ from hasten.measure.profile import profile as profiled
 from hasten.measure.profile import side_of
 from hasten.measure.timing import compared, take_turns
 from hasten.methods import METHODS, check_plan
-from hasten.methods._denoiser import no_unet
 from hasten.plan import Parameters, Plan, Value
 from hasten.script.upstream import upstream_calls
 from hasten.search.cost import CostModel
@@ -35,8 +34,6 @@ from .tables import NOTHING
 
 GATE = 0.4
 """T-GATE's, of the steps: 10 of 25."""
-NEUTRAL = 2
-"""Times as many pairs where the overhead is measured: it is small."""
 LEARNED = (0, 4, 16)
 """Numbers of plans that the cost model learns from before it is compared with the others."""
 
@@ -121,21 +118,23 @@ def baseline(stage: Stage) -> None:
 
 
 def methods(stage: Stage) -> None:
-    """The typical plans, and the other methods alone; then all methods with neutral parameters at these, and the
-    baseline beside itself."""
-    bench, pairs = stage.bench, stage.options.pairs
+    """The typical plans, and the other methods alone."""
     others = (stage.complete({name: given}) for name, given in stage.others().items())
     for plan in (*stage.plans(), *others):
-        stage.measure(f"plan {plan}", partial(_latency, bench, plan, pairs))
+        stage.measure(f"plan {plan}", partial(_latency, stage.bench, plan, stage.options.pairs))
+
+
+def neutral(stage: Stage) -> None:
+    """All methods at parameters with which they do nothing, and the baseline beside itself."""
+    bench, pairs = stage.bench, stage.options.neutral_pairs
     usable = [method for method in METHODS.all() if method.unsupported(bench.pipe) is None]
     for method in usable:
-        neutral = method.neutral(bench.pipe, bench.setting.steps)
-        if neutral is None:
-            continue
-        plan = stage.complete({method.name: neutral})
-        stage.measure(f"neutral {method.name}", partial(_latency, bench, plan, NEUTRAL * pairs))
+        idle = method.neutral(bench.pipe, bench.setting.steps)
+        if idle is not None:
+            plan = stage.complete({method.name: idle})
+            stage.measure(f"neutral {method.name}", partial(_latency, bench, plan, pairs))
     if usable:
-        stage.measure("neutral baseline", partial(_latency, bench, Plan(), NEUTRAL * pairs))
+        stage.measure("neutral baseline", partial(_latency, bench, Plan(), pairs))
 
 
 def _latency(bench: Bench, plan: Plan, pairs: int) -> dict[str, Any]:
@@ -169,11 +168,11 @@ def _beside(stage: Stage, plan: Plan, loader: str | None) -> dict[str, Any]:
 def cost(stage: Stage) -> None:
     """The cost model's predictions beside measurements, for plans drawn from the grid of all typical methods."""
     bench, options = stage.bench, stage.options
-    if stage.late or no_unet(bench.pipe, "the cost model"):
+    names = sorted(stage.typical())
+    if stage.late or not names:
         return
     said(f"{bench.setting.model}: profile, then {options.plans} plans")
     found = profile(bench, stage.lines, repeats=3)
-    names = sorted(stage.typical())
     plans = drawn(bench, names, options.plans, seed=0)
     trials = list(measured(bench, stage.lines, plans, options.cost_pairs, stage.deadline_s))
     model = CostModel(bench.pipe, found, bench.setting.steps)
@@ -232,6 +231,7 @@ def _first_call(pipeline: Pipeline, plan: Plan) -> float:
 SECTIONS: dict[str, Callable[[Stage], None]] = {
     "baseline": baseline,
     "methods": methods,
+    "neutral": neutral,
     "upstream": upstream,
     "cost": cost,
     "compile": compiled,

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from hasten.measure.stats import RESAMPLES
 from hasten.plan import Plan
 
 from ..cost_model import COLUMNS as COST
@@ -151,16 +154,26 @@ def _plans(found: Found) -> Iterator[Sequence[str]]:
 def _neutral(found: Found) -> Iterator[Sequence[str]]:
     for name, line in found.of("neutral"):
         if latency := line.get("latency"):
-            low, high = sorted(1 / ratio - 1 for ratio in latency["interval"])
-            yield name, f"{1 / latency['speedup'] - 1:+.2%}", _between((low, high), "+.2%")
+            ratio, interval = _slowdown(latency)
+            yield name, f"{ratio - 1:+.2%}", _between([end - 1 for end in interval], "+.2%")
 
 
 def _upstream(found: Found) -> Iterator[Sequence[str]]:
     for plan, line in found.of("upstream"):
         if latency := line.get("latency"):
-            low, high = sorted(1 / ratio for ratio in latency["interval"])
+            ratio, interval = _slowdown(latency)
             seconds = (f"{latency[side]:.4g}" for side in ("baseline_s", "plan_s"))
-            yield _short(plan), *seconds, f"{1 / latency['speedup']:.3f}", _between((low, high), ".3f")
+            yield _short(plan), *seconds, f"{ratio:.3f}", _between(interval, ".3f")
+
+
+def _slowdown(latency: dict[str, Any]) -> tuple[float, Sequence[float]]:
+    """The second side's time over the first's, and its 95% interval: the median over the pairs of calls, which
+    tells a percent where the ratio of the medians does not, as what slows both calls of a pair cancels."""
+    first, second = (np.array(latency[name]) for name in ("baseline_times_s", "times_s"))
+    ratios = second / first
+    index = np.random.default_rng(0).integers(len(ratios), size=(RESAMPLES, len(ratios)))
+    low, high = np.percentile(np.median(ratios[index], axis=1), (2.5, 97.5))
+    return float(np.median(ratios)), (float(low), float(high))
 
 
 def _cost(found: Found) -> Iterator[Sequence[str]]:

@@ -69,8 +69,8 @@ def small_unet() -> UNet2DConditionModel:
 
 
 def run(out: Path, *arguments: str) -> int:
-    common = ["--tiny", "--device", "cpu", "--steps", "4", "--pairs", "1", "--cost-pairs", "1", "--plans", "5"]
-    return main([*common, "--out", str(out), *arguments])
+    small = ("--steps", "4", "--pairs", "1", "--neutral-pairs", "1", "--cost-pairs", "1", "--plans", "5")
+    return main(["--tiny", "--device", "cpu", *small, "--out", str(out), *arguments])
 
 
 def named(out: Path, beginning: str) -> Sequence[str]:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hasten.measure.timing import stopwatch, synchronise
+from hasten.measure.timing import Stopwatch, synchronise
 from hasten.methods._denoiser import denoiser_of, is_a, sample_of, stacked
 
 if TYPE_CHECKING:
@@ -60,19 +60,20 @@ class Run:
         return max(0.0, self.own_s.get(key, 0.0) - hook_s / 2 * (self.modules[key] + self.inside[key]))
 
 
-def timed(call: Callable[[], object], pipe: Any, device: str, hooked: bool) -> Run:
-    """Times a call, with ``hooked`` also its parts. On CUDA events are read once at the end."""
-    if not hooked:
+def timed(call: Callable[[], object], pipe: Any, device: str, watch: Stopwatch | None = None) -> Run:
+    """Times a call, with a stopwatch also its parts: its marks are read once at the end."""
+    if watch is None:
         synchronise(device)
         start = time.perf_counter()
         call()
         synchronise(device)
         return Run(time.perf_counter() - start)
-    mark, seconds = stopwatch(device)
+    mark, seconds = watch
     with _Recorder(mark).on(pipe) as recorder:
         synchronise(device)
         start = mark()
         call()
+        synchronise(device)
         end = mark()
         synchronise(device)
     return recorder.read(start, end, seconds)

@@ -162,15 +162,15 @@ class _Runs:
     """The timed runs of both halves: without hooks, with hooks, and with hooks at the probes."""
 
     def __init__(self, pipeline: Pipeline) -> None:
+        from hasten.measure._busy import watch_of
         from hasten.measure._hooks import rows_of
 
         images = pipeline.setting.batch_size
-        self.pipeline = pipeline
+        self.pipeline, self._watch = pipeline, watch_of(pipeline)
         self.guided = rows_of(lambda: pipeline.generate("search", range(images)), pipeline.pipe) == 2 * images
         self.halves = {"full": pipeline}
         if self.guided:
-            alone = replace(pipeline.setting, guidance_scale=1.0)
-            self.halves["half"] = Pipeline(pipeline.pipe, alone, pipeline.prompts, pipeline.seed)
+            self.halves["half"] = pipeline.at(replace(pipeline.setting, guidance_scale=1.0))
         self.probes = tuple(_probes(pipeline))
         self.plain: dict[str, list[float]] = {half: [] for half in self.halves}
         self.hooked: dict[tuple[str, Plan], list[Run]] = {
@@ -195,7 +195,10 @@ class _Runs:
         indices = range(pipeline.setting.batch_size)
         with pipeline.installed(plan):
             return timed(
-                lambda: pipeline.generate("search", indices), pipeline.pipe, pipeline.setting.device, hooked
+                lambda: pipeline.generate("search", indices),
+                pipeline.pipe,
+                pipeline.setting.device,
+                self._watch if hooked else None,
             )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from hasten.errors import InputError, MeasurementError
 from hasten.measure._cut_prompts import cut_prompts_told_once
@@ -38,6 +39,12 @@ class Pipeline:
         self.family = known_family(pipe)
         self._given = self.family.called_with(model_at(str(pipe.config.get("_name_or_path"))))
         self._text: dict[str, dict[str, torch.Tensor]] = {}
+
+    def at(self, setting: Setting) -> Self:
+        """The same prompts and seeds in another setting."""
+        other = copy.copy(self)
+        other.setting, other._text = setting, {}
+        return other
 
     @property
     def denoiser(self) -> torch.nn.Module:

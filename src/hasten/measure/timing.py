@@ -20,6 +20,8 @@ Call = Callable[[], object]
 Around = Callable[[], AbstractContextManager[object]]
 Enough = Callable[[Sequence[float], Sequence[float]], bool]
 PartsOf = Callable[[], dict[str, float]]
+Stopwatch = tuple[Callable[[], Any], Callable[[Any, Any], float]]
+"""What marks a moment, and what gives the seconds between two of them, in their order."""
 
 MOST_TIMES = 4
 """Times that restless ones are measured at most, of the pairs that are asked for."""
@@ -249,8 +251,8 @@ def _marked(module: torch.nn.Module, mark: Callable[[], Any], marks: list[Any]) 
     )
 
 
-def stopwatch(device: str) -> tuple[Callable[[], Any], Callable[[Any, Any], float]]:
-    """What marks a moment in the device's work, and what gives the seconds between two of them, in their order.
+def stopwatch(device: str) -> Stopwatch:
+    """Marks moments in the device's work.
 
     On CUDA the marks are events, which are read after the device has done its work; elsewhere the clock.
     """

@@ -12,7 +12,6 @@ import numpy as np
 from hasten.errors import MeasurementError, UnsupportedError
 from hasten.measure.bench import Bench
 from hasten.measure.blocks import profile_blocks
-from hasten.measure.pipeline import Pipeline
 from hasten.plan import Plan
 from hasten.records import Trial
 from hasten.search._pairs import error_of, log_ratio, scatter_of
@@ -50,7 +49,7 @@ def predictor_of(bench: Measures, store: Store, report: Callable[[str], None] | 
     if profile is None:
         setting = bench.setting
         few = replace(setting, steps=min(setting.steps, PROFILED_STEPS))
-        pipeline = Pipeline(bench.pipe, few, bench.pipeline.prompts, bench.pipeline.seed)
+        pipeline = bench.pipeline.at(few)
         try:
             profile = profile_blocks(pipeline, repeats=REPEATS, report=report)
         except (UnsupportedError, MeasurementError):
