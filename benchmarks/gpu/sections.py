@@ -21,7 +21,7 @@ from hasten.measure.pipeline import Pipeline
 from hasten.measure.profile import profile as profiled
 from hasten.measure.profile import side_of
 from hasten.measure.timing import compared, take_turns
-from hasten.methods import METHODS, check_plan
+from hasten.methods import METHODS, check_plan, clash
 from hasten.plan import Parameters, Plan, Value
 from hasten.script.upstream import upstream_calls
 from hasten.search.cost import CostModel
@@ -83,6 +83,7 @@ class Stage:
         }
         if self.bench.setting.device.startswith("cuda"):
             given["attention_backend"] = {"backend": "_native_cudnn"}
+            given["cuda_graph"] = {}
         return self._fitting(given)
 
     def _fitting(self, given: dict[str, Parameters]) -> dict[str, Parameters]:
@@ -118,10 +119,17 @@ def baseline(stage: Stage) -> None:
 
 
 def methods(stage: Stage) -> None:
-    """The typical plans, and the other methods alone."""
+    """The typical plans, the other methods alone, and those that go with CUDA graphs beside them."""
     others = (stage.complete({name: given}) for name, given in stage.others().items())
-    for plan in (*stage.plans(), *others):
+    for plan in (*stage.plans(), *others, *_graphed(stage)):
         stage.measure(f"plan {plan}", partial(_latency, stage.bench, plan, stage.options.pairs))
+
+
+def _graphed(stage: Stage) -> Iterator[Plan]:
+    given = {**stage.typical(), **stage.others()}
+    for name in given if "cuda_graph" in given else ():
+        if name != "cuda_graph" and not clash(map(METHODS.get, ("cuda_graph", name))):
+            yield stage.complete({n: given[n] for n in ("cuda_graph", name)})
 
 
 def neutral(stage: Stage) -> None:

@@ -10,6 +10,7 @@ from hasten.errors import InputError
 from hasten.methods import clash
 from hasten.methods._clock import Clock
 from hasten.methods._denoiser import ATTRIBUTE
+from hasten.plan import Plan
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,7 @@ class Patches:
         self.denoiser = denoiser
         self.clock = Clock()
         self._methods: dict[str, Method] = {}
+        self._given: dict[str, Parameters] = {}
         self._sites: dict[Any, _Site] = {}
         self._held: dict[int, _Held] = {}
         self._undo: dict[str, list[Callable[[], object]]] = {}
@@ -60,7 +62,7 @@ class Patches:
     def add(self, method: Method, pipe: Any, parameters: Parameters) -> None:
         """Installs the method, wholly or, when that fails, not at all."""
         self.require_absent(method)
-        self._methods[method.name] = method
+        self._methods[method.name], self._given[method.name] = method, parameters
         setattr(self.denoiser, ATTRIBUTE, self)
         if len(self._methods) == 1:
             self._site(self.denoiser).add(_OUTERMOST, _CLOCK, self.clock.wrapper)
@@ -89,6 +91,11 @@ class Patches:
         """Called by a method while it is installed, for what is no wrapper: how that is taken back."""
         self._undo.setdefault(method.name, []).append(action)
 
+    @property
+    def plan(self) -> Plan:
+        """All methods that are installed, with their parameters."""
+        return Plan.of(self._given)
+
     def has(self, name: str) -> bool:
         """The method of that name is installed."""
         return name in self._methods
@@ -97,6 +104,7 @@ class Patches:
         """Takes the method off; nothing happens when it is not installed."""
         if self._methods.pop(name, None) is None:
             return
+        del self._given[name]
         self.clock.leave(name)
         self._strip(name)
         for action in reversed(self._undo.pop(name, [])):

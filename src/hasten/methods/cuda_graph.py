@@ -1,0 +1,123 @@
+"""CUDA graph: the denoiser's kernels are launched once, recorded, and from then on replayed as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from hasten.methods._denoiser import denoiser_of, no_denoiser
+from hasten.methods.base import Method, Parameter, State
+from hasten.plan import Parameters
+
+if TYPE_CHECKING:
+    from hasten.methods._graph_tape import Tape
+    from hasten.methods._patch import Patches, Wrapper
+
+
+class CudaGraph(Method):
+    """A call of the denoiser launches thousands of kernels one after another; where they are short, the GPU waits
+    for the processor. Recorded in a CUDA graph, they are launched at once, the same kernels on the same numbers.
+
+    The first call with inputs of a shape records; beside DeepCache each step of a run is recorded for itself. What
+    is recorded is kept for the denoiser, also while the method is off, until something else is recorded for it.
+    """
+
+    name = "cuda_graph"
+    title = "CUDA graph"
+    aliases = ("cuda graphs", "cudagraph", "cudagraphs", "CUDA图")
+    excludes = (
+        "channels_last",
+        "faster_cache",
+        "first_block_cache",
+        "half_precision",
+        "magcache",
+        "pyramid_attention",
+        "quantize",
+        "schedule",
+        "tgate",
+        "tome",
+    )
+    exclusion = "cannot be used together, as what the one does anew each time the other would replay as it was"
+    summary = "replays the denoiser's kernels instead of launching each anew"
+    paper = "NVIDIA: CUDA C++ Programming Guide, CUDA Graphs"
+    order = 21
+    denoisers = ("unet", "transformer")
+    cuts_work = False
+    by_default = False
+    presence = 0.7
+
+    def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
+        return ()
+
+    def neutral(self, pipe: Any = None, steps: int | None = None) -> Parameters | None:
+        """Nothing can be set, and it always has an effect."""
+        return None
+
+    def unsupported(self, pipe: Any) -> str | None:
+        if reason := no_denoiser(pipe, self.title):
+            return reason
+        denoiser = denoiser_of(pipe)
+        if hasattr(denoiser, "_hf_hook"):
+            return (
+                f"the {type(denoiser).__name__} is moved to the GPU and off again, and a graph needs it in place"
+            )
+        device = next(denoiser.parameters()).device
+        return None if device.type == "cuda" else f"it needs a GPU with CUDA, and the pipeline is on the {device}"
+
+    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        state = _State(patches)
+        patches.wrap(self, patches.denoiser, _replay(state))
+        patches.listen(self, state, pipe)
+
+
+_TAPES: WeakKeyDictionary[Any, tuple[object, Tape]] = WeakKeyDictionary()
+"""Of each denoiser the tape that was recorded last, and what it depends on."""
+
+
+class _State(State):
+    """The tape of this run, and how many calls it has had."""
+
+    def __init__(self, patches: Patches) -> None:
+        self._patches = patches
+        self._tape: Tape | None = None
+        self._calls = 0
+
+    def start(self) -> None:
+        self._tape, self._calls = None, 0
+
+    def refresh(self) -> None:
+        """A batch of another layout has graphs of its own."""
+
+    def step(self, number: int) -> None:
+        """The calls are counted instead: a step may have several."""
+
+    def call(self, call_next: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if self._tape is None:
+            self._tape = _tape_of(self._patches)
+            self._tape.begin()
+        self._calls += 1
+        return self._tape.call(self._calls - 1, call_next, args, kwargs)
+
+
+def _tape_of(patches: Patches) -> Tape:
+    """The tape that was recorded for the denoiser as it is now, or a new one."""
+    from hasten.methods._graph_tape import Tape
+
+    denoiser, stores = patches.denoiser, patches.has("deepcache")
+    tensors = (*denoiser.parameters(), *denoiser.buffers())
+    made_with = (patches.plan, tuple(tensor.data_ptr() for tensor in tensors))
+    known = _TAPES.get(denoiser)
+    if known is None or known[0] != made_with:
+        _TAPES[denoiser] = known = made_with, Tape(by_call=stores)
+    return known[1]
+
+
+def _replay(state: _State) -> Wrapper:
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        return state.call(call_next, args, kwargs)
+
+    return wrapper
+
+
+METHOD = CudaGraph()
