@@ -15,6 +15,7 @@ from diffusers import (
     StableDiffusion3Img2ImgPipeline,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionXLImg2ImgPipeline,
+    UNet2DConditionModel,
 )
 from tests import pipelines
 
@@ -46,6 +47,21 @@ OTHERS = {
     "FluxPipeline": (FluxImg2ImgPipeline, True),
 }
 """Another pipeline on the same denoiser, and whether it takes an image."""
+SLIM: dict[str, dict[str, Any]] = {
+    "sd": {
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    },
+    "sdxl": {
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (1, 2),
+        "attention_head_dim": (1, 2),
+    },
+}
+for _config in SLIM.values():
+    _config |= {"sample_size": 8, "layers_per_block": 1, "block_out_channels": (16, 32)}
+"""What a slim UNet has otherwise, by family."""
 INNER = {"ResnetBlock2D": "conv2", "Transformer2DModel": "norm", "Downsample2D": "conv", "Upsample2D": "conv"}
 
 
@@ -60,6 +76,19 @@ def shared(family: str) -> Any:
 
 def fresh(family: str) -> Any:
     return BUILD[family]()
+
+
+@lru_cache
+def slim(family: str) -> Any:
+    """``shared`` with a UNet of two levels, one layer each, over 8×8 latents; a transformer is small as it is. For
+    what is asked of very many combinations, and not of how deep a UNet is."""
+    pipe = fresh(family)
+    if hasattr(pipe, "unet"):
+        torch.manual_seed(0)
+        pipe.unet = UNet2DConditionModel.from_config({**pipe.unet.config, **SLIM[family]}).eval()
+        pipe.default_sample_size = 8  # SDXL's pipeline noted that of its first UNet
+    latents(pipe, num_inference_steps=1)
+    return pipe
 
 
 def latents(pipe: Any, call: Callable[..., Any] | None = None, seed: int = 0, **given: Any) -> torch.Tensor:

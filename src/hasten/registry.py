@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from functools import cache
 from importlib import import_module
 from typing import Generic, TypeVar
 
@@ -24,9 +25,7 @@ class Registry(Generic[T]):
 
     def names(self) -> tuple[str, ...]:
         """The names of all entries, sorted."""
-        path = import_module(self.package).__path__
-        found = (module.name for module in pkgutil.iter_modules(path))
-        return tuple(sorted(n for n in found if n != "base" and not n.startswith("_")))
+        return _entries(tuple(import_module(self.package).__path__))
 
     def canonical(self, name: str) -> str:
         """The entry's name for any spelling of it (``T-Gate`` → ``tgate``).
@@ -34,6 +33,8 @@ class Registry(Generic[T]):
         Raises:
             UnknownNameError: no entry has that name.
         """
+        if name in self.names():
+            return name
         by_key = {simplify(n): n for n in self.names()}
         if simplify(name) not in by_key:
             raise UnknownNameError(self.kind, name, self.names())
@@ -48,3 +49,10 @@ class Registry(Generic[T]):
     def all(self) -> tuple[T, ...]:
         """Every entry, in the order of the names."""
         return tuple(self.get(name) for name in self.names())
+
+
+@cache
+def _entries(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a package's files that are entries: looked for once, names are asked for thousands of times."""
+    found = (module.name for module in pkgutil.iter_modules(path))
+    return tuple(sorted(n for n in found if n != "base" and not n.startswith("_")))

@@ -64,8 +64,9 @@ LARGEST = {family: _largest(found) for family, found in COMBINATIONS.items()}
 
 
 def orders(names: Names) -> Iterator[Names]:
-    """Orders to take methods off in: all of up to three; of more, each method first, and last, once."""
-    if len(names) <= 3:
+    """Orders to take methods off in: all of two, and of what stores; of more, each method first, and last, once,
+    and of each two either one before the other."""
+    if len(names) == 2 or (set(names) <= set(CORE) and len(names) <= 3):
         yield from permutations(names)
     else:
         yield from ((*names[i:], *names[:i]) for i in range(len(names)))

@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 import torch
 from tests.contracts.expected import COMBINATIONS, SUPPORTED, Names, effective
-from tests.generating import FAMILIES, attributes, latents, shared
+from tests.generating import FAMILIES, attributes, latents, slim
 
 from hasten.methods import METHODS, apply, clash
 
@@ -25,7 +25,7 @@ def pairs(family: str) -> list[Names]:
     ("family", "name"), [(f, n) for f in FAMILIES for n in dict.fromkeys(pair[0] for pair in pairs(f))]
 )
 def test_pairs_repeat_and_leave_nothing(family: str, name: str) -> None:
-    pipe = shared(family)
+    pipe = slim(family)
     baseline, before = latents(pipe), attributes(pipe)
     for names in (pair for pair in pairs(family) if pair[0] == name):
         with apply(pipe, effective(names), STEPS):

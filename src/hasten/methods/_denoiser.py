@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from hasten.methods._unet import levels
@@ -54,7 +54,13 @@ def is_installed(name: str, pipe: Any) -> bool:
 
 def is_a(thing: Any, class_name: str) -> bool:
     """Whether a class of that name is among the object's classes: asked by name so that nothing is imported."""
-    return any(c.__name__ == class_name for c in type(thing).__mro__)
+    return class_name in _names_of(thing.__class__)
+
+
+@cache
+def _names_of(kind: type) -> frozenset[str]:
+    """The names of a class and of those above it."""
+    return frozenset(c.__name__ for c in kind.__mro__)
 
 
 def no_unet(pipe: Any, title: str) -> str | None:
@@ -137,9 +143,16 @@ def transformer_blocks(denoiser: Any) -> Iterator[TransformerBlock]:
         yield from (TransformerBlock(block, 1, patch) for block in denoiser.transformer_blocks)
         return
     for level, downsample in levels(denoiser):
-        for module in level.modules():
-            if is_a(module, "BasicTransformerBlock"):
-                yield TransformerBlock(module, downsample)
+        yield from (TransformerBlock(module, downsample) for module in _blocks_within(level))
+
+
+def _blocks_within(module: Any) -> Iterator[Any]:
+    """Only they are not looked into: there are many layers in each, and grids of plans ask a thousand times."""
+    for child in module.children():
+        if is_a(child, "BasicTransformerBlock"):
+            yield child
+        else:
+            yield from _blocks_within(child)
 
 
 def attentions(denoiser: Any) -> Iterator[tuple[Any, Any]]:

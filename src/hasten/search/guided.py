@@ -62,7 +62,6 @@ def guided(session: Session) -> None:
     losses of the one set are mistaken for those of another.
     """
     beliefs = Beliefs(session, session.predictor)
-    session.trust(beliefs)
     best, since, few = session.best(), len(session.trials), len(session.spaces) == 1
     while not session.late:
         over = session.spent or session.found_first or len(session.trials) - since >= _patience(session, best)
@@ -95,13 +94,14 @@ class Beliefs:
         self.learn()
 
     def learn(self) -> None:
-        """Corrects the predictions by all trials so far."""
+        """Corrects the predictions by all trials so far; the session goes by them."""
         session, predictor = self._session, self._predictor
         self.known = [*session.trials.values(), *session.held_out.own]
         predictor.learn(self.known)
         self.speedups = [predictor.speedups(space) for space in session.spaces]
         self.deviations = [predictor.deviations(space) for space in session.spaces]
         self._scatter = scatter_of(t.latency for t in self.known if t.latency)
+        session.trust(self)
 
     def __call__(self, plan: Plan, latency: Latency) -> Latency:
         """The latency with the believed speedup, and its interval."""

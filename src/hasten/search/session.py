@@ -48,6 +48,7 @@ class Session:
         self.bench, self.store, self.options, self.spaces = bench, store, options, tuple(spaces)
         self._predictor = predictor
         self._believe: Callable[[Plan, Latency], Latency] = lambda plan, latency: latency
+        self._seen: dict[str, tuple[Trial, Trial]] = {}
         self._dominance = True
         self.asked = self.goal = goal
         self.trials: dict[str, Trial] = {}
@@ -70,11 +71,12 @@ class Session:
         return min(found, key=lambda t: max(limits.excess(m, t.losses[m].loss) for m in limits), default=None)
 
     def trust(self, believe: Callable[[Plan, Latency], Latency]) -> None:
-        """Takes search trials' latencies for what ``believe`` makes of them, by predictions, from now on.
+        """Takes search trials' latencies for what ``believe`` makes of them, by predictions, from now on. Each is
+        asked for once: call this again when ``believe`` has learned.
 
         Predictions tell more than dominance, so that plans are no longer left out for being milder or stronger.
         """
-        self._believe, self._dominance = believe, False
+        self._believe, self._dominance, self._seen = believe, False, {}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -190,7 +192,8 @@ class Session:
     def unfinished(self, trial: Trial) -> bool:
         """It was skipped for one that is no longer better, or scored on a few prompts that leave it open."""
         if trial.status == "skipped" and trial.latency:
-            return self.goal.skip(self._believe(Plan.parse(trial.plan), trial.latency), self.best()) is None
+            believed = self._believed(trial).latency
+            return believed is not None and self.goal.skip(believed, self.best()) is None
         return trial.status == "ok" and not tells(trial, self.goal, self.options, self.metrics)
 
     def _surely(self, decisive: float) -> Enough:
@@ -284,7 +287,12 @@ class Session:
     def _believed(self, trial: Trial) -> Trial:
         if trial.latency is None:
             return trial
-        return trial.model_copy(update={"latency": self._believe(Plan.parse(trial.plan), trial.latency)})
+        own, believed = self._seen.get(trial.plan, (None, trial))
+        if own is not trial:
+            latency = self._believe(Plan.parse(trial.plan), trial.latency)
+            believed = trial.model_copy(update={"latency": latency})
+            self._seen[trial.plan] = trial, believed
+        return believed
 
     def _reporting(self, plan: Plan) -> Callable[[str], None]:
         return lambda words: self.tell(message=f"{plan}: {words}")
