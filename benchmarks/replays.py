@@ -38,7 +38,7 @@ from .tables.plans import pipeline_of
 from .tables.replay import RecordedSpace, TableBench, dealt
 from .tables.tables import Table, load
 
-TABLES = ("deepcache", "tome", "deepcache,tome", "tgate", "deepcache,tgate")
+TABLES = ("deepcache", "tome", "deepcache,tome", "tgate", "deepcache,tgate", "deepcache,tgate,tome")
 RESAMPLES = 1000
 """Of the bootstrap: a tenth of hasten's own, for there are many replays."""
 METRIC, LIMIT = "clip_score", 0.02

@@ -99,9 +99,9 @@ def test_where_calls_depend_on_each_other_a_run_is_replayed_in_its_order() -> No
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_same_image_bit_for_bit(family: str) -> None:
     pipe = fresh(family).to("cuda")
-    baseline, before = latents(pipe), attributes(pipe)
     other, given = beside(pipe)
     elsewhere = latents(other, **given)
+    baseline, before = latents(pipe), attributes(pipe)
     with apply(pipe, "cuda_graph"):
         assert torch.equal(latents(pipe), baseline)
         assert torch.equal(latents(pipe), baseline)
