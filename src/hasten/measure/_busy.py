@@ -41,7 +41,8 @@ def busy_share(pipeline: Pipeline) -> float:
             denoiser(*args, **kwargs)
         synchronise(device)
         wall_s = (time.perf_counter() - start) / CALLS
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+        cuda = torch.profiler.ProfilerActivity.CUDA
+        with torch.profiler.profile(activities=[cuda], acc_events=True) as profiler:
             denoiser(*args, **kwargs)
             synchronise(device)
     busy_s = sum(event.self_device_time_total for event in profiler.key_averages()) / 1e6
