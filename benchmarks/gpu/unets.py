@@ -83,7 +83,7 @@ NOISE = {
     "steps_offset": 1,
 }
 
-TINY_UNET = {"sample_size": 16, "norm_num_groups": 8, "cross_attention_dim": 32, "layers_per_block": 1}
+TINY_UNET = {"sample_size": 8, "norm_num_groups": 8, "cross_attention_dim": 32, "layers_per_block": 1}
 TINY_CLIP = {
     "hidden_size": 32,
     "intermediate_size": 64,

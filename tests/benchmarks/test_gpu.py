@@ -69,7 +69,7 @@ def small_unet() -> UNet2DConditionModel:
 
 
 def run(out: Path, *arguments: str) -> int:
-    small = ("--steps", "4", "--pairs", "1", "--neutral-pairs", "1", "--cost-pairs", "1", "--plans", "5")
+    small = ("--steps", "3", "--pairs", "1", "--neutral-pairs", "1", "--cost-pairs", "1", "--plans", "5")
     return main(["--tiny", "--device", "cpu", *small, "--out", str(out), *arguments])
 
 
@@ -108,7 +108,7 @@ def test_a_dry_run_of_the_transformers(tmp_path: Path, capsys: pytest.CaptureFix
     assert len(named(out, "baseline")) == len(named(out, "denoiser")) == len(models) == 3
     assert "Failed" not in shown
     assert any("tgate" in plan and "tome" in plan for plan in named(out, "plan ")), "PixArt's, together"
-    assert all(f"{name} 128², 4 steps, batch 2" in shown for name in models)
+    assert all(f"{name} 128², 3 steps, batch 2" in shown for name in models)
 
 
 def test_the_work_of_a_denoiser_is_that_of_its_products(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_the_work_of_a_denoiser_is_that_of_its_products(tmp_path: Path) -> None:
     assert run(out, "--models", "SD1.5", "--only", "baseline", "--batches", "1", "2") == 0
     one, two = (line for line in lines_of(out) if line["name"] == "denoiser")
     assert two["flops"] == 2 * one["flops"] > 1e6
-    assert one["calls"] == two["calls"] == 4
+    assert one["calls"] == two["calls"] == 3
     unet = made("SD1.5").pipe.unet
     assert one["weights_bytes"] == 4 * sum(p.numel() for p in unet.parameters())
 
