@@ -61,7 +61,7 @@ class _Listed(Tape):
     """A tape whose graphs are the functions themselves."""
 
     def __init__(self, by_call: bool) -> None:
-        super().__init__(by_call)
+        super().__init__(1, by_call)
         self.made: list[Any] = []
 
     def _record(self, call_next: Callable[..., Any], given: _Leaves) -> Any:

@@ -32,15 +32,15 @@ class _Leaves(NamedTuple):
 
 
 class Tape:
-    """The graphs of a denoiser.
+    """The graphs of a denoiser, each recorded after ``warm_up`` calls.
 
     ``by_call``: what a call computes depends on the calls of the run before it, whose outputs it reads. Then a run
     is recorded call by call and replayed in that order, all in one pool of memory: what a call has stored lies
     where a later one was recorded to read it. Otherwise one graph serves all calls of a signature.
     """
 
-    def __init__(self, by_call: bool) -> None:
-        self._by_call = by_call
+    def __init__(self, warm_up: int, by_call: bool) -> None:
+        self._warm_up, self._by_call = warm_up, by_call
         self._pool: Any = None
         self._graphs: dict[Slot, _Graph] = {}
         self._recording = True
@@ -71,19 +71,20 @@ class Tape:
     def _record(self, call_next: Callable[..., Any], given: _Leaves) -> _Graph:
         if self._by_call and self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
-        return _Graph(call_next, given, self._pool)
+        return _Graph(call_next, given, self._warm_up, self._pool)
 
 
 class _Graph:
     """One recorded call. ``pool`` is the memory that it shares with others; None: it has some of its own."""
 
-    def __init__(self, call_next: Callable[..., Any], given: _Leaves, pool: Any) -> None:
+    def __init__(self, call_next: Callable[..., Any], given: _Leaves, warm_up: int, pool: Any) -> None:
         device = next(leaf.device for leaf in given.leaves if _on_gpu(leaf))
         self._inputs = [
             leaf.to(device, copy=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in given.leaves
         ]
         args, kwargs = pytree.tree_unflatten(self._inputs, given.spec)
-        call_next(*args, **kwargs)  # what is set up at a first call must not be recorded
+        for _ in range(warm_up):
+            call_next(*args, **kwargs)
         self._graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))

@@ -48,11 +48,10 @@ class CudaGraph(Method):
     presence = 0.7
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        return ()
-
-    def neutral(self, pipe: Any = None, steps: int | None = None) -> Parameters | None:
-        """Nothing can be set, and it always has an effect."""
-        return None
+        meaning = "so many calls run before one is recorded: what is set up at the first must not be"
+        return (
+            Parameter("warm_up_calls", int, low=1, high=10, default=1, neutral=None, grid=(1,), meaning=meaning),
+        )
 
     def unsupported(self, pipe: Any) -> str | None:
         if reason := no_denoiser(pipe, self.title):
@@ -66,7 +65,7 @@ class CudaGraph(Method):
         return None if device.type == "cuda" else f"it needs a GPU with CUDA, and the pipeline is on the {device}"
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        state = _State(patches)
+        state = _State(patches, int(parameters["warm_up_calls"]))
         patches.wrap(self, patches.denoiser, _replay(state))
         patches.listen(self, state, pipe)
 
@@ -78,8 +77,8 @@ _TAPES: WeakKeyDictionary[Any, tuple[object, Tape]] = WeakKeyDictionary()
 class _State(State):
     """The tape of this run, and how many calls it has had."""
 
-    def __init__(self, patches: Patches) -> None:
-        self._patches = patches
+    def __init__(self, patches: Patches, warm_up: int) -> None:
+        self._patches, self._warm_up = patches, warm_up
         self._tape: Tape | None = None
         self._calls = 0
 
@@ -94,13 +93,13 @@ class _State(State):
 
     def call(self, call_next: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if self._tape is None:
-            self._tape = _tape_of(self._patches)
+            self._tape = _tape_of(self._patches, self._warm_up)
             self._tape.begin()
         self._calls += 1
         return self._tape.call(self._calls - 1, call_next, args, kwargs)
 
 
-def _tape_of(patches: Patches) -> Tape:
+def _tape_of(patches: Patches, warm_up: int) -> Tape:
     """The tape that was recorded for the denoiser as it is now, or a new one."""
     from hasten.methods._graph_tape import Tape
 
@@ -109,7 +108,7 @@ def _tape_of(patches: Patches) -> Tape:
     made_with = (patches.plan, tuple(tensor.data_ptr() for tensor in tensors))
     known = _TAPES.get(denoiser)
     if known is None or known[0] != made_with:
-        _TAPES[denoiser] = known = made_with, Tape(by_call=stores)
+        _TAPES[denoiser] = known = made_with, Tape(warm_up, by_call=stores)
     return known[1]
 
 
