@@ -141,6 +141,9 @@ class Method(ABC):
     shortens: bool = False
     """It takes fewer steps of the plain pipeline, and does nothing else: alone it is the equal-time baseline."""
 
+    device: str = ""
+    """The type of the devices that it needs, such as ``cuda``; any where empty."""
+
     packages: tuple[str, ...] = ()
     """What must be installed for it beside hasten, as requirements; the extra of its name has them."""
 

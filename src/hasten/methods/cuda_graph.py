@@ -43,6 +43,7 @@ class CudaGraph(Method):
     paper = "NVIDIA: CUDA C++ Programming Guide, CUDA Graphs"
     order = 21
     denoisers = ("unet", "transformer")
+    device = "cuda"
     cuts_work = False
     by_default = False
     presence = 0.7
@@ -62,7 +63,11 @@ class CudaGraph(Method):
                 f"the {type(denoiser).__name__} is moved to the GPU and off again, and a graph needs it in place"
             )
         device = next(denoiser.parameters()).device
-        return None if device.type == "cuda" else f"it needs a GPU with CUDA, and the pipeline is on the {device}"
+        return (
+            None
+            if device.type == self.device
+            else f"it needs a GPU with CUDA, and the pipeline is on the {device}"
+        )
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         state = _State(patches, int(parameters["warm_up_calls"]))
