@@ -175,6 +175,16 @@ def test_a_plan_that_is_over_the_limit_by_less_than_its_interval_is_confirmed_be
     assert found.status == "likely" and found.confirmed is not None and found.confirmed.speedup >= asked
 
 
+def test_where_all_that_was_chosen_is_rejected_a_surer_plan_is_taken() -> None:
+    """The search's prompts are the easier ones: what is just inside by them is outside by others."""
+    bench = Landscape(speed, cost, held_out=lambda p: cost(p) + 0.008, half_width=0.012)
+    found = answer(bench, task(TGATE, 0.02))
+    assert found.confirmed is not None and found.confirmed.losses["clip_score"].loss < 0.02
+    assert found.confirmed.speedup >= 0.9 * fastest(TGATE, 0.012)
+    verdicts = [plan for plan, split in bench.measured if split == "held-out"]
+    assert len(verdicts) > 2, "the first ones were rejected"
+
+
 def test_what_is_not_ruled_out_is_said() -> None:
     bench = Landscape(speed, cost, held_out=lambda p: cost(p) + 0.01, half_width=0.02)
     asked = 0.99 * fastest(("deepcache",), 0.012)

@@ -39,7 +39,8 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
     none is left that was measured clearly faster.
 
     The search picks the luckiest of many noisy trials, so its choice may fail; then it goes on without it, and
-    takes plans whose whole interval is inside the limits before those that are only inside by their mean. Before a
+    takes plans that are believed to be inside the limits, the more surely the more have failed, or whose whole
+    interval is inside, before those that are only inside by their mean. Before a
     target is out of reach, plans that are over a limit by less than their intervals are confirmed as well. Where
     the first plan that meets a target is asked for and one is only *likely* to, a surer one is looked for. In the
     end the nearest of those that were rejected is scored on more held-out prompts, where they can still tell.
@@ -81,8 +82,10 @@ def _last_hope(session: Session) -> Trial | None:
     return min(near, key=lambda t: max(goal.limits.excess(m, t.losses[m].loss) for m in goal.limits), default=None)
 
 
-def _next(session: Session, holder: Trial | None) -> Trial | None:
+def _next(session: Session, holder: Trial | None) -> Trial | Plan | None:
     """The plan to confirm: with one in hand, only one that is faster than all its interval allows, or surer."""
+    if holder is None and session.rejected and not session.aside and (found := session.likely()):
+        return found
     best = session.best(sure=True) if session.rejected or session.aside else session.best()
     if holder is None:
         return best or session.best() or session.undecided()

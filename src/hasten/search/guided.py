@@ -101,7 +101,35 @@ class Beliefs:
         self.speedups = [predictor.speedups(space) for space in session.spaces]
         self.deviations = [predictor.deviations(space) for space in session.spaces]
         self._scatter = scatter_of(t.latency for t in self.known if t.latency)
+        self.quality = Quality(session.goal.limits, session.spaces, self.speedups)
+        self.quality.learn(self.known, session.elsewhere)
         session.trust(self)
+
+    def inside(self, plan: Plan) -> float:
+        """The probability that the plan keeps all limits; 0 of one that is in no space."""
+        number = next((i for i, space in enumerate(self._session.spaces) if space.holds(plan)), None)
+        if number is None:
+            return 0.0
+        at = self._session.spaces[number].index(plan)
+        return float(self._probably(number, np.array([at], np.int64))[0])
+
+    def fastest(self, inside: float) -> Plan | None:
+        """The fastest plan by prediction that keeps them so probably, was not rejected and is worth its while."""
+        found: tuple[float, Plan] | None = None
+        for number, space in enumerate(self._session.spaces):
+            speedups = self.speedups[number]
+            cells = np.argwhere(space.cells & (np.nan_to_num(speedups) > 1 + GAIN))
+            cells = _evenly(cells, speedups[tuple(cells.T)])
+            for cell in cells[self._probably(number, cells) >= inside] if len(cells) else ():
+                at = tuple(map(int, cell))
+                better = found is None or speedups[at] > found[0]
+                if better and str(plan := space.plan(at)) not in self._session.rejected:
+                    found = float(speedups[at]), plan
+        return found[1] if found else None
+
+    def _probably(self, number: int, cells: npt.NDArray[np.int64]) -> Numbers:
+        speedups = self.speedups[number][tuple(cells.T)]
+        return self.quality.inside(self._session.spaces[number], cells, speedups)
 
     def __call__(self, plan: Plan, latency: Latency) -> Latency:
         """The latency with the believed speedup, and its interval."""
@@ -126,8 +154,7 @@ class Beliefs:
 
 def _most_promising(session: Session, beliefs: Beliefs, best: Trial | None) -> Plan | None:
     """The plan to measure next; None when none is likely enough to be better than ``best``, what is in hand."""
-    quality = Quality(session.goal.limits, session.spaces, beliefs.speedups)
-    quality.learn(beliefs.known, session.elsewhere)
+    quality = beliefs.quality
     found: tuple[float, Plan] | None = None
     least = _least(session, best)
     for number, space in enumerate(session.spaces):
@@ -177,12 +204,18 @@ def _candidates(
     """Those that are not plainly too slow, at most so many; None where there are none."""
     fast = means + 2 * deviations > least
     cells, means, deviations = cells[fast], means[fast], deviations[fast]
-    if len(cells) > CONSIDERED:  # evenly over the speeds that are in question
-        keep = np.argsort(means, kind="stable")[:: math.ceil(len(cells) / CONSIDERED)]
-        cells, means, deviations = cells[keep], means[keep], deviations[keep]
     if not len(cells):
         return None
+    keep = _evenly(np.arange(len(cells)), means)
+    cells, means, deviations = cells[keep], means[keep], deviations[keep]
     return Candidates(space, cells, means, deviations, quality.inside(space, cells, np.exp(means)))
+
+
+def _evenly(rows: npt.NDArray[np.int64], speeds: Numbers) -> npt.NDArray[np.int64]:
+    """At most so many as are considered, evenly over their speeds."""
+    if len(rows) <= CONSIDERED:
+        return rows
+    return rows[np.argsort(speeds, kind="stable")[:: math.ceil(len(rows) / CONSIDERED)]]
 
 
 def _least(session: Session, best: Trial | None) -> float:

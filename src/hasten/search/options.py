@@ -56,6 +56,19 @@ class Measures(Protocol):
     ) -> EqualTime: ...
 
 
+class Beliefs(Protocol):
+    """What a strategy believes of plans."""
+
+    def __call__(self, plan: Plan, latency: Latency) -> Latency:
+        """A search trial's latency as it is believed, by predictions as well."""
+
+    def inside(self, plan: Plan) -> float:
+        """The probability that the plan keeps all limits."""
+
+    def fastest(self, inside: float) -> Plan | None:
+        """The fastest plan of all, measured or not, that keeps them at least so probably and was not rejected."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a search stands: sent at each stage's begin, after each trial, and while something is measured.
@@ -112,7 +125,7 @@ class SearchOptions:
     seed: int = 0
     storage: str | None = None
     confidence: float = 0.95
-    confirmations: int = 4
+    confirmations: int = 6
 
     def __post_init__(self) -> None:
         from hasten.search.strategies import STRATEGIES

@@ -31,8 +31,8 @@ MEASURING = 0.25
 class SearchResult:
     """What a search found.
 
-    ``chosen`` is the search's trial of the plan, ``confirmed`` its trial on held-out prompts, which alone
-    decides. When infeasible, both are None and ``best`` is the confirmed trial of the best feasible plan.
+    ``chosen`` is the search's trial of the plan, if it has one, ``confirmed`` that on held-out prompts, which
+    alone decides. When infeasible, both are None and ``best`` is the confirmed trial of the best feasible plan.
     ``equal_time`` belongs to ``confirmed or best``. ``complete``: no budget ended the search.
     """
 
@@ -173,11 +173,11 @@ def _searched(session: Session, task: Task, strategy: Strategy) -> SearchResult:
     decision, confirmed = pursue(session, strategy)
     if confirmed is not None and decision != "rejected" and not _no_gain(session, confirmed):
         keep_bound(session, task, decision, _part(session), confirmed)
-        chosen = session.trials[confirmed.plan]
+        chosen = session.trials.get(confirmed.plan)
         return _result(session, decision, _part(session), confirmed=confirmed, chosen=chosen)
     best = confirmed or _best_inside(session, strategy)
     if best and session.asked.target and (late := decide(best, session.asked)) != "rejected":
-        return _result(session, late, confirmed=best, chosen=session.trials[best.plan])  # timed in more pairs
+        return _result(session, late, confirmed=best, chosen=session.trials.get(best.plan))  # timed in more pairs
     if session.trials and all(t.status == "failed" for t in session.trials.values()):
         first = next(iter(session.trials.values()))
         return _result(session, "failed", f"Every plan failed, the first ({first.plan}) with: {first.reason}")

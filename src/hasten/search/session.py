@@ -15,7 +15,7 @@ from hasten.records import Latency, Trial
 from hasten.search._stored import Stored, tells
 from hasten.search.held_out import HeldOut
 from hasten.search.judge import Goal
-from hasten.search.options import MIN_SAMPLES, Measures, Progress, SearchOptions
+from hasten.search.options import MIN_SAMPLES, Beliefs, Measures, Progress, SearchOptions
 from hasten.search.predict import Predictor, predictor_of
 from hasten.search.space import Space
 from hasten.store import Store
@@ -47,9 +47,8 @@ class Session:
     ) -> None:
         self.bench, self.store, self.options, self.spaces = bench, store, options, tuple(spaces)
         self._predictor = predictor
-        self._believe: Callable[[Plan, Latency], Latency] = lambda plan, latency: latency
+        self._beliefs: Beliefs | None = None
         self._seen: dict[str, tuple[Trial, Trial]] = {}
-        self._dominance = True
         self.asked = self.goal = goal
         self.trials: dict[str, Trial] = {}
         self.rejected: dict[str, Trial] = {}
@@ -70,13 +69,21 @@ class Session:
         found = (t for t in tried if self.goal.reached(t.latency) and limits.verdict(t.losses) == "open")
         return min(found, key=lambda t: max(limits.excess(m, t.losses[m].loss) for m in limits), default=None)
 
-    def trust(self, believe: Callable[[Plan, Latency], Latency]) -> None:
-        """Takes search trials' latencies for what ``believe`` makes of them, by predictions, from now on. Each is
-        asked for once: call this again when ``believe`` has learned.
+    def trust(self, beliefs: Beliefs) -> None:
+        """Takes search trials' latencies for what is believed of them from now on. Each is asked for once: call
+        this again when there is more to believe.
 
         Predictions tell more than dominance, so that plans are no longer left out for being milder or stronger.
         """
-        self._believe, self._dominance, self._seen = believe, False, {}
+        self._beliefs, self._seen = beliefs, {}
+
+    def likely(self) -> Trial | Plan | None:
+        """After rejections, whose plans had looked as good: the fastest candidate that keeps the limits the more
+        probably the more were rejected. Where none was measured and the fastest plan is asked for, any plan."""
+        if self._beliefs is None:
+            return None
+        needed = 1 - 0.5 ** (len(self.rejected) + 1)
+        return self.best(inside=needed) or (None if self.goal.target else self._beliefs.fastest(needed))
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -116,16 +123,20 @@ class Session:
         """The first plan that meets the target is at hand, and is all that is asked for."""
         return self.goal.first_wins and self.best() is not None
 
-    def best(self, *, sure: bool = False) -> Trial | None:
+    def best(self, *, sure: bool = False, inside: float = 0.0) -> Trial | None:
         """The trial that would be chosen now: the first of the best that are candidates.
 
-        ``sure``: of those whose whole intervals are inside the limits.
+        ``sure``: of those whose whole intervals are inside the limits; ``inside``: of those that are believed to
+        be inside at least so probably.
         """
         tried = (t for t in self.trials.values() if not self._out(t))
         known = (self.accepted.get(t.plan) or self._believed(t) for t in tried)
         found = (t for t in known if self.goal.candidate(t))
         if sure:
             found = (t for t in found if self.goal.limits.verdict(t.losses) == "inside")
+        if self._beliefs and inside:
+            believed = self._beliefs.inside
+            found = (t for t in found if t.plan in self.accepted or believed(Plan.parse(t.plan)) >= inside)
         return min(found, key=self.goal.rank, default=None)
 
     def may_retime(self, trial: Trial) -> bool:
@@ -284,6 +295,9 @@ class Session:
     def pruned(self) -> int:
         return self._state.pruned
 
+    def _believe(self, plan: Plan, latency: Latency) -> Latency:
+        return self._beliefs(plan, latency) if self._beliefs else latency
+
     def _believed(self, trial: Trial) -> Trial:
         if trial.latency is None:
             return trial
@@ -305,7 +319,7 @@ class Session:
         for space in self.spaces:
             if plan.methods == space.methods:
                 space.close(plan)
-            if not self._dominance:
+            if self._beliefs:
                 continue
             if goal.outside(trial) or (meets and toward_mild):
                 space.close_stronger(plan)
