@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor
 from tests.generating import FAMILIES, UNETS, attributes, beside, fresh, latents, shared
 
 from hasten.errors import UnsupportedError
 from hasten.language.parse import parse
 from hasten.methods import METHODS, apply, clash
 from hasten.methods._graph_tape import Tape, _Leaves
+from hasten.methods.cuda_graph import made_of
 
 DEEPCACHE = "deepcache(cache_branch_id=0,cache_interval=2)"
 TAYLORSEER = "taylorseer(cache_interval=2,disable_cache_before_step=2)"
@@ -55,6 +57,19 @@ def test_inputs_are_alike_where_only_their_numbers_differ() -> None:
         signature(torch.zeros(2, 4), **{**text, "added": {"id": torch.ones(1)}}),
     ):
         assert other != known
+
+
+def test_what_is_recorded_holds_while_weights_and_attention_stay() -> None:
+    unet = fresh("sd").unet
+    known = made_of(unet)
+    with torch.no_grad():
+        unet.conv_in.weight.mul_(2)  # a graph reads them where they are
+    assert made_of(unet) == known
+    unet.conv_in.weight.data = unet.conv_in.weight.data.clone()
+    assert made_of(unet) != known
+    known = made_of(unet)
+    unet.set_attn_processor(AttnProcessor())
+    assert made_of(unet) != known
 
 
 class _Listed(Tape):

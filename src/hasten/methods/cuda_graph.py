@@ -108,13 +108,17 @@ def _tape_of(patches: Patches, warm_up: int) -> Tape:
     """The tape that was recorded for the denoiser as it is now, or a new one."""
     from hasten.methods._graph_tape import Tape
 
-    denoiser, stores = patches.denoiser, patches.has("deepcache")
-    tensors = (*denoiser.parameters(), *denoiser.buffers())
-    made_with = (patches.plan, tuple(tensor.data_ptr() for tensor in tensors))
+    denoiser, made_with = patches.denoiser, (patches.plan, *made_of(patches.denoiser))
     known = _TAPES.get(denoiser)
     if known is None or known[0] != made_with:
-        _TAPES[denoiser] = known = made_with, Tape(warm_up, by_call=stores)
+        _TAPES[denoiser] = known = made_with, Tape(warm_up, by_call=patches.has("deepcache"))
     return known[1]
+
+
+def made_of(denoiser: Any) -> tuple[object, object]:
+    """What a graph of the denoiser is good for: where its weights are, and what computes its attentions."""
+    places = tuple(tensor.data_ptr() for tensor in (*denoiser.parameters(), *denoiser.buffers()))
+    return places, tuple(vars(module).get("processor") for module in denoiser.modules())
 
 
 def _replay(state: _State) -> Wrapper:
