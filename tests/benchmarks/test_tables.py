@@ -88,8 +88,8 @@ def test_a_replayed_search_measures_what_a_bench_does(recorded: Path, pipe: Any)
         for metric, loss in measured.items():
             again = trial.losses[metric]  # of 8 prompts: the recorded ones twice, which has the same mean
             half_a_step = tables[0].baseline[metric].mean() / 4096
-            assert again.scores == pytest.approx(loss.scores * 2, abs=half_a_step + 1e-5)
-            assert again.baseline_scores == pytest.approx(loss.baseline_scores * 2, abs=1e-5)
+            assert again.scores == pytest.approx(loss.scores * 2, abs=half_a_step + 1e-4)
+            assert again.baseline_scores == pytest.approx(loss.baseline_scores * 2, abs=1e-4)
             assert again.loss == pytest.approx(loss.loss, abs=3e-4)
             assert again.version == loss.version
     assert replay.trials >= len(found.trials) and replay.images >= BATCH

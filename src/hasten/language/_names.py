@@ -37,7 +37,8 @@ class Names:
         self.canonical = {simplify(spelling): name for spelling, name in spellings.items()}
         longest_first = sorted({s.lower() for s in spellings}, key=len, reverse=True)
         found = "|".join(map(_spelled, longest_first))
-        self.pattern = re.compile(rf"{START}(?:{found}){END}{NO_FRACTION}", re.ASCII)
+        # what follows "no-" is no such thing: max-autotune-no-cudagraphs is a mode of another method
+        self.pattern = re.compile(rf"{START}(?<!no-)(?:{found}){END}{NO_FRACTION}", re.ASCII)
 
     def take(self, text: Text) -> list[tuple[str, tuple[int, int]]]:
         """Claims every name: canonical names and where they stand, in the order of the text."""

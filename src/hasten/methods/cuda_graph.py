@@ -25,7 +25,7 @@ class CudaGraph(Method):
 
     name = "cuda_graph"
     title = "CUDA graph"
-    aliases = ("cuda graphs", "cudagraph", "cudagraphs", "CUDA图")
+    aliases = ("cuda graphs", "CUDA图")
     excludes = (
         "channels_last",
         "faster_cache",
@@ -40,7 +40,10 @@ class CudaGraph(Method):
     )
     exclusion = "cannot be used together, as what the one does anew each time the other would replay as it was"
     summary = "replays the denoiser's kernels instead of launching each anew"
-    paper = "NVIDIA: CUDA C++ Programming Guide, CUDA Graphs"
+    paper = (
+        "Kwon et al.: Nimble. Lightweight and Parallel GPU Task Scheduling for Deep Learning. NeurIPS 2020, "
+        "arXiv:2012.02732"
+    )
     order = 21
     denoisers = ("unet", "transformer")
     device = "cuda"
