@@ -12,8 +12,9 @@ of their encoders. Methods that decide by the image which steps they shorten are
 baseline: latency, what the parts of a call take, peak memory, and how far the denoiser is from the machine's
 limit, which is measured first. methods: DeepCache, T-GATE and ToMe alone and together at typical parameters.
 neutral: the overhead of every method at parameters with which it does nothing. upstream: hasten's methods beside
-the packages that they replace. cost: the cost model's predictions for plans drawn from the whole grid. compile:
-that method alone and with each other.
+the packages that they replace. cost: the cost model's predictions for plans drawn from the whole grid, which are
+called in rounds, one after the other. compile: that method alone and with each other. Sides are timed step by step
+(steps.py), for other work disturbs most calls of many a machine.
 
 Every measurement is one line of ``--out``: the same command goes on where it was stopped, and several commands
 share one file. Sections are measured for all models in turn. After ``--limit-s`` seconds no further measurement
@@ -40,7 +41,7 @@ from hasten.schedulers import find_scheduler
 from hasten.task import Setting
 from hasten.workflow.opening import Place, device_of
 
-from ..cost_model import Lines
+from ..lines import Lines
 from .dits import BFLOAT16, DITS
 from .machine import ceilings
 from .sections import SECTIONS, Stage, said
@@ -146,7 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=_count, default=7, help="timed calls of each side")
     parser.add_argument("--neutral-pairs", type=_count, default=30, help="the same at neutral parameters")
     parser.add_argument("--plans", type=_count, default=60, help="of the cost model's comparison")
-    parser.add_argument("--cost-pairs", type=_count, default=3, help="timed calls of each side of those plans")
+    parser.add_argument("--rounds", type=_count, default=5, help="timed calls of each of those plans")
+    parser.add_argument("--repeats", type=_count, default=4, help="of the profile that they are predicted from")
     parser.add_argument("--limit-s", type=float, default=inf, help="begin no measurement after so many seconds")
     parser.add_argument(
         "--tiny", action="store_true", help="the same structures, small: a dry run, for an --out of its own"

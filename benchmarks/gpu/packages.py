@@ -12,13 +12,12 @@ from typing import Any
 
 from hasten.measure.bench import Bench
 from hasten.measure.failures import free_memory, plan_failures
-from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.profile import side_of
-from hasten.measure.timing import compared
 from hasten.plan import Parameters, Plan
-from hasten.records import Latency
 from hasten.script.upstream import PACKAGES
+
+from ..steps import in_turn
 
 
 def missing(plan: Plan) -> list[str]:
@@ -26,18 +25,18 @@ def missing(plan: Plan) -> list[str]:
     return [PACKAGES[name][0] for name in plan.methods if find_spec(PACKAGES[name][0]) is None]
 
 
-def beside_package(bench: Bench, plan: Plan, loader: str | None, pairs: int) -> Latency:
-    """hasten's own methods (the baseline of the answer) and the packages at the same parameters, in turn.
+def beside_package(bench: Bench, plan: Plan, loader: str | None, pairs: int) -> dict[str, Any]:
+    """hasten's own methods (first) and the packages (second) at the same parameters, in turn.
 
     ``loader``: T-GATE's, as ``upstream_calls`` names it. Raises MeasurementError.
     """
     setting = bench.setting
-    with device_lock(setting.device), plan_failures(), twin(bench.pipe) as pipe:
+    with plan_failures(), twin(bench.pipe) as pipe:
         _patch(pipe, plan.parameters, loader)
         packages = Pipeline(pipe, setting, bench.pipeline.prompts)
         native = side_of(bench.pipeline, plan, setting.batch_size)
         other = side_of(packages, Plan(), setting.batch_size)
-        return compared(native, other, pairs, setting.device, {})
+        return in_turn(native, other, pairs, setting.device, [bench.pipeline.denoiser, packages.denoiser])
 
 
 @contextmanager

@@ -20,13 +20,16 @@ from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.profile import profile as profiled
 from hasten.measure.profile import side_of
-from hasten.measure.timing import compared, take_turns
+from hasten.measure.timing import take_turns
 from hasten.methods import METHODS, check_plan, clash
 from hasten.plan import Parameters, Plan, Value
 from hasten.script.upstream import upstream_calls
 from hasten.search.cost import CostModel
 
-from ..cost_model import Lines, drawn, measured, profile, row
+from ..cost_model import drawn, profile, row
+from ..lines import Lines
+from ..rounds import Rounds
+from ..steps import in_turn
 from .machine import work_of
 from .packages import beside_package, missing
 from .subjects import Encoded
@@ -122,7 +125,7 @@ def methods(stage: Stage) -> None:
     """The typical plans, the other methods alone, and those that go with CUDA graphs beside them."""
     others = (stage.complete({name: given}) for name, given in stage.others().items())
     for plan in (*stage.plans(), *others, *_graphed(stage)):
-        stage.measure(f"plan {plan}", partial(_latency, stage.bench, plan, stage.options.pairs))
+        stage.measure(f"plan {plan}", partial(_beside, stage.bench, plan, stage.options.pairs))
 
 
 def _graphed(stage: Stage) -> Iterator[Plan]:
@@ -140,22 +143,25 @@ def neutral(stage: Stage) -> None:
         idle = method.neutral(bench.pipe, bench.setting.steps)
         if idle is not None:
             plan = stage.complete({method.name: idle})
-            stage.measure(f"neutral {method.name}", partial(_latency, bench, plan, pairs))
+            stage.measure(f"neutral {method.name}", partial(_beside, bench, plan, pairs))
     if usable:
-        stage.measure("neutral baseline", partial(_latency, bench, Plan(), pairs))
+        stage.measure("neutral baseline", partial(_beside, bench, Plan(), pairs))
 
 
-def _latency(bench: Bench, plan: Plan, pairs: int) -> dict[str, Any]:
-    return {"latency": bench.latency(plan, pairs=pairs).model_dump(mode="json")}
+def _beside(bench: Bench, plan: Plan, pairs: int) -> dict[str, Any]:
+    """The baseline and a plan."""
+    setting = bench.setting
+    sides = [side_of(bench.pipeline, which, setting.batch_size) for which in (Plan(), plan)]
+    return in_turn(*sides, pairs, setting.device, [bench.pipeline.denoiser])
 
 
 def upstream(stage: Stage) -> None:
     """hasten's methods beside the packages', where there is one that is not known to be wrong."""
-    bench = stage.bench
+    bench, pairs = stage.bench, stage.options.pairs
     if isinstance(bench.pipeline, Encoded):
         said("not compared: the packages are called with prompts, and the text encoders are left out")
         return
-    stage.measure(f"upstream {NOTHING}", partial(_beside, stage, Plan(), None))
+    stage.measure(f"upstream {NOTHING}", partial(beside_package, bench, Plan(), None, pairs))
     for plan in stage.plans():
         try:
             loader = upstream_calls(plan, bench.setting, bench.pipeline.family.name).loader
@@ -165,12 +171,7 @@ def upstream(stage: Stage) -> None:
         if absent := missing(plan):
             said(f"not compared: {plan}: {', '.join(absent)} cannot be imported")
             continue
-        stage.measure(f"upstream {plan}", partial(_beside, stage, plan, loader))
-
-
-def _beside(stage: Stage, plan: Plan, loader: str | None) -> dict[str, Any]:
-    found = beside_package(stage.bench, plan, loader, stage.options.pairs)
-    return {"latency": found.model_dump(mode="json")}
+        stage.measure(f"upstream {plan}", partial(beside_package, bench, plan, loader, pairs))
 
 
 def cost(stage: Stage) -> None:
@@ -180,11 +181,13 @@ def cost(stage: Stage) -> None:
     if stage.late or not names:
         return
     said(f"{bench.setting.model}: profile, then {options.plans} plans")
-    found = profile(bench, stage.lines, repeats=3)
+    found = profile(bench, stage.lines, repeats=options.repeats)
     plans = drawn(bench, names, options.plans, seed=0)
-    trials = list(measured(bench, stage.lines, plans, options.cost_pairs, stage.deadline_s))
+    rounds = Rounds(bench, stage.lines, plans, options.rounds, stage.deadline_s)
+    rounds.run()
+    known = list(rounds.trials())
     model = CostModel(bench.pipe, found, bench.setting.steps)
-    rows = [list(row(model, ",".join(names), trials, count)) for count in LEARNED if count < len(trials)]
+    rows = [list(row(model, ",".join(names), known, count)) for count in LEARNED if count < len(known)]
     if rows != stage.lines.found.get("cost", {}).get("rows"):
         stage.lines.add("cost", rows=rows)
 
@@ -211,14 +214,13 @@ def _compiled(stage: Stage, plan: Plan) -> dict[str, Any]:
     with device_lock(setting.device), plan_failures(), fresh_cache():
         first = [_first_call(bench.pipeline, plan) for _ in range(2)]
         before = counters["stats"]["unique_graphs"]
-        sides = [side_of(bench.pipeline, which, setting.batch_size) for which in (Plan(), plan)]
-        latency = compared(*sides, stage.options.pairs, setting.device, {})
+        found = _beside(bench, plan, stage.options.pairs)
     return {
         "cold_s": first[0],
         "warm_s": first[1],
         "graphs": before,
         "recompiled": counters["stats"]["unique_graphs"] - before,
-        "latency": latency.model_dump(mode="json"),
+        **found,
     }
 
 

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hasten.measure.stats import RESAMPLES
 from hasten.plan import Plan
 
 from ..cost_model import COLUMNS as COST
-from ..cost_model import lines_of
+from ..lines import lines_of
+from ..steps import ratio, seconds_of
 
 NOTHING = "none"
 """The name of the baseline beside its own twin: how far two sides differ that are the same."""
@@ -147,33 +145,24 @@ def _work(found: Found) -> Iterator[Sequence[str]]:
 
 def _plans(found: Found) -> Iterator[Sequence[str]]:
     for plan, line in found.of("plan"):
-        if latency := line.get("latency"):
-            yield _short(plan), f"{latency['speedup']:.3f}x", _between(latency["interval"], ".3f"), _gib(latency)
+        if "first" in line:
+            speedup, interval = ratio(line["first"], line["second"])
+            yield _short(plan), f"{speedup:.3f}x", _between(interval, ".3f"), _gib(line)
 
 
 def _neutral(found: Found) -> Iterator[Sequence[str]]:
     for name, line in found.of("neutral"):
-        if latency := line.get("latency"):
-            ratio, interval = _slowdown(latency)
-            yield name, f"{ratio - 1:+.2%}", _between([end - 1 for end in interval], "+.2%")
+        if "first" in line:
+            slowdown, interval = ratio(line["second"], line["first"])
+            yield name, f"{slowdown - 1:+.2%}", _between([end - 1 for end in interval], "+.2%")
 
 
 def _upstream(found: Found) -> Iterator[Sequence[str]]:
     for plan, line in found.of("upstream"):
-        if latency := line.get("latency"):
-            ratio, interval = _slowdown(latency)
-            seconds = (f"{latency[side]:.4g}" for side in ("baseline_s", "plan_s"))
-            yield _short(plan), *seconds, f"{ratio:.3f}", _between(interval, ".3f")
-
-
-def _slowdown(latency: dict[str, Any]) -> tuple[float, Sequence[float]]:
-    """The second side's time over the first's, and its 95% interval: the median over the pairs of calls, which
-    tells a percent where the ratio of the medians does not, as what slows both calls of a pair cancels."""
-    first, second = (np.array(latency[name]) for name in ("baseline_times_s", "times_s"))
-    ratios = second / first
-    index = np.random.default_rng(0).integers(len(ratios), size=(RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(ratios[index], axis=1), (2.5, 97.5))
-    return float(np.median(ratios)), (float(low), float(high))
+        if "first" in line:
+            advantage, interval = ratio(line["second"], line["first"])
+            seconds = (f"{seconds_of(line[side]):.4g}" for side in ("first", "second"))
+            yield _short(plan), *seconds, f"{advantage:.3f}", _between(interval, ".3f")
 
 
 def _cost(found: Found) -> Iterator[Sequence[str]]:
@@ -182,13 +171,14 @@ def _cost(found: Found) -> Iterator[Sequence[str]]:
 
 def _compiled(found: Found) -> Iterator[Sequence[str]]:
     for what, line in found.of("compile"):
-        if latency := line.get("latency"):
+        if "first" in line:
+            speedup, interval = ratio(line["first"], line["second"])
             yield (
                 f"`{what}`",
                 f"{line['cold_s']:.3g}",
                 f"{line['warm_s']:.3g}",
-                f"{latency['speedup']:.3f}x",
-                _between(latency["interval"], ".3f"),
+                f"{speedup:.3f}x",
+                _between(interval, ".3f"),
                 str(line["graphs"]),
                 str(line["recompiled"]),
             )

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.cost_model import Lines, lines_of
 from benchmarks.gpu.__main__ import BUILDERS, main
 from benchmarks.gpu.sections import Stage, _compiled
 from benchmarks.gpu.subjects import Maker, Subject
+from benchmarks.lines import Lines, lines_of
 from diffusers import UNet2DConditionModel
 
 from hasten.methods import METHODS
@@ -69,8 +69,8 @@ def small_unet() -> UNet2DConditionModel:
 
 
 def run(out: Path, *arguments: str) -> int:
-    small = ("--steps", "3", "--pairs", "1", "--neutral-pairs", "1", "--cost-pairs", "1", "--plans", "5")
-    return main(["--tiny", "--device", "cpu", *small, "--out", str(out), *arguments])
+    few = ("--pairs", "1", "--neutral-pairs", "1", "--rounds", "2", "--repeats", "1", "--plans", "5")
+    return main(["--tiny", "--device", "cpu", "--steps", "3", *few, "--out", str(out), *arguments])
 
 
 def named(out: Path, beginning: str) -> Sequence[str]:
@@ -85,7 +85,7 @@ def test_a_dry_run_of_a_unet(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert title in shown, title
     assert "Failed" not in shown
     assert f"torch {torch.__version__}" in shown and "--models SD1.5" in shown
-    assert len(named(out, "plan ")) == 7 + len(OTHERS) and len(named(out, "deepcache(")) == 5
+    assert len(named(out, "plan ")) == 7 + len(OTHERS) and len(named(out, "call 1 deepcache(")) == 5
     idle = [m.name for m in METHODS.all() if "unet" in m.denoisers and m.neutral() is not None]
     assert named(out, "neutral ") == [f"neutral {name}" for name in (*idle, "baseline")]
     compared = [set(Plan.parse(name.removeprefix("upstream ")).methods) for name in named(out, "upstream ")]
@@ -141,7 +141,7 @@ def test_compiled_with_a_method_on_top(tmp_path: Path, monkeypatch: pytest.Monke
     stage = Stage(bench, lines, argparse.Namespace(pairs=1), float("inf"))
     found = _compiled(stage, Plan.parse("compile(mode=default)+deepcache(cache_branch_id=0,cache_interval=2)"))
     assert found["graphs"] >= 1 and found["recompiled"] == 0
-    assert found["latency"]["speedup"] > 0 and found["cold_s"] > 0
+    assert found["cold_s"] > 0 and [len(calls) for calls in found["second"]] == [3]
 
 
 def test_settings_do_not_share_lines(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from diffusers import UNet2DModel
 
 from hasten.errors import InputError, UnsupportedError
+from hasten.measure import blocks
 from hasten.measure._hooks import DECODE, DENOISER, TEXT, Run, _Recorder
 from hasten.measure.bench import Bench
 from hasten.measure.blocks import BlockProfile, Merged, Part, merged_share, profile_blocks
@@ -145,3 +146,19 @@ def test_merged_tokens_are_whole_ones_and_times_lie_on_a_curve() -> None:
     assert part.seconds(share=1.0, guidance=False) == pytest.approx(0, abs=1e-9)
     with pytest.raises(InputError, match="profile it anew"):
         Part(module="x", kind="self_attention", full_s=1, half_s=1, tokens=16).seconds(share=0.5)
+
+
+def test_on_a_gpu_the_parts_at_a_probe_add_up_to_its_own_plain_latency(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There what hooks cost in a run at a probe cannot be told from what they cost in the baseline."""
+    monkeypatch.setattr(blocks, "_hides", lambda _: True)
+    runs = blocks._Runs(bench.pipeline)
+    runs.take()
+    profile, ratios = blocks._profile(runs, 1), blocks._Seconds(runs, 0.0)._ratios
+    once_s = profile.text_s + profile.decode_s + profile.rest_s
+    assert len(runs.probes) == 3
+    for probe in runs.probes:
+        shares = {part: merged_share(part.module, part.tokens, ratios(probe)) for part in profile.parts}
+        call_s = profile.between_s + sum(part.seconds(share=share) for part, share in shares.items())
+        assert once_s + profile.calls * call_s == pytest.approx(runs.plain["full", probe][0])

@@ -223,3 +223,32 @@ def test_stored_tensors_are_let_go_when_a_run_ends() -> None:
             for value in vars(state).get("outputs", {})
         ]
     assert held == []
+
+
+class Watched(dict[Any, Any]):
+    """Counts what is stored in it."""
+
+    count = 0
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.count += 1
+        super().__setitem__(key, value)
+
+
+@pytest.mark.parametrize(
+    ("plan", "stores"),
+    [
+        ("tgate(gate_step=3,sp_interval=1)", False),
+        ("tgate(gate_step=2,sp_interval=1)", True),
+        ("deepcache(cache_interval=1)", False),
+        ("deepcache(cache_interval=2)", True),
+    ],
+)
+def test_what_no_step_can_use_is_not_stored(plan: str, stores: bool) -> None:
+    """T-GATE stores for the gate's step: here the run ends with the one before it, or with it."""
+    pipe = shared("sd")
+    with apply(pipe, plan):
+        (state,) = (state for _, _, state, _ in vars(pipe.unet)["_hasten_patches"].clock._members)
+        state.outputs = watched = Watched()
+        latents(pipe, num_inference_steps=3)
+    assert bool(watched.count) == stores

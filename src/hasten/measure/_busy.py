@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
+from hasten.measure._hooks import Arguments
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.timing import Stopwatch, stopwatch, synchronise
 from hasten.methods._denoiser import denoiser_of
@@ -14,25 +14,27 @@ BUSY = 0.85
 CALLS = 3
 
 
-def watch_of(pipeline: Pipeline) -> Stopwatch:
+def watch_of(pipeline: Pipeline, arguments: Arguments) -> Stopwatch:
     """What the parts of the denoiser are timed with: ``stopwatch``'s, or the clock where a GPU waits.
+
+    ``arguments``: of one of the denoiser's calls.
 
     A GPU that waits for its processor takes as long as the launching does. Its events tell that badly: they are
     launched as well, and where the GPU lags for a few layers they count for these what later ones make up for.
     """
     device = pipeline.setting.device
-    waits = device.startswith("cuda") and busy_share(pipeline) < BUSY
+    waits = device.startswith("cuda") and busy_share(pipeline, arguments) < BUSY
     return stopwatch("cpu" if waits else device)
 
 
-def busy_share(pipeline: Pipeline) -> float:
-    """The share of a call of the denoiser during which the GPU computes (0 to 1); 1 where that cannot be seen."""
+def busy_share(pipeline: Pipeline, arguments: Arguments) -> float:
+    """The share of such a call of the denoiser during which the GPU computes, 0 to 1; 1 where that is not seen."""
     import torch
 
     if torch.profiler.ProfilerActivity.CUDA not in torch.profiler.supported_activities():
         return 1.0
     denoiser, device = denoiser_of(pipeline.pipe), pipeline.setting.device
-    args, kwargs = _arguments(pipeline, denoiser)
+    args, kwargs = arguments
     with torch.no_grad():
         denoiser(*args, **kwargs)
         synchronise(device)
@@ -47,16 +49,3 @@ def busy_share(pipeline: Pipeline) -> float:
             synchronise(device)
     busy_s = sum(event.self_device_time_total for event in profiler.key_averages()) / 1e6
     return min(1.0, busy_s / wall_s) if busy_s else 1.0
-
-
-def _arguments(pipeline: Pipeline, denoiser: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What the pipeline calls its denoiser with at the first step."""
-    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-    hook = denoiser.register_forward_pre_hook(
-        lambda _, args, kwargs: seen.append((args, kwargs)), with_kwargs=True
-    )
-    try:
-        pipeline.generate("search", range(pipeline.setting.batch_size))
-    finally:
-        hook.remove()
-    return seen[0]

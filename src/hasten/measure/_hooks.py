@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hasten.measure.timing import Stopwatch, synchronise
-from hasten.methods._denoiser import denoiser_of, is_a, sample_of, stacked
+from hasten.methods._denoiser import denoiser_of, is_a, stacked
 
 if TYPE_CHECKING:
     import torch
 
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Of a call: by position, and by name."""
 Key = tuple[str, Any]
 """The layer's name and the part's kind; kinds *text* and *decode* are outside the denoiser."""
 DENOISER: Key = ("", "denoiser")
@@ -158,16 +160,16 @@ def _parts(name: str, block: Any) -> Iterator[tuple[Key, Any]]:
     yield from (((name, kind), module) for kind, module in parts if module is not None)
 
 
-def rows_of(call: Callable[[], object], pipe: Any) -> int:
-    """The most rows of a batch that the denoiser is called with."""
-    found: list[int] = []
+def calls_in(call: Callable[[], object], pipe: Any) -> list[Arguments]:
+    """What the denoiser is called with, each time."""
+    found: list[Arguments] = []
 
-    def look(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        found.append(sample_of(module, args, kwargs).shape[0])
+    def look(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        found.append((args, kwargs))
 
     hook = denoiser_of(pipe).register_forward_pre_hook(look, with_kwargs=True)
     try:
         call()
     finally:
         hook.remove()
-    return max(found)
+    return found

@@ -13,7 +13,7 @@ from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.methods import METHODS, check_plan, work
-from hasten.methods._denoiser import ANY, denoiser_of, not_among
+from hasten.methods._denoiser import ANY, denoiser_of, not_among, sample_of
 from hasten.plan import Plan
 from hasten.records import Record
 
@@ -124,7 +124,7 @@ def profile_blocks(
     """Profiles the baseline of a setting, with guidance and without, alone on the device.
 
     Each repeat has a plain and a hooked run of both, and hooked ones at the methods' probes: with one method
-    that has three probes, 10 runs.
+    that has three probes, 10 runs; on a GPU also plain ones at the probes.
 
     Raises:
         InputError: ``repeats`` below 1 or ``warmup`` below 0.
@@ -163,18 +163,21 @@ class _Runs:
 
     def __init__(self, pipeline: Pipeline) -> None:
         from hasten.measure._busy import watch_of
-        from hasten.measure._hooks import rows_of
+        from hasten.measure._hooks import calls_in
 
         images = pipeline.setting.batch_size
-        self.pipeline, self._watch = pipeline, watch_of(pipeline)
-        self.guided = rows_of(lambda: pipeline.generate("search", range(images)), pipeline.pipe) == 2 * images
+        calls = calls_in(lambda: pipeline.generate("search", range(images)), pipeline.pipe)
+        self.pipeline, self._watch = pipeline, watch_of(pipeline, calls[0])
+        self.guided = max(sample_of(pipeline.denoiser, *call).shape[0] for call in calls) == 2 * images
         self.halves = {"full": pipeline}
         if self.guided:
             self.halves["half"] = pipeline.at(replace(pipeline.setting, guidance_scale=1.0))
         self.probes = tuple(_probes(pipeline))
-        self.plain: dict[str, list[float]] = {half: [] for half in self.halves}
         self.hooked: dict[tuple[str, Plan], list[Run]] = {
             (half, plan): [] for half in self.halves for plan in (Plan(), *self.probes)
+        }
+        self.plain: dict[tuple[str, Plan], list[float]] = {
+            key: [] for key in self.hooked if not key[1] or _hides(pipeline.setting.device)
         }
 
     def warm_up(self) -> None:
@@ -184,8 +187,8 @@ class _Runs:
     def take(self) -> None:
         """One run of each, plain and hooked ones in turn."""
         for half, plan in self.hooked:
-            if not plan:
-                self.plain[half].append(self._run(half, plan).total_s)
+            if (half, plan) in self.plain:
+                self.plain[half, plan].append(self._run(half, plan).total_s)
             self.hooked[half, plan].append(self._run(half, plan, hooked=True))
 
     def _run(self, half: str, plan: Plan, hooked: bool = False) -> Run:
@@ -202,6 +205,12 @@ class _Runs:
             )
 
 
+def _hides(device: str) -> bool:
+    """A GPU can go on while hooks are launched, and wait for them elsewhere: what they cost in a run at a probe is
+    not what they cost in the baseline, and a run without them must tell it."""
+    return device.startswith("cuda")
+
+
 def _probes(pipeline: Pipeline) -> Sequence[Plan]:
     pipe = pipeline.pipe
     methods = (m for m in METHODS.all() if m.unsupported(pipe) is None)
@@ -210,7 +219,7 @@ def _probes(pipeline: Pipeline) -> Sequence[Plan]:
 
 def _profile(runs: _Runs, repeats: int) -> BlockProfile:
     baseline, setting = runs.hooked["full", Plan()], runs.pipeline.setting
-    latency_s, calls = median(runs.plain["full"]), baseline[0].calls
+    latency_s, calls = median(runs.plain["full", Plan()]), baseline[0].calls
     hook_s = max(0.0, median(run.total_s for run in baseline) - latency_s) / sum(baseline[0].modules.values())
     parts = _Seconds(runs, hook_s)
     outside = {name: median(run.outside_s(hook_s)[name] for run in baseline) for name in baseline[0].outside_s(0)}
@@ -224,7 +233,7 @@ def _profile(runs: _Runs, repeats: int) -> BlockProfile:
         calls=calls,
         guided=runs.guided,
         latency_s=latency_s,
-        half_latency_s=median(runs.plain["half"]) if runs.guided else latency_s,
+        half_latency_s=median(runs.plain["half", Plan()]) if runs.guided else latency_s,
         text_s=scale * outside["text"],
         decode_s=scale * outside["decode"],
         between_s=scale * outside["between"],
@@ -263,9 +272,26 @@ class _Seconds:
         for plan in self._runs.probes:
             share = merged_share(module, self._tokens[module], self._ratios(plan))
             if share:
-                full, half = (side[plan][module, "self_attention"] for side in (self.full, self.half))
-                found.setdefault(share, Merged(share=share, full_s=scale * full, half_s=scale * half))
+                full_s, half_s = (
+                    self._correction(half, plan, scale) * scale * side[plan][module, "self_attention"]
+                    for half, side in (("full", self.full), ("half", self.half))
+                )
+                found.setdefault(share, Merged(share=share, full_s=full_s, half_s=half_s))
         return tuple(found[share] for share in sorted(found))
+
+    def _correction(self, half: str, plan: Plan, scale: float) -> float:
+        """Of the self-attentions' hooked seconds at a probe: with it those that merge sum to what they take in the
+        baseline and what the plain run at the probe takes beyond its own. 1 where there is no such run."""
+        plain = self._runs.plain
+        if (half, plan) not in plain:
+            return 1.0
+        merging = [m for m, tokens in self._tokens.items() if merged_share(m, tokens, self._ratios(plan))]
+        side = self.full if half == "full" else self.half
+        without_s, with_s = (scale * sum(side[p][m, "self_attention"] for m in merging) for p in (Plan(), plan))
+        beyond_s = (median(plain[half, plan]) - median(plain[half, Plan()])) / self._runs.hooked[half, plan][
+            0
+        ].calls
+        return max(0.0, without_s + beyond_s) / with_s
 
     def _ratios(self, plan: Plan) -> Mapping[str, float]:
         return work(plan, self._runs.pipeline.pipe, 1)[0].merged

@@ -28,6 +28,11 @@ class Clock:
         self._track: _Track | None = None
         self._step = -1
 
+    @property
+    def ending(self) -> bool:
+        """This is known to be the run's last call of the denoiser: what is kept now is never used."""
+        return self._track is not None and self._track.finished
+
     def join(self, name: str, order: int, state: State, pipe: Any) -> None:
         """Has ``state`` told of runs and steps, outermost method first; ``pipe`` has the scheduler."""
         self._members.append((order, name, state, pipe))
@@ -47,7 +52,7 @@ class Clock:
         """The denoiser's outermost wrapper. Shapes: sample (batch, channels, height, width), or tokens."""
         self._tick(sample_of(module, args, kwargs), timestep_of(module, args, kwargs))
         output = call_next(*args, **kwargs)
-        if self._track is not None and self._track.finished:
+        if self.ending:
             self._start()  # what was stored is not needed for decoding the image, which needs the memory
         return output
 

@@ -60,10 +60,11 @@ class DeepCache(Method):
 
 
 class _State(State):
-    """The outputs of the resting modules, and whether they rest at this step."""
+    """The outputs of the resting modules, whether they rest at this step, and whether they ever do."""
 
     def __init__(self, interval: int, unet: Any) -> None:
         self.skips = self.copies = False
+        self.keeps = interval > 1
         self.outputs: dict[Any, Any] = {}
         self._interval, self._unet, self._phase = interval, unet, 0
 
@@ -79,6 +80,8 @@ class _State(State):
 
 def _reuse(state: _State) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if not state.keeps:
+            return call_next(*args, **kwargs)
         if not state.skips:
             state.outputs[module] = call_next(*args, **kwargs)
         output = state.outputs[module]

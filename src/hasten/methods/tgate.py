@@ -132,6 +132,9 @@ class _State(State):
         self.self_attention = self._schedule.self_attention(number)
         self.cross_attention = self._schedule.cross_attention(number)
         self.planned, self.gated = number >= gate - 1, number >= gate
+        if self._clock.ending:
+            self.self_attention, self.cross_attention = map(_unkept, (self.self_attention, self.cross_attention))
+            self.planned = self.gated
         if number in (gate - 1, gate):
             self._undecided = True
             self._clock.refresh(by=self)
@@ -153,6 +156,10 @@ class _State(State):
     @property
     def averages(self) -> bool:
         return self.guided and self.planned and not self.gated
+
+
+def _unkept(mode: Mode) -> Mode:
+    return "run" if mode == "store" else mode
 
 
 def _half_batch(state: _State) -> Wrapper:
