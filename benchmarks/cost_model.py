@@ -113,13 +113,16 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in bench.environment.items()))
     print(bench.setting.key(), flush=True)
     found = profile(bench, lines, options.repeats)
-    model, rows = CostModel(bench.pipe, found, options.steps), []
+    model, rows, all_trials = CostModel(bench.pipe, found, options.steps), [], []
     for methods in options.methods:
         plans = drawn(bench, methods.split(","), options.plans, options.seed)
         rounds = Rounds(bench, lines, plans, options.rounds)
         rounds.run()
         trials = list(rounds.trials())
+        all_trials += trials
         rows += [row(model, methods, trials, n) for n in (0, *options.learn) if n < len(trials)]
+    if len(options.methods) > 1:
+        rows.append(row(model, "all of these", all_trials, 0))
     show_profile(found)
     print("\n| " + " | ".join(COLUMNS) + " |\n" + "| --- " * len(COLUMNS) + "|")
     for cells in rows:
