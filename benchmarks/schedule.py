@@ -111,8 +111,8 @@ def kinds(sensitivity: Sensitivity, pipe: object) -> dict[str, tuple[str, ...]]:
     ]
     return {
         "deepcache": tuple(str(Plan.of(plan)) for plan in cached),
-        "kept": (*schedules(grids, 0), *schedules(grids, 1, every=4)),
-        "dropped": tuple(plan for plan in schedules(grids, 0, every=2, reuse=0) if guided_fewer(plan, steps)),
+        "kept": (*schedules(grids, 0), *schedules(grids, 1, every=2)),
+        "dropped": tuple(plan for plan in schedules(grids, 0, reuse=0) if guided_fewer(plan, steps)),
         "unmeasured": tuple(schedules(own, 0, every=4)),
     }
 
