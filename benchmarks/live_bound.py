@@ -56,7 +56,7 @@ def searched(options: argparse.Namespace) -> tuple[dict[str, Any], float]:
 
 
 def best_recorded(methods: str, limit: float, count: int) -> list[Plan]:
-    """The fastest by what the cost model has learned, of those that keep the limit on both splits of the prompts."""
+    """The fastest by what the cost model has learned, of those that keep the limit on both splits of prompts."""
     replay = Replay(timed_table(TIMED, methods), pipeline_of(TIMED), Limits({METRIC: limit}))
     inside = np.all([replay.table.losses(METRIC, split) < limit for split in SPLITS], axis=0)
     speedups = [

@@ -144,6 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dtype", choices=DTYPES, help="default: float16 on a GPU (as published, bfloat16), float32 on the CPU"
     )
+    parser.add_argument(
+        "--having", nargs="+", default=[], metavar="METHOD", help="of the section methods only plans with these"
+    )
     parser.add_argument("--pairs", type=_count, default=7, help="timed calls of each side")
     parser.add_argument("--neutral-pairs", type=_count, default=30, help="the same at neutral parameters")
     parser.add_argument("--plans", type=_count, default=60, help="of the cost model's comparison")

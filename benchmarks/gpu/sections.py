@@ -124,8 +124,10 @@ def baseline(stage: Stage) -> None:
 def methods(stage: Stage) -> None:
     """The typical plans, the other methods alone, and those that go with CUDA graphs beside them."""
     others = (stage.complete({name: given}) for name, given in stage.others().items())
+    wanted = set(stage.options.having)
     for plan in (*stage.plans(), *others, *_graphed(stage)):
-        stage.measure(f"plan {plan}", partial(_beside, stage.bench, plan, stage.options.pairs))
+        if wanted <= set(plan.methods):
+            stage.measure(f"plan {plan}", partial(_beside, stage.bench, plan, stage.options.pairs))
 
 
 def _graphed(stage: Stage) -> Iterator[Plan]:

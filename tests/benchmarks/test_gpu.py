@@ -111,6 +111,15 @@ def test_a_dry_run_of_the_transformers(tmp_path: Path, capsys: pytest.CaptureFix
     assert all(f"{name} 128², 3 steps, batch 2" in shown for name in models)
 
 
+def test_only_plans_that_have_a_method(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.jsonl"
+    assert run(out, "--models", "SD1.5", "--only", "methods", "--having", "deepcache", "tgate") == 0
+    assert [set(Plan.parse(name.removeprefix("plan ")).methods) for name in named(out, "plan ")] == [
+        {"deepcache", "tgate"},
+        {"deepcache", "tgate", "tome"},
+    ]
+
+
 def test_the_work_of_a_denoiser_is_that_of_its_products(tmp_path: Path) -> None:
     """Twice the batch is twice the work, and a run with guidance calls the denoiser once a step."""
     out = tmp_path / "gpu.jsonl"
