@@ -63,6 +63,7 @@ def guided(session: Session) -> None:
     """
     beliefs = Beliefs(session, session.predictor)
     best, since, few = session.best(), len(session.trials), len(session.spaces) == 1
+    mark = best
     while not session.late:
         over = session.spent or session.found_first or len(session.trials) - since >= _patience(session, best)
         plan = None if over else _most_promising(session, beliefs, best)
@@ -72,9 +73,14 @@ def guided(session: Session) -> None:
             return
         session.measure(plan, decisive=math.exp(_least(session, best)), few=few)
         beliefs.learn()
-        before, best = best, session.best()
-        if best and (before is None or session.goal.rank(best) < session.goal.rank(before)):
-            since = len(session.trials)
+        best = session.best()
+        if best and (mark is None or _better(session.goal, best, mark)):
+            mark, since = best, len(session.trials)
+
+
+def _better(goal: Goal, best: Trial, mark: Trial) -> bool:
+    """Another plan than the last better one: what is believed of one and the same comes and goes."""
+    return best.plan != mark.plan and goal.rank(best) < goal.rank(mark)
 
 
 def _patience(session: Session, best: Trial | None) -> int:

@@ -184,9 +184,12 @@ class Session:
 
     def _stored(self, plan: Plan, best: Trial | None) -> Stored:
         """What the store has of the plan, which is to be better than ``best``."""
-        goal = self.goal
+        goal, own = self.goal, self.trials.get(str(plan))
+        pairs = len(own.latency.times_s) if own and own.latency else 0
+        # What was timed again is not settled any more by the fewer pairs from before.
+        history = [t for t in self.store.history(plan) if t.latency is None or len(t.latency.times_s) >= pairs]
         return Stored(
-            history=self.store.history(plan),
+            history=history,
             goal=goal,
             options=self.options,
             metrics=self.metrics,

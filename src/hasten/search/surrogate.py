@@ -14,6 +14,7 @@ from hasten.limits import Limits
 from hasten.plan import Plan
 from hasten.records import Loss, Trial
 from hasten.search._residual import Numbers
+from hasten.search._shared import Measured, estimates
 from hasten.search.space import Space
 
 SCALES = (0.5, 1.0, 2.0, 4.0)
@@ -68,14 +69,13 @@ class Surrogate:
     def __init__(self, limit: float) -> None:
         self.limit = max(limit, 1e-4)
 
-    def fit(self, features: Numbers, losses: Sequence[Loss], off: Sequence[float]) -> None:
+    def fit(self, features: Numbers, measured: Sequence[tuple[Trial, Loss]], off: Sequence[float]) -> None:
         """Learns from (n, features) and n losses, and forgets what it learned before.
 
         ``off``: standard deviations of what else the losses may be off by, in limits as compressed.
         """
-        known = np.array([_compressed(loss.loss / self.limit) for loss in losses])
-        errors = [_error(loss) / self.limit / max(1.0, abs(loss.loss) / self.limit) for loss in losses]
-        noise = np.diag(np.maximum(np.array(errors), LEAST_ERROR) ** 2 + np.array(off) ** 2)
+        known, covariance = estimates([self._measured(trial, loss) for trial, loss in measured])
+        noise = covariance + np.diag(np.array(off) ** 2)
         kernels = {length: _kernel(features, features, length) for length in LENGTHS}
         fits = [
             _Fit.of(features, known, noise, kernels[length], scale, length)
@@ -83,6 +83,12 @@ class Surrogate:
         ]
         likeliest = max(fit.log_likelihood for fit in fits)
         self._fits = [fit for fit in fits if fit.log_likelihood > likeliest - UNLIKELY]
+
+    def _measured(self, trial: Trial, loss: Loss) -> Measured:
+        """In limits, as compressed."""
+        share = loss.loss / self.limit
+        scale = 1 / self.limit / max(1.0, abs(share))
+        return Measured(trial, loss, _compressed(share), max(_error(loss) * scale, LEAST_ERROR), scale)
 
     def predictions(self, features: Numbers) -> Iterator[tuple[float, Numbers, Numbers]]:
         """Each likely explanation of the measured losses: its probability, and mean and standard deviation of the
@@ -161,7 +167,8 @@ class Quality:
         kept = [(row, t, off) for row, (t, off) in zip(rows, told, strict=True) if row is not None]
         features = np.array([row for row, _, _ in kept]).reshape(-1, len(self._features.axes) + 1)
         for metric, surrogate in self._surrogates.items():
-            surrogate.fit(features, [t.losses[metric] for _, t, _ in kept], [off for _, _, off in kept])
+            measured = [(t, t.losses[metric]) for _, t, _ in kept]
+            surrogate.fit(features, measured, [off for _, _, off in kept])
 
     def _scored(self, trial: Trial) -> bool:
         return trial.status == "ok" and set(self.limits) <= trial.losses.keys()
