@@ -78,6 +78,15 @@ def ratio(first: Calls, second: Calls) -> tuple[float, tuple[float, float]]:
     return seconds_of(first) / seconds_of(second), (float(low), float(high))
 
 
+def slowdown_of(first: Calls, second: Calls) -> tuple[float, tuple[float, float]]:
+    """The median of second over first, of pieces that were timed next to each other, and the 95% interval, over
+    resampled calls."""
+    ratios = np.array(second) / np.array(first)
+    index = np.random.default_rng(0).integers(len(ratios), size=(RESAMPLES, len(ratios)))
+    low, high = np.percentile(np.median(ratios[index], axis=(1, 2)), (2.5, 97.5))
+    return float(np.median(ratios)), (float(low), float(high))
+
+
 def _resampled(calls: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """(calls, pieces) seconds → (RESAMPLES,) seconds of a call."""
     index = generator.integers(len(calls), size=(RESAMPLES, len(calls)))

@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         "--having", nargs="+", default=[], metavar="METHOD", help="of the section methods only plans with these"
     )
     parser.add_argument("--pairs", type=_count, default=7, help="timed calls of each side")
-    parser.add_argument("--neutral-pairs", type=_count, default=30, help="the same at neutral parameters")
+    parser.add_argument("--neutral-calls", type=_count, default=10, help="timed calls at neutral parameters")
     parser.add_argument("--plans", type=_count, default=60, help="of the cost model's comparison")
     parser.add_argument("--rounds", type=_count, default=5, help="timed calls of each of those plans")
     parser.add_argument("--repeats", type=_count, default=4, help="of the profile that they are predicted from")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from hasten.measure.bench import Bench
-from hasten.measure.failures import free_memory, plan_failures
+from hasten.measure.failures import plan_failures
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.profile import side_of
 from hasten.plan import Parameters, Plan
 from hasten.script.upstream import PACKAGES
 
 from ..steps import in_turn
+from .twins import twin
 
 
 def missing(plan: Plan) -> list[str]:
@@ -31,25 +29,12 @@ def beside_package(bench: Bench, plan: Plan, loader: str | None, pairs: int) -> 
     ``loader``: T-GATE's, as ``upstream_calls`` names it. Raises MeasurementError.
     """
     setting = bench.setting
-    with plan_failures(), twin(bench.pipe) as pipe:
+    with plan_failures(), twin(bench.pipe, "unet", "scheduler") as pipe:
         _patch(pipe, plan.parameters, loader)
         packages = Pipeline(pipe, setting, bench.pipeline.prompts)
         native = side_of(bench.pipeline, plan, setting.batch_size)
         other = side_of(packages, Plan(), setting.batch_size)
         return in_turn(native, other, pairs, setting.device, [bench.pipeline.denoiser, packages.denoiser])
-
-
-@contextmanager
-def twin(pipe: Any) -> Iterator[Any]:
-    """A pipeline that shares all but the UNet and the scheduler; given free at the end."""
-    made = copy.copy(pipe)
-    made.unet, made.scheduler = copy.deepcopy(pipe.unet), copy.deepcopy(pipe.scheduler)
-    try:
-        yield made
-    finally:
-        made.__dict__.clear()  # packages tie the pipeline into rings with what they add
-        del made
-        free_memory()
 
 
 def _patch(pipe: Any, given: dict[str, Parameters], loader: str | None) -> None:

@@ -34,6 +34,7 @@ from .machine import work_of
 from .packages import beside_package, missing
 from .subjects import Encoded
 from .tables import NOTHING
+from .twins import beside_twin
 
 GATE = 0.4
 """T-GATE's, of the steps: 10 of 25."""
@@ -139,15 +140,15 @@ def _graphed(stage: Stage) -> Iterator[Plan]:
 
 def neutral(stage: Stage) -> None:
     """All methods at parameters with which they do nothing, and the baseline beside itself."""
-    bench, pairs = stage.bench, stage.options.neutral_pairs
+    bench, calls = stage.bench, stage.options.neutral_calls
     usable = [method for method in METHODS.all() if method.unsupported(bench.pipe) is None]
     for method in usable:
         idle = method.neutral(bench.pipe, bench.setting.steps)
         if idle is not None:
             plan = stage.complete({method.name: idle})
-            stage.measure(f"neutral {method.name}", partial(_beside, bench, plan, pairs))
+            stage.measure(f"neutral {method.name}", partial(beside_twin, bench, plan, calls))
     if usable:
-        stage.measure("neutral baseline", partial(_beside, bench, Plan(), pairs))
+        stage.measure("neutral baseline", partial(beside_twin, bench, Plan(), calls))
 
 
 def _beside(bench: Bench, plan: Plan, pairs: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hasten.plan import Plan
 
 from ..cost_model import COLUMNS as COST
 from ..lines import lines_of
-from ..steps import ratio, seconds_of
+from ..steps import ratio, seconds_of, slowdown_of
 
 NOTHING = "none"
 """The name of the baseline beside its own twin: how far two sides differ that are the same."""
@@ -153,7 +153,7 @@ def _plans(found: Found) -> Iterator[Sequence[str]]:
 def _neutral(found: Found) -> Iterator[Sequence[str]]:
     for name, line in found.of("neutral"):
         if "first" in line:
-            slowdown, interval = ratio(line["second"], line["first"])
+            slowdown, interval = slowdown_of(line["first"], line["second"])
             yield name, f"{slowdown - 1:+.2%}", _between([end - 1 for end in interval], "+.2%")
 
 

@@ -69,7 +69,7 @@ def small_unet() -> UNet2DConditionModel:
 
 
 def run(out: Path, *arguments: str) -> int:
-    few = ("--pairs", "1", "--neutral-pairs", "1", "--rounds", "2", "--repeats", "1", "--plans", "5")
+    few = ("--pairs", "1", "--neutral-calls", "1", "--rounds", "2", "--repeats", "1", "--plans", "5")
     return main(["--tiny", "--device", "cpu", "--steps", "3", *few, "--out", str(out), *arguments])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.live_bound import best_recorded
 from benchmarks.tables import parts
 from benchmarks.tables.plans import FEWER_STEPS, Row, canonical, pipeline_of, rows_of, setting_of, slug
 from benchmarks.tables.record import main
@@ -348,3 +349,10 @@ def test_packing_takes_up_what_came_later(recorded: Path, tmp_path: Path) -> Non
     shutil.copy(path, again)
     load(SETTING, "deepcache", tmp_path).save(path)
     assert path.read_bytes() == again.read_bytes()
+
+
+def test_the_best_recorded_plans_keep_the_limit_on_both_splits() -> None:
+    table, found = load("DDIM 25", "deepcache"), best_recorded("deepcache", 0.02, 3)
+    rows = [table.plans.index(plan) for plan in found]
+    assert len(set(rows)) == 3
+    assert all(table.losses("clip_score", split)[row] < 0.02 for split in ("search", "held-out") for row in rows)
