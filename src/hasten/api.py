@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from hasten.measure.profile import BATCH_SIZES, Profile
+from hasten.measure.trials import METRIC_NAMES
 from hasten.plan import Plan
 from hasten.records import Answer
 from hasten.search import Progress, run_search
@@ -17,6 +18,7 @@ from hasten.workflow.answering import answered
 from hasten.workflow.answers import answer_of
 from hasten.workflow.batch import Settled, Tell, batch_of, in_order
 from hasten.workflow.choices import Choices, split
+from hasten.workflow.comparing import Comparison, compared
 from hasten.workflow.delivery import Delivery, command_of
 from hasten.workflow.explore import check_files, keep
 from hasten.workflow.explore import explore as explore_tasks
@@ -189,6 +191,32 @@ def profile(
         fresh=fresh,
         report=progress,
     )
+
+
+def compare(
+    request: str | Task,
+    plans: Sequence[str | Plan],
+    *,
+    metrics: Sequence[str] = METRIC_NAMES,
+    progress: Report | None = None,
+    **choices: Unpack[Choices],
+) -> Comparison:
+    """Given plans side by side, measured as verdicts are, on the same held-out prompts; each with its equal-time
+    baseline. Goes on where it was stopped.
+
+    Args:
+        request: a plain one: a model, a scheduler, a number of steps.
+        plans: their texts, or plans.
+        metrics: whose losses are told.
+        progress: is told which plan is being measured.
+        choices: num_samples, pairs, storage, confidence, seed, and those of the place, as in ``run``.
+
+    Raises:
+        InputError: the request, a plan, a metric or a number cannot be used; nothing was measured.
+    """
+    options, place = split(choices)
+    wanted = [Plan.parse(plan) if isinstance(plan, str) else plan for plan in plans]
+    return compared(task_of(request), wanted, place, options, metrics=metrics, report=progress)
 
 
 def tune(

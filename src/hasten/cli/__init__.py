@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hasten.cli import batch, profile  # their commands join those of the app
+from hasten.cli import batch, compare, profile  # their commands join those of the app
 from hasten.cli.app import app
 
-__all__ = ["app", "batch", "main", "profile"]
+__all__ = ["app", "batch", "compare", "main", "profile"]
 
 
 def main() -> None:

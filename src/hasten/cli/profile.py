@@ -67,10 +67,7 @@ def _integers(text: str) -> list[int]:
 
 def _shown(found: Profile) -> None:
     setting, sides = found.setting, ["baseline"] + ["plan"] * (found.plan != "baseline")
-    typer.echo(
-        f"{setting.model}, {setting.scheduler}, {setting.steps} steps, {setting.width}×{setting.height} pixels, "
-        f"guidance {setting.guidance_scale:g}, {setting.dtype} on {setting.device}"
-    )
+    typer.echo(show.setting(setting))
     if len(sides) == 2:
         typer.echo(f"plan: {found.plan}")
     for title, rows in (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hasten.records import Answer
     from hasten.script.verify import Verification
     from hasten.search import Progress
-    from hasten.task import Task
+    from hasten.task import Setting, Task
     from hasten.workflow.tasks import Made
 
 UNBROKEN = 1000
@@ -87,6 +87,13 @@ def answer(answer: Answer) -> None:
     _lines({name: value for name, value in lines.items() if value not in (None, "")})
     for warning in answer.warnings or shown.warnings:
         typer.secho(f"note: {warning}", fg="yellow")
+
+
+def setting(setting: Setting) -> str:
+    """What is measured, in a line."""
+    size = f"{setting.width}×{setting.height} pixels"
+    where = f"guidance {setting.guidance_scale:g}, {setting.dtype} on {setting.device}"
+    return f"{setting.model}, {setting.scheduler}, {setting.steps} steps, {size}, {where}"
 
 
 def requests(made: Sequence[Made]) -> None:

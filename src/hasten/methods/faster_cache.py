@@ -139,10 +139,11 @@ class _Rhythm:
 
 class _State(State):
     """For each of the calls that a step has: by what the halves differed last, and what the attentions gave for
-    the conditional half at the last two steps. ``half``: at this call it runs alone."""
+    the conditional half at the last two steps. ``half``: at this call it runs alone; ``keeps_attention``: at this
+    step self-attention is kept, as it is at all steps at which it may rest."""
 
     def __init__(self, rhythm: _Rhythm) -> None:
-        self.half = False
+        self.half = self.keeps_attention = False
         self._rhythm = rhythm
         self._number, self._call = 0, -1
         self._spectra: dict[int, Any] = {}
@@ -156,6 +157,7 @@ class _State(State):
 
     def step(self, number: int) -> None:
         self._number, self._call = number, -1
+        self.keeps_attention = self._rhythm.keeps_attention(number)
 
     def begin(self, sample: Any) -> None:
         """The denoiser is called with a sample (batch, channels, height, width)."""
@@ -190,13 +192,13 @@ class _State(State):
         return torch.cat([shifted(noise, spectrum), noise])
 
     def attention(self, module: Any, compute: Callable[[], Any]) -> Any:
-        """What a self-attention gives at this call."""
+        """What a self-attention gives at this call, of a step at which it is kept."""
         place = (self._call, module)
         if self.half and self._rhythm.goes_on(self._number) and place in self._outputs:
             output = _further(*self._outputs[place])
         else:
             output = compute()
-        if self._rhythm.keeps_attention(self._number) and self._is_guided is not False:
+        if self._is_guided is not False:
             kept = output if self.half else _conditional(output)
             self._outputs[place] = (self._outputs.get(place, (kept, kept))[1], kept)
         return output
@@ -234,7 +236,7 @@ def _guide(state: _State) -> Wrapper:
 
 def _go_on(state: _State, block: Any) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        if is_crossing(block, args, kwargs):
+        if not state.keeps_attention or is_crossing(block, args, kwargs):
             return call_next(*args, **kwargs)
         return state.attention(module, lambda: call_next(*args, **kwargs))
 

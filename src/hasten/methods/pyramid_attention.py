@@ -145,6 +145,11 @@ class _State(State):
         """The denoiser is called."""
         self._call += 1
 
+    @property
+    def idle(self) -> bool:
+        """At this step nothing is reused and nothing kept."""
+        return self._own == self._cross == "run"
+
     def output(self, attention: Any, crossing: bool, compute: Callable[[], Any]) -> Any:
         """What the attention gives at this call."""
         mode, place = self._cross if crossing else self._own, (self._call, attention)
@@ -166,6 +171,8 @@ def _count(state: _State) -> Wrapper:
 
 def _broadcast(state: _State, block: Any) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if state.idle:
+            return call_next(*args, **kwargs)
         return state.output(module, is_crossing(block, args, kwargs), lambda: call_next(*args, **kwargs))
 
     return wrapper

@@ -1,0 +1,85 @@
+"""The command that sets given plans side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hasten.cli import show
+from hasten.cli.app import Json, app
+from hasten.cli.choices import takes
+
+if TYPE_CHECKING:
+    from hasten.records import Trial
+    from hasten.workflow.comparing import Compared, Comparison
+
+
+@app.command()
+@takes(
+    "num_samples",
+    "pairs",
+    "confidence",
+    "seed",
+    "storage",
+    "device",
+    "dtype",
+    "batch_size",
+    "scorer",
+    "prompts",
+)
+def compare(
+    plans: Annotated[
+        list[str],
+        typer.Argument(help="Plans: 'deepcache(cache_interval=3)' 'deepcache+tome'.", show_default=False),
+    ],
+    pipe: Annotated[str, typer.Option("--pipe", "--model", help="Model or folder.")] = "SD1.5",
+    sched: Annotated[
+        str | None, typer.Option("--sched", "--scheduler", help="Scheduler; else the model's usual one.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
+    metrics: Annotated[str, typer.Option(help="Comma-separated; hasten list metrics.")] = "clip_score,ssim",
+    json: Json = False,
+    **choices: Any,
+) -> None:
+    """Measures plans side by side: speed, losses, and what fewer steps lose in the same time."""
+    from hasten import api
+    from hasten.models import usual_scheduler
+    from hasten.task import Task
+
+    task = Task.from_json({"model": pipe, "scheduler": sched or usual_scheduler(pipe), "steps": steps})
+    names = [name.strip() for name in metrics.split(",")]
+    with show.Bar() as bar:
+        found = api.compare(task, plans, metrics=names, progress=bar.update, **choices)
+    show.document(found.model_dump(mode="json")) if json else _shown(found)
+    raise typer.Exit(any(one.trial.status == "failed" for one in found.plans))
+
+
+def _shown(found: Comparison) -> None:
+    typer.echo(f"{show.setting(found.setting)}; {found.confidence:.0%} intervals")
+    metrics = dict.fromkeys(metric for one in found.plans for metric in one.trial.losses)
+    show.table([_row(one, [*metrics]) for one in found.plans])
+    for one in found.plans:
+        if one.trial.status == "failed":
+            typer.secho(f"failed: {one.trial.plan}: {one.trial.reason}", fg="red")
+        if one.equal_time and one.equal_time.plan_loses:
+            loses = ", ".join(one.equal_time.plan_loses)
+            typer.secho(f"note: {one.trial.plan} loses to fewer steps in the same time: {loses}", fg="yellow")
+
+
+def _row(one: Compared, metrics: Sequence[str]) -> dict[str, str]:
+    own, other = one.trial, one.equal_time
+    low, high = own.latency.interval if own.latency else (0.0, 0.0)
+    return {
+        "plan": own.plan or "baseline",
+        "speedup": f"{own.speedup:.2f}x ({low:.2f} to {high:.2f})" if own.latency else "",
+        **{f"{metric} loss": _loss(own, metric) for metric in metrics},
+        "equal time": f"{other.steps} steps, {other.trial.speedup:.2f}x" if other else "",
+        **{f"its {metric} loss": _loss(other.trial, metric) if other else "" for metric in metrics},
+    }
+
+
+def _loss(trial: Trial, metric: str) -> str:
+    loss = trial.losses.get(metric)
+    return f"{loss.loss:.4f} ({loss.interval[0]:.4f} to {loss.interval[1]:.4f})" if loss else ""

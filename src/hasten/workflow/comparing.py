@@ -1,0 +1,143 @@
+"""Given plans side by side: each measured as a verdict is, all of them on the same held-out prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from hasten.errors import InputError
+from hasten.measure.bench import Bench
+from hasten.measure.quality import chosen_metrics
+from hasten.measure.timing import MOST_TIMES, until_known
+from hasten.methods import is_equal_time
+from hasten.plan import Plan
+from hasten.records import EqualTime, Record, Trial
+from hasten.search import Progress, SearchOptions
+from hasten.store import Store
+from hasten.task import Setting, Task
+from hasten.workflow.opening import Place, model_of, open_bench
+
+Tell = Callable[[Progress], None]
+
+
+class Compared(Record):
+    """A plan's trial on held-out prompts, and the plain pipeline with so few steps that it takes as long: None
+    where the plan failed, or is just that."""
+
+    trial: Trial
+    equal_time: EqualTime | None = None
+
+
+class Comparison(Record):
+    """Plans of one setting, in the order that they were given in. ``confidence``: that of the intervals."""
+
+    setting: Setting
+    environment: dict[str, str]
+    confidence: float
+    plans: tuple[Compared, ...]
+
+
+def compared(
+    task: Task,
+    plans: Sequence[Plan],
+    place: Place,
+    options: SearchOptions,
+    *,
+    metrics: Sequence[str],
+    report: Tell | None = None,
+) -> Comparison:
+    """Measures the plans on a plain task's setting, those that the store does not have.
+
+    A plan's failure is its trial's reason, and never stops the others. Every trial is kept when it is finished.
+
+    Raises:
+        InputError: the task names methods, there is no plan, or the model, a plan, a metric or a number cannot be
+            used; nothing was measured.
+        MeasurementError: the baseline itself cannot be measured.
+    """
+    if task.mode != "plain":
+        raise InputError(f"The request names methods ({task.methods}): give the plans beside a plain request.")
+    if not plans:
+        raise InputError("There is no plan to compare. Give one or more, such as 'deepcache(cache_interval=3)'.")
+    chosen_metrics(metrics, options.num_samples, 0)
+    with open_bench(task, model_of(task, place), place) as bench:
+        wanted = list(dict.fromkeys(map(bench.pipeline.completed, plans)))
+        with Store(options.storage, bench.setting, bench.identity, options.confidence) as store:
+            measuring = _Measuring(bench, store, options, tuple(metrics), report, len(wanted))
+            found = tuple(map(measuring.compared, wanted))
+        return Comparison(
+            setting=bench.setting,
+            environment=bench.environment,
+            confidence=options.confidence,
+            plans=found,
+        )
+
+
+class _Measuring:
+    """Measures one plan after the other, or finds it in the store."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        store: Store,
+        options: SearchOptions,
+        metrics: tuple[str, ...],
+        report: Tell | None,
+        planned: int,
+    ) -> None:
+        self._bench, self._store, self._options, self._metrics = bench, store, options, metrics
+        self._report, self._planned, self._done = report, planned, 0
+
+    def compared(self, plan: Plan) -> Compared:
+        self._tell(plan, "")
+        trial = self._trial(plan)
+        found = Compared(trial=trial, equal_time=self._equal_time(plan, trial))
+        self._done += 1
+        return found
+
+    def _trial(self, plan: Plan) -> Trial:
+        history = self._store.history(plan, "held-out")
+        if known := next((trial for trial in reversed(history) if self._complete(trial)), None):
+            return known
+        options = self._options
+        trial = self._bench.trial(
+            plan,
+            split="held-out",
+            samples=options.num_samples,
+            pairs=options.pairs * MOST_TIMES,
+            enough=until_known(options.pairs, confidence=options.confidence),
+            metrics=self._metrics,
+            report=partial(self._tell, plan),
+        )
+        self._store.add(trial)
+        return trial
+
+    def _equal_time(self, plan: Plan, trial: Trial) -> EqualTime | None:
+        if trial.status != "ok" or trial.latency is None or is_equal_time(plan):
+            return None
+        known = self._store.equal_time(plan)
+        if known and known.trial.latency and self._complete(known.trial):
+            return known
+        found = self._bench.equal_time(
+            trial.latency,
+            samples=self._options.num_samples,
+            split="held-out",
+            pairs=self._options.pairs,
+            metrics=self._metrics,
+            plan_losses=trial.losses,
+            report=partial(self._tell, plan),
+        )
+        self._store.keep_equal_time(plan, found)
+        return found
+
+    def _complete(self, trial: Trial) -> bool:
+        """It is of the very images that all plans are compared on, by all metrics; or it failed."""
+        if trial.status == "failed":
+            return True
+        scored = {metric: loss.samples for metric, loss in trial.losses.items()}
+        return trial.offset == 0 and all(scored.get(m) == self._options.num_samples for m in self._metrics)
+
+    def _tell(self, plan: Plan, words: str) -> None:
+        if self._report:
+            message = f"{plan} {words}".strip()
+            self._report(Progress("compare", planned=self._planned, done=self._done, message=message))
