@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -89,12 +89,14 @@ def said(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def schedules(grids: Grids, branch: int, every: int = 1, reuse: int = 1) -> Iterator[str]:
-    """Plans of the lists, of those of guidance every so many only."""
+def schedules(
+    grids: Grids, branch: int, every: int = 1, reuse: int = 1, intervals: Sequence[int] = (1,)
+) -> Iterator[str]:
+    """Plans of the lists, of those of guidance every so many only, and of the intervals of self-attention."""
     full, guided = (grids["schedule", name] for name in ("full_steps", "guided_steps"))
-    for one, other in product(full, guided[::every]):
+    for one, other, interval in product(full, guided[::every], intervals):
         if (one, other) != (full[0], guided[0]):
-            lists: Parameters = {"full_steps": one, "guided_steps": other}
+            lists: Parameters = {"full_steps": one, "guided_steps": other, "attention_interval": interval}
             yield str(Plan.of({"schedule": {"branch_id": branch, **lists, "reuse_guidance": reuse}}))
 
 
@@ -109,10 +111,11 @@ def kinds(sensitivity: Sensitivity, pipe: object) -> dict[str, tuple[str, ...]]:
         {"deepcache": {"cache_branch_id": branch, "cache_interval": interval}}
         for branch, interval in product(branches, range(2, 9))
     ]
+    dropped = schedules(grids, 0, reuse=0, intervals=(1, 2, steps))
     return {
         "deepcache": tuple(str(Plan.of(plan)) for plan in cached),
         "kept": (*schedules(grids, 0), *schedules(grids, 1, every=2)),
-        "dropped": tuple(plan for plan in schedules(grids, 0, reuse=0) if guided_fewer(plan, steps)),
+        "dropped": tuple(plan for plan in dropped if guided_fewer(plan, steps)),
         "unmeasured": tuple(schedules(own, 0, every=4)),
     }
 

@@ -45,10 +45,13 @@ def test_plans_with_lists() -> None:
 
 def test_checked_plans_have_canonical_lists_of_the_steps_there_are() -> None:
     plan = check_plan(Plan.of({"schedule": {"full_steps": "3:0:1:2:8-40", "guided_steps": "0"}}), steps=10)
-    assert str(plan) == "schedule(branch_id=0,full_steps=0-3:8-9,guided_steps=0,reuse_guidance=1)"
+    assert (
+        str(plan)
+        == "schedule(attention_interval=1,branch_id=0,full_steps=0-3:8-9,guided_steps=0,reuse_guidance=1)"
+    )
     assert Plan.parse(str(plan)) == plan
     assert str(check_plan(Plan.parse("schedule"), steps=10)) == (
-        "schedule(branch_id=0,full_steps=0-9,guided_steps=0-9,reuse_guidance=1)"
+        "schedule(attention_interval=1,branch_id=0,full_steps=0-9,guided_steps=0-9,reuse_guidance=1)"
     )
 
 

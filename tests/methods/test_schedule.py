@@ -211,6 +211,42 @@ def test_kinds_of_steps_and_their_work() -> None:
     assert steps[1] == work(Plan.parse("deepcache(cache_interval=2)"), pipe, 4)[1]
 
 
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        ("full_steps=0:3", "runs runs runs runs runs runs"),
+        ("full_steps=0:3,attention_interval=2", "runs reuses runs runs reuses runs"),
+        ("full_steps=0:3,attention_interval=6", "runs reuses reuses runs reuses reuses"),
+        ("full_steps=0,guided_steps=0:3,attention_interval=6", "runs reuses reuses reuses reuses reuses"),
+        ("full_steps=0,guided_steps=0:3,attention_interval=2", "runs reuses runs runs runs reuses"),
+    ],
+    ids=["always", "every second", "at full steps", "cut from both", "of one half, which cannot serve both"],
+)
+def test_self_attention_between_full_steps(plan: str, expected: str) -> None:
+    """That of the layers outside the branch, which the last of the up blocks has."""
+    pipe, runs = shared("sd"), [word == "runs" for word in expected.split()]
+    steps = work(Plan.parse(f"schedule({plan})"), pipe, STEPS)
+    assert [step.self_attention for step in steps] == [float(run) for run in runs]
+    attention = pipe.unet.up_blocks[-1].attentions[-1].transformer_blocks[0].attn1
+    seen: list[bool] = []
+    hooks = [
+        pipe.unet.register_forward_pre_hook(lambda *_: seen.append(False)),
+        attention.to_q.register_forward_pre_hook(lambda *_: seen.__setitem__(-1, True)),
+    ]
+    try:
+        with apply(pipe, f"schedule({plan})", STEPS):
+            image = latents(pipe, num_inference_steps=STEPS, prompt=["a dog", "a cat"])
+            assert seen == runs
+            assert torch.equal(latents(pipe, num_inference_steps=STEPS, prompt=["a dog", "a cat"]), image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    without = plan.replace(",attention_interval=6", "").replace(",attention_interval=2", "")
+    with apply(pipe, f"schedule({without})", STEPS):
+        other = latents(pipe, num_inference_steps=STEPS, prompt=["a dog", "a cat"])
+    assert torch.isfinite(image).all() and torch.equal(image, other) == all(runs)
+
+
 @pytest.mark.parametrize("other", ["", "+tome(ratio=0.5)"])
 def test_reused_guidance_costs_nothing_and_is_not_the_same(other: str) -> None:
     given = "schedule(full_steps=0:2,guided_steps=0-1,reuse_guidance={})" + other

@@ -139,7 +139,7 @@ def test_lists_of_steps_are_an_axis_like_any_other(pipe: object) -> None:
     space = Space(["schedule"], pipe, 6)
     names = [axis.name for axis in space.axes]
     plan = next(iter(space))
-    assert names == ["branch_id", "full_steps", "guided_steps", "reuse_guidance"]
+    assert names == ["branch_id", "full_steps", "guided_steps", "reuse_guidance", "attention_interval"]
     assert space.holds(plan) and plan.parameters["schedule"]["full_steps"] == "0-5"
     assert Plan.parse("schedule(branch_id=0,full_steps=0-5,guided_steps=0-5)") not in list(space)
     guided_less = [p for p in space if p.parameters["schedule"]["full_steps"] == "0-5"]
@@ -149,16 +149,17 @@ def test_lists_of_steps_are_an_axis_like_any_other(pipe: object) -> None:
 def test_reuse_of_guidance_counts_only_where_there_are_steps_without(pipe: object) -> None:
     given = [p.parameters["schedule"] for p in Space(["schedule"], pipe, 6)]
     assert {g["reuse_guidance"] for g in given if g["guided_steps"] == "0-5"} == {1}
+    lists = ("branch_id", "full_steps", "guided_steps", "attention_interval")
     kept, ended = (
-        {(g["branch_id"], g["full_steps"], g["guided_steps"]) for g in given if g["reuse_guidance"] == reuse}
-        for reuse in (1, 0)
+        {tuple(g[name] for name in lists) for g in given if g["reuse_guidance"] == reuse} for reuse in (1, 0)
     )
-    assert ended and ended == {lists for lists in kept if lists[2] != "0-5"}
+    assert ended and ended == {values for values in kept if values[2] != "0-5"}
 
 
 def test_values_without_order_rule_out_none_of_each_other(pipe: object) -> None:
     space = Space(["schedule"], pipe, 6)
     lists = {"branch_id": 1} | {a.name: a.values[len(a.values) // 2] for a in space.axes[1:3]}
+    lists["attention_interval"] = 1
     kept, ended = (Plan.of({"schedule": {**lists, "reuse_guidance": reuse}}) for reuse in (1, 0))
     plans = set(space)
     assert {kept, ended} <= plans

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from hasten.methods._branch import branch_parameter, copied, no_branch, partial_step, scales_in_place, skipped
-from hasten.methods._denoiser import sample_of
-from hasten.methods.base import MOST, Method, Parameter, State, Step
+from hasten.methods._denoiser import sample_of, transformer_blocks
+from hasten.methods.base import MOST, Method, Mode, Parameter, State, Step
 from hasten.plan import Parameters, step_list, steps_of
 
 if TYPE_CHECKING:
@@ -31,6 +30,9 @@ class Schedule(Method):
 
     A step that reuses what was stored without guidance runs without it too, whatever the list says: its halves
     would be of different age, and guidance would amplify that.
+
+    Between two full steps the self-attention of the layers that go on running does so at every
+    ``attention_interval``-th step, counted from the full one; else it gives what it gave last, as T-GATE's does.
     """
 
     name = "schedule"
@@ -48,6 +50,7 @@ class Schedule(Method):
             _list("full_steps", steps, FULL_POWER, "the steps at which the whole UNet runs"),
             _list("guided_steps", steps, GUIDED_POWER, "the steps at which both halves of guidance run"),
             Parameter("reuse_guidance", int, 0, 1, 1, 1, (1, 0), REUSED, allowed=(0, 1), ordered=False),
+            _attention_interval(steps or MOST),
         )
 
     def unsupported(self, pipe: Any) -> str | None:
@@ -56,8 +59,11 @@ class Schedule(Method):
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         state = _State(parameters, patches.denoiser)
         patches.wrap(self, patches.denoiser, _guide(state))
-        for _, module in skipped(patches.denoiser, int(parameters["branch_id"])):
+        resting = [module for _, module in skipped(patches.denoiser, int(parameters["branch_id"]))]
+        for module in resting:
             patches.wrap(self, module, _reuse(state))
+        for attention in _running(patches.denoiser, resting) if state.attends.interval > 1 else ():
+            patches.wrap(self, attention, _attend(state))
         patches.listen(self, state, pipe)
 
     def steps(
@@ -66,18 +72,60 @@ class Schedule(Method):
         full = {*steps_of(parameters["full_steps"]), *refreshes}
         guided = {*steps_of(parameters["guided_steps"]), *refreshes}
         reusing = partial_step(pipe, int(parameters["branch_id"]))
-        reuses = bool(parameters["reuse_guidance"])
-        kinds = {
-            (whole, both): replace(Step() if whole else reusing, guidance=both, old_guidance=reuses and not both)
-            for whole, both in product((True, False), repeat=2)
-        }
+        attends = _Attends(int(parameters["attention_interval"]))
+        kinds = _Kinds(reusing, bool(parameters["reuse_guidance"]), attends.interval > 1)
         found, stored_both = [], True
         for number in range(steps):
             whole = number in full
             both = number in guided and (whole or stored_both)
             stored_both = both if whole else stored_both
-            found.append(kinds[whole, both])
+            attends.step(number, whole)
+            found.append(kinds[whole, both, attends.at(half=not both)])
         return tuple(found)
+
+
+class _Kinds(dict[tuple[bool, bool, bool], Step]):
+    """The kinds of steps, each made once: whether the whole UNet runs, both halves, and self-attention."""
+
+    def __init__(self, reusing: Step, reuses: bool, stores: bool) -> None:
+        self._reusing, self._reuses, self._stores = reusing, reuses, stores
+
+    def __missing__(self, key: tuple[bool, bool, bool]) -> Step:
+        whole, both, attends = key
+        mode: Mode = "reuse" if not attends else "store" if self._stores else "run"
+        self[key] = replace(
+            Step() if whole else self._reusing,
+            guidance=both,
+            old_guidance=self._reuses and not both,
+            self_attention=float(attends),
+            self_mode=mode,
+        )
+        return self[key]
+
+
+class _Attends:
+    """Whether self-attention runs at a step, and whether what it gave last is that of one half."""
+
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
+        self.half = False
+        self._last, self._due = 0, True
+
+    def step(self, number: int, full: bool) -> None:
+        self._last = number if full else self._last
+        self._due = (number - self._last) % self.interval == 0
+
+    def at(self, half: bool) -> bool:
+        """At a call with one half or both, of which what is kept of one half cannot serve both."""
+        attends = self._due or (self.half and not half)
+        self.half = half if attends else self.half
+        return attends
+
+
+def _attention_interval(most: int) -> Parameter:
+    grid = tuple(dict.fromkeys(n for n in (1, 2, 3, most) if n <= most))
+    meaning = "between full steps the self-attention that is not resting runs at every so many steps; 1 is always"
+    return Parameter("attention_interval", int, low=1, high=MOST, default=1, neutral=1, grid=grid, meaning=meaning)
 
 
 @lru_cache(maxsize=2 * MOST)
@@ -102,13 +150,17 @@ class _State(State):
 
     ``full``: nothing rests. ``half``: the conditional half runs alone. ``cuts``: of a stored output of both halves
     only that one is used. ``difference``: conditional less unconditional, (n, channels, height, width), where both
-    ran last; ``reuses``: guidance goes on by it.
+    ran last; ``reuses``: guidance goes on by it. ``attention``: what the self-attentions gave last, of both halves
+    or of one; ``attends`` says which, and when they run.
     """
 
     def __init__(self, parameters: Parameters, unet: Any) -> None:
         self.outputs: dict[Any, Any] = {}
+        self.attention: dict[Any, Any] = {}
+        self.attends = _Attends(int(parameters["attention_interval"]))
         self.difference: Any = None
         self.full, self.half, self.cuts, self.copies = True, False, False, False
+        self.attends_now = self.cuts_attention = False
         self.batch = 0
         self.reuses = bool(parameters["reuse_guidance"])
         self._unet = unet
@@ -119,12 +171,14 @@ class _State(State):
 
     def start(self) -> None:
         self.outputs.clear()
+        self.attention.clear()
         self.difference = self._is_guided = None
 
     def step(self, number: int) -> None:
         anew = not self.outputs
         self.full, self._listed = anew or number in self._full_steps, anew or number in self._guided_steps
         self.copies = scales_in_place(self._unet)
+        self.attends.step(number, self.full)
 
     def call(self, sample: Any) -> None:
         """The denoiser is called with a sample (batch, channels, height, width)."""
@@ -134,6 +188,8 @@ class _State(State):
         else:
             self.half = self._stored_half or (not self._listed and self._guided(sample))
         self.cuts = self.half and not self._stored_half
+        self.attends_now = self.attends.at(self.half)
+        self.cuts_attention = self.half and not self.attends.half
 
     def _guided(self, sample: Any) -> bool:
         """Whether the batch is a guided one: asked after its first step, when equal seeds look guided no more."""
@@ -169,6 +225,25 @@ def _reuse(state: _State) -> Wrapper:
         if state.cuts:
             output = half(output, state.batch, CONDITIONAL)
         return copied(output) if state.copies else output
+
+    return wrapper
+
+
+def _running(unet: Any, resting: Sequence[Any]) -> Iterator[Any]:
+    """The self-attentions outside of the modules that rest."""
+    inside = {module for outer in resting for module in outer.modules()}
+    yield from (b.module.attn1 for b in transformer_blocks(unet) if b.module.attn1 not in inside)
+
+
+def _attend(state: _State) -> Wrapper:
+    from hasten.methods._guidance import CONDITIONAL, half
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        if state.attends_now:
+            state.attention[module] = call_next(*args, **kwargs)
+            return state.attention[module]
+        output = state.attention[module]
+        return half(output, state.batch, CONDITIONAL) if state.cuts_attention else output
 
     return wrapper
 
