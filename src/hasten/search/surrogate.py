@@ -31,12 +31,15 @@ ELSEWHERE = 0.4
 LEAST_ERROR = 0.05
 """Of a measured loss, in limits: what few prompts show is never surer."""
 SURE = 1.96
+PRESENCE = ""
+"""In a parameter's place: whether a plan has the method at all."""
 
 
 @dataclass(frozen=True)
 class Features:
     """Where plans stand on the axes of all spaces, mildest 0 and strongest 1; on those of a method that they lack
-    0. The last column is the logarithm of the predicted speedup, the greatest 1."""
+    0. Where there are several spaces, each method has a further axis, 1 where the plan has it: its mildest may cost
+    something. The last column is the logarithm of the predicted speedup, the greatest 1."""
 
     axes: tuple[tuple[str, str], ...]
     fastest: float
@@ -44,6 +47,8 @@ class Features:
     @classmethod
     def of(cls, spaces: Sequence[Space], speedups: Sequence[Numbers]) -> Features:
         names = dict.fromkeys((axis.method, axis.name) for space in spaces for axis in space.axes)
+        if len(spaces) > 1:
+            names |= dict.fromkeys((method, PRESENCE) for space in spaces for method in space.methods)
         top = max((float(np.nanmax(s)) for s in speedups if s.size), default=math.e)
         return cls(tuple(names), max(math.log(max(top, 1.0)), 0.1))
 
@@ -54,6 +59,9 @@ class Features:
             share = cells[:, column] / max(len(axis.values) - 1, 1)
             # One value alone is a method that is there: as strong as it gets.
             found[:, self.axes.index((axis.method, axis.name))] = share if len(axis.values) > 1 else 1.0
+        for method in space.methods:
+            if (method, PRESENCE) in self.axes:
+                found[:, self.axes.index((method, PRESENCE))] = 1.0
         found[:, -1] = np.log(np.maximum(speedups, 1e-9)) / self.fastest
         return found
 
