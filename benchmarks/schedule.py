@@ -3,13 +3,13 @@
     python -m benchmarks.schedule --device cuda --jobs 12 --work hasten-out/schedule
 
 First, what reuse costs at each step is measured on the device, and the baseline's blocks are profiled on the CPU
-with one thread. Then plans of several kinds are drawn and scored, on the prompts of searches and on held-out ones:
-schedules of measured lists (``kept``: guidance goes on by its last difference, ``dropped``: it ends, at three
-intervals of self-attention between full steps; these are ``reuse_guidance`` 1 and 0), schedules of lists that nobody
-measured (``unmeasured``), and DeepCache. T-GATE, DeepCache with T-GATE and fewer steps come from the recorded tables.
-Last, the fastest plan of each kind within each limit, chosen on the prompts of searches and looked at on the held-out
-ones, and the plans nearest to the baseline's images at a given speedup. Every finished plan is kept: the same command
-goes on where it was stopped.
+with one thread. Then plans of several kinds are drawn and scored, on the prompts of searches and on held-out
+ones: schedules of measured lists (``kept``: guidance goes on by its last difference, ``dropped``: it ends, at
+three intervals of self-attention between full steps; these are ``reuse_guidance`` 1 and 0), schedules of lists
+that nobody measured (``unmeasured``), and DeepCache. T-GATE, DeepCache with T-GATE and fewer steps come from the
+recorded tables. Last, the fastest plan of each kind within each limit, chosen on the prompts of searches and
+looked at on the held-out ones, and the plans nearest to the baseline's images at a given speedup. Every finished
+plan is kept: the same command goes on where it was stopped.
 
 ``--confirm``, on an idle machine: of each kind and within each limit the plan that is predicted to be the fastest
 is timed on the CPU beside the baseline and scored on held-out prompts; where it is not inside, the next one, a few

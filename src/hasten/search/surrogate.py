@@ -38,8 +38,8 @@ PRESENCE = ""
 @dataclass(frozen=True)
 class Features:
     """Where plans stand on the axes of all spaces, mildest 0 and strongest 1; on those of a method that they lack
-    0. Where there are several spaces, each method has a further axis, 1 where the plan has it: its mildest may cost
-    something. The last column is the logarithm of the predicted speedup, the greatest 1."""
+    0. Where there are several spaces, each method has a further axis, 1 where the plan has it: its mildest may
+    cost something. The last column is the logarithm of the predicted speedup, the greatest 1."""
 
     axes: tuple[tuple[str, str], ...]
     fastest: float
