@@ -288,9 +288,8 @@ class _Seconds:
         merging = [m for m, tokens in self._tokens.items() if merged_share(m, tokens, self._ratios(plan))]
         side = self.full if half == "full" else self.half
         without_s, with_s = (scale * sum(side[p][m, "self_attention"] for m in merging) for p in (Plan(), plan))
-        beyond_s = (median(plain[half, plan]) - median(plain[half, Plan()])) / self._runs.hooked[half, plan][
-            0
-        ].calls
+        calls = self._runs.hooked[half, plan][0].calls
+        beyond_s = (median(plain[half, plan]) - median(plain[half, Plan()])) / calls
         return max(0.0, without_s + beyond_s) / with_s
 
     def _ratios(self, plan: Plan) -> Mapping[str, float]:
