@@ -159,6 +159,6 @@ def test_on_a_gpu_the_parts_at_a_probe_add_up_to_its_own_plain_latency(
     once_s = profile.text_s + profile.decode_s + profile.rest_s
     assert len(runs.probes) == 3
     for probe in runs.probes:
-        shares = {part: merged_share(part.module, part.tokens, ratios(probe)) for part in profile.parts}
+        shares = {part: merged_share(part.module, part.tokens, ratios[probe]) for part in profile.parts}
         call_s = profile.between_s + sum(part.seconds(share=share) for part, share in shares.items())
         assert once_s + profile.calls * call_s == pytest.approx(runs.plain["full", probe][0])

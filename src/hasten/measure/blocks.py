@@ -253,8 +253,10 @@ class _Seconds:
             for half in runs.halves
         }
         self.full, self.half = halves["full"], halves.get("half", halves["full"])
+        self._ratios = {plan: work(plan, runs.pipeline.pipe, 1)[0].merged for plan in runs.probes}
 
     def scaled(self, scale: float) -> tuple[Part, ...]:
+        corrections = {key: self._correction(*key, scale) for key in self._runs.hooked}
         return tuple(
             Part(
                 module=module,
@@ -262,18 +264,22 @@ class _Seconds:
                 full_s=scale * self.full[Plan()][module, kind],
                 half_s=scale * self.half[Plan()][module, kind],
                 tokens=self._tokens.get(module, 0) if kind == "self_attention" else 0,
-                merged=self._merged(module, scale) if kind == "self_attention" else (),
+                merged=self._merged(module, scale, corrections) if kind == "self_attention" else (),
             )
             for module, kind in self.full[Plan()]
         )
 
-    def _merged(self, module: str, scale: float) -> tuple[Merged, ...]:
+    def _merged(
+        self, module: str, scale: float, corrections: Mapping[tuple[str, Plan], float]
+    ) -> tuple[Merged, ...]:
         found: dict[float, Merged] = {}
         for plan in self._runs.probes:
-            share = merged_share(module, self._tokens[module], self._ratios(plan))
+            share = merged_share(module, self._tokens[module], self._ratios[plan])
             if share:
                 full_s, half_s = (
-                    self._correction(half, plan, scale) * scale * side[plan][module, "self_attention"]
+                    corrections.get((half, plan), corrections["full", plan])
+                    * scale
+                    * side[plan][module, "self_attention"]
                     for half, side in (("full", self.full), ("half", self.half))
                 )
                 found.setdefault(share, Merged(share=share, full_s=full_s, half_s=half_s))
@@ -283,17 +289,14 @@ class _Seconds:
         """Of the self-attentions' hooked seconds at a probe: with it those that merge sum to what they take in the
         baseline and what the plain run at the probe takes beyond its own. 1 where there is no such run."""
         plain = self._runs.plain
-        if (half, plan) not in plain:
+        if not plan or (half, plan) not in plain:
             return 1.0
-        merging = [m for m, tokens in self._tokens.items() if merged_share(m, tokens, self._ratios(plan))]
+        merging = [m for m, tokens in self._tokens.items() if merged_share(m, tokens, self._ratios[plan])]
         side = self.full if half == "full" else self.half
         without_s, with_s = (scale * sum(side[p][m, "self_attention"] for m in merging) for p in (Plan(), plan))
         calls = self._runs.hooked[half, plan][0].calls
         beyond_s = (median(plain[half, plan]) - median(plain[half, Plan()])) / calls
         return max(0.0, without_s + beyond_s) / with_s
-
-    def _ratios(self, plan: Plan) -> Mapping[str, float]:
-        return work(plan, self._runs.pipeline.pipe, 1)[0].merged
 
 
 def _medians(runs: Sequence[Run], hook_s: float) -> dict[tuple[str, Any], float]:

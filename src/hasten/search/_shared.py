@@ -6,6 +6,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Measured:
     def images(self) -> range:
         return range(self.trial.offset, self.trial.offset + self.loss.samples)
 
-    @property
+    @cached_property
     def deviations(self) -> Numbers:
         """(samples,): how far each image's loss is off the mean."""
         sign = 1.0 if METRICS.get(self.loss.metric).higher_is_better else -1.0
