@@ -43,8 +43,9 @@ class DeepCache(Method):
         return no_branch(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        state = _State(int(parameters["cache_interval"]), patches.denoiser)
-        for _, module in skipped(patches.denoiser, int(parameters["cache_branch_id"])):
+        interval, branch = int(parameters["cache_interval"]), int(parameters["cache_branch_id"])
+        state = _State(interval, patches.denoiser)
+        for _, module in skipped(patches.denoiser, branch) if interval > 1 else ():
             patches.wrap(self, module, _reuse(state))
         patches.listen(self, state, pipe)
 
@@ -60,11 +61,10 @@ class DeepCache(Method):
 
 
 class _State(State):
-    """The outputs of the resting modules, whether they rest at this step, and whether they ever do."""
+    """The outputs of the resting modules, and whether they rest at this step."""
 
     def __init__(self, interval: int, unet: Any) -> None:
         self.skips = self.copies = False
-        self.keeps = interval > 1
         self.outputs: dict[Any, Any] = {}
         self._interval, self._unet, self._phase = interval, unet, 0
 
@@ -80,8 +80,6 @@ class _State(State):
 
 def _reuse(state: _State) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        if not state.keeps:
-            return call_next(*args, **kwargs)
         if not state.skips:
             state.outputs[module] = call_next(*args, **kwargs)
         output = state.outputs[module]

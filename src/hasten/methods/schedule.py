@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from hasten.methods._branch import branch_parameter, copied, no_branch, partial_step, scales_in_place, skipped
@@ -72,8 +73,19 @@ class Schedule(Method):
         full = {*steps_of(parameters["full_steps"]), *refreshes}
         guided = {*steps_of(parameters["guided_steps"]), *refreshes}
         reusing = partial_step(pipe, int(parameters["branch_id"]))
+        reuses = bool(parameters["reuse_guidance"])
         attends = _Attends(int(parameters["attention_interval"]))
-        kinds = _Kinds(reusing, bool(parameters["reuse_guidance"]), attends.interval > 1)
+        runs: Mode = "store" if attends.interval > 1 else "run"
+        kinds = {
+            (whole, both, attending): replace(
+                Step() if whole else reusing,
+                guidance=both,
+                old_guidance=reuses and not both,
+                self_attention=float(attending),
+                self_mode=runs if attending else "reuse",
+            )
+            for whole, both, attending in product((True, False), repeat=3)
+        }
         found, stored_both = [], True
         for number in range(steps):
             whole = number in full
@@ -82,25 +94,6 @@ class Schedule(Method):
             attends.step(number, whole)
             found.append(kinds[whole, both, attends.at(half=not both)])
         return tuple(found)
-
-
-class _Kinds(dict[tuple[bool, bool, bool], Step]):
-    """The kinds of steps, each made once: whether the whole UNet runs, both halves, and self-attention."""
-
-    def __init__(self, reusing: Step, reuses: bool, stores: bool) -> None:
-        self._reusing, self._reuses, self._stores = reusing, reuses, stores
-
-    def __missing__(self, key: tuple[bool, bool, bool]) -> Step:
-        whole, both, attends = key
-        mode: Mode = "reuse" if not attends else "store" if self._stores else "run"
-        self[key] = replace(
-            Step() if whole else self._reusing,
-            guidance=both,
-            old_guidance=self._reuses and not both,
-            self_attention=float(attends),
-            self_mode=mode,
-        )
-        return self[key]
 
 
 class _Attends:
