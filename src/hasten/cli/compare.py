@@ -10,6 +10,7 @@ import typer
 from hasten.cli import show
 from hasten.cli.app import Json, app
 from hasten.cli.choices import takes
+from hasten.cli.values import plain_task
 
 if TYPE_CHECKING:
     from hasten.records import Trial
@@ -45,10 +46,8 @@ def compare(
 ) -> None:
     """Measures plans side by side: speed, losses, and what fewer steps lose in the same time."""
     from hasten import api
-    from hasten.models import usual_scheduler
-    from hasten.task import Task
 
-    task = Task.from_json({"model": pipe, "scheduler": sched or usual_scheduler(pipe), "steps": steps})
+    task = plain_task(pipe, sched, steps)
     names = [name.strip() for name in metrics.split(",")]
     with show.Bar() as bar:
         found = api.compare(task, plans, metrics=names, progress=bar.update, **choices)

@@ -10,6 +10,7 @@ import typer
 from hasten.cli import show
 from hasten.cli.app import Json, app
 from hasten.cli.choices import takes
+from hasten.cli.values import plain_task
 from hasten.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,10 +45,8 @@ def profile(
 ) -> None:
     """Shows where a call's time goes, cold and warm, and what larger batches give; of a plan, too."""
     from hasten import api
-    from hasten.models import usual_scheduler
-    from hasten.task import Task
 
-    task = Task.from_json({"model": pipe, "scheduler": sched or usual_scheduler(pipe), "steps": steps})
+    task = plain_task(pipe, sched, steps)
     sizes: dict[str, Any] = {"height": height, "width": width, "guidance_scale": guidance_scale}
     given: dict[str, Any] = {"plan": plan, "batch_sizes": _integers(batch_sizes), "pairs": pairs, "fresh": fresh}
     with show.waiting("loading") as tell:

@@ -109,6 +109,13 @@ def task_of_flags(
     )
 
 
+def plain_task(pipe: str, sched: str | None, steps: int) -> Task:
+    """The task of a model without methods; ``sched``: None is the model's usual one. Raises InputError."""
+    from hasten.models import usual_scheduler
+
+    return Task.from_json({"model": pipe, "scheduler": sched or usual_scheduler(pipe), "steps": steps})
+
+
 def _speedup(text: str) -> float:
     try:
         return float(text)

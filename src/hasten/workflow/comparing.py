@@ -15,7 +15,7 @@ from hasten.records import EqualTime, Record, Trial
 from hasten.search import Progress, SearchOptions
 from hasten.store import Store
 from hasten.task import Setting, Task
-from hasten.workflow.opening import Place, model_of, open_bench
+from hasten.workflow.opening import Place, model_of, open_bench, require_plain
 
 Tell = Callable[[Progress], None]
 
@@ -55,8 +55,7 @@ def compared(
             used; nothing was measured.
         MeasurementError: the baseline itself cannot be measured.
     """
-    if task.mode != "plain":
-        raise InputError(f"The request names methods ({task.methods}): give the plans beside a plain request.")
+    require_plain(task, "plans")
     if not plans:
         raise InputError("There is no plan to compare. Give one or more, such as 'deepcache(cache_interval=3)'.")
     chosen_metrics(metrics, options.num_samples, 0)

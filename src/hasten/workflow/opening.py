@@ -63,6 +63,12 @@ def task_of(request: str | Task) -> Task:
     return task
 
 
+def require_plain(task: Task, what: str) -> None:
+    """Raises InputError where the task names methods: ``what`` is measured is given beside it."""
+    if task.mode != "plain":
+        raise InputError(f"The request names methods ({task.methods}): give the {what} beside a plain request.")
+
+
 def model_of(task: Task, place: Place) -> Model:
     """The model by name, or one for a local folder.
 

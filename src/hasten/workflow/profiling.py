@@ -11,7 +11,7 @@ from hasten.measure.first_call import first_calls
 from hasten.measure.profile import Profile, Report, checked_sizes, profile
 from hasten.plan import Plan
 from hasten.task import Task
-from hasten.workflow.opening import Place, model_of, open_bench
+from hasten.workflow.opening import Place, model_of, open_bench, require_plain
 
 
 def profiled(
@@ -33,8 +33,7 @@ def profiled(
         InputError: the task names methods, or the model, the plan or a number cannot be used.
         MeasurementError: a call failed for another reason than memory.
     """
-    if task.mode != "plain":
-        raise InputError(f"The request names methods ({task.methods}): give the plan beside a plain request.")
+    require_plain(task, "plan")
     if fresh < 0:
         raise InputError(f"The number of first calls is {fresh}: allowed is 0 or more.")
     place = replace(place, batch_size=checked_sizes(batch_sizes)[0])
