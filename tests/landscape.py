@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hasten.measure.cautions import FEW_PAIRS
 from hasten.plan import Plan
 from hasten.records import EqualTime, Latency, Loss, Split, Trial
 from hasten.task import Setting
@@ -72,6 +73,7 @@ class Landscape:
         metrics: Sequence[str] = ("clip_score", "ssim"),
         enough: Callable[[Sequence[float], Sequence[float]], bool] | None = None,
         worth_scoring: Callable[[Latency], str | None] | None = None,
+        worth_timing: Callable[[dict[str, Loss]], bool] | None = None,
         stop_early: Callable[[dict[str, Loss]], bool] | None = None,
         begun: Trial | None = None,
         report: Callable[[str], None] | None = None,
@@ -98,6 +100,8 @@ class Landscape:
             losses = {m: loss(value if m == "clip_score" else 0.1, done, width, m) for m in metrics}
             if stop_early and done < samples and stop_early(losses):
                 break
+        if worth_timing and not worth_timing(losses):
+            known["latency"] = latency(self.speedup(plan), pairs=FEW_PAIRS)
         return Trial(**known, losses=losses)
 
     def equal_time(

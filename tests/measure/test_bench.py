@@ -15,6 +15,8 @@ import torch
 
 from hasten.errors import InputError, MeasurementError
 from hasten.measure.bench import Bench
+from hasten.measure.cautions import FEW_PAIRS
+from hasten.measure.quality import Losses
 from hasten.metrics import ClipScorer
 from hasten.plan import Plan
 from hasten.records import Latency, Loss
@@ -101,6 +103,18 @@ def test_a_plan_not_worth_scoring_is_skipped(bench: Bench) -> None:
     assert (trial.status, trial.reason) == ("skipped", "slower than one that is known")
     assert trial.latency == asked[0]
     assert trial.losses == {}
+
+
+@pytest.mark.parametrize(("worth", "pairs"), [(True, 4), (False, FEW_PAIRS)])
+def test_a_plan_not_worth_timing_is_scored_first_and_timed_in_few_pairs(
+    bench: Bench, worth: bool, pairs: int
+) -> None:
+    asked: list[Losses] = []
+    trial = bench.trial(
+        DEEPCACHE, samples=3, pairs=4, worth_timing=lambda losses: bool(asked.append(losses)) or worth
+    )
+    assert trial.status == "ok" and trial.losses == asked[0] and len(asked) == 1
+    assert trial.latency is not None and len(trial.latency.times_s) == pairs
 
 
 def test_timing_stops_early_and_the_baseline_is_warmed_up_once(

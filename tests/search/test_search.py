@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from landscape import SETTING, Landscape
 from pipelines import tiny_sd
 
 DEEPCACHE = 16
+LUCKY = Plan.parse("deepcache(cache_branch_id=0,cache_interval=5)")
 
 
 def deepcache(p: Plan) -> tuple[int, int]:
@@ -199,6 +201,42 @@ def test_held_out_prompts_decide_and_the_search_goes_on_without_the_lucky_one() 
     assert list(found.rejected) == ["deepcache(cache_branch_id=0,cache_interval=5)"]
     assert "clip_score loss 0.5000, limit 0.02" in found.rejected["deepcache(cache_branch_id=0,cache_interval=5)"]
     assert max(bench.measured.values()) == 1 or bench.measured[next(iter(found.rejected)), "search"] == 1
+
+
+@dataclass
+class Timed(Landscape):
+    """Keeps how many pairs of times each held-out trial took."""
+
+    pairs: list[tuple[tuple[int, int], int]] = field(default_factory=list)
+
+    def trial(self, plan: Plan, **given: Any) -> Any:
+        found = super().trial(plan, **given)
+        if given.get("split") == "held-out":
+            self.pairs.append((deepcache(plan), len(found.latency.times_s)))
+        return found
+
+
+def test_a_plan_that_held_out_prompts_reject_is_timed_in_few_pairs() -> None:
+    bench = Timed(speedup=speed, clip_loss=lambda p: 0.001, held_out=lambda p: 0.5 if p == LUCKY else 0.001)
+    found = run_search(bench, task(), options(strategy="traversal", pairs=5))
+    assert (found.status, chosen(found)) == ("met", (5, 1))
+    assert bench.pairs == [((5, 0), 3), ((5, 1), 20)]
+
+
+def test_what_was_timed_in_few_pairs_is_timed_anew_for_a_limit_that_it_keeps(tmp_path: Path) -> None:
+    bench = Timed(speedup=speed, clip_loss=lambda p: 0.001, held_out=lambda p: 0.03 if p == LUCKY else 0.001)
+    kept = options(strategy="traversal", pairs=5, storage=str(tmp_path / "trials.db"))
+    run_search(bench, task(), kept)
+    assert chosen(run_search(bench, task(limit=0.1), kept)) == (5, 0)
+    assert bench.pairs == [((5, 0), 3), ((5, 1), 20), ((5, 0), 20)]
+    assert chosen(run_search(bench, task(), kept)) == (5, 1), "rejected as before"
+    assert len(bench.pairs) == 3
+
+
+def test_given_parameters_over_the_limit_are_timed_in_all_pairs() -> None:
+    bench = Timed(speedup=speed, clip_loss=lambda p: 0.001, held_out=lambda p: 0.5)
+    found = run_search(bench, task(parameters=LUCKY.parameters), options(pairs=5))
+    assert (found.status, bench.pairs) == ("infeasible", [((5, 0), 20)])
 
 
 def test_after_a_rejection_plans_whose_interval_is_inside_come_first() -> None:

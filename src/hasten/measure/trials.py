@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hasten.measure.cautions import FEW_PAIRS
 from hasten.measure.equal_time import most_steps, where_it_loses
 from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
@@ -18,6 +19,7 @@ from hasten.task import Setting
 
 METRIC_NAMES = ("clip_score", "ssim")
 WorthScoring = Callable[[Latency], str | None]
+WorthTiming = Callable[[Losses], bool]
 Measure = Callable[[dict[str, Any]], None]
 
 
@@ -70,17 +72,20 @@ class Trials(ABC):
         metrics: Sequence[str] = METRIC_NAMES,
         enough: Enough | None = None,
         worth_scoring: WorthScoring | None = None,
+        worth_timing: WorthTiming | None = None,
         steps: int | None = None,
         stop_early: StopEarly | None = None,
         begun: Trial | None = None,
         report: Report | None = None,
     ) -> Trial:
-        """Latency, then quality. Whatever the plan does, the answer is a trial, if need be a failed one.
+        """Latency and quality. Whatever the plan does, the answer is a trial, if need be a failed one.
 
         Args:
             offset: the first image of the split: those from it to ``offset + samples`` are scored.
             enough: asked after each timed pair with both rows of times; True ends the timing early.
             worth_scoring: asked with the latency; a reason (text) ends the trial there as *skipped*.
+            worth_timing: asked with the losses, which then come before the latency: False ends the timing after
+                3 pairs, which tell about how fast a plan is that will not be chosen.
             stop_early: asked after each batch of prompts with the losses so far; True ends the scoring.
             begun: a trial of the plan that was skipped, or ended early: its times are taken for this one's, and
                 only the images that it has not are scored.
@@ -94,13 +99,23 @@ class Trials(ABC):
         chosen_metrics(metrics, samples, offset)  # what is wrong is said before anything runs
         scored: dict[str, Any] = {"split": split, "samples": samples, "offset": offset, "metrics": metrics}
 
+        def time(found: dict[str, Any], enough: Enough | None) -> None:
+            found["latency"] = self.latency(plan, pairs=pairs, steps=steps, enough=enough, report=report)
+
+        def score(found: dict[str, Any]) -> None:
+            found["losses"] = self.quality(plan, **scored, steps=steps, stop_early=stop_early, report=report)
+
         def measure(found: dict[str, Any]) -> None:
             self._begin(split, next(self.pipeline.batches(range(offset, offset + samples))), report)
-            found["latency"] = self.latency(plan, pairs=pairs, steps=steps, enough=enough, report=report)
+            if worth_timing:
+                score(found)
+                time(found, enough if worth_timing(found["losses"]) else _few)
+                return
+            time(found, enough)
             if worth_scoring and (reason := worth_scoring(found["latency"])):
                 found |= {"status": "skipped", "reason": reason}
             else:
-                found["losses"] = self.quality(plan, **scored, steps=steps, stop_early=stop_early, report=report)
+                score(found)
 
         def go_on(found: dict[str, Any]) -> None:
             assert begun is not None
@@ -187,6 +202,10 @@ class Trials(ABC):
             found |= {"status": "failed", "reason": str(failure)}
         known = {"plan": str(plan), "steps": steps or self.setting.steps, "split": split, "offset": offset}
         return Trial.model_validate({**known, "environment": self.environment, **found})
+
+
+def _few(baseline_s: Sequence[float], plan_s: Sequence[float]) -> bool:
+    return len(plan_s) >= FEW_PAIRS
 
 
 def _of_steps(steps: int, report: Report | None) -> Report | None:

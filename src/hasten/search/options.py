@@ -37,6 +37,7 @@ class Measures(Protocol):
         metrics: Sequence[str] = ...,
         enough: Callable[[Sequence[float], Sequence[float]], bool] | None = ...,
         worth_scoring: Callable[[Latency], str | None] | None = ...,
+        worth_timing: Callable[[dict[str, Loss]], bool] | None = ...,
         stop_early: Callable[[dict[str, Loss]], bool] | None = ...,
         begun: Trial | None = ...,
         report: Callable[[str], None] | None = ...,

@@ -145,7 +145,7 @@ def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None
 
 def _given(session: Session, plan: Plan) -> SearchResult:
     """No search: the plan of the request, or the plain pipeline, measured and judged."""
-    trial = session.confirm(plan)
+    trial = session.confirm(plan, whole=True)
     if trial.status == "failed":
         return SearchResult("failed", trial.reason, trials=(trial,))
     decision: Decision = decide(trial, session.goal) if plan else "met"

@@ -216,11 +216,11 @@ class Session:
             self.options.pairs, lambda low, high: low >= decisive or high < decisive, self.options.confidence
         )
 
-    def confirm(self, chosen: Trial | Plan) -> Trial:
-        """The plan's trial on held-out prompts and seeds, all of them scored."""
+    def confirm(self, chosen: Trial | Plan, whole: bool = False) -> Trial:
+        """The plan's trial on held-out prompts and seeds, all of them scored: ``HeldOut.measure``."""
         plan = chosen if isinstance(chosen, Plan) else Plan.parse(chosen.plan)
         self.tell(stage="confirm", message=str(plan))
-        return self.held_out.measure(plan, self.goal, self._reporting(plan))
+        return self.held_out.measure(plan, self.goal, self._reporting(plan), whole)
 
     def confirm_further(self, held_out: Trial) -> Trial:
         """A rejected plan's trial on more held-out prompts; where it holds there it is rejected no longer."""
