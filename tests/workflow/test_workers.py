@@ -290,13 +290,13 @@ def test_an_error_of_the_listener_passes_and_leaves_no_process() -> None:
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Programs with two workers, in a process of their own; ended when the test is over."""
+    """Programs with two workers or more, in a process of their own; ended when the test is over."""
     processes: list[subprocess.Popen[str]] = []
 
-    def start(function: str, **arguments: Any) -> subprocess.Popen[str]:
+    def start(functions: str, **arguments: Any) -> subprocess.Popen[str]:
         processes.append(
             subprocess.Popen(
-                [sys.executable, str(HERE / "worker_parent.py"), function, json.dumps(arguments)],
+                [sys.executable, str(HERE / "worker_parent.py"), functions, json.dumps(arguments)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -318,6 +318,11 @@ def lines(stream: IO[str] | None, count: int) -> list[Any]:
     return [json.loads(stream.readline()) for _ in range(count)]
 
 
+def interrupted(count: int) -> list[list[str]]:
+    """What a program prints of so many jobs that were under way."""
+    return [[f"job {n}", "interrupted", "Interrupted."] for n in range(count)]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_all_processes(started: Any, number: signal.Signals) -> None:
     parent = started("with_child")
@@ -326,10 +331,7 @@ def test_an_interrupt_ends_all_processes(started: Any, number: signal.Signals) -
     parent.send_signal(number)
     out, errors = parent.communicate(timeout=PATIENCE_S)
     assert parent.returncode == 130, errors
-    assert sorted(map(json.loads, out.splitlines())) == [
-        ["job 0", "interrupted", "Interrupted."],
-        ["job 1", "interrupted", "Interrupted."],
-    ]
+    assert sorted(map(json.loads, out.splitlines())) == interrupted(2)
     assert errors == ""
     assert not [pid for pid in pids[::2] if exists(pid)]
     until(lambda: not any(map(alive, pids)))
@@ -342,6 +344,25 @@ def test_an_interrupted_job_leaves_things_in_order(started: Any, tmp_path: Path)
     parent.send_signal(signal.SIGTERM)
     _, errors = parent.communicate(timeout=PATIENCE_S)
     assert (parent.returncode, errors, note.read_text()) == (130, "", "clean")
+
+
+def test_whatever_a_job_makes_of_its_end_it_is_interrupted(started: Any) -> None:
+    parent = started("turns_its_end_into_an_error,forgets_its_end,fails_as_its_child_ends")
+    assert lines(parent.stdout, 3) == ["under way"] * 3
+    parent.send_signal(signal.SIGINT)
+    out, errors = parent.communicate(timeout=PATIENCE_S)
+    assert parent.returncode == 130, errors
+    assert sorted(map(json.loads, out.splitlines())) == interrupted(3)
+
+
+def test_an_interruption_is_neither_a_failure_nor_a_success_of_a_plan(started: Any, tmp_path: Path) -> None:
+    parent = started("takes_its_end_for_a_failed_plan,forgets_its_end_in_a_plan", folder=str(tmp_path))
+    assert lines(parent.stdout, 2) == ["under way"] * 2
+    parent.send_signal(signal.SIGINT)
+    out, errors = parent.communicate(timeout=PATIENCE_S)
+    assert parent.returncode == 130, errors
+    assert sorted(map(json.loads, out.splitlines())) == interrupted(2)
+    assert not [found.name for found in tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("impatient", [False, True])

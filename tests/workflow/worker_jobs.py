@@ -93,6 +93,72 @@ def swallows(report: Report, device: str) -> None:
         time.sleep(1)
 
 
+class Slow:
+    """A sequence whose only number is long in coming."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> float:
+        self._report("under way")
+        time.sleep(FOREVER_S)
+        return 0.0
+
+
+def turns_its_end_into_an_error(report: Report, device: str) -> None:
+    """Whatever a sequence raises, torch raises ValueError; so it is while it reads the weights of a model."""
+    import torch
+
+    torch.tensor(Slow(report), dtype=torch.float32)
+
+
+def takes_its_end_for_a_failed_plan(report: Report, device: str, *, folder: str) -> None:
+    from hasten.measure.failures import PlanError, plan_failures
+
+    try:
+        with plan_failures():
+            turns_its_end_into_an_error(report, device)
+    except PlanError:
+        (Path(folder) / "failed").touch()
+
+
+class Late:
+    """Takes long to be finalized; what is raised there is printed and forgotten."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def __del__(self) -> None:
+        self._report("under way")
+        time.sleep(FOREVER_S)
+
+
+def forgets_its_end(report: Report, device: str) -> str:
+    Late(report)
+    return "done"
+
+
+def forgets_its_end_in_a_plan(report: Report, device: str, *, folder: str) -> None:
+    from hasten.measure.failures import plan_failures
+
+    with plan_failures():
+        Late(report)
+    (Path(folder) / "done").touch()
+
+
+def fails_as_its_child_ends(report: Report, device: str) -> None:
+    """Its own end is nothing to it; that it has failed is told before the alarm ends it."""
+    child = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({FOREVER_S})"])
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    report("under way")
+    child.wait()
+    signal.alarm(1)
+    raise RuntimeError("the child is gone")
+
+
 def talks(report: Report, device: str) -> str:
     print("printed")
     print("to standard error", file=sys.stderr)

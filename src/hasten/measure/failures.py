@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hasten.errors import HastenError, MeasurementError
+from hasten.measure.ending import leave_if_asked
 
 
 class PlanError(MeasurementError):
@@ -21,10 +22,12 @@ class PlanMemoryError(PlanError):
 def plan_failures() -> Iterator[None]:
     """Turns whatever a plan's run raises into PlanError; memory is freed after it ran out.
 
-    Errors in the user's input pass through, as do KeyboardInterrupt and SystemExit.
+    Errors in the user's input pass through, as do KeyboardInterrupt and SystemExit. Where the process was asked to
+    end meanwhile, nothing is a failure of the plan: Terminated goes on.
     """
     try:
-        yield
+        with _ending_first():
+            yield
         return
     except PlanError:
         raise
@@ -37,6 +40,16 @@ def plan_failures() -> Iterator[None]:
     # Here the exception is gone, and with its traceback the frames that held the tensors.
     free_memory()
     raise kind(reason)
+
+
+@contextmanager
+def _ending_first() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        leave_if_asked()
+        raise
+    leave_if_asked()
 
 
 def free_memory() -> None:

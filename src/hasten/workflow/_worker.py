@@ -16,10 +16,10 @@ import threading
 import time
 from importlib import import_module
 from queue import SimpleQueue
-from types import FrameType
 from typing import Any
 
 from hasten.errors import HastenError, InputError
+from hasten.measure.ending import Terminated, leave_if_asked, terminated_by_signal
 from hasten.workflow.jobs import AUTO
 
 logger = logging.getLogger(__name__)
@@ -30,10 +30,6 @@ COMMAND = f"{PREPARATION}; from hasten.workflow._worker import main; main()"
 
 Request = tuple[str, str, bytes]
 """Name, function and pickled arguments of a job."""
-
-
-class Terminated(BaseException):
-    """SIGTERM as an exception, so that everything open is left in order; no job's ``except`` holds it up."""
 
 
 class Channel:
@@ -79,7 +75,7 @@ class _Forwarding(logging.Handler):
 def main() -> None:
     """Works until the parent wants no more; when the parent died, the whole process group ends."""
     device, level, channel = sys.argv[1], sys.argv[2], Channel()
-    signal.signal(signal.SIGTERM, _terminate)
+    terminated_by_signal()
     _log_to_stderr(channel, level)
     jobs: SimpleQueue[Request | None] = SimpleQueue()
     orphaned = threading.Event()
@@ -107,6 +103,7 @@ def _serve(channel: Channel, jobs: SimpleQueue[Request | None], device: str) -> 
         channel.send("start")
         status, content, sound = _work(channel, request, device)
         free_memory()
+        leave_if_asked()  # the failure of a job that was interrupted may be the interruption itself
         logger.info("%s: %s", status, request[0])
         channel.send("end", (status, content, sound))
 
@@ -170,11 +167,6 @@ def _signal_group(name: str) -> None:
     if not hasattr(os, "killpg"):  # Windows
         os._exit(1)
     os.killpg(0, getattr(signal, name))
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what cleans up now is not disturbed
-    raise Terminated
 
 
 def _log_to_stderr(channel: Channel, level: str) -> None:

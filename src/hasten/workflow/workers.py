@@ -104,11 +104,14 @@ class _Pool:
             yield Outcome(job, "failed", reason=f"No device can be used. {faults}")
 
     def interrupted(self) -> Iterator[Outcome]:
-        """After the end: the outcomes that had already come, and the jobs that were under way."""
+        """After the end: what was done by then, and the jobs that were under way.
+
+        So is one that failed meanwhile: the end may have been what it failed by, a child of its own killed, say.
+        """
         while not self._inbox.empty():
             process, kind, content = self._inbox.get()
-            if kind == "end":
-                yield self._ended(self._owner(process), *pickle.loads(content))
+            if kind == "end" and (end := pickle.loads(content))[0] == "done":
+                yield self._ended(self._owner(process), *end)
         for device in self._devices:
             if device.job is not None:
                 yield device.outcome("interrupted", reason="Interrupted.")
