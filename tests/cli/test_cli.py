@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,36 @@ def test_control_c_ends_with_130_and_the_same_command_goes_on(
     again = hasten(surroundings, *words, "--max-trials", "2", "--json")
     assert json.loads(again.stdout)["trials"] == 2
     assert _stored(tmp_path / "trials.db") >= kept >= 2
+
+
+CONVERTED = """
+import sys, time
+from hasten.cli import app, main
+from hasten.errors import InputError
+
+@app.command()
+def load():
+    try:
+        print("under way", flush=True)
+        time.sleep(600)
+    except KeyboardInterrupt:  # as a library in C may do
+        raise InputError("The weights cannot be read.") from None
+
+sys.argv = ["hasten", "load"]
+main()
+"""
+
+
+def test_control_c_that_came_out_as_an_error_ends_with_130_too(surroundings: dict[str, str]) -> None:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", CONVERTED]
+    default = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, env=surroundings, preexec_fn=default, **pipes) as process:  # noqa: PLW1509
+        assert process.stdout and process.stdout.readline() == "under way\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Interrupted." in errors and "cannot be read" not in errors
 
 
 def _interrupted(command: list[str], surroundings: dict[str, str], database: Path) -> tuple[int, str]:

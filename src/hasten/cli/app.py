@@ -15,6 +15,7 @@ from hasten.cli import many, show
 from hasten.cli.choices import Pairs, takes_choices
 from hasten.cli.values import UPPER_BOUND, task_of_flags
 from hasten.errors import HastenError, InputError
+from hasten.measure.ending import leave_if_asked, remember_interrupts
 
 INTERRUPTED = 130
 SHORT = ("profile", "verify")
@@ -26,14 +27,25 @@ class Commands(TyperGroup):
     """Turns hasten's errors and Ctrl-C into one sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
+        remember_interrupts()
         try:
-            return super().invoke(ctx)
+            return self._interrupted_first(ctx)
         except HastenError as error:
             show.error(error, as_json="--json" in sys.argv)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             show.note(f"Interrupted. {NOTHING_KEPT if ctx.invoked_subcommand in SHORT else TRIALS_KEPT}")
             raise typer.Exit(INTERRUPTED) from None
+
+    def _interrupted_first(self, ctx: Any) -> Any:
+        """What fails after Ctrl-C may well fail by it: the command was interrupted."""
+        try:
+            return super().invoke(ctx)
+        except typer.Exit:
+            raise
+        except Exception:
+            leave_if_asked()
+            raise
 
 
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""The end that a process was asked for by SIGTERM: an exception, and the memory that it was raised.
+"""The end that a process was asked for, by SIGTERM or Ctrl-C: an exception, and the memory that it was raised.
 
 It is raised wherever the process happens to be, and there it may get lost. Who calls Python from C may put an
 error of its own in its place: of a sequence that becomes a tensor, as all do that are read from safetensors files,
@@ -12,11 +12,12 @@ import signal
 import threading
 from types import FrameType
 
-_asked = threading.Event()
-
 
 class Terminated(BaseException):
     """SIGTERM as an exception, so that everything open is left in order; no job's ``except`` holds it up."""
+
+
+_raised: list[type[BaseException]] = []
 
 
 def terminated_by_signal() -> None:
@@ -24,13 +25,28 @@ def terminated_by_signal() -> None:
     signal.signal(signal.SIGTERM, _terminate)
 
 
+def remember_interrupts() -> None:
+    """From now on also a KeyboardInterrupt is remembered: for a program that ends by it, not for a library.
+
+    Where the program has its own use for the signal, or this is not its thread, nothing changes.
+    """
+    here = threading.current_thread() is threading.main_thread()
+    if here and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
 def leave_if_asked() -> None:
-    """Raises ``Terminated`` again where it was raised: what has gone wrong since then may be its own doing."""
-    if _asked.is_set():
-        raise Terminated
+    """Raises again what was raised for the end: what has gone wrong since then may be its own doing."""
+    if _raised:
+        raise _raised[0]
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what cleans up now is not disturbed
-    _asked.set()
+    _raised.append(Terminated)
     raise Terminated
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _raised.append(KeyboardInterrupt)
+    raise KeyboardInterrupt

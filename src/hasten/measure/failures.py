@@ -23,7 +23,7 @@ def plan_failures() -> Iterator[None]:
     """Turns whatever a plan's run raises into PlanError; memory is freed after it ran out.
 
     Errors in the user's input pass through, as do KeyboardInterrupt and SystemExit. Where the process was asked to
-    end meanwhile, nothing is a failure of the plan: Terminated goes on.
+    end meanwhile, nothing is a failure of the plan: the exception of the end goes on.
     """
     try:
         with _ending_first():
