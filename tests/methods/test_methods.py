@@ -111,6 +111,17 @@ def test_the_empty_plan_and_the_handle() -> None:
     assert not hasattr(pipe.unet, ATTRIBUTE)
 
 
+@pytest.mark.parametrize(
+    ("name", "wrapped"),
+    [("pyramid_attention", set()), ("faster_cache", set()), ("deepcache", set()), ("tgate", {"attn2"})],
+)
+def test_what_never_rests_is_not_wrapped(name: str, wrapped: set[str]) -> None:
+    pipe = shared("sd")
+    with apply(pipe, {name: METHODS.get(name).neutral(pipe, 3)}):
+        own = {path.rpartition(".")[2] for path, module in pipe.unet.named_modules() if "forward" in vars(module)}
+    assert own - {""} == wrapped  # the root's has the clock
+
+
 def test_an_error_inside_removes_the_plan() -> None:
     pipe = shared("sd")
     with pytest.raises(ZeroDivisionError), apply(pipe, "deepcache+tome"):

@@ -66,9 +66,11 @@ class FasterCache(Method):
         return no_guided_batch(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        state = _State(_Rhythm(parameters))
-        patches.wrap(self, patches.denoiser, _guide(state))
-        for block, attention in attentions(patches.denoiser):
+        rhythm = _Rhythm(parameters)
+        state = _State(rhythm)
+        if rhythm.rests:
+            patches.wrap(self, patches.denoiser, _guide(state))
+        for block, attention in attentions(patches.denoiser) if rhythm.attention_rests else ():
             patches.wrap(self, attention, _go_on(state, block))
         patches.listen(self, state, pipe)
 
@@ -106,6 +108,16 @@ class _Rhythm:
         )
         self._alpha = float(parameters["alpha_low_frequency"]), float(parameters["alpha_high_frequency"])
 
+    @property
+    def rests(self) -> bool:
+        """The unconditional half, at some step."""
+        return self._both > 1
+
+    @property
+    def attention_rests(self) -> bool:
+        """Self-attention, at some step."""
+        return self.rests and self._attention > 1
+
     def halves(self, step: int) -> bool:
         """The unconditional half rests."""
         return step >= self.first and step % self._both != 0
@@ -116,11 +128,11 @@ class _Rhythm:
 
     def keeps(self, step: int) -> bool:
         """By what the halves differ can be needed later."""
-        return self._both > 1 and step >= self.first - 1
+        return self.rests and step >= self.first - 1
 
     def keeps_attention(self, step: int) -> bool:
         """What self-attention gives can be needed later: from two steps before the first that may rest."""
-        return self._both > 1 and self._attention > 1 and step >= self.first - 2
+        return self.attention_rests and step >= self.first - 2
 
     def scales(self, step: int) -> tuple[float, float]:
         """Of the low and the high frequencies of the difference."""

@@ -64,10 +64,12 @@ class PyramidAttention(Method):
         return no_attention(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        state = _State(_Modes.of(parameters))
-        patches.wrap(self, patches.denoiser, _count(state))
-        for block, attention in attentions(patches.denoiser):
-            patches.wrap(self, attention, _broadcast(state, block))
+        modes = _Modes.of(parameters)
+        state = _State(modes)
+        if modes.reuse:
+            patches.wrap(self, patches.denoiser, _count(state))
+            for block, attention in attentions(patches.denoiser):
+                patches.wrap(self, attention, _broadcast(state, block))
         patches.listen(self, state, pipe)
 
     def steps(
@@ -113,6 +115,11 @@ class _Modes(NamedTuple):
     @classmethod
     def of(cls, parameters: Parameters) -> _Modes:
         return cls(*(int(parameters[n]) for n in ("self_interval", "cross_interval", "first_step", "last_step")))
+
+    @property
+    def reuse(self) -> bool:
+        """At some step, of a run that is long enough."""
+        return max(self.own, self.cross) > 1 and self.first <= self.last
 
     def at(self, step: int) -> tuple[Mode, Mode]:
         """Of self-attention and of cross-attention."""

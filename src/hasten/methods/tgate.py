@@ -61,10 +61,12 @@ class TGate(Method):
         return no_transformer_blocks(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        state = _State(_Schedule(parameters), patches.clock)
+        schedule = _Schedule(parameters)
+        state = _State(schedule, patches.clock)
         patches.wrap(self, patches.denoiser, _half_batch(state))
         for block in transformer_blocks(patches.denoiser):
-            for attention in filter(None, (block.module.attn1, block.module.attn2)):
+            own = block.module.attn1 if schedule.self_attention_rests or _crosses_twice(block.module) else None
+            for attention in filter(None, (own, block.module.attn2)):
                 patches.wrap(self, attention, _attention(state))
         patches.listen(self, state, pipe)
 
@@ -87,6 +89,11 @@ class TGate(Method):
         return tuple(number for number in (gate - 1, gate) if number < steps)
 
 
+def _crosses_twice(block: Any) -> bool:
+    """The block's first attention looks at the text too."""
+    return bool(getattr(block, "only_cross_attention", False))
+
+
 def _interval(name: str, default: int, grid: range, most: int, meaning: str) -> Parameter:
     legal = tuple(n for n in grid if n <= most)
     return Parameter(name, int, low=1, high=MOST, default=default, neutral=1, grid=legal, meaning=meaning)
@@ -99,6 +106,11 @@ class _Schedule:
         self.gate = int(parameters["gate_step"])
         self._before, self._after = int(parameters["sp_interval"]), int(parameters["fi_interval"])
         self._warm_up = int(parameters["warm_up"])
+
+    @property
+    def self_attention_rests(self) -> bool:
+        """At some step, before the gate or after it."""
+        return max(self._before, self._after) > 1
 
     def cross_attention(self, step: int) -> Mode:
         return "run" if step < self.gate - 1 else "store" if step == self.gate - 1 else "reuse"
