@@ -51,7 +51,7 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
         score_skipped(session)
         strategy(session)
         best = _next(session, holder)
-        if best is None:
+        if best is None or (holder and session.late):  # the answer in hand is as good as the time allows
             break
         trial = session.confirm(best)
         decision = decide(trial, session.goal)

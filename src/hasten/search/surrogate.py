@@ -223,17 +223,18 @@ def _kernel(one: Numbers, other: Numbers, length: float) -> Numbers:
     """Covariance of trends and deviations at scale 1; (n, m).
 
     A deviation is one that each feature makes by itself, so that what is known of one method's parameter tells of
-    it beside any other's, and half as large a one that they make together.
+    it beside any other's, and as large a one that they make together: in T-GATE which steps are left is decided by
+    all parameters.
     """
     count = one.shape[1]
     alone = sum(_matern(np.abs(one[:, [c]] - other[:, c]) / length) for c in range(count)) / count
     together = _matern(np.sqrt(np.maximum(_squares(one, other), 0)) / length)
-    return np.asarray(one @ other.T / count + alone + 0.5 * together)
+    return np.asarray(one @ other.T / count + alone + together)
 
 
 def _variances(features: Numbers) -> Numbers:
     """The diagonal of a ``_kernel`` of features with themselves."""
-    return np.asarray((features**2).sum(axis=1) / features.shape[1] + 1.5)
+    return np.asarray((features**2).sum(axis=1) / features.shape[1] + 2.0)
 
 
 def _matern(distance: Numbers) -> Numbers:
