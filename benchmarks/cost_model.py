@@ -3,17 +3,20 @@
     python -m benchmarks.cost_model deepcache tgate tome deepcache,tgate deepcache,tgate,tome --plans 40
     python -m benchmarks.cost_model deepcache,tgate --device cuda --scheduler UniPC --steps 20 --out gpu.jsonl
 
-One profile of the baseline, then rounds, each of which calls every plan once, and the baseline before every five
-of them; calls are timed step by step (steps.py). Every call is one line of the file: a stopped run goes on where
-it was, and only missing calls are made. The table has, by set of methods, the median and the 95th percentile of
-|predicted / measured − 1|: of the pure prediction, and after learning from the first n plans, on the others.
-``inside``: the share of measured ones within the 95% that the model gives. On an idle machine.
+One profile of the baseline, taken as a search takes it but with more repeats, then rounds, each of which calls
+every plan once, and the baseline before every five of them; calls are timed step by step (hasten.measure.pieces).
+Every call is one line of the file: a stopped run goes on where it was, and only missing calls are made. The table
+has, by set of methods, the median and the 95th percentile of |predicted / measured − 1|: of the pure prediction,
+and after learning from the first n plans, on the others. ``inside``: the share of measured ones within the 95%
+that the model gives. On an idle machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from functools import partial
 from math import hypot, log
 from pathlib import Path
 
@@ -35,12 +38,15 @@ from .rounds import Rounds
 
 COLUMNS = ("methods", "plans", "learned from", "median error", "95th percentile", "inside")
 WITHIN = 1.96
+REPEATS = 9
+"""Of the profile: most of them are without a disturbance that lasts."""
 
 
 def profile(bench: Bench, lines: Lines, repeats: int) -> BlockProfile:
     """The setting's profile, measured where the file has none."""
     if "profile" not in lines.found:
-        found = profile_blocks(bench.pipeline, repeats=repeats)
+        report = partial(print, file=sys.stderr, flush=True)
+        found = profile_blocks(bench.pipeline, repeats=repeats, report=report)
         lines.add("profile", profile=found.model_dump(mode="json"), environment=bench.environment)
     return BlockProfile.model_validate(lines.found["profile"]["profile"])
 
@@ -72,9 +78,9 @@ def row(model: CostModel, name: str, trials: Sequence[Trial], count: int) -> tup
 def show_profile(found: BlockProfile) -> None:
     """Where the time goes, by block."""
     print(
-        f"\nbaseline {found.latency_s * 1e3:.1f} ms: text {found.text_s * 1e3:.1f}, decoding "
-        f"{found.decode_s * 1e3:.1f}, rest {found.rest_s * 1e3:.1f}, {found.calls} calls of the denoiser, "
-        f"between them {found.between_s * 1e3:.2f}; without guidance {found.half_latency_s * 1e3:.1f} ms"
+        f"\nbaseline of {found.steps} steps {found.latency_s * 1e3:.1f} ms: text {found.text_s * 1e3:.1f}, "
+        f"decoding {found.decode_s * 1e3:.1f}, rest {found.rest_s * 1e3:.1f}, {found.calls} calls of the "
+        f"denoiser, between them {found.between_s * 1e3:.2f}; without guidance {found.half_latency_s * 1e3:.1f} ms"
     )
     for block, kinds in found.by_block().items():
         figures = ", ".join(f"{kind} {seconds * 1e3:.2f}" for kind, seconds in kinds.items())
@@ -92,7 +98,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="of PyTorch on the CPU; its own choice where not given")
     parser.add_argument("--plans", type=int, default=40, help="of each set of methods")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=5, help="of the profile")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="of the profile")
     parser.add_argument(
         "--learn", type=int, nargs="*", default=(2, 4, 8, 16), help="numbers of plans to learn from"
     )

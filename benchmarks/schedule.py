@@ -33,7 +33,6 @@ from hasten.errors import InputError
 from hasten.files import save_json
 from hasten.measure.bench import Bench
 from hasten.measure.blocks import BlockProfile, profile_blocks
-from hasten.measure.pipeline import Pipeline
 from hasten.measure.sensitivity import Sensitivity, measure_sensitivity
 from hasten.methods import METHODS
 from hasten.plan import Parameters, Plan, step_list
@@ -50,7 +49,6 @@ from .tables.tables import load
 
 SETTING = "DDIM 25"
 RECORDED = ("tgate", "deepcache,tgate", "fewer-steps")
-PROFILED_STEPS = 4
 KINDS = ("kept", "dropped", "deepcache", "unmeasured")
 
 
@@ -80,8 +78,7 @@ def profiled(name: str) -> dict[str, object]:
     """Of the baseline on the CPU with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    bench = Bench.open(setting_of(f"{name.rpartition(' ')[0]} {PROFILED_STEPS}"))
-    profile = profile_blocks(Pipeline(bench.pipe, bench.setting, bench.pipeline.prompts), repeats=3, report=said)
+    profile = profile_blocks(Bench.open(setting_of(name)).pipeline, report=said)
     torch.set_num_threads(threads)
     return profile.model_dump(mode="json")
 

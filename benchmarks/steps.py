@@ -1,49 +1,18 @@
-"""Calls timed step by step: what a machine's other work does to a few steps of a call then counts little.
-
-A call is cut where the denoiser is called. What it takes is the sum over its pieces of each piece's median over
-all calls: a burst of other work falls on a few pieces of one call, and no piece's median sees it. The median of
-whole calls, most of which hold such a burst, does.
-"""
+"""Two sides timed step by step (``hasten.measure.pieces``), in turn, and how their pieces compare."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import torch
 
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
-from hasten.measure.timing import PartsOf, Side, take_turns
+from hasten.measure.pieces import Calls, cut, seconds_of
+from hasten.measure.timing import Side, take_turns
 
-Calls = Sequence[Sequence[float]]
-"""Seconds of the pieces of each call: up to the denoiser's first one, from each of those to the next, the rest."""
 RESAMPLES = 2000
-
-
-@contextmanager
-def cut(denoisers: Iterable[torch.nn.Module]) -> Iterator[PartsOf]:
-    """Yields a function that gives the pieces since it was last asked, by their number."""
-    moments: list[float] = []
-    handles = [
-        denoiser.register_forward_pre_hook(lambda *_: moments.append(time.perf_counter()), prepend=True)
-        for denoiser in denoisers
-    ]
-
-    def since_last() -> dict[str, float]:
-        ends = [*moments, time.perf_counter()]
-        moments[:] = [time.perf_counter()]
-        return {str(i): end - start for i, (start, end) in enumerate(pairwise(ends))}
-
-    try:
-        yield since_last
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def in_turn(first: Side, second: Side, pairs: int, device: str, denoisers: Iterable[Any]) -> dict[str, Any]:
@@ -63,11 +32,6 @@ def in_turn(first: Side, second: Side, pairs: int, device: str, denoisers: Itera
 def pieces(side: Side) -> list[list[float]]:
     """Of each call of a side that was timed so, to the microsecond."""
     return [[round(seconds, 6) for seconds in parts.values()] for parts in side.parts]
-
-
-def seconds_of(calls: Calls) -> float:
-    """What a call takes."""
-    return float(np.median(np.array(calls), axis=0).sum())
 
 
 def ratio(first: Calls, second: Calls) -> tuple[float, tuple[float, float]]:

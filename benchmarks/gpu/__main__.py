@@ -14,7 +14,7 @@ limit, which is measured first. methods: DeepCache, T-GATE and ToMe alone and to
 neutral: the overhead of every method at parameters with which it does nothing. upstream: hasten's methods beside
 the packages that they replace. cost: the cost model's predictions for plans drawn from the whole grid, which are
 called in rounds, one after the other. compile: that method alone and with each other. Sides are timed step by step
-(steps.py), for other work disturbs most calls of many a machine.
+(hasten.measure.pieces), for other work disturbs most calls of many a machine.
 
 Every measurement is one line of ``--out``: the same command goes on where it was stopped, and several commands
 share one file. Sections are measured for all models in turn. After ``--limit-s`` seconds no further measurement
@@ -41,6 +41,7 @@ from hasten.schedulers import find_scheduler
 from hasten.task import Setting
 from hasten.workflow.opening import Place, device_of
 
+from ..cost_model import REPEATS
 from ..lines import Lines
 from .dits import BFLOAT16, DITS
 from .machine import ceilings
@@ -151,7 +152,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--neutral-calls", type=_count, default=10, help="timed calls at neutral parameters")
     parser.add_argument("--plans", type=_count, default=60, help="of the cost model's comparison")
     parser.add_argument("--rounds", type=_count, default=5, help="timed calls of each of those plans")
-    parser.add_argument("--repeats", type=_count, default=4, help="of the profile that they are predicted from")
+    parser.add_argument(
+        "--repeats", type=_count, default=REPEATS, help="of the profile that they are predicted from"
+    )
     parser.add_argument("--limit-s", type=float, default=inf, help="begin no measurement after so many seconds")
     parser.add_argument(
         "--tiny", action="store_true", help="the same structures, small: a dry run, for an --out of its own"

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hasten.measure.pieces import seconds_of
 from hasten.plan import Plan
 
 from ..cost_model import COLUMNS as COST
 from ..lines import lines_of
-from ..steps import ratio, seconds_of, slowdown_of
+from ..steps import ratio, slowdown_of
 
 NOTHING = "none"
 """The name of the baseline beside its own twin: how far two sides differ that are the same."""

@@ -1,24 +1,12 @@
-"""Calls timed step by step."""
+"""Sides that are timed step by step."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from benchmarks.steps import cut, ratio, seconds_of
+from benchmarks.steps import ratio
 
-
-def test_a_call_is_cut_where_the_denoiser_is_called() -> None:
-    denoiser = torch.nn.Linear(1, 1)
-    with cut([denoiser]) as pieces_s:
-        for calls in (3, 1, 0):
-            pieces_s()
-            for _ in range(calls):
-                denoiser(torch.zeros(1))
-            found = pieces_s()
-            assert list(found) == [str(i) for i in range(calls + 1)]
-            assert all(seconds > 0 for seconds in found.values())
-    assert not denoiser._forward_pre_hooks
+from hasten.measure.pieces import seconds_of
 
 
 def test_what_falls_on_few_pieces_of_a_call_does_not_count() -> None:

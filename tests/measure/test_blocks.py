@@ -12,8 +12,9 @@ import torch
 from diffusers import UNet2DModel
 
 from hasten.errors import InputError, UnsupportedError
-from hasten.measure import blocks
-from hasten.measure._hooks import DECODE, DENOISER, TEXT, Run, _Recorder
+from hasten.measure import _runs, blocks
+from hasten.measure._hooks import DECODE, DENOISER, TEXT, Run, _Recorder, outside_s, parts_s
+from hasten.measure._runs import Runs
 from hasten.measure.bench import Bench
 from hasten.measure.blocks import BlockProfile, Merged, Part, merged_share, profile_blocks
 from hasten.measure.pipeline import Pipeline
@@ -83,6 +84,8 @@ def test_what_cannot_be_profiled_is_an_error_before_anything_runs(bench: Bench) 
         profile_blocks(Pipeline(bench.pipe, replace(setting, device="mps"), prompts))
     with pytest.raises(InputError, match="0 repeats"):
         profile_blocks(bench.pipeline, repeats=0)
+    with pytest.raises(InputError, match="of 0 steps"):
+        profile_blocks(bench.pipeline, steps=0)
     bench.pipe.unet = torch.compile(unet)
     with pytest.raises(UnsupportedError, match="compiled"):
         profile_blocks(bench.pipeline)
@@ -115,18 +118,20 @@ def test_a_part_has_its_own_seconds_only() -> None:
     for key in [TEXT, None, *call, *call, DECODE, None]:
         recorder._marks.append((key, recorder._mark()))  # type: ignore[arg-type]
     run = recorder.read(start, recorder._mark(), lambda a, b: b - a)
-    assert (run.total_s, run.calls, run.between_s) == (40, 2, 6)
-    assert run.own_s == {TEXT: 2, DENOISER: 5 + 2, block: 2 + 3, resnet: 3 + 6, DECODE: 2}
-    assert run.parts_s(0) == {DENOISER: 3.5, block: 2.5, resnet: 4.5}
-    assert run.outside_s(0) == {"text": 2, "decode": 2, "between": 6, "rest": 40 - 2 - 2 - 21 - 12}
+    assert run.calls_s == [{DENOISER: 5, block: 2, resnet: 3}, {DENOISER: 2, block: 3, resnet: 6}]
+    assert run.gaps_s == [4, 6, 9]
+    assert run.pieces_s == [4, 16, 20]
+    assert run.once_s == {TEXT: 2, DECODE: 2}
+    assert parts_s([run], 0) == {DENOISER: 3.5, block: 2.5, resnet: 4.5}
+    assert outside_s([run], 0) == {"text": 2, "decode": 2, "between": 6, "rest": 40 - 2 - 2 - 21 - 12}
     # Half of a hook's cost is inside its module, half around it.
-    assert run.parts_s(1) == {DENOISER: 2.5, block: 1.5, resnet: 4.0}
-    assert run.outside_s(1)["between"] == 5
+    assert parts_s([run], 1) == {DENOISER: 2.5, block: 1.5, resnet: 4.0}
+    assert outside_s([run], 1)["between"] == 5
 
 
 def test_a_part_never_takes_less_than_nothing() -> None:
-    run = Run(1.0, own_s={DENOISER: 1.0}, modules=Counter({DENOISER: 1}))
-    assert run.parts_s(100.0) == {DENOISER: 0.0}
+    run = Run(calls_s=[{DENOISER: 1.0}], modules=Counter({DENOISER: 1}))
+    assert parts_s([run], 100.0) == {DENOISER: 0.0}
 
 
 def test_merged_tokens_are_whole_ones_and_times_lie_on_a_curve() -> None:
@@ -152,8 +157,8 @@ def test_on_a_gpu_the_parts_at_a_probe_add_up_to_its_own_plain_latency(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There what hooks cost in a run at a probe cannot be told from what they cost in the baseline."""
-    monkeypatch.setattr(blocks, "_hides", lambda _: True)
-    runs = blocks._Runs(bench.pipeline)
+    monkeypatch.setattr(_runs, "hides", lambda _: True)
+    runs = Runs(bench.pipeline)
     runs.take()
     profile, ratios = blocks._profile(runs, 1), blocks._Seconds(runs, 0.0)._ratios
     once_s = profile.text_s + profile.decode_s + profile.rest_s
@@ -161,4 +166,4 @@ def test_on_a_gpu_the_parts_at_a_probe_add_up_to_its_own_plain_latency(
     for probe in runs.probes:
         shares = {part: merged_share(part.module, part.tokens, ratios[probe]) for part in profile.parts}
         call_s = profile.between_s + sum(part.seconds(share=share) for part, share in shares.items())
-        assert once_s + profile.calls * call_s == pytest.approx(runs.plain["full", probe][0])
+        assert once_s + profile.calls * call_s == pytest.approx(sum(runs.plain["full", probe][0]))

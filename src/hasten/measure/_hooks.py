@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from hasten.measure.timing import Stopwatch, synchronise
@@ -31,12 +32,17 @@ UNET = ("down_blocks", "mid_block", "up_blocks")
 
 @dataclass
 class Run:
-    """Seconds of one run. ``own_s``: of all calls of a part together, ``modules`` and ``inside`` how many hooked
-    calls of modules there were of it and directly within it, ``tokens`` those of each self-attention's layer."""
+    """Seconds of one run with hooks. ``calls_s``: of each part, in each of the denoiser's calls. ``gaps_s``:
+    before the first of these, between them, and after the last, with text encoding and decoding, which ``once_s``
+    has apart.
 
-    total_s: float = 0.0
-    between_s: float = 0.0
-    own_s: dict[Key, float] = field(default_factory=lambda: defaultdict(float))
+    ``modules`` and ``inside``: how many hooked calls of modules there were of a part in the whole run, and
+    directly within it; ``tokens``: those of each self-attention's layer.
+    """
+
+    gaps_s: list[float] = field(default_factory=list)
+    calls_s: list[dict[Key, float]] = field(default_factory=list)
+    once_s: dict[Key, float] = field(default_factory=lambda: {TEXT: 0.0, DECODE: 0.0})
     modules: Counter[Key] = field(default_factory=Counter)
     inside: Counter[Key] = field(default_factory=Counter)
     tokens: dict[str, int] = field(default_factory=dict)
@@ -44,32 +50,56 @@ class Run:
     @property
     def calls(self) -> int:
         """Of the denoiser."""
-        return self.modules[DENOISER]
+        return len(self.calls_s)
 
-    def parts_s(self, hook_s: float) -> dict[Key, float]:
-        """Seconds of each part a call of the denoiser; a hooked module takes ``hook_s``, half of it outside."""
-        return {key: self._seconds(key, hook_s) / self.calls for key in self.own_s if key not in (TEXT, DECODE)}
+    @property
+    def pieces_s(self) -> list[float]:
+        """The run cut where the denoiser is called."""
+        first, *after = self.gaps_s
+        return [first, *(sum(call.values()) + gap for call, gap in zip(self.calls_s, after, strict=True))]
 
-    def outside_s(self, hook_s: float) -> dict[str, float]:
-        """Seconds a run of text encoding, decoding and the rest; ``between`` calls of the denoiser for each."""
-        gaps = max(1, self.calls - 1)
-        text, decode = self._seconds(TEXT, hook_s), self._seconds(DECODE, hook_s)
-        between = max(0.0, self.between_s / gaps - hook_s) if self.calls > 1 else 0.0
-        known = sum(self.own_s.values()) + self.calls * between
-        return {"text": text, "decode": decode, "between": between, "rest": max(0.0, self.total_s - known)}
+    def add(self, key: Key, took: float, outer: Key | None) -> None:
+        """A call of a module, within that of another."""
+        own = self.once_s if key in self.once_s else self.calls_s[-1]
+        own[key] += took
+        self.modules[key] += 1
+        if outer is not None:
+            own[outer] -= took
+            self.inside[outer] += 1
 
-    def _seconds(self, key: Key, hook_s: float) -> float:
-        return max(0.0, self.own_s.get(key, 0.0) - hook_s / 2 * (self.modules[key] + self.inside[key]))
+    def hooks(self, key: Key) -> float:
+        """How many hooks' cost a part bears in the run: half of each is inside its module, half around it."""
+        return (self.modules[key] + self.inside[key]) / 2
 
 
-def timed(call: Callable[[], object], pipe: Any, device: str, watch: Stopwatch | None = None) -> Run:
-    """Times a call, with a stopwatch also its parts: its marks are read once at the end."""
-    if watch is None:
-        synchronise(device)
-        start = time.perf_counter()
-        call()
-        synchronise(device)
-        return Run(time.perf_counter() - start)
+def parts_s(runs: Sequence[Run], hook_s: float) -> dict[Key, float]:
+    """Seconds of each part a call of the denoiser: the median over the calls of all runs.
+
+    Runs are few, and a disturbance that lasts is in most of them; of their calls most are without. ``hook_s``:
+    what a hooked module takes.
+    """
+    first, calls = runs[0], [call for run in runs for call in run.calls_s]
+    return {
+        key: max(0.0, median(call.get(key, 0.0) for call in calls) - hook_s * first.hooks(key) / first.calls)
+        for key in dict.fromkeys(chain(*first.calls_s))
+    }
+
+
+def outside_s(runs: Sequence[Run], hook_s: float) -> dict[str, float]:
+    """Seconds a run of text encoding, decoding and the rest; ``between`` calls of the denoiser for each."""
+    gaps = [gap for run in runs for gap in run.gaps_s[1:-1]]
+    between = max(0.0, median(gaps) - hook_s) if gaps else 0.0
+    before = median(run.gaps_s[0] - run.once_s[TEXT] for run in runs)
+    after = median(run.gaps_s[-1] - run.once_s[DECODE] for run in runs)
+    text, decode = (
+        max(0.0, median(run.once_s[key] for run in runs) - hook_s * runs[0].hooks(key)) for key in (TEXT, DECODE)
+    )
+    # The last call is followed by what is between calls, too.
+    return {"text": text, "decode": decode, "between": between, "rest": max(0.0, before + after - between)}
+
+
+def timed(call: Callable[[], object], pipe: Any, device: str, watch: Stopwatch) -> Run:
+    """Times a call's parts: the marks are read once at the end."""
     mark, seconds = watch
     with _Recorder(mark).on(pipe) as recorder:
         synchronise(device)
@@ -112,22 +142,20 @@ class _Recorder:
 
     def read(self, start: Any, end: Any, seconds: Callable[[Any, Any], float]) -> Run:
         """What the marks tell. ``seconds`` between two marks."""
-        run = Run(seconds(start, end), tokens=self._tokens)
+        run = Run(tokens=self._tokens)
         open_: list[tuple[Key, Any]] = []
-        last = None
+        last = start
         for begun, mark in self._marks:
             if begun is not None:
-                if begun == DENOISER and last is not None:
-                    run.between_s += seconds(last, mark)
+                if begun == DENOISER:
+                    run.gaps_s.append(seconds(last, mark))
+                    run.calls_s.append(defaultdict(float))
                 open_.append((begun, mark))
                 continue
             key, begin = open_.pop()
-            run.own_s[key] += (took := seconds(begin, mark))
-            run.modules[key] += 1
-            if open_:
-                run.own_s[open_[-1][0]] -= took
-                run.inside[open_[-1][0]] += 1
+            run.add(key, seconds(begin, mark), open_[-1][0] if open_ else None)
             last = mark if key == DENOISER else last
+        run.gaps_s.append(seconds(last, end))
         return run
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from statistics import median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from hasten.errors import InputError, UnsupportedError
+from hasten.measure._hooks import outside_s, parts_s
+from hasten.measure._runs import Runs
 from hasten.measure.environment import environment
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
+from hasten.measure.pieces import seconds_of
 from hasten.measure.pipeline import Pipeline
-from hasten.methods import METHODS, check_plan, work
-from hasten.methods._denoiser import ANY, denoiser_of, not_among, sample_of
+from hasten.methods import work
+from hasten.methods._denoiser import ANY, denoiser_of, not_among
 from hasten.plan import Plan
 from hasten.records import Record
 
-if TYPE_CHECKING:
-    from hasten.measure._hooks import Run
-
+PROFILED_STEPS = 4
+"""A profile of so few steps tells the time of each part as well as one of all: parts are timed call by call."""
 Kind = Literal[
     "resnet", "self_attention", "cross_attention", "feed_forward", "transformer", "sampler", "block", "denoiser"
 ]
@@ -74,7 +75,7 @@ class Part(Record):
 
 
 class BlockProfile(Record):
-    """Times of one setting's baseline, medians over ``repeats`` runs, in seconds.
+    """Times of one setting's baseline, medians over the denoiser's calls in ``repeats`` runs, in seconds.
 
     They sum to what a run without hooks takes: ``latency_s`` = ``text_s`` + ``decode_s`` + ``rest_s`` +
     ``calls`` · (``between_s`` + the sum of all ``full_s``). ``calls`` are the denoiser's; ``between_s`` is the
@@ -119,24 +120,37 @@ def within(module: str, outer: str) -> bool:
 
 
 def profile_blocks(
-    pipeline: Pipeline, *, repeats: int = 3, warmup: int = 1, report: Callable[[str], None] | None = None
+    pipeline: Pipeline,
+    *,
+    steps: int = PROFILED_STEPS,
+    repeats: int = 3,
+    warmup: int = 1,
+    report: Callable[[str], None] | None = None,
 ) -> BlockProfile:
     """Profiles the baseline of a setting, with guidance and without, alone on the device.
 
     Each repeat has a plain and a hooked run of both, and hooked ones at the methods' probes: with one method
-    that has three probes, 10 runs; on a GPU also plain ones at the probes.
+    that has three probes, 10 runs; on a GPU also plain ones at the probes, 16. Runs are timed call by call of the
+    denoiser, so that what disturbs a few calls, or all runs of one repeat in three, does not count.
+
+    Args:
+        steps: of each run; the setting's own where those are fewer.
 
     Raises:
-        InputError: ``repeats`` below 1 or ``warmup`` below 0.
+        InputError: ``steps`` or ``repeats`` below 1, or ``warmup`` below 0.
         UnsupportedError: the denoiser's blocks are not known, it is compiled, or the device keeps no times of
             modules.
         MeasurementError: a run failed.
     """
-    if repeats < 1 or warmup < 0:
-        raise InputError(f"{repeats} repeats after {warmup} warm-up runs: allowed are 1 or more, and 0 or more.")
+    if min(steps, repeats) < 1 or warmup < 0:
+        raise InputError(
+            f"{repeats} repeats of {steps} steps after {warmup} warm-up runs: allowed are 1 or more, 1 or more, "
+            "and 0 or more."
+        )
     _require_profilable(pipeline)
+    pipeline = pipeline.at(replace(pipeline.setting, steps=min(pipeline.setting.steps, steps)))
     with device_lock(pipeline.setting.device), plan_failures():
-        runs = _Runs(pipeline)
+        runs = Runs(pipeline)
         for _ in range(warmup):
             runs.warm_up()
         for turn in range(repeats):
@@ -158,71 +172,12 @@ def _require_profilable(pipeline: Pipeline) -> None:
         raise UnsupportedError(f"The device is {device!r}: blocks can be timed on the CPU and on CUDA.")
 
 
-class _Runs:
-    """The timed runs of both halves: without hooks, with hooks, and with hooks at the probes."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        from hasten.measure._busy import watch_of
-        from hasten.measure._hooks import calls_in
-
-        images = pipeline.setting.batch_size
-        calls = calls_in(lambda: pipeline.generate("search", range(images)), pipeline.pipe)
-        self.pipeline, self._watch = pipeline, watch_of(pipeline, calls[0])
-        self.guided = max(sample_of(pipeline.denoiser, *call).shape[0] for call in calls) == 2 * images
-        self.halves = {"full": pipeline}
-        if self.guided:
-            self.halves["half"] = pipeline.at(replace(pipeline.setting, guidance_scale=1.0))
-        self.probes = tuple(_probes(pipeline))
-        self.hooked: dict[tuple[str, Plan], list[Run]] = {
-            (half, plan): [] for half in self.halves for plan in (Plan(), *self.probes)
-        }
-        self.plain: dict[tuple[str, Plan], list[float]] = {
-            key: [] for key in self.hooked if not key[1] or _hides(pipeline.setting.device)
-        }
-
-    def warm_up(self) -> None:
-        for half, plan in self.hooked:
-            self._run(half, plan)
-
-    def take(self) -> None:
-        """One run of each, plain and hooked ones in turn."""
-        for half, plan in self.hooked:
-            if (half, plan) in self.plain:
-                self.plain[half, plan].append(self._run(half, plan).total_s)
-            self.hooked[half, plan].append(self._run(half, plan, hooked=True))
-
-    def _run(self, half: str, plan: Plan, hooked: bool = False) -> Run:
-        from hasten.measure._hooks import timed
-
-        pipeline = self.halves[half]
-        indices = range(pipeline.setting.batch_size)
-        with pipeline.installed(plan):
-            return timed(
-                lambda: pipeline.generate("search", indices),
-                pipeline.pipe,
-                pipeline.setting.device,
-                self._watch if hooked else None,
-            )
-
-
-def _hides(device: str) -> bool:
-    """A GPU can go on while hooks are launched, and wait for them elsewhere: what they cost in a run at a probe is
-    not what they cost in the baseline, and a run without them must tell it."""
-    return device.startswith("cuda")
-
-
-def _probes(pipeline: Pipeline) -> Sequence[Plan]:
-    pipe = pipeline.pipe
-    methods = (m for m in METHODS.all() if m.unsupported(pipe) is None)
-    return [check_plan(Plan.of({m.name: given}), pipe) for m in methods for given in m.probes(pipe)]
-
-
-def _profile(runs: _Runs, repeats: int) -> BlockProfile:
+def _profile(runs: Runs, repeats: int) -> BlockProfile:
     baseline, setting = runs.hooked["full", Plan()], runs.pipeline.setting
-    latency_s, calls = median(runs.plain["full", Plan()]), baseline[0].calls
-    hook_s = max(0.0, median(run.total_s for run in baseline) - latency_s) / sum(baseline[0].modules.values())
-    parts = _Seconds(runs, hook_s)
-    outside = {name: median(run.outside_s(hook_s)[name] for run in baseline) for name in baseline[0].outside_s(0)}
+    latency_s, calls = seconds_of(runs.plain["full", Plan()]), baseline[0].calls
+    hooked_s = seconds_of([run.pieces_s for run in baseline])
+    hook_s = max(0.0, hooked_s - latency_s) / sum(baseline[0].modules.values())
+    parts, outside = _Seconds(runs, hook_s), outside_s(baseline, hook_s)
     each_call = outside["between"] + sum(parts.full[Plan()].values())
     scale = latency_s / (outside["text"] + outside["decode"] + outside["rest"] + calls * each_call)
     return BlockProfile(
@@ -233,7 +188,7 @@ def _profile(runs: _Runs, repeats: int) -> BlockProfile:
         calls=calls,
         guided=runs.guided,
         latency_s=latency_s,
-        half_latency_s=median(runs.plain["half", Plan()]) if runs.guided else latency_s,
+        half_latency_s=seconds_of(runs.plain["half", Plan()]) if runs.guided else latency_s,
         text_s=scale * outside["text"],
         decode_s=scale * outside["decode"],
         between_s=scale * outside["between"],
@@ -246,10 +201,10 @@ def _profile(runs: _Runs, repeats: int) -> BlockProfile:
 class _Seconds:
     """Seconds of each part a call of the denoiser, by plan, at both halves."""
 
-    def __init__(self, runs: _Runs, hook_s: float) -> None:
+    def __init__(self, runs: Runs, hook_s: float) -> None:
         self._runs, self._tokens = runs, runs.hooked["full", Plan()][0].tokens
         halves = {
-            half: {plan: _medians(runs.hooked[half, plan], hook_s) for plan in (Plan(), *runs.probes)}
+            half: {plan: parts_s(runs.hooked[half, plan], hook_s) for plan in (Plan(), *runs.probes)}
             for half in runs.halves
         }
         self.full, self.half = halves["full"], halves.get("half", halves["full"])
@@ -295,10 +250,5 @@ class _Seconds:
         side = self.full if half == "full" else self.half
         without_s, with_s = (scale * sum(side[p][m, "self_attention"] for m in merging) for p in (Plan(), plan))
         calls = self._runs.hooked[half, plan][0].calls
-        beyond_s = (median(plain[half, plan]) - median(plain[half, Plan()])) / calls
+        beyond_s = (seconds_of(plain[half, plan]) - seconds_of(plain[half, Plan()])) / calls
         return max(0.0, without_s + beyond_s) / with_s
-
-
-def _medians(runs: Sequence[Run], hook_s: float) -> dict[tuple[str, Any], float]:
-    parts = [run.parts_s(hook_s) for run in runs]
-    return {key: median(found[key] for found in parts) for key in parts[0]}

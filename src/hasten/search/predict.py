@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -21,9 +20,6 @@ from hasten.search.options import Measures
 from hasten.search.space import Space
 from hasten.store import Store
 
-PROFILED_STEPS = 4
-"""A profile of so few steps tells the time of each part as well as one of all: parts are timed call by call."""
-REPEATS = 2
 EXPECTED, SPREAD = 0.7, 0.3
 """Log speedup that a space's strongest plan is expected to have, and how uncertain each parameter's part is."""
 
@@ -47,11 +43,8 @@ def predictor_of(bench: Measures, store: Store, report: Callable[[str], None] | 
         return Learned()
     profile = store.profile()
     if profile is None:
-        setting = bench.setting
-        few = replace(setting, steps=min(setting.steps, PROFILED_STEPS))
-        pipeline = bench.pipeline.at(few)
         try:
-            profile = profile_blocks(pipeline, repeats=REPEATS, report=report)
+            profile = profile_blocks(bench.pipeline, report=report)
         except (UnsupportedError, MeasurementError):
             # Of a failure the first trial tells: the baseline itself fails there too, or only a plan does.
             return Learned()
