@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hasten.errors import InputError, UnsupportedError
-from hasten.measure._hooks import outside_s, parts_s
-from hasten.measure._runs import Runs
 from hasten.measure.environment import environment
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
-from hasten.measure.pieces import seconds_of
 from hasten.measure.pipeline import Pipeline
 from hasten.methods import work
 from hasten.methods._denoiser import ANY, denoiser_of, not_among
 from hasten.plan import Plan
 from hasten.records import Record
+
+if TYPE_CHECKING:
+    from hasten.measure._runs import Runs
 
 PROFILED_STEPS = 4
 """A profile of so few steps tells the time of each part as well as one of all: parts are timed call by call."""
@@ -147,6 +147,8 @@ def profile_blocks(
             f"{repeats} repeats of {steps} steps after {warmup} warm-up runs: allowed are 1 or more, 1 or more, "
             "and 0 or more."
         )
+    from hasten.measure._runs import Runs
+
     _require_profilable(pipeline)
     pipeline = pipeline.at(replace(pipeline.setting, steps=min(pipeline.setting.steps, steps)))
     with device_lock(pipeline.setting.device), plan_failures():
@@ -173,6 +175,9 @@ def _require_profilable(pipeline: Pipeline) -> None:
 
 
 def _profile(runs: Runs, repeats: int) -> BlockProfile:
+    from hasten.measure._hooks import outside_s
+    from hasten.measure.pieces import seconds_of
+
     baseline, setting = runs.hooked["full", Plan()], runs.pipeline.setting
     latency_s, calls = seconds_of(runs.plain["full", Plan()]), baseline[0].calls
     hooked_s = seconds_of([run.pieces_s for run in baseline])
@@ -202,6 +207,8 @@ class _Seconds:
     """Seconds of each part a call of the denoiser, by plan, at both halves."""
 
     def __init__(self, runs: Runs, hook_s: float) -> None:
+        from hasten.measure._hooks import parts_s
+
         self._runs, self._tokens = runs, runs.hooked["full", Plan()][0].tokens
         halves = {
             half: {plan: parts_s(runs.hooked[half, plan], hook_s) for plan in (Plan(), *runs.probes)}
@@ -243,6 +250,8 @@ class _Seconds:
     def _correction(self, half: str, plan: Plan, scale: float) -> float:
         """Of the self-attentions' hooked seconds at a probe: with it those that merge sum to what they take in the
         baseline and what the plain run at the probe takes beyond its own. 1 where there is no such run."""
+        from hasten.measure.pieces import seconds_of
+
         plain = self._runs.plain
         if not plan or (half, plan) not in plain:
             return 1.0
