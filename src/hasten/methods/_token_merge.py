@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 
 
@@ -64,19 +66,30 @@ def _partition(
 ) -> tuple[torch.Tensor, int]:
     """All tokens' numbers, the destinations first, and how many these are. Rests beyond full cells have none."""
     (rows, columns), (high, wide) = grid, stride
-    cells = (rows // high, columns // wide)
-    if generator is None:
-        pick = torch.zeros(cells, dtype=torch.int64, device=device)
-    else:
-        draw = torch.randint(high * wide, (*cells, 1), generator=generator, device=generator.device)
-        pick = draw.squeeze(-1).to(device)
-    row = torch.arange(cells[0], device=device)[:, None] * high + pick // wide
-    column = torch.arange(cells[1], device=device) * wide + pick % wide
+    to, offsets = _cells(grid, stride, device)
+    if generator is not None:
+        size = (rows // high, columns // wide, 1)
+        draw = torch.randint(high * wide, size, generator=generator, device=generator.device)
+        to = to + offsets[draw.flatten().to(device)]
     rank = torch.zeros(rows * columns, dtype=torch.int64, device=device)
     # Not rank[…] = -1: on a GPU that copies the number there, and waits until all work before it is done.
-    rank.index_fill_(0, (row * columns + column).flatten(), -1)
+    rank.index_fill_(0, to, -1)
     # Attention does not care in which order its tokens come, but its last bits do: this is tomesd's order.
-    return rank.argsort(), cells[0] * cells[1]
+    return rank.argsort(), len(to)
+
+
+@lru_cache(maxsize=64)
+def _cells(
+    grid: tuple[int, int], stride: tuple[int, int], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The number of each cell's upper left token, (cells,), and how far on each token of a cell is from that.
+
+    Kept: a GPU that waits for its processor would wait for each of their kernels at every merging.
+    """
+    (rows, columns), (high, wide) = grid, stride
+    numbers = torch.arange(rows * columns, device=device).view(rows, columns)
+    corners = numbers[: rows // high * high : high, : columns // wide * wide : wide]
+    return corners.flatten(), numbers[:high, :wide].flatten()
 
 
 def _wide(index: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

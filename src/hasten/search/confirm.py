@@ -39,8 +39,8 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
     none is left that was measured clearly faster.
 
     The search picks the luckiest of many noisy trials, so its choice may fail; then it goes on without it, and
-    takes plans that are believed to be inside the limits, the more surely the more have failed, or whose whole
-    interval is inside, before those that are only inside by their mean. Before a
+    takes plans by how likely they are believed to be inside the limits, or whose whole interval is inside, before
+    those that are only inside by their mean. Before a
     target is out of reach, plans that are over a limit by less than their intervals are confirmed as well. Where
     the first plan that meets a target is asked for and one is only *likely* to, a surer one is looked for. In the
     end the nearest of those that were rejected is scored on more held-out prompts, where they can still tell.

@@ -119,18 +119,22 @@ class Beliefs:
         at = self._session.spaces[number].index(plan)
         return float(self._probably(number, np.array([at], np.int64))[0])
 
-    def fastest(self, inside: float) -> Plan | None:
-        """The fastest plan by prediction that keeps them so probably, was not rejected and is worth its while."""
+    def promising(self, rejected: int) -> Plan | None:
+        """As ``Beliefs.promising`` of the options."""
         found: tuple[float, Plan] | None = None
         for number, space in enumerate(self._session.spaces):
-            speedups = self.speedups[number]
-            cells = np.argwhere(space.cells & (np.nan_to_num(speedups) > 1 + GAIN))
+            speedups = np.nan_to_num(self.speedups[number], nan=1.0)
+            cells = np.argwhere(space.cells & (speedups > 1 + GAIN))
             cells = _evenly(cells, speedups[tuple(cells.T)])
-            for cell in cells[self._probably(number, cells) >= inside] if len(cells) else ():
-                at = tuple(map(int, cell))
-                better = found is None or speedups[at] > found[0]
-                if better and str(plan := space.plan(at)) not in self._session.rejected:
-                    found = float(speedups[at]), plan
+            if not len(cells):
+                continue
+            inside = self._probably(number, cells) ** (1 + rejected)
+            hopes = inside * np.log(speedups[tuple(cells.T)])
+            for row in np.argsort(hopes)[::-1]:
+                if found is not None and hopes[row] <= found[0]:
+                    break
+                if str(plan := space.plan(tuple(map(int, cells[row])))) not in self._session.rejected:
+                    found = float(hopes[row]), plan
         return found[1] if found else None
 
     def _probably(self, number: int, cells: npt.NDArray[np.int64]) -> Numbers:

@@ -78,12 +78,14 @@ class Session:
         self._beliefs, self._seen = beliefs, {}
 
     def likely(self) -> Trial | Plan | None:
-        """After rejections, whose plans had looked as good: the fastest candidate that keeps the limits the more
-        probably the more were rejected. Where none was measured and the fastest plan is asked for, any plan."""
+        """After rejections, whose plans had looked as good. For a target the best candidate that keeps the limits
+        the more probably the more were rejected; where the fastest plan is asked for, the most promising of all
+        plans, measured or not, which the more looks at that."""
         if self._beliefs is None:
             return None
-        needed = 1 - 0.5 ** (len(self.rejected) + 1)
-        return self.best(inside=needed) or (None if self.goal.target else self._beliefs.fastest(needed))
+        if self.goal.target is None:
+            return self._beliefs.promising(len(self.rejected))
+        return self.best(inside=1 - 0.5 ** (len(self.rejected) + 1))
 
     @property
     def metrics(self) -> tuple[str, ...]:
