@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from hasten.measure.cautions import FEW_PAIRS
@@ -97,44 +98,37 @@ class Trials(ABC):
         """
         plan = self.pipeline.completed(plan, steps)
         chosen_metrics(metrics, samples, offset)  # what is wrong is said before anything runs
-        scored: dict[str, Any] = {"split": split, "samples": samples, "offset": offset, "metrics": metrics}
-
-        def time(found: dict[str, Any], enough: Enough | None) -> None:
-            found["latency"] = self.latency(plan, pairs=pairs, steps=steps, enough=enough, report=report)
-
-        def score(found: dict[str, Any]) -> None:
-            found["losses"] = self.quality(plan, **scored, steps=steps, stop_early=stop_early, report=report)
+        time = partial(self.latency, plan, pairs=pairs, steps=steps, report=report)
+        score = partial(self.quality, plan, split=split, metrics=metrics, steps=steps, report=report)
 
         def measure(found: dict[str, Any]) -> None:
             self._begin(split, next(self.pipeline.batches(range(offset, offset + samples))), report)
             if worth_timing:
-                score(found)
-                time(found, enough if worth_timing(found["losses"]) else _few)
+                found["losses"] = score(samples=samples, offset=offset, stop_early=stop_early)
+                found["latency"] = time(enough=enough if worth_timing(found["losses"]) else _few)
                 return
-            time(found, enough)
+            found["latency"] = time(enough=enough)
             if worth_scoring and (reason := worth_scoring(found["latency"])):
                 found |= {"status": "skipped", "reason": reason}
             else:
-                score(found)
+                found["losses"] = score(samples=samples, offset=offset, stop_early=stop_early)
 
-        def go_on(found: dict[str, Any]) -> None:
-            assert begun is not None
+        def go_on(begun: Trial, found: dict[str, Any]) -> None:
             found |= {"latency": begun.latency, "losses": begun.losses}
-            found["losses"] = self._more(plan, begun.losses, scored, steps, stop_early, report)
+            found["losses"] = self._more(begun.losses, samples, offset, score, stop_early)
 
         if begun is None:
             return self._attempt(plan, split, offset, measure, steps)
-        trial = self._attempt(plan, split, offset, go_on, steps)
+        trial = self._attempt(plan, split, offset, partial(go_on, begun), steps)
         return trial.model_copy(update={"seconds": trial.seconds + begun.seconds})
 
     def _more(
         self,
-        plan: Plan,
         losses: Losses,
-        scored: Mapping[str, Any],
-        steps: int | None,
+        samples: int,
+        offset: int,
+        score: Callable[..., Losses],
         stop_early: StopEarly | None,
-        report: Report | None,
     ) -> Losses:
         """The losses with those of the images that are yet to be scored."""
         have = samples_of(losses)
@@ -143,9 +137,8 @@ class Trials(ABC):
             seed = self.pipeline.seed
             return {m: joined(losses[m], loss, seed=seed) for m, loss in more.items()} if have else more
 
-        rest = {**scored, "samples": scored["samples"] - have, "offset": scored["offset"] + have}
         stop = None if stop_early is None else lambda more: stop_early(whole(more))
-        return whole(self.quality(plan, **rest, steps=steps, stop_early=stop, report=report))
+        return whole(score(samples=samples - have, offset=offset + have, stop_early=stop))
 
     def equal_time(
         self,

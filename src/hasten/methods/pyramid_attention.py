@@ -119,7 +119,7 @@ class _Modes(NamedTuple):
     @property
     def reuse(self) -> bool:
         """At some step, of a run that is long enough."""
-        return max(self.own, self.cross) > 1 and self.first <= self.last
+        return self._rests(max(self.own, self.cross))
 
     def at(self, step: int) -> tuple[Mode, Mode]:
         """Of self-attention and of cross-attention."""
@@ -128,7 +128,10 @@ class _Modes(NamedTuple):
     def _mode(self, interval: int, step: int) -> Mode:
         if self.first <= step <= self.last and step % interval:
             return "reuse"
-        return "store" if interval > 1 and self.first <= self.last and step < self.last else "run"
+        return "store" if self._rests(interval) and step < self.last else "run"
+
+    def _rests(self, interval: int) -> bool:
+        return interval > 1 and self.first <= self.last
 
 
 class _State(State):

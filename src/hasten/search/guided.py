@@ -119,21 +119,22 @@ class Beliefs:
         at = self._session.spaces[number].index(plan)
         return float(self._probably(number, np.array([at], np.int64))[0])
 
-    def promising(self, rejected: int) -> Plan | None:
+    def promising(self) -> Plan | None:
         """As ``Beliefs.promising`` of the options."""
         found: tuple[float, Plan] | None = None
+        rejected = self._session.rejected
         for number, space in enumerate(self._session.spaces):
             speedups = np.nan_to_num(self.speedups[number], nan=1.0)
             cells = np.argwhere(space.cells & (speedups > 1 + GAIN))
             cells = _evenly(cells, speedups[tuple(cells.T)])
             if not len(cells):
                 continue
-            inside = self._probably(number, cells) ** (1 + rejected)
+            inside = self._probably(number, cells) ** (1 + len(rejected))
             hopes = inside * np.log(speedups[tuple(cells.T)])
             for row in np.argsort(hopes)[::-1]:
                 if found is not None and hopes[row] <= found[0]:
                     break
-                if str(plan := space.plan(tuple(map(int, cells[row])))) not in self._session.rejected:
+                if str(plan := space.plan(tuple(map(int, cells[row])))) not in rejected:
                     found = float(hopes[row]), plan
         return found[1] if found else None
 

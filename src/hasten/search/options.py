@@ -66,9 +66,9 @@ class Beliefs(Protocol):
     def inside(self, plan: Plan) -> float:
         """The probability that the plan keeps all limits."""
 
-    def promising(self, rejected: int) -> Plan | None:
+    def promising(self) -> Plan | None:
         """The plan with the greatest log speedup times the probability that it keeps the limits, which is what it
-        gains on average; the more plans were ``rejected``, the more the probability counts (its power).
+        gains on average; the more plans were rejected, the more the probability counts (its power).
 
         Of all plans, measured or not, that were not rejected; None where none is faster than the baseline.
         """

@@ -84,7 +84,7 @@ class Session:
         if self._beliefs is None:
             return None
         if self.goal.target is None:
-            return self._beliefs.promising(len(self.rejected))
+            return self._beliefs.promising()
         return self.best(inside=1 - 0.5 ** (len(self.rejected) + 1))
 
     @property
