@@ -51,12 +51,14 @@ class Rounds:
             self._once(plan, f"warm-up {plan}", "")
         for number in range(self.count):
             print(f"round {number + 1} of {self.count}", file=sys.stderr, flush=True)
-            order = np.random.default_rng(number).permutation(len(self.plans))
+            order = [self.plans[i] for i in np.random.default_rng(number).permutation(len(self.plans))]
             for start in range(0, len(order), GROUP):
-                group = f"{number}.{start}"
+                plans = order[start : start + GROUP]
+                # Named by its plans: others in the same file must not take its baseline for their own.
+                group = f"{number} {' '.join(map(str, plans))}"
                 self._once(Plan(), f"beside {group}", group)
-                for i in order[start : start + GROUP]:
-                    self._once(self.plans[i], f"call {number} {self.plans[i]}", group)
+                for plan in plans:
+                    self._once(plan, f"call {number} {plan}", group)
 
     def _once(self, plan: Plan, name: str, group: str) -> None:
         if name in self.lines.found or time.monotonic() >= self.deadline_s:
@@ -75,17 +77,19 @@ class Rounds:
 
     def trials(self) -> Iterator[Trial]:
         """What the calls tell of each plan that did not fail, as a cost model learns from it."""
-        baselines = {
-            line["group"]: line["pieces"]
-            for name, line in self.lines.found.items()
-            if name.startswith("beside ") and "pieces" in line
-        }
-        for plan in self.plans:
-            names = (f"call {number} {plan}" for number in range(self.count))
-            calls = [self.lines.found[name] for name in names if "pieces" in self.lines.found.get(name, {})]
-            calls = [line for line in calls if line["group"] in baselines]
+        made = {plan: self._calls_of(plan) for plan in self.plans}
+        groups = dict.fromkeys(line["group"] for calls in made.values() for line in calls)
+        baselines = {group: self.lines.found[f"beside {group}"]["pieces"] for group in groups}
+        for plan, calls in made.items():
             if calls:
                 yield Trial(plan=str(plan), steps=self.bench.setting.steps, latency=_latency(calls, baselines))
+
+    def _calls_of(self, plan: Plan) -> list[dict[str, Any]]:
+        """The plan's lines; those that failed, or whose baseline did, are left out."""
+        found = self.lines.found
+        lines = (found.get(f"call {number} {plan}", {}) for number in range(self.count))
+        made = (line for line in lines if "pieces" in line)
+        return [line for line in made if "pieces" in found.get(f"beside {line['group']}", {})]
 
 
 def _latency(calls: Sequence[dict[str, Any]], baselines: dict[str, list[float]]) -> Latency:
