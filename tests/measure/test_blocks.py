@@ -13,6 +13,7 @@ from diffusers import UNet2DModel
 
 from hasten.errors import InputError, UnsupportedError
 from hasten.measure import _runs, blocks
+from hasten.measure._halves import ratios_of
 from hasten.measure._hooks import DECODE, DENOISER, TEXT, Run, _Recorder, outside_s, parts_s
 from hasten.measure._runs import Runs
 from hasten.measure.bench import Bench
@@ -160,10 +161,10 @@ def test_on_a_gpu_the_parts_at_a_probe_add_up_to_its_own_plain_latency(
     monkeypatch.setattr(_runs, "hides", lambda _: True)
     runs = Runs(bench.pipeline)
     runs.take()
-    profile, ratios = blocks._profile(runs, 1), blocks._Seconds(runs, 0.0)._ratios
+    profile = blocks._profile(runs, 1)
     once_s = profile.text_s + profile.decode_s + profile.rest_s
     assert len(runs.probes) == 3
     for probe in runs.probes:
-        shares = {part: merged_share(part.module, part.tokens, ratios[probe]) for part in profile.parts}
+        shares = {part: merged_share(part.module, part.tokens, ratios_of(runs, probe)) for part in profile.parts}
         call_s = profile.between_s + sum(part.seconds(share=share) for part, share in shares.items())
         assert once_s + profile.calls * call_s == pytest.approx(sum(runs.plain["full", probe][0]))

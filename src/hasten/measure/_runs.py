@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from statistics import median
 from typing import TypeVar
 
 from hasten.measure._busy import watch_of
-from hasten.measure._hooks import Run, calls_in, timed
-from hasten.measure.pieces import pieces_of
+from hasten.measure._hooks import Arguments, Run, calls_in, timed
+from hasten.measure.pieces import CLOCK, Calls, pieces_of
 from hasten.measure.pipeline import Pipeline
+from hasten.measure.timing import Stopwatch
 from hasten.methods import METHODS, check_plan
 from hasten.methods._denoiser import sample_of
 from hasten.plan import Plan
@@ -23,17 +25,19 @@ Which = tuple[str, Plan]
 class Runs:
     """Runs of both halves: without hooks, with hooks, and with hooks at the probes.
 
-    ``plain`` has the seconds of each run's pieces, cut where the denoiser is called.
+    ``plain`` has the seconds of each run's pieces, cut where the denoiser is called. ``whole``: the pipeline at so
+    many steps that a GPU comes to the pace that it keeps; None where the runs have them.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        images = pipeline.setting.batch_size
-        calls = calls_in(lambda: pipeline.generate("search", range(images)), pipeline.pipe)
-        self.pipeline, self._watch = pipeline, watch_of(pipeline, calls[0])
-        self.guided = max(sample_of(pipeline.denoiser, *call).shape[0] for call in calls) == 2 * images
-        self.halves = {"full": pipeline}
+    def __init__(self, pipeline: Pipeline, whole: Pipeline | None = None) -> None:
+        calls = _calls(pipeline)
+        self.pipeline = pipeline
+        rows = max(sample_of(pipeline.denoiser, *call).shape[0] for call in calls)
+        self.guided = rows == 2 * pipeline.setting.batch_size
+        self.halves, first = {"full": pipeline}, {"full": calls[0]}
         if self.guided:
             self.halves["half"] = pipeline.at(replace(pipeline.setting, guidance_scale=1.0))
+            first["half"] = _calls(self.halves["half"])[0]
         self.probes = tuple(_probes(pipeline))
         self.hooked: dict[Which, list[Run]] = {
             (half, plan): [] for half in self.halves for plan in (Plan(), *self.probes)
@@ -41,7 +45,19 @@ class Runs:
         self.plain: dict[Which, list[list[float]]] = {
             key: [] for key in self.hooked if not key[1] or hides(pipeline.setting.device)
         }
+        # With guidance a GPU may be what is waited for, and without it or with a probe's launches the processor.
+        self._watches = {(half, plan): self._watch_of(half, plan, first[half]) for half, plan in self.hooked}
+        self._whole, self._long = whole, list[list[float]]()
         self._taken = 0
+
+    def pace(self, half: str, plan: Plan) -> float:
+        """Seconds of a call of the denoiser in a whole run over those in a short one: a GPU that computes all the
+        time slows its clock down. 1 where it waits for its processor."""
+        if not self._long or self._keeps_up(half, plan):
+            return 1.0
+        steps = self.pipeline.setting.steps
+        short, long = self.plain["full", Plan()], [pieces[steps:-1] for pieces in self._long]
+        return _typical(long) / _typical([pieces[1:-1] for pieces in short])
 
     def warm_up(self) -> None:
         for half, plan in self.hooked:
@@ -52,18 +68,42 @@ class Runs:
         disturbs the machine for a while falls on all kinds alike."""
         keys, device = list(self.hooked), self.pipeline.setting.device
         for half, plan in keys if self._taken % 2 == 0 else reversed(keys):
+            watch = self._watches[half, plan]
+            pieces = partial(pieces_of, denoiser=self.pipeline.denoiser, device=device, watch=watch)
             if (half, plan) in self.plain:
-                pieces = partial(pieces_of, denoiser=self.pipeline.denoiser, device=device, watch=self._watch)
                 self.plain[half, plan].append(self._run(half, plan, pieces))
-            parts = partial(timed, pipe=self.pipeline.pipe, device=device, watch=self._watch)
+            parts = partial(timed, pipe=self.pipeline.pipe, device=device, watch=watch)
             self.hooked[half, plan].append(self._run(half, plan, parts))
+            if self._whole and not plan and half == "full" and not self._keeps_up(half, plan):
+                self._long.append(pieces(partial(_generate, self._whole)))
         self._taken += 1
+
+    def _keeps_up(self, half: str, plan: Plan) -> bool:
+        """The device does, with its processor."""
+        return self._watches[half, plan][0] is CLOCK[0]
+
+    def _watch_of(self, half: str, plan: Plan, arguments: Arguments) -> Stopwatch:
+        pipeline = self.halves[half]
+        with pipeline.installed(plan):
+            return watch_of(pipeline, arguments)
 
     def _run(self, half: str, plan: Plan, taking: Callable[[Callable[[], None]], T]) -> T:
         """What is taken of one run by a plan, which is installed for it."""
         pipeline = self.halves[half]
         with pipeline.installed(plan):
-            return taking(lambda: pipeline.generate("search", range(pipeline.setting.batch_size)))
+            return taking(partial(_generate, pipeline))
+
+
+def _generate(pipeline: Pipeline) -> None:
+    pipeline.generate("search", range(pipeline.setting.batch_size))
+
+
+def _calls(pipeline: Pipeline) -> list[Arguments]:
+    return calls_in(partial(_generate, pipeline), pipeline.pipe)
+
+
+def _typical(calls: Calls) -> float:
+    return median(piece for pieces in calls for piece in pieces)
 
 
 def hides(device: str) -> bool:

@@ -11,12 +11,12 @@ from hasten.measure.environment import environment
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
-from hasten.methods import work
 from hasten.methods._denoiser import ANY, denoiser_of, not_among
 from hasten.plan import Plan
 from hasten.records import Record
 
 if TYPE_CHECKING:
+    from hasten.measure._halves import Seconds
     from hasten.measure._runs import Runs
 
 PROFILED_STEPS = 4
@@ -79,9 +79,10 @@ class BlockProfile(Record):
 
     They sum to what a run without hooks takes: ``latency_s`` = ``text_s`` + ``decode_s`` + ``rest_s`` +
     ``calls`` · (``between_s`` + the sum of all ``full_s``). ``calls`` are the denoiser's; ``between_s`` is the
-    scheduler's and the pipeline's time after each, ``rest_s`` what is left once a run. ``half_latency_s`` is
-    the latency without guidance; where the setting has none (``guided`` False) both halves are the same.
-    ``hook_s`` is what a hooked module costs, taken off all parts.
+    scheduler's and the pipeline's time after each (``half_between_s``: without guidance; None in older profiles,
+    where it is the same), ``rest_s`` what is left once a run. ``half_latency_s`` is the latency without guidance;
+    where the setting has none (``guided`` False) both halves are the same. ``hook_s`` is what a hooked module
+    costs, taken off all parts. A GPU that is never idle is at the pace of a whole run, in which it gets slower.
     """
 
     setting: str
@@ -97,7 +98,12 @@ class BlockProfile(Record):
     between_s: float
     rest_s: float
     hook_s: float
+    half_between_s: float | None = None
     parts: tuple[Part, ...]
+
+    def between(self, *, guidance: bool = True) -> float:
+        """Seconds after each call of the denoiser."""
+        return self.between_s if guidance or self.half_between_s is None else self.half_between_s
 
     def by_block(self) -> dict[str, dict[Kind, float]]:
         """Seconds a call of the denoiser, by block and kind of part."""
@@ -150,9 +156,10 @@ def profile_blocks(
     from hasten.measure._runs import Runs
 
     _require_profilable(pipeline)
-    pipeline = pipeline.at(replace(pipeline.setting, steps=min(pipeline.setting.steps, steps)))
-    with device_lock(pipeline.setting.device), plan_failures():
-        runs = Runs(pipeline)
+    own = pipeline.setting
+    short = pipeline.at(replace(own, steps=min(own.steps, steps)))
+    with device_lock(own.device), plan_failures():
+        runs = Runs(short, pipeline if own.steps > steps else None)
         for _ in range(warmup):
             runs.warm_up()
         for turn in range(repeats):
@@ -175,89 +182,56 @@ def _require_profilable(pipeline: Pipeline) -> None:
 
 
 def _profile(runs: Runs, repeats: int) -> BlockProfile:
-    from hasten.measure._hooks import outside_s
-    from hasten.measure.pieces import seconds_of
+    from hasten.measure._halves import Half
+    from hasten.measure._runs import hides
 
-    baseline, setting = runs.hooked["full", Plan()], runs.pipeline.setting
-    latency_s, calls = seconds_of(runs.plain["full", Plan()]), baseline[0].calls
-    hooked_s = seconds_of([run.pieces_s for run in baseline])
-    hook_s = max(0.0, hooked_s - latency_s) / sum(baseline[0].modules.values())
-    parts, outside = _Seconds(runs, hook_s), outside_s(baseline, hook_s)
-    each_call = outside["between"] + sum(parts.full[Plan()].values())
-    scale = latency_s / (outside["text"] + outside["decode"] + outside["rest"] + calls * each_call)
+    full, setting = Half(runs, "full"), runs.pipeline.setting
+    half, between_s = Half(runs, "half") if runs.guided else full, full.outside["between"]
+    if gpu := hides(setting.device):
+        # Schedulers wait for what the GPU lags behind. That is part of what a call takes with guidance, and is not
+        # there in a cheaper call.
+        between_s = min(between_s, half.outside["between"])
+    half_between_s = half.outside["between"] if gpu else between_s
     return BlockProfile(
         setting=setting.key(),
         environment=environment(setting.device, setting.dtype),
         repeats=repeats,
         steps=setting.steps,
-        calls=calls,
+        calls=full.calls,
         guided=runs.guided,
-        latency_s=latency_s,
-        half_latency_s=seconds_of(runs.plain["half", Plan()]) if runs.guided else latency_s,
-        text_s=scale * outside["text"],
-        decode_s=scale * outside["decode"],
-        between_s=scale * outside["between"],
-        rest_s=scale * outside["rest"],
-        hook_s=hook_s,
-        parts=parts.scaled(scale),
+        latency_s=full.latency_s,
+        half_latency_s=half.latency_s,
+        text_s=full.outside["text"],
+        decode_s=full.outside["decode"],
+        between_s=between_s,
+        half_between_s=half_between_s,
+        rest_s=full.outside["rest"],
+        hook_s=full.hook_s,
+        parts=_parts(runs, full.seconds(between_s), half.seconds(half_between_s)),
     )
 
 
-class _Seconds:
-    """Seconds of each part a call of the denoiser, by plan, at both halves."""
+def _parts(runs: Runs, full: Seconds, half: Seconds) -> tuple[Part, ...]:
+    from hasten.measure._halves import ratios_of, tokens_of
 
-    def __init__(self, runs: Runs, hook_s: float) -> None:
-        from hasten.measure._hooks import parts_s
+    tokens, ratios = tokens_of(runs), {plan: ratios_of(runs, plan) for plan in runs.probes}
 
-        self._runs, self._tokens = runs, runs.hooked["full", Plan()][0].tokens
-        halves = {
-            half: {plan: parts_s(runs.hooked[half, plan], hook_s) for plan in (Plan(), *runs.probes)}
-            for half in runs.halves
-        }
-        self.full, self.half = halves["full"], halves.get("half", halves["full"])
-        self._ratios = {plan: work(plan, runs.pipeline.pipe, 1)[0].merged for plan in runs.probes}
-
-    def scaled(self, scale: float) -> tuple[Part, ...]:
-        corrections = {key: self._correction(*key, scale) for key in self._runs.hooked}
+    def merged(module: str, kind: Kind) -> tuple[Merged, ...]:
+        shares = {merged_share(module, tokens.get(module, 0), ratios[p]): p for p in reversed(runs.probes)}
         return tuple(
-            Part(
-                module=module,
-                kind=kind,
-                full_s=scale * self.full[Plan()][module, kind],
-                half_s=scale * self.half[Plan()][module, kind],
-                tokens=self._tokens.get(module, 0) if kind == "self_attention" else 0,
-                merged=self._merged(module, scale, corrections) if kind == "self_attention" else (),
-            )
-            for module, kind in self.full[Plan()]
+            Merged(share=share, full_s=full[plan][module, kind], half_s=half[plan][module, kind])
+            for share, plan in sorted(shares.items())
+            if share
         )
 
-    def _merged(
-        self, module: str, scale: float, corrections: Mapping[tuple[str, Plan], float]
-    ) -> tuple[Merged, ...]:
-        found: dict[float, Merged] = {}
-        for plan in self._runs.probes:
-            share = merged_share(module, self._tokens[module], self._ratios[plan])
-            if share:
-                full_s, half_s = (
-                    corrections.get((half, plan), corrections["full", plan])
-                    * scale
-                    * side[plan][module, "self_attention"]
-                    for half, side in (("full", self.full), ("half", self.half))
-                )
-                found.setdefault(share, Merged(share=share, full_s=full_s, half_s=half_s))
-        return tuple(found[share] for share in sorted(found))
-
-    def _correction(self, half: str, plan: Plan, scale: float) -> float:
-        """Of the self-attentions' hooked seconds at a probe: with it those that merge sum to what they take in the
-        baseline and what the plain run at the probe takes beyond its own. 1 where there is no such run."""
-        from hasten.measure.pieces import seconds_of
-
-        plain = self._runs.plain
-        if not plan or (half, plan) not in plain:
-            return 1.0
-        merging = [m for m, tokens in self._tokens.items() if merged_share(m, tokens, self._ratios[plan])]
-        side = self.full if half == "full" else self.half
-        without_s, with_s = (scale * sum(side[p][m, "self_attention"] for m in merging) for p in (Plan(), plan))
-        calls = self._runs.hooked[half, plan][0].calls
-        beyond_s = (seconds_of(plain[half, plan]) - seconds_of(plain[half, Plan()])) / calls
-        return max(0.0, without_s + beyond_s) / with_s
+    return tuple(
+        Part(
+            module=module,
+            kind=kind,
+            full_s=full[Plan()][module, kind],
+            half_s=half[Plan()][module, kind],
+            tokens=tokens.get(module, 0) if kind == "self_attention" else 0,
+            merged=merged(module, kind) if kind == "self_attention" else (),
+        )
+        for module, kind in full[Plan()]
+    )

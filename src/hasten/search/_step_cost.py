@@ -42,7 +42,8 @@ class StepCosts:
         """Seconds of one call of the denoiser and what follows it, at a step with that work."""
         key = (step_key(step), stored)
         if key not in self._known:
-            self._known[key] = self._profile.between_s + float(self._shares(step, stored) @ self._seconds(step))
+            parts_s = float(self._shares(step, stored) @ self._seconds(step))
+            self._known[key] = self._profile.between(guidance=step.guidance) + parts_s
         return self._known[key]
 
     def stored(self, step: Step, before: int) -> int:
