@@ -146,7 +146,11 @@ def _parser() -> argparse.ArgumentParser:
         "--dtype", choices=DTYPES, help="default: float16 on a GPU (as published, bfloat16), float32 on the CPU"
     )
     parser.add_argument(
-        "--having", nargs="+", default=[], metavar="METHOD", help="of the section methods only plans with these"
+        "--having",
+        nargs="+",
+        default=[],
+        metavar="METHOD",
+        help="of the section methods only plans with these, of neutral only these",
     )
     parser.add_argument("--pairs", type=_count, default=7, help="timed calls of each side")
     parser.add_argument("--neutral-calls", type=_count, default=10, help="timed calls at neutral parameters")

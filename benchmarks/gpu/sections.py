@@ -141,7 +141,8 @@ def _graphed(stage: Stage) -> Iterator[Plan]:
 def neutral(stage: Stage) -> None:
     """All methods at parameters with which they do nothing, and the baseline beside itself."""
     bench, calls = stage.bench, stage.options.neutral_calls
-    usable = [method for method in METHODS.all() if method.unsupported(bench.pipe) is None]
+    asked = stage.options.having or METHODS.names()
+    usable = [METHODS.get(name) for name in asked if METHODS.get(name).unsupported(bench.pipe) is None]
     for method in usable:
         idle = method.neutral(bench.pipe, bench.setting.steps)
         if idle is not None:

@@ -111,15 +111,26 @@ def test_the_empty_plan_and_the_handle() -> None:
     assert not hasattr(pipe.unet, ATTRIBUTE)
 
 
-@pytest.mark.parametrize(
-    ("name", "wrapped"),
-    [("pyramid_attention", set()), ("faster_cache", set()), ("deepcache", set()), ("tgate", {"attn2"})],
-)
-def test_what_never_rests_is_not_wrapped(name: str, wrapped: set[str]) -> None:
+@pytest.mark.parametrize("name", ["pyramid_attention", "faster_cache", "deepcache", "tgate"])
+def test_what_never_rests_is_not_wrapped(name: str) -> None:
     pipe = shared("sd")
     with apply(pipe, {name: METHODS.get(name).neutral(pipe, 3)}):
-        own = {path.rpartition(".")[2] for path, module in pipe.unet.named_modules() if "forward" in vars(module)}
-    assert own - {""} == wrapped  # the root's has the clock
+        latents(pipe, num_inference_steps=3)
+        assert wrapped(pipe) == {""}  # the root's has the clock
+
+
+def test_attentions_are_wrapped_when_their_outputs_are_first_kept() -> None:
+    pipe = shared("sd")
+    with apply(pipe, "tgate(gate_step=2,sp_interval=1)"):
+        assert wrapped(pipe) == {""}
+        latents(pipe, num_inference_steps=3)
+        assert wrapped(pipe) == {"", "attn2"}
+    assert wrapped(pipe) == set()
+
+
+def wrapped(pipe: Any) -> set[str]:
+    """The last names of the denoiser's modules that have a forward of their own."""
+    return {path.rpartition(".")[2] for path, module in pipe.unet.named_modules() if "forward" in vars(module)}
 
 
 def test_an_error_inside_removes_the_plan() -> None:

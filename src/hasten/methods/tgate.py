@@ -62,12 +62,16 @@ class TGate(Method):
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         schedule = _Schedule(parameters)
-        state = _State(schedule, patches.clock)
-        patches.wrap(self, patches.denoiser, _half_batch(state))
-        for block in transformer_blocks(patches.denoiser):
-            own = block.module.attn1 if schedule.self_attention_rests or _crosses_twice(block.module) else None
-            for attention in filter(None, (own, block.module.attn2)):
+        blocks = [block.module for block in transformer_blocks(patches.denoiser)]
+        resting = [block.attn1 for block in blocks if schedule.self_attention_rests or _crosses_twice(block)]
+        attentions = [*resting, *(block.attn2 for block in blocks if block.attn2 is not None)]
+
+        def wrap() -> None:
+            for attention in attentions:
                 patches.wrap(self, attention, _attention(state))
+
+        state = _State(schedule, patches.clock, wrap)
+        patches.wrap(self, patches.denoiser, _half_batch(state))
         patches.listen(self, state, pipe)
 
     def steps(
@@ -128,7 +132,10 @@ class _Schedule:
 class _State(State):
     """The attentions' stored outputs, what to do at this step, and whether the batch is a guided one."""
 
-    def __init__(self, schedule: _Schedule, clock: Clock) -> None:
+    def __init__(self, schedule: _Schedule, clock: Clock, wrap: Callable[[], None]) -> None:
+        """``wrap`` is called once, when the attentions' outputs are first kept: until then their wrappers would
+        only take time, in a large UNet more than 1%."""
+        self._wrap: Callable[[], None] | None = wrap
         self.outputs: dict[Any, Any] = {}
         self.self_attention: Mode = "run"
         self.cross_attention: Mode = "run"
@@ -147,6 +154,9 @@ class _State(State):
         if self._clock.ending:
             self.self_attention, self.cross_attention = map(_unkept, (self.self_attention, self.cross_attention))
             self.planned = self.gated
+        if self._wrap and (self.self_attention, self.cross_attention) != ("run", "run"):
+            self._wrap()
+            self._wrap = None
         if number in (gate - 1, gate):
             self._undecided = True
             self._clock.refresh(by=self)
