@@ -54,4 +54,4 @@ def slowdown_of(first: Calls, second: Calls) -> tuple[float, tuple[float, float]
 def _resampled(calls: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """(calls, pieces) seconds → (RESAMPLES,) seconds of a call."""
     index = generator.integers(len(calls), size=(RESAMPLES, len(calls)))
-    return np.asarray(np.median(calls[index], axis=1).sum(axis=1))
+    return np.asarray(np.quantile(calls[index], 0.25, axis=1).sum(axis=1))

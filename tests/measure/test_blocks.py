@@ -123,10 +123,10 @@ def test_a_part_has_its_own_seconds_only() -> None:
     assert run.gaps_s == [4, 6, 9]
     assert run.pieces_s == [4, 16, 20]
     assert run.once_s == {TEXT: 2, DECODE: 2}
-    assert parts_s([run], 0) == {DENOISER: 3.5, block: 2.5, resnet: 4.5}
+    assert parts_s([run], 0) == {DENOISER: 2.75, block: 2.25, resnet: 3.75}
     assert outside_s([run], 0) == {"text": 2, "decode": 2, "between": 6, "rest": 40 - 2 - 2 - 21 - 12}
     # Half of a hook's cost is inside its module, half around it.
-    assert parts_s([run], 1) == {DENOISER: 2.5, block: 1.5, resnet: 4.0}
+    assert parts_s([run], 1) == {DENOISER: 1.75, block: 1.25, resnet: 3.25}
     assert outside_s([run], 1)["between"] == 5
 
 

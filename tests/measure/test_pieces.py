@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hasten.measure.pieces import cut, pieces_of
+from hasten.measure.pieces import cut, pieces_of, seconds_of, undisturbed
 
 
 def test_a_call_is_cut_where_the_denoiser_is_called() -> None:
@@ -32,3 +32,9 @@ def test_one_call_begins_and_ends_with_its_first_and_last_piece() -> None:
     found = pieces_of(call, denoiser, "cpu", (lambda: next(ticks), lambda start, end: end - start))
     assert found == [2, 2, 2]
     assert not denoiser._forward_pre_hooks
+
+
+def test_slow_calls_do_not_count_even_where_they_are_most() -> None:
+    calls = [[1.0, 2.0], [5.0, 2.0], [5.0, 9.0], [1.0, 9.0], [5.0, 9.0]]
+    assert seconds_of(calls) == 3.0
+    assert undisturbed([7.0]) == 7.0 and undisturbed([1.0, 2.0, 3.0]) == 1.5

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from hasten.measure.pieces import undisturbed
 from hasten.measure.timing import Stopwatch, synchronise
 from hasten.methods._denoiser import denoiser_of, is_a, stacked
 
@@ -73,14 +73,13 @@ class Run:
 
 
 def parts_s(runs: Sequence[Run], hook_s: float) -> dict[Key, float]:
-    """Seconds of each part a call of the denoiser: the median over the calls of all runs.
+    """Seconds of each part a call of the denoiser, over the calls of all runs: runs are few.
 
-    Runs are few, and a disturbance that lasts is in most of them; of their calls most are without. ``hook_s``:
-    what a hooked module takes.
+    ``hook_s``: what a hooked module takes.
     """
     first, calls = runs[0], [call for run in runs for call in run.calls_s]
     return {
-        key: max(0.0, median(call.get(key, 0.0) for call in calls) - hook_s * first.hooks(key) / first.calls)
+        key: max(0.0, undisturbed(call.get(key, 0.0) for call in calls) - hook_s * first.hooks(key) / first.calls)
         for key in dict.fromkeys(chain(*first.calls_s))
     }
 
@@ -88,11 +87,12 @@ def parts_s(runs: Sequence[Run], hook_s: float) -> dict[Key, float]:
 def outside_s(runs: Sequence[Run], hook_s: float) -> dict[str, float]:
     """Seconds a run of text encoding, decoding and the rest; ``between`` calls of the denoiser for each."""
     gaps = [gap for run in runs for gap in run.gaps_s[1:-1]]
-    between = max(0.0, median(gaps) - hook_s) if gaps else 0.0
-    before = median(run.gaps_s[0] - run.once_s[TEXT] for run in runs)
-    after = median(run.gaps_s[-1] - run.once_s[DECODE] for run in runs)
+    between = max(0.0, undisturbed(gaps) - hook_s) if gaps else 0.0
+    before = undisturbed(run.gaps_s[0] - run.once_s[TEXT] for run in runs)
+    after = undisturbed(run.gaps_s[-1] - run.once_s[DECODE] for run in runs)
     text, decode = (
-        max(0.0, median(run.once_s[key] for run in runs) - hook_s * runs[0].hooks(key)) for key in (TEXT, DECODE)
+        max(0.0, undisturbed(run.once_s[key] for run in runs) - hook_s * runs[0].hooks(key))
+        for key in (TEXT, DECODE)
     )
     # The last call is followed by what is between calls, too.
     return {"text": text, "decode": decode, "between": between, "rest": max(0.0, before + after - between)}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import median
 from typing import TypeVar
 
 from hasten.measure._busy import watch_of
 from hasten.measure._hooks import Arguments, Run, calls_in, timed
-from hasten.measure.pieces import CLOCK, Calls, pieces_of
+from hasten.measure.pieces import CLOCK, Calls, pieces_of, undisturbed
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.timing import Stopwatch
 from hasten.methods import METHODS, check_plan
@@ -103,7 +102,7 @@ def _calls(pipeline: Pipeline) -> list[Arguments]:
 
 
 def _typical(calls: Calls) -> float:
-    return median(piece for pieces in calls for piece in pieces)
+    return undisturbed(piece for pieces in calls for piece in pieces)
 
 
 def hides(device: str) -> bool:

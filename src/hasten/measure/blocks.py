@@ -75,7 +75,7 @@ class Part(Record):
 
 
 class BlockProfile(Record):
-    """Times of one setting's baseline, medians over the denoiser's calls in ``repeats`` runs, in seconds.
+    """Times of one setting's baseline in seconds, lower quartiles over the denoiser's calls in ``repeats`` runs.
 
     They sum to what a run without hooks takes: ``latency_s`` = ``text_s`` + ``decode_s`` + ``rest_s`` +
     ``calls`` · (``between_s`` + the sum of all ``full_s``). ``calls`` are the denoiser's; ``between_s`` is the
@@ -137,7 +137,7 @@ def profile_blocks(
 
     Each repeat has a plain and a hooked run of both, and hooked ones at the methods' probes: with one method
     that has three probes, 10 runs; on a GPU also plain ones at the probes, 16. Runs are timed call by call of the
-    denoiser, so that what disturbs a few calls, or all runs of one repeat in three, does not count.
+    denoiser, so that what disturbs some calls, or all runs of one repeat in three, does not count.
 
     Args:
         steps: of each run; the setting's own where those are fewer.
