@@ -25,7 +25,7 @@ class Runs:
     """Runs of both halves: without hooks, with hooks, and with hooks at the probes.
 
     ``plain`` has the seconds of each run's pieces, cut where the denoiser is called. ``whole``: the pipeline at so
-    many steps that a GPU comes to the pace that it keeps; None where the runs have them.
+    many steps that a GPU comes to the pace that it keeps, more than the runs have, which then are two or more.
     """
 
     def __init__(self, pipeline: Pipeline, whole: Pipeline | None = None) -> None:

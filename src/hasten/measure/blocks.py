@@ -159,7 +159,7 @@ def profile_blocks(
     own = pipeline.setting
     short = pipeline.at(replace(own, steps=min(own.steps, steps)))
     with device_lock(own.device), plan_failures():
-        runs = Runs(short, pipeline if own.steps > steps else None)
+        runs = Runs(short, pipeline if own.steps > steps > 1 else None)
         for _ in range(warmup):
             runs.warm_up()
         for turn in range(repeats):
