@@ -36,7 +36,7 @@ def shortfall(trial: Trial, goal: Goal) -> str:
 
 def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None]:
     """Searches and confirms until a candidate holds on held-out prompts, and where the fastest is asked for, until
-    none is left that was measured clearly faster.
+    none is left that was measured clearly faster or promises to be.
 
     The search picks the luckiest of many noisy trials, so its choice may fail; then it goes on without it, and
     takes plans by how likely they are believed to be inside the limits, or whose whole interval is inside, before
@@ -47,10 +47,13 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
     ``(rejected, None)`` when no candidate is left or ``options.confirmations`` have failed.
     """
     holder: Trial | None = None
+    hoping = False  # what to confirm next was believed, not measured: there is no more to search for
     for _ in range(session.options.confirmations):
-        score_skipped(session)
-        strategy(session)
+        if not hoping:
+            score_skipped(session)
+            strategy(session)
         best = _next(session, holder)
+        hoping = holder is not None and isinstance(best, Plan)
         if best is None or (holder and session.late):  # the answer in hand is as good as the time allows
             break
         trial = session.confirm(best)
@@ -83,7 +86,8 @@ def _last_hope(session: Session) -> Trial | None:
 
 
 def _next(session: Session, holder: Trial | None) -> Trial | Plan | None:
-    """The plan to confirm: with one in hand, only one that is faster than all its interval allows, or surer."""
+    """The plan to confirm: with one in hand, one that is faster than all its interval allows, or surer, or that
+    promises enough more to be worth a verdict."""
     if holder is None and session.rejected and not session.aside and (found := session.likely()):
         return found
     best = session.best(sure=True) if session.rejected or session.aside else session.best()
@@ -91,7 +95,8 @@ def _next(session: Session, holder: Trial | None) -> Trial | Plan | None:
         return best or session.best() or session.undecided()
     if session.aside:
         return best
-    return best if best and best.plan not in session.accepted and session.goal.beats(best, holder) else None
+    surely = best and best.plan not in session.accepted and session.goal.beats(best, holder)
+    return best if surely else session.hoped(holder)
 
 
 def equal_time(session: Session, trial: Trial) -> EqualTime | None:

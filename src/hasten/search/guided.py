@@ -26,6 +26,9 @@ SURE = 1.96
 GAIN, EXPECTED_GAIN = 0.005, 0.002
 """A log speedup that is better by less than the first is no better; the search for the fastest plan ends when no
 trial is expected to gain the second."""
+VERDICT_GAIN = 0.003
+"""With an answer in hand another plan is confirmed for such a log speedup, on average: a verdict takes as long as
+several trials."""
 PATIENCE, HOPE = 24, 36
 """So many trials in a row without a better plan end the search; the second where none has been found at all, or
 where several sets of methods are in question, of which each has its losses to be learned."""
@@ -119,24 +122,33 @@ class Beliefs:
         at = self._session.spaces[number].index(plan)
         return float(self._probably(number, np.array([at], np.int64))[0])
 
-    def promising(self) -> Plan | None:
+    def promising(self, than: Trial | None = None) -> Plan | None:
         """As ``Beliefs.promising`` of the options."""
-        found: tuple[float, Plan] | None = None
-        rejected = self._session.rejected
+        known = self._known()
+        found, worth = None, VERDICT_GAIN if than else 0.0
         for number, space in enumerate(self._session.spaces):
-            speedups = np.nan_to_num(self.speedups[number], nan=1.0)
-            cells = np.argwhere(space.cells & (speedups > 1 + GAIN))
-            cells = _evenly(cells, speedups[tuple(cells.T)])
-            if not len(cells):
-                continue
-            inside = self._probably(number, cells) ** (1 + len(rejected))
-            hopes = inside * np.log(speedups[tuple(cells.T)])
+            cells, hopes = self._hopes(number, than.speedup if than else 1.0)
             for row in np.argsort(hopes)[::-1]:
-                if found is not None and hopes[row] <= found[0]:
+                if hopes[row] <= worth:
                     break
-                if str(plan := space.plan(tuple(map(int, cells[row])))) not in rejected:
-                    found = float(hopes[row]), plan
-        return found[1] if found else None
+                if str(plan := space.plan(tuple(map(int, cells[row])))) not in known:
+                    found, worth = plan, float(hopes[row])
+        return found
+
+    def _hopes(self, number: int, least: float) -> tuple[npt.NDArray[np.int64], Numbers]:
+        """Of a space's plans that are faster than that the cells, and what each gains over it on average."""
+        space, gains = self._session.spaces[number], np.log(np.nan_to_num(self.speedups[number], nan=1.0) / least)
+        cells = np.argwhere(space.cells & (gains > GAIN))
+        gained = gains[tuple(cells.T)]
+        if not len(cells):
+            return cells, gained
+        cells = _evenly(cells, gained)
+        # Of several verdicts the best is the luckiest one: the more there were, the surer the next plan must be.
+        return cells, self._probably(number, cells) ** (1 + len(self._known())) * gains[tuple(cells.T)]
+
+    def _known(self) -> set[str]:
+        """The plans that held-out prompts decided on."""
+        return self._session.rejected.keys() | self._session.accepted.keys()
 
     def _probably(self, number: int, cells: npt.NDArray[np.int64]) -> Numbers:
         speedups = self.speedups[number][tuple(cells.T)]

@@ -66,11 +66,15 @@ class Beliefs(Protocol):
     def inside(self, plan: Plan) -> float:
         """The probability that the plan keeps all limits."""
 
-    def promising(self) -> Plan | None:
-        """The plan with the greatest log speedup times the probability that it keeps the limits, which is what it
-        gains on average; the more plans were rejected, the more the probability counts (its power).
+    def learn(self) -> None:
+        """Takes in all trials so far, also those on held-out prompts."""
 
-        Of all plans, measured or not, that were not rejected; None where none is faster than the baseline.
+    def promising(self, than: Trial | None = None) -> Plan | None:
+        """The plan with the greatest log speedup times the probability that it keeps the limits, which is what it
+        gains on average; the more verdicts there were, the more the probability counts (its power).
+
+        Of all plans, measured or not, that were neither rejected nor accepted; None where none is faster than the
+        baseline. ``than``: an answer in hand. What is gained over it counts then, and has to be worth a verdict.
         """
 
 

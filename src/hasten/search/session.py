@@ -87,6 +87,13 @@ class Session:
             return self._beliefs.promising()
         return self.best(inside=1 - 0.5 ** (len(self.rejected) + 1))
 
+    def hoped(self, holder: Trial) -> Plan | None:
+        """With an answer in hand, where the fastest is asked for: the plan that promises most beyond it."""
+        if self._beliefs is None or not self.goal.fastest_wins or self.spent:
+            return None
+        self._beliefs.learn()
+        return self._beliefs.promising(holder)
+
     @property
     def metrics(self) -> tuple[str, ...]:
         return tuple(sorted({*self.goal.limits, FIDELITY}))
