@@ -1,4 +1,4 @@
-"""The figures of docs/search.md from the result files of search_cost.py and verdicts.py.
+"""The figures of docs/results/search.md from the result files of search_cost.py and verdicts.py.
 
     python benchmarks/search_report.py hasten-out/replays/*.jsonl --figure docs/images/search-regret.svg
 

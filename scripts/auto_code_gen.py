@@ -1,4 +1,4 @@
-"""The original's scripts: tasks.json and search_params.json to generated/scripts. See docs/original.md.
+"""The original's scripts: tasks.json and search_params.json to generated/scripts. See docs/howto/original.md.
 
 Parameters and figures are those of search_params.json, and nothing is measured. With --measure they are measured
 and verified here, and what the file does not answer is searched for, unless it is out of reach of the bounds in

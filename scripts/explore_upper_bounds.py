@@ -1,4 +1,4 @@
-"""The original's upper bounds of many settings, into speedup_bounds.json here. See docs/original.md.
+"""The original's upper bounds of many settings, into speedup_bounds.json here. See docs/howto/original.md.
 
 python scripts/explore_upper_bounds.py --pipe SD1.5 SDXL --steps 20 50 --search_targets deepcache deepcache,tome
 

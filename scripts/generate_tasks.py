@@ -1,4 +1,4 @@
-"""The original's tasks: speedup_bounds.json to tasks.json, at 0.8, 0.9 and 0.95 of each. See docs/original.md."""
+"""The original's tasks: speedup_bounds.json to tasks.json, at 0.8, 0.9 and 0.95; see docs/howto/original.md."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The original's search: a target speedup, or the upper bound. See docs/original.md.
+"""The original's search: a target speedup, or the upper bound. See docs/howto/original.md.
 
 python scripts/traversal_search.py --pipe SD1.5 --sched DDIM --steps 50 --req_speedup 4.0 --req_score_loss 0.02 \
     --search_targets deepcache --num_samples 32 --batch_size 1 --seed 0

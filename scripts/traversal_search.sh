@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The original's searches for targets, one after the other; a failure does not stop the rest. See docs/original.md.
+# The original's searches for targets, one after the other; a failure does not stop the rest. See docs/howto/original.md.
 #
 #   PIPES="SD1.5" STEPS="20 50" SPEEDUPS="2.0 2.5" scripts/traversal_search.sh --num_samples 32
 #

@@ -1,0 +1,58 @@
+"""Links between the pages of docs/, the README and their neighbours lead to a file, and to a heading in it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "benchmarks" / "tables" / "README.md",
+    ROOT / "training" / "README.md",
+]
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code, in which nothing is a link or a heading."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """What GitHub and MyST make of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+def broken(page: Path) -> list[str]:
+    """The links of a page that lead nowhere."""
+    wrong = []
+    for target, anchor in LINK.findall(prose(page)):
+        if "://" in target:
+            continue
+        file = (page.parent / target).resolve() if target else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            wrong.append(f"{target}#{anchor}" if anchor else target)
+    return wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_points_to_exists(page: Path) -> None:
+    assert not broken(page)
+
+
+def test_a_link_to_nowhere_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "there.md").write_text("# A heading, with `code`\n", encoding="utf-8")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "[a](there.md#a-heading-with-code) [b](there.md#none) [c](gone.md) [d](https://example.org/x#y)\n",
+        encoding="utf-8",
+    )
+    assert broken(page) == ["there.md#none", "gone.md"]
