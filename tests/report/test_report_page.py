@@ -6,6 +6,7 @@ import base64
 import re
 from html.parser import HTMLParser
 from io import BytesIO
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -16,8 +17,10 @@ from hasten.errors import InputError
 from hasten.plan import Plan
 from hasten.records import Answer, EqualTime, Trial
 from hasten.report import ReportImages, render_report
+from hasten.report.chart import round_values
 from hasten.report.images import picture
 from hasten.report.plots import times_plot, trials_plot
+from hasten.task import Target
 
 PLAN = plan_of("deepcache", "tome")
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}"
@@ -117,7 +120,7 @@ def test_nothing_is_requested_from_outside() -> None:
     """Every reference is data inside the page, and a policy forbids the rest."""
     _, page = page_of(met(), some_trials(), images())
     places = [a[k] for _, a in page.tags for k in ("src", "href", "data", "srcset", "action") if a.get(k)]
-    assert places and all(place is not None and place.startswith("data:image/png;base64,") for place in places)
+    assert places and all(place is not None and place.startswith("data:image/") for place in places)
     policy = next(a["content"] for tag, a in page.tags if tag == "meta" and "content" in a and "http-equiv" in a)
     assert policy is not None and policy.startswith("default-src 'none'")
 
@@ -148,7 +151,7 @@ def test_a_failed_answer_needs_no_figures() -> None:
     answer = Answer(status="failed", task=met().task, reason="every plan failed")
     html, page = page_of(answer, some_trials()[-1:], ReportImages())
     assert "Every plan failed" in page.text
-    assert page.count("img") == 0 and len(html) < 50_000, "no plot, so no plotting library"
+    assert page.count("img") == 0 and len(html) < 50_000, "no chart"
 
 
 def test_a_plain_pipeline_has_no_plots() -> None:
@@ -157,7 +160,7 @@ def test_a_plain_pipeline_has_no_plots() -> None:
     shown = ReportImages(["a cat"], images(1).reference)
     html, page = page_of(answer, [trial], shown)
     assert "The pipeline runs as it is, with no method: 0.5 s a call." in page.text
-    assert page.count("img") == 1 and len(html) < 50_000, "no plot, so no plotting library"
+    assert page.count("img") == 1 and len(html) < 50_000, "no chart"
 
 
 def test_a_request_is_rendered_from_the_task_where_none_is_given() -> None:
@@ -165,44 +168,106 @@ def test_a_request_is_rendered_from_the_task_where_none_is_given() -> None:
     assert "emoji-sd" in re.findall(r"<h1>(.*?)</h1>", html)[0]
 
 
-def test_every_timed_trial_is_a_point_of_its_kind() -> None:
-    figure = trials_plot(some_trials(), "clip_score", 0.02, met().confirmed, met().equal_time)
-    assert figure is not None
-    points = {trace.name: (tuple(trace.x), tuple(trace.y)) for trace in figure.data}
-    assert points["within the limit"] == (
-        (pytest.approx(2 / 300), pytest.approx(3 / 300), pytest.approx(4 / 300)),
-        (1.5, 2.0, 2.5),
-    )
-    assert points["over the limit"] == ((pytest.approx(9 / 300),), (5.0,))
-    assert points["skipped: not worth scoring"] == (("not scored",), (2.1,))
-    assert points["the answer, on held-out prompts"][1] == (2.1,)
-    assert points["equal-time baseline"][1] == (2.2,)
-    assert "failed" not in points, "it has no latency, so it has no place on the plot"
-    assert [shape.x0 for shape in figure.layout.shapes] == [0.02]
+def test_every_timed_trial_is_a_mark_of_its_kind() -> None:
+    chart = trials_plot(some_trials(), "clip_score", 0.02, met().confirmed, met().equal_time)
+    assert chart is not None
+    marks = {one.look.name: [(mark.x, mark.y) for mark in one.marks] for one in chart.series}
+    assert marks["within the limit"] == [(pytest.approx(n / 300), 0.5 + n / 2) for n in (2, 3, 4)]
+    assert marks["over the limit"] == [(pytest.approx(9 / 300), 5.0)]
+    assert marks["skipped: not worth scoring"] == [(None, 2.1)] and chart.lane == "not scored"
+    assert marks["the answer, on held-out prompts"][0][1] == 2.1
+    assert marks["equal-time baseline"][0][1] == 2.2
+    assert "failed" not in marks, "it has no latency, so it has no place on the chart"
+    assert [(guide.axis, guide.at) for guide in chart.guides] == [("y", 1.0), ("x", 0.02)]
 
 
 def test_a_failed_trial_with_a_latency_is_shown_as_failed() -> None:
     trial = trial_of(PLAN).model_copy(update={"status": "failed", "reason": "NaN", "losses": {}})
-    figure = trials_plot([trial], "clip_score", 0.02)
-    assert figure is not None
-    assert [(t.name, t.marker.symbol) for t in figure.data] == [("failed", "x")]
+    chart = trials_plot([trial], "clip_score", 0.02)
+    assert chart is not None
+    assert [(one.look.name, one.look.symbol) for one in chart.series] == [("failed", "cross")]
 
 
 def test_no_trials_no_plot() -> None:
     assert trials_plot([], "clip_score", 0.02) is None
 
 
+@pytest.mark.parametrize("speedup", [0.6, 1.0, 2.0, 7.5])
+def test_the_axes_of_a_single_trial_show_the_baseline_the_limit_and_the_target(speedup: float) -> None:
+    chart = trials_plot([trial_of(PLAN, speedup, 0.2995)], "clip_score", 0.02, target=3.0)
+    assert chart is not None
+    assert chart.y.low < min(1.0, speedup) and chart.y.high > max(3.0, speedup)
+    assert chart.x.low < 0 and chart.x.high > 0.02
+    assert {1.0, 3.0} <= {tick for tick in chart.y.ticks if tick == int(tick)} and len(chart.x.ticks) >= 3
+    assert {guide.label for guide in chart.guides} == {"baseline, 1x", "asked for: 3x", "limit 0.02"}
+
+
+def test_the_target_in_seconds_is_drawn_as_a_speedup() -> None:
+    """0.5 s a call of two images, at most 0.1 s an image: two and a half times as fast."""
+    task = met().task.model_copy(update={"target": Target(latency_s=0.1)})
+    html = render_report(
+        met().model_copy(update={"task": task}), some_trials(), setting_of(model_of("emoji-sd"), batch_size=2),
+        ENVIRONMENT, ReportImages(), command="x",
+    )  # fmt: skip
+    assert "asked for: 2.5x" in Page(html).text
+
+
+def test_one_bad_plan_does_not_press_the_others_into_a_corner() -> None:
+    chart = trials_plot([*some_trials(), trial_of(PLAN, 3.0, 0.06)], "clip_score", 0.02)
+    assert chart is not None and chart.x.high < 0.11 and "larger ones at the edge" in chart.x.title
+    bad = next(mark for one in chart.series for mark in one.marks if mark.x is not None and mark.x > 0.5)
+    assert chart.across(bad.x) == chart.right and "clip_score loss 0.8000" in bad.told
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.94, 2.06), (-0.001, 0.021), (0, 7300), (0.5, 7.5), (-3e-9, 2e-9)])
+def test_ticks_are_round_and_a_few(low: float, high: float) -> None:
+    ticks = round_values(low, high)
+    assert 3 <= len(ticks) <= 9 and all(low <= tick <= high for tick in ticks)
+    step = ticks[1] - ticks[0]
+    assert float(f"{step:.3g}") in {factor * 10.0**power for factor in (1, 2, 5) for power in range(-10, 5)}
+
+
 def test_raw_times_are_all_shown() -> None:
     latency = trial_of(PLAN).latency
     assert latency is not None
-    assert [tuple(trace.y) for trace in times_plot(latency).data] == [latency.baseline_times_s, latency.times_s]
+    drawn = times_plot(latency)
+    assert [tuple(mark.y for mark in one.marks) for one in drawn.series] == [
+        latency.baseline_times_s,
+        latency.times_s,
+    ]
+    assert drawn.y.low == 0 and drawn.x.ticks == (1, 2, 3)
 
 
-def test_hover_text_cannot_carry_markup() -> None:
+def test_every_mark_is_drawn_within_the_chart_and_tells_what_it_is() -> None:
+    html, _ = page_of(met(), some_trials(), ReportImages())
+    drawn = [ElementTree.fromstring(svg) for svg in re.findall(r"(?s)<svg[^>]*role=.*?</svg>", html)]
+    assert [svg.attrib["aria-label"][:7] for svg in drawn] == ["Speedup", "Seconds"]
+    for svg in drawn:
+        width, height = map(float, svg.attrib["viewBox"].split()[2:])
+        for series in (group for group in svg if group.get("class") == "series"):
+            for mark in (group for group in series if group.tag == "g"):
+                x, y = map(float, re.findall(r"translate\(([\d.]+) ([\d.]+)\)", mark.attrib["transform"])[0])
+                assert 0 < x < width and 0 < y < height
+                assert re.search(r"\d (s|x)\b|\dx at", str(mark.findtext("title")))
+
+
+def test_what_a_mark_tells_cannot_carry_markup() -> None:
     trial = trial_of(PLAN).model_copy(update={"reason": EVIL, "losses": {EVIL: loss_of("x", 1.0, 0.9)}})
-    figure = trials_plot([trial], EVIL, 0.2)
-    assert figure is not None
-    assert "<script>" not in figure.data[0].text[0] and "<img" not in figure.layout.xaxis.title.text
+    answer = met().model_copy(update={"task": met().task.model_copy(update={"max_loss": {EVIL: 0.2}})})
+    html, page = page_of(answer, [trial], ReportImages())
+    assert page.count("script") == 1 and page.count("img") == 0
+    assert "</script><script>" not in html
+
+
+def test_a_report_of_many_trials_and_large_pictures_is_well_below_a_megabyte() -> None:
+    """Twelve pictures of 1024 pixels with as much detail as photographs have, and 200 trials."""
+    rows, columns = torch.meshgrid(torch.linspace(0, 9, 1024), torch.linspace(0, 7, 1024), indexing="ij")
+    smooth = torch.stack([rows.sin(), columns.cos(), (rows * columns).sin()]) / 2 + 0.5
+    grain = torch.rand(3, 1024, 1024, generator=torch.Generator().manual_seed(0)) * 0.1
+    drawn = [(smooth.roll(97 * i, 1) * 0.9 + grain) for i in range(4)]
+    html, _ = page_of(met(), some_trials() * 33, ReportImages(["a"] * 4, drawn, drawn, drawn))
+    assert len(html) < 800_000, len(html)
+    assert html.count("data:image/webp") == 12
 
 
 @pytest.mark.parametrize("kind", ["tensor", "pillow"])
@@ -219,7 +284,7 @@ def test_pictures_keep_their_pixels(kind: str) -> None:
 def test_a_large_picture_is_made_smaller_and_the_original_is_left_alone() -> None:
     original = Image.new("RGB", (1024, 768), "red")
     found = picture(original)
-    assert (found.width, found.height, found.small) == (512, 384, False)
+    assert (found.width, found.height, found.small) == (384, 288, False)
     assert original.size == (1024, 768)
 
 

@@ -1,4 +1,4 @@
-"""Images inside the page, as PNG data URIs."""
+"""Images inside the page, as data URIs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from hasten.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LARGEST = 512
+LARGEST = 384
+"""Pixels a side: twice the width of a picture on the page, for screens of twice the density."""
 SMALL = 256
+"""Smaller pictures are kept as they are, pixel by pixel: PNG. Larger ones are WebP, a tenth of the size."""
+QUALITY = 85
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class ReportImages:
 
 @dataclass(frozen=True)
 class Picture:
-    """``uri`` is a PNG; ``small`` ones are shown enlarged, pixel by pixel."""
+    """``uri`` holds the image itself; ``small`` ones are shown enlarged, pixel by pixel."""
 
     uri: str
     width: int
@@ -61,13 +64,14 @@ def gallery(images: ReportImages, columns: Sequence[str]) -> tuple[Row, ...]:
 
 
 def picture(image: Any) -> Picture:
-    """The image as it stands in the page, at most 512 pixels a side."""
+    """The image as it stands in the page, at most 384 pixels a side."""
     drawn = _pillow(image)
     drawn.thumbnail((LARGEST, LARGEST))
-    buffer = BytesIO()
-    drawn.save(buffer, "PNG", optimize=True)
-    uri = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-    return Picture(uri, drawn.width, drawn.height, max(drawn.size) < SMALL)
+    small = max(drawn.size) < SMALL
+    buffer, kind = BytesIO(), "png" if small else "webp"
+    drawn.save(buffer, kind, **({"optimize": True} if small else {"quality": QUALITY, "method": 6}))
+    uri = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return Picture(uri, drawn.width, drawn.height, small)
 
 
 def _pillow(image: Any) -> Image:

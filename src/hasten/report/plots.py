@@ -1,36 +1,25 @@
-"""The page's plots: all trials by loss and speedup, and the raw times behind the answer."""
+"""The page's charts: all trials by loss and speedup, and the raw times behind the answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Iterable, Sequence
 
 from hasten.records import EqualTime, Latency, Trial
+from hasten.report.chart import Axis, Chart, Guide, Look, Mark, Series
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+FARTHEST = 5.0
+"""Losses of more than this many limits stand at the edge of the chart: one bad plan would press all others, among
+which the limit decides, into a corner."""
 
-GRID = "rgba(128,128,128,0.22)"
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a kind of trial is marked: by colour and by shape, so that neither alone matters."""
-
-    name: str
-    colour: str
-    symbol: str
-    size: int = 9
-
-
-INSIDE = Look("within the limit", "#2f7de1", "circle")
-OUTSIDE = Look("over the limit", "#d9822b", "square-open")
-SKIPPED = Look("skipped: not worth scoring", "#8a919c", "circle-open")
-FAILED = Look("failed", "#d64550", "x")
-EQUAL = Look("equal-time baseline", "#9b5de5", "diamond", 14)
-CHOSEN = Look("the answer, on held-out prompts", "#12a150", "star", 18)
+INSIDE = Look("within the limit", "inside", "circle")
+OUTSIDE = Look("over the limit", "outside", "square", open=True)
+SKIPPED = Look("skipped: not worth scoring", "skipped", "circle", open=True)
+FAILED = Look("failed", "failed", "cross", open=True)
+EQUAL = Look("equal-time baseline", "equal", "diamond", size=5.5)
+CHOSEN = Look("the answer, on held-out prompts", "chosen", "star", size=6)
+BASELINE_TIMES = Look("baseline", "outside", "square", size=3.5)
+PLAN_TIMES = Look("accelerated", "inside", "circle", size=4)
 
 
 def trials_plot(
@@ -39,76 +28,85 @@ def trials_plot(
     limit: float | None,
     chosen: Trial | None = None,
     equal: EqualTime | None = None,
-) -> Figure | None:
-    """Speedup over loss, a point a trial; trials that were not scored stand in a lane of their own.
+    target: float | None = None,
+) -> Chart | None:
+    """Speedup over loss, a mark a trial; trials that were not scored stand in a lane of their own.
+
+    The axes always show the baseline (a speedup of 1, no loss), the limit and the target.
 
     Args:
         chosen: the trial that decided the answer, on held-out prompts.
         equal: the baseline with fewer steps.
+        target: the speedup that is asked for.
 
     Returns:
         None when no trial has a latency.
     """
-    from plotly.subplots import make_subplots
-
     timed = [t for t in trials if t.latency is not None]
     if not timed:
         return None
-    lane = any(metric not in t.losses for t in timed)
-    figure = make_subplots(cols=2 if lane else 1, shared_yaxes=True, column_widths=[0.88, 0.12] if lane else None)
+    special = [(EQUAL, equal.trial if equal else None), (CHOSEN, chosen)]
+    series = tuple(_series(timed, special, metric, limit))
+    marks = [mark for one in series for mark in one.marks]
+    return Chart(
+        title="Speedup over quality loss, a mark a trial",
+        x=_loss_axis(metric, [mark.x for mark in marks if mark.x is not None], limit),
+        y=Axis.over("speedup", [1.0, target or 1.0, *(mark.y for mark in marks)], suffix="x"),
+        series=series,
+        guides=tuple(_guides(limit, target)),
+        lane="not scored" if any(mark.x is None for mark in marks) else "",
+    )
+
+
+def _series(
+    timed: Sequence[Trial], special: Sequence[tuple[Look, Trial | None]], metric: str, limit: float | None
+) -> Iterable[Series]:
+    """The trials by their kinds, and those that are special on top."""
     for look in (INSIDE, OUTSIDE, SKIPPED, FAILED):
-        some = [t for t in timed if _look(t, metric, limit) is look]
-        scored, rest = [t for t in some if metric in t.losses], [t for t in some if metric not in t.losses]
-        _points(figure, look, scored, [t.losses[metric].loss for t in scored])
-        _points(figure, look, rest, ["not scored"] * len(rest), column=2)
-    for look, special in ((EQUAL, equal.trial if equal else None), (CHOSEN, chosen)):
-        if special is not None and special.latency is not None and metric in special.losses:
-            _points(figure, look, [special], [special.losses[metric].loss])
-    if limit is not None:
-        figure.add_vline(x=limit, line={"color": OUTSIDE.colour, "dash": "dash", "width": 1.5}, row=1, col=1)
-        figure.add_annotation(
-            x=limit, y=1, yref="y domain", text=f" limit {limit:g}", showarrow=False, xanchor="left", yanchor="top"
-        )
-    figure.update_xaxes(title_text=f"quality loss ({escape(metric)})", row=1, col=1)
-    figure.update_yaxes(title_text="speedup", ticksuffix="x", row=1, col=1)
-    return _styled(figure, 430)
+        if some := [t for t in timed if _look(t, metric, limit) is look]:
+            yield Series(look, tuple(_mark(t, metric) for t in some))
+    for look, trial in special:
+        if trial is not None and trial.latency is not None and metric in trial.losses:
+            yield Series(look, (_mark(trial, metric),))
 
 
-def times_plot(latency: Latency) -> Figure:
+def _loss_axis(metric: str, losses: Sequence[float], limit: float | None) -> Axis:
+    reach = FARTHEST * limit if limit else math.inf
+    note = ", larger ones at the edge" if any(abs(loss) > reach for loss in losses) else ""
+    shown = (min(reach, max(-reach, loss)) for loss in losses)
+    return Axis.over(f"quality loss ({metric}){note}", [0.0, limit or 0.0, *shown])
+
+
+def times_plot(latency: Latency) -> Chart:
     """Every timed run of baseline and plan, in the order they were made."""
-    from plotly.graph_objects import Figure, Scatter
-
-    figure = Figure()
-    rows = (
-        ("baseline", OUTSIDE.colour, latency.baseline_times_s),
-        ("accelerated", INSIDE.colour, latency.times_s),
-    )
-    for name, colour, times in rows:
-        figure.add_trace(
-            Scatter(
-                x=list(range(1, len(times) + 1)),
-                y=list(times),
-                name=name,
-                mode="lines+markers",
-                line={"color": colour, "width": 1.5},
-                marker={"size": 8},
-                hovertemplate="pair %{x}: %{y:.4f} s<extra>" + name + "</extra>",
+    rows = ((BASELINE_TIMES, latency.baseline_times_s), (PLAN_TIMES, latency.times_s))
+    return Chart(
+        title="Seconds of every timed call",
+        x=Axis.counting("timed pair", max(len(times) for _, times in rows)),
+        y=Axis.over("seconds a call", [s for _, times in rows for s in times], from_zero=True),
+        series=tuple(
+            Series(
+                look,
+                tuple(Mark(n, s, f"{look.name}, pair {n}: {s:.4f} s") for n, s in enumerate(times, 1)),
+                joined=True,
             )
-        )
-    figure.update_xaxes(title_text="timed pair", dtick=1)
-    figure.update_yaxes(title_text="seconds a call", rangemode="tozero")
-    return _styled(figure, 300)
-
-
-def fragment(figure: Figure, name: str) -> str:
-    """The plot as HTML; the library itself is in the page once."""
-    html: str = figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=name,
-        config={"displayModeBar": False, "responsive": True},
+            for look, times in rows
+        ),
+        height=280,
     )
-    return html
+
+
+def _times(look: Look, times: Sequence[float]) -> Series:
+    marks = (Mark(n, s, f"{look.name}, pair {n}: {s:.4f} s") for n, s in enumerate(times, 1))
+    return Series(look, tuple(marks), joined=True)
+
+
+def _guides(limit: float | None, target: float | None) -> Iterable[Guide]:
+    yield Guide("y", 1.0, "baseline, 1x", "still", below=True)
+    if target is not None:
+        yield Guide("y", target, f"asked for: {target:.3g}x", "asked")
+    if limit is not None:
+        yield Guide("x", limit, f"limit {limit:g}", "limit")
 
 
 def _look(trial: Trial, metric: str, limit: float | None) -> Look:
@@ -119,49 +117,13 @@ def _look(trial: Trial, metric: str, limit: float | None) -> Look:
     return INSIDE if limit is None or trial.losses[metric].loss < limit else OUTSIDE
 
 
-def _points(figure: Figure, look: Look, trials: Sequence[Trial], losses: Sequence[Any], column: int = 1) -> None:
-    from plotly.graph_objects import Scatter
-
-    if not trials:
-        return
-    trace = Scatter(
-        x=list(losses),
-        y=[trial.speedup for trial in trials],
-        name=look.name,
-        legendgroup=look.name,
-        showlegend=look.name not in {trace.name for trace in figure.data},
-        mode="markers",
-        marker={
-            "color": look.colour,
-            "symbol": look.symbol,
-            "size": look.size,
-            "line": {"width": 1.5, "color": look.colour},
-        },
-        text=[_hover(trial) for trial in trials],
-        hovertemplate="%{text}<extra></extra>",
-    )
-    figure.add_trace(trace, row=1, col=column)
+def _mark(trial: Trial, metric: str) -> Mark:
+    loss = trial.losses[metric].loss if metric in trial.losses else None
+    return Mark(loss, trial.speedup, _told(trial))
 
 
-def _hover(trial: Trial) -> str:
-    plan = escape(trial.plan).replace("+", "<br>+ ").replace(",", ", ")
-    steps = f"{trial.steps} steps"
-    losses = (f"{escape(name)} loss {loss.loss:.4f}" for name, loss in trial.losses.items())
-    reason = [escape(trial.reason[:160])] if trial.reason else []
-    return "<br>".join([f"<b>{plan}</b>", f"{trial.speedup:.2f}x at {steps}", *losses, *reason])
-
-
-def _styled(figure: Figure, height: int) -> Figure:
-    """Transparent, so that the page's light or dark ground shows; the text's colour is the page's (style.css)."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 60, "r": 16, "t": 36, "b": 52},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": "#7a7f87"},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left"},
-        hoverlabel={"align": "left"},
-    )
-    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID)
-    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID)
-    return figure
+def _told(trial: Trial) -> str:
+    plan = (trial.plan or "plain pipeline").replace("+", "\n+ ").replace(",", ", ")
+    losses = (f"{name} loss {loss.loss:.4f}" for name, loss in trial.losses.items())
+    reason = [trial.reason[:160]] if trial.reason else []
+    return "\n".join([plan, f"{trial.speedup:.2f}x at {trial.steps} steps", *losses, *reason])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from hasten.records import Answer, EqualTime, Trial, between
+from hasten.report.chart import Chart
 from hasten.report.images import ReportImages, gallery
-from hasten.report.plots import fragment, times_plot, trials_plot
+from hasten.report.plots import times_plot, trials_plot
 from hasten.task import Setting
 
 COLUMNS = {"reference": "Reference", "accelerated": "Accelerated", "equal_time": "Equal time"}
@@ -31,7 +30,7 @@ def render_report(
     command: str,
     request: str | None = None,
 ) -> str:
-    """The page: one HTML file that requests nothing from outside.
+    """The page: one HTML file that requests nothing from outside, well below a megabyte.
 
     Args:
         trials: all trials of the search, in their order; none for a plain pipeline.
@@ -40,7 +39,7 @@ def render_report(
         request: the user's own sentence; without it the task's.
     """
     shown = answer.best or answer
-    plots = _plots(answer, shown, trials)
+    plots = _plots(answer, shown, trials, setting.batch_size)
     columns = [name for name in COLUMNS if getattr(images, name)]
     return _PAGE.get_template("report.html.jinja").render(
         answer=answer,
@@ -53,7 +52,6 @@ def render_report(
         trials=trials,
         fold=len(trials) > OPEN_ROWS,
         plots=plots,
-        plotly=Markup(_plotly()) if any(plots.values()) else None,
         columns=[COLUMNS[name] for name in columns],
         rows=gallery(images, columns) if columns else (),
         setting=asdict(setting),
@@ -140,18 +138,26 @@ def comparison(answer: Answer, steps: int) -> list[Compared]:
     ]
 
 
-def _plots(answer: Answer, shown: Answer, trials: Sequence[Trial]) -> dict[str, Markup | None]:
-    """The plots as HTML. A plain pipeline that was asked for has nothing to compare, so none."""
+def _plots(answer: Answer, shown: Answer, trials: Sequence[Trial], batch_size: int) -> dict[str, Chart | None]:
+    """The charts. A plain pipeline that was asked for has nothing to compare, so none."""
     if answer.task.mode == "plain":
         return {"scatter": None, "times": None}
     metric = next(iter(answer.task.max_loss), "clip_score")
     limit = answer.task.max_loss.get(metric)
     times = shown.confirmed.latency if shown.confirmed else None
-    plots = {
-        "scatter": trials_plot(trials, metric, limit, shown.confirmed, shown.equal_time),
+    target = _target(answer, shown, batch_size)
+    return {
+        "scatter": trials_plot(trials, metric, limit, shown.confirmed, shown.equal_time, target),
         "times": times_plot(times) if times else None,
     }
-    return {name: Markup(fragment(plot, name)) if plot else None for name, plot in plots.items()}
+
+
+def _target(answer: Answer, shown: Answer, batch_size: int) -> float | None:
+    """The speedup that is asked for; of seconds an image, the speedup that gives those."""
+    target, baseline_s = answer.task.target, shown.baseline_latency_s
+    if target is None or target.speedup is not None:
+        return target.speedup if target else None
+    return baseline_s / batch_size / target.latency_s if baseline_s and target.latency_s else None
 
 
 def _metrics(trials: Sequence[Trial], shown: Answer) -> list[str]:
@@ -164,14 +170,6 @@ def _sentence(answer: Answer) -> str:
     from hasten.language.render import render
 
     return render(answer.task)
-
-
-@cache
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    library: str = get_plotlyjs()
-    return library
 
 
 _PAGE = Environment(
