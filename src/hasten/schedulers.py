@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,8 +39,12 @@ class Scheduler:
 
     def is_that_of(self, scheduler: Any) -> bool:
         """Whether a diffusers scheduler is this one, by its class and its settings."""
-        set_alike = all(scheduler.config.get(name) == value for name, value in self.settings.items())
-        return type(scheduler).__name__ == self.class_name and set_alike
+        return self.describes(type(scheduler).__name__, scheduler.config)
+
+    def describes(self, class_name: str, config: Mapping[str, Any]) -> bool:
+        """Whether a class with such a configuration is this one; what that leaves out is as it is here."""
+        set_alike = all(config.get(name, value) == value for name, value in self.settings.items())
+        return class_name == self.class_name and set_alike
 
     def build(self, config: Any) -> Any:
         """The diffusers scheduler, from the configuration of the pipeline's own."""
@@ -113,3 +118,8 @@ def find_scheduler(name: str) -> Scheduler:
         if scheduler.answers_to(name):
             return scheduler
     raise UnknownNameError("scheduler", name, scheduler_names())
+
+
+def scheduler_of(class_name: str, config: Mapping[str, Any]) -> Scheduler | None:
+    """The scheduler that a diffusers class with such a configuration is; None where hasten has no name for it."""
+    return next((s for s in SCHEDULERS if s.describes(class_name, config)), None)

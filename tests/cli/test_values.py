@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hasten.cli.values import UPPER_BOUND, limit_cells, loss_limits, task_of_flags
+from hasten.cli.values import UPPER_BOUND, limit_cells, loss_limits, plain_task, task_of_flags
 from hasten.errors import InputError, UnknownNameError
+from hasten.language.parse import parse
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,19 @@ def test_plain_numbers_are_a_cell_each_and_named_limits_one_together() -> None:
     assert limit_cells(["clip_score=0.02,ssim=0.2", "0.03"]) == [{"clip_score": 0.02, "ssim": 0.2}, 0.03]
 
 
-def test_the_scheduler_of_flags_that_name_none_is_the_usual_one() -> None:
-    for model, usual in (("SD1.5", "DDIM"), ("FluxPipeline", "FlowMatchEuler"), ("SD3.5", "FlowMatchEuler")):
-        assert task_of_flags(model, None, 50, "deepcache", speedup=UPPER_BOUND).scheduler == usual
+@pytest.mark.parametrize(
+    "model", ["SD1.5", "SDXL", "StableDiffusionXLPipeline", "SD3.5", "emoji-sd", "FluxPipeline"]
+)
+def test_flags_and_sentences_assume_the_same_scheduler_and_steps(model: str) -> None:
+    """The same for ``search``, ``compare`` and ``profile``, and what was assumed is said."""
+    searched = task_of_flags(model, None, None, "deepcache", speedup=UPPER_BOUND)
+    plain = plain_task(model, None, None)
+    said = parse(f"Generate a {searched.model} pipeline")
+    assert plain == said and {"scheduler", "steps"} == {text.split()[0] for text in said.assumptions}
+    assert (searched.scheduler, searched.steps) == (said.scheduler, said.steps)
+    assert searched.assumptions == said.assumptions
+
+
+def test_what_flags_name_is_not_assumed() -> None:
+    task = plain_task("sdxl", "ddim", 30)
+    assert (task.model, task.scheduler, task.steps, task.assumptions) == ("SDXL", "DDIM", 30, ())

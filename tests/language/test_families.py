@@ -28,27 +28,43 @@ def test_schedulers_of_one_class_are_told_apart(written: str, scheduler: str) ->
 
 
 @pytest.mark.parametrize(
-    ("sentence", "model", "steps", "scheduler", "why"),
+    ("sentence", "model", "steps", "scheduler"),
     [
-        ("Generate a FLUX pipeline", "FLUX.1-dev", 50, "FlowMatchEuler", "the usual one of FLUX.1"),
-        ("生成FLUX.1-schnell流水线", "FLUX.1-schnell", 4, "FlowMatchEuler", "the usual one of FLUX.1"),
-        ("生成SD3.5流水线", "SD3.5-medium", 40, "FlowMatchEuler", "the usual one of Stable Diffusion 3"),
-        ("Generate a SDXL pipeline", "SDXL", 50, "DDIM", "the default"),
+        ("Generate a FLUX pipeline", "FLUX.1-dev", 50, "FlowMatchEuler"),
+        ("生成FLUX.1-schnell流水线", "FLUX.1-schnell", 4, "FlowMatchEuler"),
+        ("生成SD3.5流水线", "SD3.5-medium", 40, "FlowMatchEuler"),
+        ("Generate a SDXL pipeline", "SDXL", 50, "Euler"),
+        ("Generate a SD1.5 pipeline", "SD1.5", 50, "PNDM"),
+        ("Generate a PixArt-Sigma pipeline", "PixArt-sigma", 20, "DPM-Solver++"),
+        ("Generate an emoji-sd pipeline", "emoji-sd", 25, "DDIM"),
     ],
 )
-def test_the_usual_scheduler_is_that_of_the_family(
-    sentence: str, model: str, steps: int, scheduler: str, why: str
+def test_scheduler_and_steps_that_are_not_named_are_those_of_the_own_pipeline(
+    sentence: str, model: str, steps: int, scheduler: str
 ) -> None:
     task = parse(sentence)
     assert (task.model, task.steps, task.scheduler) == (model, steps, scheduler)
-    assert f"scheduler {scheduler}: {why}" in task.assumptions
+    assert f"scheduler {scheduler}: that of {model}'s own pipeline" in task.assumptions
+    assert f"steps {steps}: the usual number for {model}" in task.assumptions
 
 
-def test_a_folder_says_its_family_by_its_index(tmp_path: Path) -> None:
+def test_a_folder_says_its_scheduler_by_its_files(tmp_path: Path) -> None:
+    sentence = f'Generate a pipeline of the model "{tmp_path}"'
     (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
-    assert parse(f'Generate a pipeline of the model "{tmp_path}"').scheduler == "FlowMatchEuler"
+    assert parse(sentence).scheduler == "FlowMatchEuler"
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+    task = parse(sentence)
+    assert (task.scheduler, task.steps) == ("Euler", 50)
+    assert "scheduler Euler: the usual one of Stable Diffusion XL" in task.assumptions
+    (tmp_path / "scheduler").mkdir()
+    own = tmp_path / "scheduler" / "scheduler_config.json"
+    own.write_text('{"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": true}')
+    task = parse(sentence)
+    assert task.scheduler == "DPM-Solver++-Karras"
+    assert "scheduler DPM-Solver++-Karras: the one that the folder has" in task.assumptions
+    own.write_text("no configuration")
     (tmp_path / "model_index.json").write_text("no index")
-    assert parse(f'Generate a pipeline of the model "{tmp_path}"').scheduler == "DDIM"
+    assert parse(sentence).scheduler == "DDIM"
 
 
 @pytest.mark.parametrize(

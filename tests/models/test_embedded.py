@@ -108,8 +108,7 @@ def test_the_pipeline_is_of_a_plain_class(pipe: DiffusionPipeline) -> None:
     assert type(pipe) is PIPELINES[name]
     assert type(denoiser) is DENOISERS.get(name, UNet2DConditionModel)
     assert type(pipe.vae) is AutoencoderKL
-    family, _ = find_model(name)
-    assert find_scheduler(family.usual_scheduler).is_that_of(pipe.scheduler)
+    assert find_scheduler(find_model(name)[1].scheduler).is_that_of(pipe.scheduler)
     assert name == "emoji-sd3" or pipe.scheduler.config.prediction_type == "v_prediction"
     assert denoiser.config.sample_size * pipe.vae_scale_factor == find_model(name)[1].resolution == 64
     assert getattr(pipe, "safety_checker", None) is None

@@ -10,7 +10,7 @@ import torch
 
 from hasten.errors import UnsupportedError
 from hasten.measure.setting import scheduler_name
-from hasten.models import FAMILIES
+from hasten.models import FAMILIES, Model, find_model
 from hasten.schedulers import SCHEDULERS, find_scheduler, scheduler_names
 from hasten.workflow.opening import check_scheduler
 from pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
@@ -86,3 +86,8 @@ def test_what_is_refused_does_fail_in_diffusers() -> None:
     pipe.scheduler = find_scheduler("FlowMatchHeun").build(pipe.scheduler.config)
     with pytest.raises((TypeError, ValueError)):
         pipe("a dog", num_inference_steps=2, height=64, width=64, output_type="latent")
+
+
+@pytest.mark.parametrize("model", [m for family in FAMILIES.all() for m in family.models], ids=lambda m: m.name)
+def test_every_model_names_the_scheduler_of_its_own_pipeline_which_fits(model: Model) -> None:
+    assert model.scheduler in find_model(model.name)[0].fitting

@@ -156,7 +156,7 @@ def _run_many(
 def search(
     pipe: Annotated[str, typer.Option(help="Model, folder, or pipeline class.")] = "SD1.5",
     sched: Annotated[str | None, typer.Option(help="Scheduler; else the model's usual one.")] = None,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; else the model's usual number.")] = None,
     req_speedup: Annotated[
         str, typer.Option("--req_speedup", "--req-speedup", help="Speedup asked for, or upbound_speedup.")
     ] = UPPER_BOUND,

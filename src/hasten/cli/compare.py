@@ -39,7 +39,7 @@ def compare(
     sched: Annotated[
         str | None, typer.Option("--sched", "--scheduler", help="Scheduler; else the model's usual one.")
     ] = None,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; else the model's usual number.")] = None,
     metrics: Annotated[str, typer.Option(help="Comma-separated; hasten list metrics.")] = "clip_score,ssim",
     json: Json = False,
     **choices: Any,

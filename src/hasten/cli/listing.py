@@ -66,11 +66,12 @@ def _schedulers() -> Rows:
 
 
 def _schedulers_for(model: str) -> Rows:
+    from hasten.models import usual_scheduler
     from hasten.schedulers import SCHEDULERS
 
-    family = _family(model)
+    family, own = _family(model), usual_scheduler(model)
     usual = {True: "yes, the usual one", False: "yes"}
-    fits = [family.unfit(s) or usual[s.name == family.usual_scheduler] for s in SCHEDULERS]
+    fits = [family.unfit(s) or usual[s.name == own] for s in SCHEDULERS]
     fits = [fit if fit in usual.values() else f"no: {fit}" for fit in fits]
     return [{"name": row["name"], "fits": fit, **row} for row, fit in zip(_schedulers(), fits, strict=True)]
 

@@ -26,7 +26,7 @@ def profile(
     sched: Annotated[
         str | None, typer.Option("--sched", "--scheduler", help="Scheduler; else the model's usual one.")
     ] = None,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; else the model's usual number.")] = None,
     plan: Annotated[
         str, typer.Option(help="Measured beside the baseline: deepcache(cache_interval=3)+tome(ratio=0.5).")
     ] = "",

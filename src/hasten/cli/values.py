@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from hasten.errors import InputError
 from hasten.task import DEFAULT_MAX_LOSS, Task
@@ -74,7 +75,7 @@ def _limit(text: str) -> tuple[str, float]:
 def task_of_flags(
     pipe: str,
     sched: str | None,
-    steps: int,
+    steps: int | None,
     targets: str,
     *,
     speedup: str,
@@ -85,22 +86,17 @@ def task_of_flags(
     """The task of the original's flags; ``limits`` hold beside ``loss`` (``loss_limits``). Raises InputError.
 
     ``pipe``: a model, or as in the original a pipeline's class, which stands for its family's first model.
-    ``sched``: None is the model's usual one.
+    ``sched``, ``steps``: None is what the model's own pipeline has, which is said in the task's assumptions.
     """
     from hasten.methods import METHODS
-    from hasten.models import model_name, usual_scheduler
-    from hasten.schedulers import find_scheduler
 
-    model = model_name(pipe)
     target = None if speedup == UPPER_BOUND else {"speedup": _speedup(speedup)}
     names = [name for name in targets.split(",") if name.strip()]
     if not names:
         raise InputError(f"--search_targets is {targets!r}: name at least one of {', '.join(METHODS.names())}.")
     return Task.from_json(
         {
-            "model": model,
-            "scheduler": find_scheduler(sched).name if sched else usual_scheduler(model),
-            "steps": steps,
+            **_setting(pipe, sched, steps),
             "methods": [METHODS.canonical(name.strip()) for name in names],
             "target": target,
             "max_loss": loss_limits(limits, loss),
@@ -109,11 +105,24 @@ def task_of_flags(
     )
 
 
-def plain_task(pipe: str, sched: str | None, steps: int) -> Task:
-    """The task of a model without methods; ``sched``: None is the model's usual one. Raises InputError."""
-    from hasten.models import usual_scheduler
+def plain_task(pipe: str, sched: str | None, steps: int | None) -> Task:
+    """The task of a model without methods, as ``task_of_flags``. Raises InputError."""
+    return Task.from_json(_setting(pipe, sched, steps))
 
-    return Task.from_json({"model": pipe, "scheduler": sched or usual_scheduler(pipe), "steps": steps})
+
+def _setting(pipe: str, sched: str | None, steps: int | None) -> dict[str, Any]:
+    """Model, scheduler and steps of a task, and what was assumed where the last two are left to the model."""
+    from hasten.models import assumed_scheduler, assumed_steps, model_name, usual_scheduler, usual_steps
+    from hasten.schedulers import find_scheduler
+
+    model = model_name(pipe)
+    assumed = [assumed_steps(model)] * (steps is None) + [assumed_scheduler(model)] * (not sched)
+    return {
+        "model": model,
+        "scheduler": find_scheduler(sched).name if sched else usual_scheduler(model),
+        "steps": usual_steps(model) if steps is None else steps,
+        "assumptions": assumed,
+    }
 
 
 def _speedup(text: str) -> float:

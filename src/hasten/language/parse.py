@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import TypeVar
 
-from hasten.errors import RequestError, UnknownNameError
+from hasten.errors import RequestError
 from hasten.language import _figures, _names
 from hasten.language import _words as w
 from hasten.language._text import Text
 from hasten.methods import METHODS
-from hasten.models import family_named, find_model, model_names, usual_scheduler
-from hasten.models.base import Model
+from hasten.models import assumed_scheduler, assumed_steps, model_names, usual_scheduler, usual_steps
 from hasten.plan import Parameters, Value
 from hasten.task import DEFAULT_MAX_LOSS, Target, Task
 
@@ -103,16 +102,10 @@ class _Request:
         return self.model
 
     def _usual_steps(self, model: str) -> int:
-        try:
-            steps = find_model(model)[1].steps
-        except UnknownNameError:
-            steps = Model.steps
-        return self._assume(steps, f"steps {steps}: the usual number for {model}")
+        return self._assume(usual_steps(model), assumed_steps(model))
 
     def _usual_scheduler(self, model: str) -> str:
-        usual, family = usual_scheduler(model), family_named(model)
-        why = f"the usual one of {family.title}" if family and family.schedulers else "the default"
-        return self._assume(usual, f"scheduler {usual}: {why}")
+        return self._assume(usual_scheduler(model), assumed_scheduler(model))
 
     def _methods(self) -> tuple[str, ...] | None:
         if self.methods:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import InputError
 from hasten.measure.pipeline import known_family
 from hasten.models import model_at
-from hasten.schedulers import SCHEDULERS
+from hasten.schedulers import scheduler_of
 from hasten.task import Setting
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def checked(setting: Setting) -> Setting:
 
 def scheduler_name(scheduler: Any) -> str:
     """The canonical name of a diffusers scheduler, by class and settings; where hasten has none, its class's."""
-    return next((s.name for s in SCHEDULERS if s.is_that_of(scheduler)), type(scheduler).__name__)
+    found = scheduler_of(type(scheduler).__name__, scheduler.config)
+    return found.name if found else type(scheduler).__name__
 
 
 def _model_name(pipe: Any, denoiser: torch.nn.Module) -> str:

@@ -10,15 +10,17 @@ from hasten.errors import UnknownNameError
 from hasten.models._likeness import likened
 from hasten.models._load import family_of, load_pipeline
 from hasten.models._quiet import quiet_loading
+from hasten.models._usual import assumed_scheduler, assumed_steps, usual_scheduler, usual_steps
 from hasten.models.base import Family, Model
 from hasten.registry import Registry
-from hasten.schedulers import SCHEDULERS
 
 __all__ = [
     "ASSETS",
     "FAMILIES",
     "Family",
     "Model",
+    "assumed_scheduler",
+    "assumed_steps",
     "family_named",
     "family_of",
     "find_model",
@@ -29,6 +31,7 @@ __all__ = [
     "model_names",
     "quiet_loading",
     "usual_scheduler",
+    "usual_steps",
 ]
 
 FAMILIES: Registry[Family] = Registry("model family", "hasten.models", "FAMILY")
@@ -61,12 +64,6 @@ def family_named(model: str) -> Family | None:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None  # what is wrong with the folder is told by whoever reads it for its model
     return next((family for family in FAMILIES.all() if family.pipeline == pipeline), None)
-
-
-def usual_scheduler(model: str) -> str:
-    """The canonical name of the scheduler that a model, or the model of a folder, has where none is named."""
-    family = family_named(model)
-    return family.usual_scheduler if family else SCHEDULERS[0].name
 
 
 @lru_cache

@@ -17,6 +17,8 @@ class Model:
     ``source`` is a hub id, or the name of a folder in ``hasten/assets`` when ``embedded``.
     ``resolution`` in pixels; ``guidance_scale`` and ``steps`` are the family's usual values.
     ``scorer`` is the CLIP that scores it: a hub id or, embedded, a folder in assets.
+    ``scheduler`` is the canonical name of the one that its own pipeline comes with, which is meant where a request
+    names none; empty for a folder, whose files tell.
     ``call`` has the arguments that each call of its pipeline takes beside those of the family.
     """
 
@@ -27,6 +29,7 @@ class Model:
     scorer: str
     prompts: str
     steps: int = 50
+    scheduler: str = ""
     aliases: tuple[str, ...] = ()
     embedded: bool = False
     call: Mapping[str, Any] = field(default_factory=dict)
@@ -52,7 +55,7 @@ class Family:
     denoiser_class: str
     models: tuple[Model, ...]
     schedulers: tuple[str, ...] = field(default=())
-    """Canonical names of the schedulers that fit, the usual one first; empty: all but those for flow matching."""
+    """Canonical names of the schedulers that fit; empty: all but those for flow matching."""
     text_states: tuple[str, ...] = ("prompt_embeds", "negative_prompt_embeds")
     """What the pipeline's ``encode_prompt`` returns, by the names under which a call takes it back; an empty name
     for what no call takes. None at all: its calls are given the prompts."""
@@ -66,11 +69,6 @@ class Family:
     def called_with(self, model: Model | None) -> dict[str, Any]:
         """The arguments of each call beside those of the setting; of a model that is not known, the family's."""
         return {**self.call, **(model.call if model else {})}
-
-    @property
-    def usual_scheduler(self) -> str:
-        """The canonical name of the scheduler where none is asked for."""
-        return self.schedulers[0] if self.schedulers else SCHEDULERS[0].name
 
     @property
     def fitting(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ FAMILY = Family(
             guidance_scale=3.5,
             scorer=VIT_G_14,
             prompts="general",
+            scheduler="FlowMatchEuler",
             steps=50,
             aliases=("flux", "flux.1", "flux.1 [dev]", "flux1", "flux 1", "flux dev", "flux1 dev", "flux 1 dev"),
         ),
@@ -40,6 +41,7 @@ FAMILY = Family(
             guidance_scale=0.0,
             scorer=VIT_G_14,
             prompts="general",
+            scheduler="FlowMatchEuler",
             steps=4,
             aliases=("flux.1 [schnell]", "flux schnell", "flux1 schnell", "flux 1 schnell"),
             # The longest text that it was distilled on. The pipeline's default is the dev model's, 512.

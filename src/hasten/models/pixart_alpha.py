@@ -36,6 +36,7 @@ FAMILY = Family(
             guidance_scale=4.5,
             scorer=VIT_G_14,
             prompts="general",
+            scheduler="DPM-Solver++",
             steps=20,
             aliases=("pixart-α",),
         ),

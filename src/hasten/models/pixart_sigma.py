@@ -23,6 +23,7 @@ FAMILY = Family(
             guidance_scale=4.5,
             scorer=VIT_G_14,
             prompts="general",
+            scheduler="DPM-Solver++",
             steps=20,
             aliases=("pixart-σ",),
         ),
@@ -33,6 +34,7 @@ FAMILY = Family(
             guidance_scale=2.0,
             scorer="emoji-clip",
             prompts="emoji",
+            scheduler="DDIM",
             steps=25,
             embedded=True,
             # What its tokenizer cuts at. The pipeline would pad to 300, which are more tokens than the image has.

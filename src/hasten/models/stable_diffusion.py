@@ -20,6 +20,7 @@ FAMILY = Family(
             guidance_scale=7.5,
             scorer=VIT_G_14,
             prompts="general",
+            scheduler="PNDM",
             aliases=("sd15", "sd 1.5", "stable diffusion 1.5", "stable diffusion v1.5"),
         ),
         Model(
@@ -29,6 +30,7 @@ FAMILY = Family(
             guidance_scale=7.5,
             scorer=VIT_G_14,
             prompts="general",
+            scheduler="DDIM",
             aliases=("sd21", "sd 2.1", "stable diffusion 2.1", "stable diffusion v2.1"),
         ),
         Model(
@@ -38,6 +40,7 @@ FAMILY = Family(
             guidance_scale=2.0,
             scorer="emoji-clip",
             prompts="emoji",
+            scheduler="DDIM",
             steps=25,
             aliases=("emoji", "emoji sd"),
             embedded=True,

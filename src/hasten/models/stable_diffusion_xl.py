@@ -25,6 +25,7 @@ FAMILY = Family(
             guidance_scale=5.0,
             scorer=VIT_G_14,
             prompts="general",
+            scheduler="Euler",
             aliases=("sd xl", "sdxl base", "sdxl 1.0", "stable diffusion xl"),
         ),
         Model(
@@ -34,6 +35,7 @@ FAMILY = Family(
             guidance_scale=2.0,
             scorer="emoji-clip",
             prompts="emoji",
+            scheduler="DDIM",
             steps=25,
             aliases=("emoji sd xl",),
             embedded=True,
