@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 OUT ?= hasten-out/demo
 DEMO := Generate an emoji-sd pipeline using the DDIM sampler with 15 steps, accelerated by DeepCache with 1.7x speedup and precision loss not exceeding 0.02
 
-.PHONY: install demo test lint format clean
+.PHONY: install demo docs test lint format clean
 
 install: $(STAMP)
 
@@ -21,6 +21,15 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/hasten run "$(DEMO)" --num-samples 12 --out $(OUT) --storage $(OUT)/trials.db
+
+# the pages of docs/ as a site; any warning fails
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees docs build/docs
+	@echo build/docs/index.html
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]' -c constraints.txt
+	touch $@
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
