@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from hasten.errors import InputError
 from hasten.limits import Limits
@@ -15,6 +25,11 @@ from hasten.plan import Parameters
 
 Mode = Literal["plain", "explicit", "bound", "target"]
 DEFAULT_MAX_LOSS = {"clip_score": 0.02}
+OWN_SETTING = ("height", "width", "guidance_scale", "batch_size", "device", "dtype")
+"""What a request may say of its setting beside model, scheduler and steps."""
+CHOICE = ("excluded", "one_of", "lossless")
+"""What a request may say of the choice of its methods beside their names."""
+DTYPES = ("float32", "float16", "bfloat16")
 
 
 class Target(BaseModel):
@@ -39,6 +54,10 @@ class Task(BaseModel):
 
     ``methods`` is None for "any method", empty for none. ``parameters`` are those the request fixes.
     ``max_loss`` limits the relative loss by metric; with ``two_sided`` a rise of as much is over the limit too.
+    ``excluded``: of any method, not these. ``one_of``: each of ``methods`` is tried alone, and the best of them
+    is the answer. ``lossless``: of any method, only those that draw the same images apart from rounding.
+    Of the setting, None is the model's or the machine's usual: ``height`` and ``width`` in pixels, ``dtype`` one
+    of ``DTYPES``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +70,20 @@ class Task(BaseModel):
     max_loss: dict[str, float] = DEFAULT_MAX_LOSS
     two_sided: bool = False
     assumptions: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    one_of: bool = False
+    lossless: bool = False
+    height: int | None = Field(default=None, ge=1, le=16_384)
+    width: int | None = Field(default=None, ge=1, le=16_384)
+    guidance_scale: float | None = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
+    batch_size: int | None = Field(default=None, ge=1, le=1024)
+    device: str | None = Field(default=None, min_length=1)
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+
+    @field_validator("excluded")
+    @classmethod
+    def _each_once(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(methods)))
 
     @field_validator("methods")
     @classmethod
@@ -71,6 +104,44 @@ class Task(BaseModel):
             raise ValueError("two_sided needs a limit in max_loss")
         return self
 
+    @model_validator(mode="after")
+    def _choice_of_something(self) -> Task:
+        if self.methods is not None and (self.excluded or self.lossless):
+            raise ValueError("excluded and lossless narrow any method: methods must be null")
+        if self.one_of and len(self.methods or ()) < 2:
+            raise ValueError("one_of needs two methods or more")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Files of requests that say nothing of setting and choice stay as they were before these fields."""
+        data: dict[str, Any] = handler(self)
+        said = {name for name in CHOICE if getattr(self, name)} | self.own_setting.keys()
+        return {name: value for name, value in data.items() if name in said or name not in (*OWN_SETTING, *CHOICE)}
+
+    @property
+    def own_setting(self) -> dict[str, Any]:
+        """What the request says of its setting beside model, scheduler and steps."""
+        return {name: value for name in OWN_SETTING if (value := getattr(self, name)) is not None}
+
+    @property
+    def chooses(self) -> bool:
+        """Its methods are not just those that it names, or any."""
+        return any(getattr(self, name) for name in CHOICE)
+
+    def allows(self, methods: Collection[str]) -> bool:
+        """Whether such a plan is one that the request leaves open; of ``lossless`` none is known here."""
+        if self.methods is None:
+            return not (self.lossless or set(self.excluded) & set(methods))
+        if self.one_of:
+            return len(methods) == 1 and set(methods) < set(self.methods)
+        return set(methods) == set(self.methods)
+
+    def of_plan(self, parameters: Mapping[str, Parameters], methods: Collection[str]) -> Task:
+        """The same request for one plan."""
+        alone = {"parameters": dict(parameters), "methods": tuple(sorted(methods))}
+        return self.model_copy(update={**alone, "excluded": (), "one_of": False, "lossless": False})
+
     @property
     def limits(self) -> Limits:
         """The limits of the loss."""
@@ -83,7 +154,7 @@ class Task(BaseModel):
             return "target"
         if self.methods == ():
             return "plain"
-        return "explicit" if self.parameters else "bound"
+        return "explicit" if self.parameters and not self.one_of else "bound"
 
     def to_json(self) -> dict[str, Any]:
         """As DESIGN's interfaces have it: a target as ``{"speedup": 2.5}``, ``two_sided`` only where true."""

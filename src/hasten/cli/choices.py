@@ -42,7 +42,10 @@ CHOICES: dict[str, tuple[Any, Any]] = {
     "storage": (Annotated[Text, typer.Option(help="Where trials are kept: SQLite file or database URL.")], None),
     "device": (Annotated[Text, typer.Option(help="cpu, cuda, cuda:1; else the GPU where there is one.")], None),
     "dtype": (Annotated[Text, typer.Option(help="float32, float16 or bfloat16; else float16 on a GPU.")], None),
-    "batch_size": (Annotated[int, typer.Option("--batch-size", "--batch_size", help="Images of one call.")], 1),
+    "batch_size": (
+        Annotated[int | None, typer.Option("--batch-size", "--batch_size", help="Images of one call; else 1.")],
+        None,
+    ),
     "scorer": (Annotated[Text, typer.Option(help="CLIP that scores: folder, embedded model or hub id.")], None),
     "prompts": (Annotated[Text, typer.Option(help="Prompt set, or a file: text, JSON, COCO captions.")], None),
 }

@@ -49,7 +49,8 @@ def task(task: Task) -> None:
         "model": task.model,
         "scheduler": task.scheduler,
         "steps": task.steps,
-        "methods": "any" if task.methods is None else ", ".join(task.methods) or "none",
+        **task.own_setting,
+        "methods": _methods(task),
         "parameters": "; ".join(f"{m}: {_pairs(p)}" for m, p in task.parameters.items()) or "searched",
         "target": task.target or "none",
         "loss": loss or "no limit",
@@ -59,6 +60,13 @@ def task(task: Task) -> None:
     _lines(lines)
     for assumption in task.assumptions:
         typer.secho(f"assumed: {assumption}", fg="yellow")
+
+
+def _methods(task: Task) -> str:
+    if task.methods is None:
+        but = f" but {', '.join(task.excluded)}" if task.excluded else ""
+        return ("any lossless one" if task.lossless else "any") + but
+    return (" or " if task.one_of else ", ").join(task.methods) or "none"
 
 
 def answer(answer: Answer) -> None:

@@ -46,6 +46,7 @@ class AttentionBackend(Method):
     order = 1
     denoisers = ("transformer",)
     cuts_work = False
+    exact = True
     by_default = False
     presence = 0.2
 

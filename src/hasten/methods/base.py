@@ -128,6 +128,9 @@ class Method(ABC):
     """It leaves work out. Otherwise all calls are made, each of them cheaper: how much so no count of the work can
     tell, and the cost model learns it from trials; the same work may round otherwise."""
 
+    exact: bool = False
+    """It draws the same images, apart from rounding: what a lossless request may use."""
+
     by_default: bool = True
     """It is tried where a request leaves the choice of methods open; otherwise only where it is named."""
 

@@ -29,6 +29,7 @@ class ChannelsLast(Method):
     )
     order = 95
     cuts_work = False
+    exact = True
     by_default = False
     presence = 0.2
 

@@ -38,6 +38,7 @@ class Compile(Method):
     order = 0
     denoisers = ("unet", "transformer")
     cuts_work = False
+    exact = True
     by_default = False
     presence = 0.5
 

@@ -48,6 +48,7 @@ class CudaGraph(Method):
     denoisers = ("unet", "transformer")
     device = "cuda"
     cuts_work = False
+    exact = True
     by_default = False
     presence = 0.7
 

@@ -27,11 +27,11 @@ def known(session: Session, task: Task) -> Known | None:
 
 def keep_bound(session: Session, task: Task, status: Answered, reason: str, trial: Trial | None) -> None:
     """Keeps the answer to a task without target and fixed parameters as the upper bound of its methods."""
-    if task.mode == "bound":
+    if task.mode == "bound" and not task.parameters:
         bound = Bound(
             status=status, plan=trial.plan if trial else "", complete=not session.out_of_budget, reason=reason
         )
-        session.store.keep_bound(task.methods, task.limits, session.options.num_samples, bound)
+        session.store.keep_bound(_asked(task), task.limits, session.options.num_samples, bound)
 
 
 def _meets(session: Session) -> Known | None:
@@ -44,7 +44,7 @@ def _meets(session: Session) -> Known | None:
 
 
 def _bound(session: Session, task: Task) -> Known | None:
-    bound = session.store.bound(task.methods, task.limits, session.options.num_samples)
+    bound = session.store.bound(_asked(task), task.limits, session.options.num_samples)
     if bound is None or not bound.complete:
         return None
     trial = session.store.find(Plan.parse(bound.plan), "held-out") if bound.plan else None
@@ -53,3 +53,12 @@ def _bound(session: Session, task: Task) -> Known | None:
     if trial is None or trial.latency is None:
         return ("infeasible", "", None) if bound.status == "infeasible" else None
     return ("infeasible", "", trial) if session.goal.out_of_reach(trial.latency) else None
+
+
+def _asked(task: Task) -> tuple[str, ...] | None:
+    """The methods that a bound is of, by the names of its study; None: any."""
+    if not task.chooses:
+        return task.methods
+    if task.one_of:
+        return ("|".join(task.methods or ()),)
+    return ("any", *(f"-{name}" for name in task.excluded), *(["exact"] if task.lossless else []))

@@ -8,6 +8,7 @@ from typing import Any
 
 from hasten.errors import InputError, MeasurementError, UnsupportedError
 from hasten.methods import METHODS, check_plan
+from hasten.methods.base import Method
 from hasten.metrics import METRICS
 from hasten.plan import Parameters, Plan
 from hasten.records import EqualTime, Status, Trial
@@ -94,8 +95,16 @@ def check_task(task: Task, pipe: Any = None) -> dict[str, Parameters]:
             f"There are parameters for {', '.join(sorted(odd))}, which the request does not use: "
             "add it to the methods."
         )
+    if away := set(task.parameters) & set(task.excluded):
+        raise InputError(
+            f"The request excludes {', '.join(sorted(away))} and gives parameters for it: do one of both."
+        )
+    for name in task.excluded:
+        METHODS.canonical(name)
     named = {m: task.parameters.get(m, {}) for m in {*(task.methods or ()), *task.parameters}}
-    full = check_plan(Plan.of({**named, **_all_steps(task, named)}), pipe, task.steps).parameters
+    full: dict[str, Parameters] = {}
+    for together in [{m: given} for m, given in named.items()] if task.one_of else [named]:
+        full |= check_plan(Plan.of({**together, **_all_steps(task, together)}), pipe, task.steps).parameters
     if task.mode == "explicit":
         return full
     return {m: {name: full[m][name] for name in given} for m, given in named.items() if given}
@@ -127,20 +136,34 @@ def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchRes
 def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None = None) -> list[Space]:
     methods = task.methods
     if methods is None:
-        tried = (m for m in METHODS.all() if m.by_default or m.name in fixed)
+        tried = (m for m in METHODS.all() if _is_tried(m, task, fixed))
         methods = tuple(m.name for m in tried if m.unsupported(pipe) is None)
         if not methods:
             reasons = "; ".join(
                 f"{m.name}: {m.unsupported(pipe) or 'only where it is named'}" for m in METHODS.all()
             )
             raise UnsupportedError(f"No method supports {task.model}. {reasons}")
-    found = spaces(methods, pipe, task.steps, fixed, any_of=task.methods is None, grids=grids)
+    if task.one_of:
+        alone = [spaces([m], pipe, task.steps, _only(fixed, m), any_of=False, grids=grids) for m in methods]
+        found = [space for one in alone for space in one]
+    else:
+        found = spaces(methods, pipe, task.steps, fixed, any_of=task.methods is None, grids=grids)
     if not found:
         raise InputError(
             f"There is nothing to try: with {fixed or 'the request'}, every plan of {', '.join(methods)} is the "
             "plain pipeline. Name a method, or free a parameter."
         )
     return found
+
+
+def _is_tried(method: Method, task: Task, fixed: Mapping[str, Any]) -> bool:
+    """Where the request leaves the choice of methods open."""
+    wanted = method.exact if task.lossless else method.by_default
+    return (wanted or method.name in fixed) and method.name not in task.excluded
+
+
+def _only(fixed: Mapping[str, Any], method: str) -> dict[str, Any]:
+    return {name: given for name, given in fixed.items() if name == method}
 
 
 def _given(session: Session, plan: Plan) -> SearchResult:

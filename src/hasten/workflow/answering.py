@@ -55,7 +55,7 @@ def known_first(candidate: Plan, explore: bool) -> Search:
 
     def search(bench: Bench, task: Task, options: SearchOptions, progress: Listener | None) -> SearchResult:
         if candidate and task.target and options.prefer == "first":
-            alone = task.model_copy(update={"parameters": candidate.parameters, "methods": candidate.methods})
+            alone = task.of_plan(candidate.parameters, candidate.methods)
             found = run_search(bench, alone, options, progress)
             if found.status in ("met", "likely"):
                 return found

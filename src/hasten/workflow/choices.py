@@ -28,7 +28,7 @@ class Choices(TypedDict, total=False):
     confidence: float
     device: str | None
     dtype: str | None
-    batch_size: int
+    batch_size: int | None
     height: int | None
     width: int | None
     guidance_scale: float | None

@@ -58,10 +58,10 @@ class Delivery:
         if self.runtime not in RUNTIMES:
             raise InputError(f"Unknown runtime {self.runtime!r}. Available: {', '.join(RUNTIMES)}.")
         if self.runtime == "upstream" and task.methods:
-            plan = check_plan(
-                Plan.of({m: task.parameters.get(m, {}) for m in task.methods}), bench.pipe, task.steps
-            )
-            upstream_calls(plan, bench.setting, family_of_model(model).name, self.allow_known_wrong)
+            for methods in [(m,) for m in task.methods] if task.one_of else [task.methods]:
+                asked = Plan.of({m: task.parameters.get(m, {}) for m in methods})
+                plan = check_plan(asked, bench.pipe, task.steps)
+                upstream_calls(plan, bench.setting, family_of_model(model).name, self.allow_known_wrong)
 
     def write(
         self, answer: Answer, trials: Sequence[Trial], model: Model, bench: Bench, progress: Listener | None = None

@@ -47,7 +47,7 @@ def check_files(folder: Path) -> None:
 def keep(answer: Answer, folder: Path, margin: float = 1.0) -> None:
     """Adds an answer to the original's two files in the folder."""
     bounds, params = Bounds(), SearchParams()
-    if answer.task.mode == "bound":
+    if answer.task.mode == "bound" and not (answer.task.own_setting or answer.task.chooses):
         bounds.add(answer, margin, answer.complete)
         bounds.merge_into(folder / BOUNDS)
     if params.add(answer):

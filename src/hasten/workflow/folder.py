@@ -78,7 +78,8 @@ def folder_of(task: Task, out: str | Path | None) -> Path:
     """The folder asked for, or ``hasten-out`` and a name that tells the task; checked, not created."""
     parts = [Path(task.model).name, task.scheduler, str(task.steps), *(task.methods or ()), str(task.target or "")]
     if task.methods is None:
-        parts.insert(3, "any")
+        parts[3:3] = ["any", *(f"but-{name}" for name in task.excluded), *(["lossless"] if task.lossless else [])]
+    parts += [f"{name}-{value}" for name, value in task.own_setting.items()]
     name = "_".join(p for part in parts if (p := re.sub(r"[^A-Za-z0-9.+-]+", "-", part).strip("-")))
     folder = Path(out) if out is not None else Path("hasten-out") / name
     check_folder(folder.absolute())

@@ -25,7 +25,7 @@ from hasten.task import Setting, Task
 from hasten.workflow.batch import Batch, Settled, Wanted, in_order
 from hasten.workflow.delivery import Delivery, command_of
 from hasten.workflow.explore import check_files, keep
-from hasten.workflow.opening import Place, model_of, task_of, usual_dtype
+from hasten.workflow.opening import Place, model_of, placed, task_of, usual_dtype
 
 REPORT, MANIFEST, SCRIPTS = "generation_report.json", "manifest.json", "scripts"
 NOT_MEASURED = "Parameters and figures are those of the given file: nothing was measured here."
@@ -134,6 +134,7 @@ def written_as_is(task: Task, known: Entry, delivery: Delivery, place: Place) ->
     Raises:
         InputError: the script cannot be written.
     """
+    place = placed(task, place)
     model = model_of(task, place)
     if not model.resolution:
         raise InputError(f"The size of {model.name} is not known without loading it: have its plan measured.")
@@ -146,7 +147,7 @@ def written_as_is(task: Task, known: Entry, delivery: Delivery, place: Place) ->
         height=place.height or size,
         width=place.width or size,
         guidance_scale=model.guidance_scale if place.guidance_scale is None else place.guidance_scale,
-        batch_size=place.batch_size,
+        batch_size=place.batch_size or 1,
         dtype=place.dtype or usual_dtype(device, family_named(task.model)),
         device=device,
     )

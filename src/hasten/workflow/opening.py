@@ -38,7 +38,7 @@ class Place:
 
     device: str | None = None
     dtype: str | None = None
-    batch_size: int = 1
+    batch_size: int | None = None
     height: int | None = None
     width: int | None = None
     guidance_scale: float | None = None
@@ -57,10 +57,30 @@ def task_of(request: str | Task) -> Task:
     task = parse(request) if isinstance(request, str) else request
     parameters = {METHODS.canonical(m): given for m, given in task.parameters.items()}
     methods = None if task.methods is None else tuple(METHODS.canonical(m) for m in task.methods)
-    changes = {"methods": methods, "parameters": parameters, "scheduler": find_scheduler(task.scheduler).name}
+    changes: dict[str, Any] = {"methods": methods, "parameters": parameters}
+    changes["excluded"] = tuple(METHODS.canonical(m) for m in task.excluded)
+    changes["scheduler"] = find_scheduler(task.scheduler).name
     task = task.model_copy(update=changes)
     check_task(task)
     return task
+
+
+def placed(task: Task, place: Place) -> Place:
+    """The place with what the request itself says of its setting.
+
+    Raises:
+        InputError: the request says one thing, and the place another.
+    """
+    said = task.own_setting
+    for name, value in said.items():
+        given = getattr(place, name)
+        if name == "device" and given is not None and given.startswith(f"{value}:"):
+            said = {**said, name: given}  # "on cuda" is any GPU, also the one that a worker was given
+        elif given not in (None, value):
+            raise InputError(
+                f"The request asks for {name} {value}, and beside it {given} is given: give one of them."
+            )
+    return replace(place, **said)
 
 
 def require_plain(task: Task, what: str) -> None:
@@ -74,7 +94,9 @@ def model_of(task: Task, place: Place) -> Model:
 
     Raises:
         UnknownNameError: no such model, and no such folder. UnsupportedError: the scheduler does not fit it.
+        InputError: the place is not that of the request.
     """
+    place = placed(task, place)
     asked = {name: getattr(place, name) for name in ("scorer", "prompts") if getattr(place, name) is not None}
     check_scheduler(family_named(task.model), task.scheduler)
     try:
@@ -103,8 +125,9 @@ def open_bench(task: Task, model: Model, place: Place) -> Iterator[Bench]:
     """The bench, on a device that no other process measures on meanwhile.
 
     Raises:
-        InputError: the model, device or dtype cannot be used.
+        InputError: the model, device or dtype cannot be used, or the place is not that of the request.
     """
+    place = placed(task, place)
     device, dtype = device_of(place, family_named(model.name))
     with device_lock(device):
         pipe = load_pipeline(model, find_scheduler(task.scheduler), dtype=dtype, device=device)
@@ -138,7 +161,7 @@ def _bench(pipe: Any, steps: int, place: Place, usual: Mapping[str, Any]) -> Ben
     how = {
         "seed": place.seed,
         "confidence": place.confidence,
-        "batch_size": place.batch_size,
+        "batch_size": place.batch_size or 1,
         "cache_dir": _cache(),
     }
     return Bench.of(pipe, steps=steps, **{**usual, **asked, **how})

@@ -21,7 +21,7 @@ from hasten.workflow.answering import answered, known_first
 from hasten.workflow.choices import Choices, split
 from hasten.workflow.delivery import Delivery
 from hasten.workflow.jobs import AUTO
-from hasten.workflow.opening import Place, device_of
+from hasten.workflow.opening import Place, device_of, placed
 
 WORK = f"{__name__}:work"
 
@@ -72,7 +72,8 @@ def work(
 
 def _key(task: str, choices: Choices, place: Place, delivery: Delivery | None, candidate: str) -> str:
     """All that an answer depends on: another machine, another setting or another version answers anew."""
-    here = environment_key(environment(*device_of(place)))
+    asked = placed(Task.from_json(task), place)
+    here = environment_key(environment(*device_of(asked)))
     parts = [__version__, task, choices, here, repr(delivery), candidate]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -49,7 +49,10 @@ class Bounds(Table[BoundEntry]):
         return found.max_speedup if found else None
 
     def find(self, task: Task) -> BoundEntry | None:
-        """The entry of the task's setting, methods and limits, whatever its target."""
+        """The entry of the task's setting, methods and limits, whatever its target. None where the task says of
+        its setting or of the choice of methods what the file does not."""
+        if task.own_setting or task.chooses:
+            return None
         wanted = Key.of(task)
         return next((e for e in self.entries if replace(e.key, speedup=None) == wanted), None)
 
@@ -72,6 +75,11 @@ class Bounds(Table[BoundEntry]):
         if answer.task.mode != "bound":
             raise InputError(
                 f"An upper bound answers methods without a target; this task has the mode {answer.task.mode!r}."
+            )
+        if answer.task.own_setting or answer.task.chooses:
+            raise InputError(
+                "The file of bounds knows model, scheduler, steps, methods and limits only; this task says more: "
+                f"{answer.task.own_setting or 'a choice of methods'}."
             )
         check_margin(margin)
         key = Key.of(answer.task)

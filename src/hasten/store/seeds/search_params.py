@@ -66,7 +66,10 @@ class SearchParams(Table[Entry]):
         and the parameters that the task fixes, at least as fast as asked, within the limits; of several the one
         nearest to the request. For an upper bound: the entry under just that key. A latency, and a task that
         names its whole plan, are never answered: the file does not say on which machine it was measured.
+        Nor is a task with a resolution, guidance, batch or device of its own: the file does not say these either.
         """
+        if task.own_setting:
+            return None
         if task.mode == "bound":
             return self._bound(task)
         if task.target is None or task.target.speedup is None:
@@ -80,22 +83,23 @@ class SearchParams(Table[Entry]):
         upper bound, under that; of an infeasible answer its best plan under the measured speedup.
 
         Returns:
-            the keys; none where the answer has no plan of methods with a speedup.
+            the keys; none where the answer has no plan of methods with a speedup, or where its task has a setting
+            of its own, which the file cannot tell from the usual one.
         """
         held = answer.status in ("met", "likely") and answer.verified is not False
         shown, task = (answer if held else answer.best), answer.task
         methods = Plan.parse(shown.plan).methods if shown else ()
-        if shown is None or shown.speedup is None or not methods:
+        if shown is None or shown.speedup is None or not methods or task.own_setting:
             return ()
-        named = task.model_copy(update={"methods": methods})
+        named = task.of_plan(task.parameters, methods)
         keys = {Key.of(named, speedup) for speedup in _speedups(task, shown, held)}
-        keys |= {Key.of(task)} if held and task.mode == "bound" else set()
+        keys |= {Key.of(task)} if held and task.mode == "bound" and not task.chooses else set()
         for key in keys:
             self._put(key, _value(shown, methods))
         return tuple(sorted(keys, key=str))
 
     def _bound(self, task: Task) -> Entry | None:
-        found = (e for e in self.entries if e.key == Key.of(task))
+        found = (e for e in self.entries if e.key == Key.of(task) and not task.chooses)
         return max(found, key=lambda e: e.speedup, default=None)
 
     def _entry(self, key: Key, value: Any) -> Entry:
@@ -124,7 +128,7 @@ def _same_setting(entry: Entry, task: Task) -> bool:
 
 def _serves(entry: Entry, task: Task) -> bool:
     fixed = all(given.items() <= entry.parameters.get(m, {}).items() for m, given in task.parameters.items())
-    return fixed and task.methods in (None, entry.methods) and entry.within(task.limits)
+    return fixed and task.allows(entry.methods) and entry.within(task.limits)
 
 
 def _speedups(task: Task, shown: Answer, held: bool) -> Iterable[float]:
