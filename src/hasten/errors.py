@@ -6,11 +6,19 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from hasten.texts import fit
+
 
 class HastenError(Exception):
-    """Base of every error that hasten raises on purpose; ``exit_code`` is what the command line returns."""
+    """Base of every error that hasten raises on purpose; ``exit_code`` is what the command line returns.
+
+    Its message may hold foreign text: it is cleaned of control characters and secrets, and cut, right here.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(fit(str(message)))
 
 
 class InputError(HastenError):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from hasten.errors import HastenError, MeasurementError
 from hasten.measure.ending import leave_if_asked
+from hasten.texts import fit
 
 
 class PlanError(MeasurementError):
@@ -72,4 +73,4 @@ def reason_of(error: BaseException) -> str:
     """One line that says what happened: ``Out of memory: …``, or the exception's name and its first line."""
     first_line = next(iter(str(error).splitlines()), "")
     what = "Out of memory" if out_of_memory(error) else type(error).__name__
-    return f"{what}: {first_line}" if first_line else what
+    return fit(f"{what}: {first_line}") if first_line else what

@@ -6,13 +6,15 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hasten.errors import HastenError, InputError, MeasurementError
 from hasten.files import save_json
+from hasten.processes import Child, fate_of
 from hasten.records import Record
+from hasten.texts import fit, last_line
 
 
 def ask(module: str, given: Mapping[str, Any], what: str, python: str = sys.executable) -> Any:
@@ -31,21 +33,30 @@ def ask(module: str, given: Mapping[str, Any], what: str, python: str = sys.exec
         out = Path(folder) / "found.json"
         # -P: a torch.py in the working folder would be imported. -B: no caches beside a script.
         command = [python, "-B", "-P", "-m", module, str(out)]
-        try:
-            done = subprocess.run(
-                command, input=json.dumps(given), check=False, capture_output=True, text=True, errors="replace"
-            )
-        except OSError as error:
-            raise InputError(f"{python} cannot be run: {error.strerror}.") from None
+        said, fate = _run(command, json.dumps(given))
         if not out.is_file():
-            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise MeasurementError(f"The process of {what} died with code {done.returncode}: {last[0]}")
+            raise MeasurementError(f"The process of {what} died ({fate}): {last_line(said)}")
         result = json.loads(out.read_text(encoding="utf-8"))
     if "input_error" in result:
         raise InputError(result["input_error"])
     if "error" in result:
         raise MeasurementError(f"{what} fails: {result['error']}")
     return result["found"]
+
+
+def _run(command: Sequence[str], given: str) -> tuple[str, str]:
+    """What the process said on standard error, and how it ended. It ends with this one."""
+    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
+        told.write(given.encode())
+        told.seek(0)
+        try:
+            child = Child(command, stdin=told, stdout=subprocess.DEVNULL, stderr=said)
+        except OSError as error:
+            raise InputError(f"{command[0]} cannot be run: {error.strerror}.") from None
+        with child:
+            fate = fate_of(child.wait())
+        said.seek(0)
+        return said.read().decode(errors="replace"), fate
 
 
 def answer(work: Callable[[dict[str, Any]], Record]) -> None:
@@ -58,5 +69,5 @@ def answer(work: Callable[[dict[str, Any]], Record]) -> None:
     except HastenError as error:
         result = {"error": str(error)}
     except (Exception, SystemExit) as error:
-        result = {"error": f"{type(error).__name__}: {error}"}
+        result = {"error": fit(f"{type(error).__name__}: {error}")}
     save_json(result, out)

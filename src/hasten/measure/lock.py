@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +15,19 @@ from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from hasten.errors import MeasurementError
+from hasten.measure._holder import Holder
 
 logger = logging.getLogger(__name__)
+LOOK_S = 0.5
+REMIND_S = 300.0
 
 
 @contextmanager
 def device_lock(device: str, wait: bool = True) -> Iterator[Path]:
     """Holds the device's lock file; reentrant within a thread, released when the process dies.
+
+    Beside the lock file stands who holds it, so that others can tell for whom they wait. A lock that is held in
+    the name of a process that has died, by a fork of it that was left, is taken over.
 
     Yields:
         the lock file's path.
@@ -30,19 +37,60 @@ def device_lock(device: str, wait: bool = True) -> Iterator[Path]:
     """
     path = lock_path(device)
     lock = FileLock(path, is_singleton=True)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        if not wait:
-            raise MeasurementError(
-                f"Another process measures on {device!r}. Wait for its end, or stop it (lock file {path})."
-            ) from None
-        logger.warning("Another process measures on %s; waiting for it (lock file %s).", device, path)
-        lock.acquire()
+    _acquire(lock, path, device, wait)
     try:
         yield path
     finally:
+        if lock.lock_counter == 1:
+            Holder.forget(path)
         lock.release()
+
+
+def _acquire(lock: FileLock, path: Path, device: str, wait: bool) -> None:
+    waiting_for, remind_at = "", 0.0
+    while not _acquired(lock, path, LOOK_S if waiting_for else 0.0):
+        holder = str(Holder.of(path) or "one that does not say who it is")
+        if not wait:
+            raise MeasurementError(
+                f"Another process measures on {device!r}: {holder}. Wait for its end, or stop it (lock file "
+                f"{path})."
+            )
+        if holder != waiting_for or time.monotonic() > remind_at:
+            logger.warning("Another process measures on %s: %s. Waiting for its end.", device, holder)
+            waiting_for, remind_at = holder, time.monotonic() + REMIND_S
+    if lock.lock_counter == 1:
+        Holder.here().keep(path)
+
+
+def _acquired(lock: FileLock, path: Path, timeout_s: float) -> bool:
+    holder = Holder.of(path)
+    try:
+        if holder is not None and holder.dead and not lock.is_locked:
+            _take_over(lock, path)
+        else:
+            lock.acquire(timeout=timeout_s)
+    except Timeout:
+        return False
+    return True
+
+
+def _take_over(lock: FileLock, path: Path) -> None:
+    """Takes the lock of a dead process, one at a time: the file is replaced where someone still has it locked.
+
+    Raises:
+        Timeout: another one was quicker.
+    """
+    with FileLock(path.with_suffix(".taking-over")):
+        holder = Holder.of(path)
+        if holder is None or not holder.dead:
+            raise Timeout(str(path))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.warning("The lock %s is held by what a dead process left: %s. It is taken over.", path, holder)
+            path.unlink(missing_ok=True)
+            lock.acquire(timeout=0)
+        Holder.here().keep(path)
 
 
 def lock_path(device: str) -> Path:

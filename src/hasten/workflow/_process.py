@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
 
+from hasten.processes import Child, fate_of
 from hasten.workflow._worker import COMMAND, GRACE_S
 
 Message = tuple["WorkerProcess", Any, bytes]
@@ -22,10 +21,10 @@ Message = tuple["WorkerProcess", Any, bytes]
 
 
 class WorkerProcess:
-    """A fresh interpreter, leader of a process group of its own, that works for one device.
+    """A fresh interpreter that works for one device, and ends with this process.
 
-    What it sends is put into ``inbox`` by a thread, in order. When the process has ended, however it did, its
-    group is ended too, the process is waited for, and the last message is put there.
+    What it sends is put into ``inbox`` by a thread, in order. When the process has ended, however it did, all that
+    it started has ended too, the process is waited for, and the last message is put there.
 
     Neither the parent's main module nor its open files reach the worker, only where it finds modules; its
     standard output goes where its standard error goes: to the file ``log``, or to the parent's.
@@ -34,13 +33,11 @@ class WorkerProcess:
     def __init__(self, device: str, inbox: SimpleQueue[Message], log: Path | None) -> None:
         self.log, self.started = log, time.monotonic()
         with log.open("ab") if log else contextlib.nullcontext() as errors:
-            self._process = subprocess.Popen(
+            self._process = Child(
                 [sys.executable, "-c", COMMAND, device, "INFO" if log else "WARNING"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                start_new_session=True,
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Ctrl-C is the parent's
             )
         self._to, self._from = _both(self._process.stdin, self._process.stdout)
         self._over = threading.Event()
@@ -54,25 +51,25 @@ class WorkerProcess:
             self._to.flush()
 
     def end(self, gently: bool) -> None:
-        """Asks for the end: of an idle process by saying that no job will come, else by SIGTERM to the group."""
+        """Asks for the end: of an idle process by saying that no job will come, else by SIGTERM to it and to all
+        that it started."""
         if gently:
             self.send(None)
         else:
-            self._signal("SIGTERM")
+            self._process.terminate()
 
     def kill(self) -> None:
-        """Ends the whole group at once."""
-        self._signal("SIGKILL")
+        """Ends it and all that it started at once."""
+        self._process.kill()
 
     def join(self, timeout_s: float = GRACE_S) -> None:
-        """Waits until process and group have ended, or for that long: a process may hang in a driver."""
+        """Waits until it and all that it started have ended, or for that long: a process may hang in a driver."""
         self._over.wait(max(timeout_s, 0))
 
     @property
     def fate(self) -> str:
         """How it ended, in words; once it is gone."""
-        code = self._process.returncode
-        how = _signal_name(-code) if code is not None and code < 0 else f"its process ended with code {code}"
+        how = fate_of(self._process.returncode)
         return f"{how}; see {self.log}" if self.log else how
 
     def _listen(self, inbox: SimpleQueue[Message]) -> None:
@@ -87,22 +84,8 @@ class WorkerProcess:
     def _bury(self) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):  # it has closed the channel, but lives
             self._process.wait(GRACE_S)
-        self.kill()
-        self._process.wait()
+        self._process.end()
         self._over.set()
-        for pipe in (self._to, self._from):
-            with contextlib.suppress(BrokenPipeError):  # a message that it did not read
-                pipe.close()
-
-    def _signal(self, name: str) -> None:
-        if self._over.is_set():  # waited for: its number may be another's by now
-            return
-        if not hasattr(os, "killpg"):  # Windows has no groups of this kind
-            self._process.terminate()
-            return
-        # A group of which no one is left; on macOS one of the dead alone is not permitted.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, getattr(signal, name))
 
 
 def _both(*pipes: IO[bytes] | None) -> list[IO[bytes]]:
@@ -112,12 +95,3 @@ def _both(*pipes: IO[bytes] | None) -> list[IO[bytes]]:
 def log_file(folder: Path | None, device: str) -> Path | None:
     """The file that collects what the workers of a device print."""
     return folder / f"worker-{re.sub(r'[^A-Za-z0-9]+', '-', device).strip('-')}.log" if folder else None
-
-
-def _signal_name(number: int) -> str:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    hint = " (kill -9, or the system was out of memory)" if name == "SIGKILL" else ""
-    return f"killed by {name}{hint}"

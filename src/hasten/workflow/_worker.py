@@ -13,13 +13,13 @@ import pickle
 import signal
 import sys
 import threading
-import time
 from importlib import import_module
 from queue import SimpleQueue
 from typing import Any
 
 from hasten.errors import HastenError, InputError
 from hasten.measure.ending import Terminated, leave_if_asked, terminated_by_signal
+from hasten.processes.child import GUARDED
 from hasten.workflow.jobs import AUTO
 
 logger = logging.getLogger(__name__)
@@ -73,19 +73,16 @@ class _Forwarding(logging.Handler):
 
 
 def main() -> None:
-    """Works until the parent wants no more; when the parent died, the whole process group ends."""
+    """Works until the parent wants no more. When the parent has died, this process is ended from outside."""
     device, level, channel = sys.argv[1], sys.argv[2], Channel()
     terminated_by_signal()
     _log_to_stderr(channel, level)
     jobs: SimpleQueue[Request | None] = SimpleQueue()
-    orphaned = threading.Event()
-    threading.Thread(target=_take_in, args=(channel, jobs, orphaned), daemon=True).start()
+    threading.Thread(target=_take_in, args=(channel, jobs), daemon=True).start()
     try:
         _serve(channel, jobs, device)
     except Terminated:
         sys.stderr.flush()
-        if orphaned.is_set():
-            _signal_group("SIGKILL")
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)  # the parent is told by which signal
 
@@ -148,25 +145,15 @@ def _imported(function: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def _take_in(channel: Channel, jobs: SimpleQueue[Request | None], orphaned: threading.Event) -> None:
-    """Reads jobs, in a thread of its own: so the parent's death is noticed in the middle of a job, too."""
+def _take_in(channel: Channel, jobs: SimpleQueue[Request | None]) -> None:
+    """Reads jobs, in a thread of its own: so the parent can send one while another is under way."""
     try:
-        while True:
-            request = channel.receive()
+        while (request := channel.receive()) is not None:
             jobs.put(request)
-            if request is None:
-                return
+        jobs.put(None)
     except (EOFError, pickle.UnpicklingError, OSError):
-        orphaned.set()
-    _signal_group("SIGTERM")
-    time.sleep(GRACE_S)
-    _signal_group("SIGKILL")
-
-
-def _signal_group(name: str) -> None:
-    if not hasattr(os, "killpg"):  # Windows
-        os._exit(1)
-    os.killpg(0, getattr(signal, name))
+        if not GUARDED:
+            os._exit(1)
 
 
 def _log_to_stderr(channel: Channel, level: str) -> None:

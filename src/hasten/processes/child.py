@@ -1,0 +1,171 @@
+"""A child process that cannot outlive its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Self
+
+GUARDED = os.name == "posix"
+"""Windows has neither process groups nor signals of this kind: there the child is ended alone."""
+GUARDIAN = Path(__file__).with_name("guardian.py")
+GRACE_S = 5.0
+TERMINATE, KILL, PAUSE, RESUME = b"T", b"K", b"S", b"C"
+"""The guardian's orders."""
+
+
+class Child:
+    """A command in a session of its own, which ends with all of its descendants when this process ends.
+
+    However this process ends, by SIGKILL too: a guardian process between the two notices it (``guardian.py``). The
+    return code is that of the command, as ``subprocess`` gives it.
+
+    Args:
+        command: the program and its arguments.
+        environment: all that its environment holds; None: that of this process.
+        limits: resource limits by their name in ``resource``, such as ``RLIMIT_CORE``.
+        stdin, stdout, stderr: as ``subprocess.Popen`` takes them.
+
+    Raises:
+        OSError: no such program, or no process can be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        stdin: Any = None,
+        stdout: Any = None,
+        stderr: Any = None,
+    ) -> None:
+        if shutil.which(command[0]) is None:
+            raise FileNotFoundError(2, "No such program", command[0])
+        streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr, "env": environment}
+        self._orders: socket.socket | None = None
+        self._ordering = threading.Lock()
+        self._process: subprocess.Popen[bytes]
+        if GUARDED:
+            self._guarded(command, limits or {}, streams)
+        else:
+            alone = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # Ctrl-C is the parent's
+            self._process = subprocess.Popen([*command], creationflags=alone, **streams)
+
+    def _guarded(self, command: Sequence[str], limits: Mapping[str, int], streams: dict[str, Any]) -> None:
+        self._orders, theirs = socket.socketpair()
+        self._orders.settimeout(GRACE_S)
+        settings = json.dumps({"orders": theirs.fileno(), "parent": os.getpid(), "limits": dict(limits)})
+        guardian = [sys.executable, "-I", "-S", str(GUARDIAN), settings]
+        with theirs:
+            try:
+                self._process = subprocess.Popen(
+                    [*guardian, *command], pass_fds=(theirs.fileno(),), start_new_session=True, **streams
+                )
+            except OSError:
+                self._let_go()
+                raise
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        return self._process.stdout
+
+    @property
+    def stderr(self) -> IO[bytes] | None:
+        return self._process.stderr
+
+    @property
+    def pid(self) -> int:
+        """Of the process at the head of the family: the guardian, where there is one."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None until it was waited for; below 0 the number of the signal that ended it."""
+        return self._process.returncode
+
+    def terminate(self) -> None:
+        """SIGTERM to the whole family."""
+        self._order(TERMINATE, self._process.terminate)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole family."""
+        self._order(KILL, self._process.kill)
+
+    def pause(self) -> None:
+        """Stops the whole family, where it still ends with this process: on Linux. Returns when that is done."""
+        if sys.platform == "linux":
+            self._order(PAUSE, lambda: None)
+
+    def resume(self) -> None:
+        """Lets a stopped family go on."""
+        if sys.platform == "linux":
+            self._order(RESUME, lambda: None)
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """The return code. Raises subprocess.TimeoutExpired."""
+        code = self._process.wait(timeout_s)
+        self._let_go()
+        return code
+
+    def end(self) -> None:
+        """Kills the family, waits for it, and closes the pipes to it."""
+        self.kill()
+        try:
+            self.wait(GRACE_S)
+        except subprocess.TimeoutExpired:  # someone has stopped the guardian itself
+            self._process.kill()
+            self.wait()
+        for stream in (self.stdin, self.stdout, self.stderr):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):  # of what was not yet read
+                    stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+
+    def _order(self, order: bytes, unguarded: Callable[[], None]) -> None:
+        """Gives an order, and returns when it was obeyed, or when there is no one to obey any more."""
+        with self._ordering:
+            if self._process.poll() is not None:
+                return
+            if self._orders is None:
+                unguarded()
+                return
+            with contextlib.suppress(OSError):  # it ends just now, or someone has stopped the guardian
+                self._orders.sendall(order)
+                self._orders.recv(1)
+
+    def _let_go(self) -> None:
+        with self._ordering:
+            if self._orders is not None:
+                self._orders.close()
+                self._orders = None
+
+
+def fate_of(code: int | None) -> str:
+    """How a process ended, in words: ``killed by SIGSEGV``, ``its process ended with code 7``."""
+    if code is None or code >= 0:
+        return f"its process ended with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = " (kill -9, or the system was out of memory)" if name == "SIGKILL" else ""
+    return f"killed by {name}{hint}"

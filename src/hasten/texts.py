@@ -1,0 +1,68 @@
+"""Foreign text made fit to be shown and kept: without control characters, without secrets, and cut.
+
+Foreign is what a script prints or raises, what a library says, and what stands in files of others. Errors of
+hasten clean their messages when they are made (``errors.py``), the command line all that it prints.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LONGEST = 2000
+HIDDEN = "***"
+_ESCAPES = re.compile(
+    r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"  # OSC: a title, a link
+    r"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x9c]*(?:\x1b\\|\x9c|$)"  # strings for the device
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI: colours, the cursor
+    r"|\x1b[ -/]*[0-~]?"
+)
+_KEPT = "\n\t"
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+"""Control and format characters (that turn the direction of writing, too), halves of characters, private ones."""
+_JOINERS = "\u200c\u200d"
+"""Some scripts cannot be written without them."""
+_PASSWORD = re.compile(
+    r"((?:https?://[^\s:/?#'\"@]*(?=:[^\s/'\"]*@))|(?:(?!https?:)\b[A-Za-z][A-Za-z0-9+.-]*://[^\s:/?#'\"@]*))"
+    r":[^\s'\"]*@"
+)
+"""A password of a database may hold a slash or an @, one of a web address neither: there a path may hold them."""
+_USER = re.compile(r"(https?://)[^\s:/?#'\"@]+@")
+_PARAMETER = re.compile(
+    r"([?&;][A-Za-z0-9_.-]*(?:pass|pwd|token|secret|key|sig|credential|auth)[A-Za-z0-9_.-]*=)[^\s&;#'\"]+", re.I
+)
+_TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{16,}\b")
+
+
+def cleaned(text: str) -> str:
+    """The text without escape sequences and control characters, but for line breaks and tabs."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
+    return "".join(c for c in text if c in _KEPT or c in _JOINERS or unicodedata.category(c) not in _UNSEEN)
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """The text, cut in its middle where it is longer than ``most`` characters, with its length told."""
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end]} […] {text[-end:]} ({len(text)} characters in all)"
+
+
+def without_secrets(text: str) -> str:
+    """The text with ``***`` for passwords and tokens in URLs, and for tokens of the Hugging Face hub."""
+    text = _PASSWORD.sub(rf"\1:{HIDDEN}@", text)
+    text = _USER.sub(rf"\1{HIDDEN}@", text)
+    return _TOKEN.sub(HIDDEN, _PARAMETER.sub(rf"\1{HIDDEN}", text))
+
+
+def fit(text: str, most: int = LONGEST) -> str:
+    """Foreign text as it may be shown and kept: all of the above."""
+    return shortened(without_secrets(cleaned(text)), most)
+
+
+def last_line(text: str) -> str:
+    """The last line that says anything, fit to be shown: of a traceback what was raised."""
+    lines = [line for line in cleaned(text).splitlines() if line.strip()]
+    return fit(lines[-1].strip()) if lines else "no message"
