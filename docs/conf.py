@@ -44,6 +44,9 @@ release = re.findall(r'__version__ = "(.+?)"', (SOURCES / "hasten/__init__.py").
 extensions = ["myst_parser", "sphinx.ext.autodoc", "autoapi.extension"]
 myst_heading_anchors = 4
 
+maximum_signature_line_length = 80
+python_use_unqualified_type_names = True
+
 autoapi_dirs = [str(SOURCES)]
 autoapi_ignore = [
     str(file)

@@ -1,4 +1,4 @@
-"""The commands in the README and the page on batches are understood, and their programs and examples run."""
+"""The commands in the README and in docs/ are understood, and their programs and examples run."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from hasten.workflow.tasks import tasks_from_bounds
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BATCHES = (ROOT / "docs" / "howto" / "batches.md").read_text(encoding="utf-8")
+DOCS = "".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").rglob("*.md")))
 BUDGET = """\
 import functools, hasten
 hasten.tune = functools.partial(
@@ -43,8 +44,8 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def commands() -> list[str]:
-    lines = [line for block in blocks(README + BATCHES, "console") for line in block.splitlines()]
+def commands(text: str = README + DOCS) -> list[str]:
+    lines = [line for block in blocks(text, "console") for line in block.splitlines()]
     assert all(line.startswith("$ hasten ") for line in lines), "one command a line"
     return list(dict.fromkeys(line.removeprefix("$ ") for line in lines))
 
@@ -112,9 +113,8 @@ def test_a_quick_command_runs(line: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "reading a request writes nothing"
 
 
-@pytest.mark.parametrize("page", [README, BATCHES], ids=["README", "batches"])
-def test_each_stage_reads_what_the_one_before_wrote(page: str) -> None:
-    block = next(b for b in blocks(page, "console") if "hasten tasks" in b)
+def test_each_stage_reads_what_the_one_before_wrote() -> None:
+    block = next(b for b in blocks(BATCHES, "console") if "hasten tasks" in b)
     stages = dict(understood(line.removeprefix("$ ")) for line in block.splitlines())
     out, bounds = stages["explore"]["out"], stages["tasks"]["bounds"]
     assert bounds == out / "speedup_bounds.json" == stages["generate"]["bounds"]
@@ -162,7 +162,7 @@ def test_the_example_of_a_batch_ends_as_the_page_says(tmp_path: Path) -> None:
     assert few != requests
     (tmp_path / "requests.txt").write_text(few, encoding="utf-8")
     (tmp_path / "speedup_bounds.json").write_text(blocks(BATCHES, "json")[1], encoding="utf-8")
-    (line,) = (c for c in commands() if "requests.txt" in c)
+    (line,) = (c for c in commands(BATCHES) if "requests.txt" in c)
     done = started(["-m", *shlex.split(line), *SMALL], tmp_path)
     assert done.returncode == 1, done.stderr
     folder = tmp_path / understood(line)[1]["out"]
@@ -201,10 +201,13 @@ def test_the_program_of_the_readme_is_the_example() -> None:
 
 
 def test_the_table_of_methods_is_theirs() -> None:
-    """Names, parameters and defaults in the README; ranges and papers in docs/methods.md name no other."""
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", README, re.MULTILINE))
-    assert tuple(sorted(rows)) == METHODS.names()
+    """The page has names, parameters, defaults and papers of all methods, and the README their names."""
     page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    table = page.partition("## All methods")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", table, re.MULTILINE))
+    assert tuple(sorted(rows)) == METHODS.names()
+    named = README.partition("## Methods")[2].partition("\n\nThey are")[0]
+    assert tuple(re.findall(r"`(\w+)`", named)) == METHODS.names()
     for method in METHODS.all():
         shown = dict(re.findall(r"`(\w+)` \(([^)]+)\)", rows[method.name]))
         parameters = {p.name: p for p in method.parameters()}
