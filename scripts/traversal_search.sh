@@ -4,7 +4,7 @@
 #   PIPES="SD1.5" STEPS="20 50" SPEEDUPS="2.0 2.5" scripts/traversal_search.sh --num_samples 32
 #
 # Each list is separated by blanks and set by the variable of its name; arguments go to every search.
-# Ends with 0 when each search was answered, infeasible included, 1 when one failed, 130 on Ctrl-C.
+# Ends with 0 when each search was answered, infeasible and undecided included, 1 when one failed, 130 on Ctrl-C.
 set -uf
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -20,7 +20,7 @@ search() {
     echo "== $*" >&2
     "$PYTHON" "$here/traversal_search.py" "$@"
     case $? in
-        0 | 3) ;;
+        0 | 3 | 4) ;;
         130) exit 130 ;;
         *) failed=1 && echo "== failed: $*" >&2 ;;
     esac

@@ -95,6 +95,37 @@ def test_fifty_times_is_infeasible_and_names_the_best(run: Any, model: str, tmp_
     assert len(list((tmp_path / "out").glob("*.py"))) == 0
 
 
+def test_a_time_that_is_too_short_is_said_first_and_ends_undecided(
+    run: Any, model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[Progress] = []
+    own = {"storage": str(tmp_path / "own.db"), "max_time_s": 0.01}
+    answer = run(task(model, target={"speedup": 30}), progress=seen.append, **own)
+    assert (answer.status, answer.exit_code, answer.script) == ("undecided", 4, None)
+    assert answer.trials == 1 and answer.best is not None and answer.best.plan in answer.reason
+    assert "not found within 1 trial and 0.01 s" in answer.reason
+    (longer,) = (text for text in answer.warnings if "longer than the 0.01 s" in text)
+    parts = ("one trial", "the verdict", "fewer steps in equal time", "the verification")
+    assert all(f"{part} " in longer for part in parts) and "a profile" not in longer
+    assert longer in caplog.text
+    told = [p.message == longer for p in seen]
+    assert any(told) and not any(p.trial for p in seen[: told.index(True)]), "before anything is measured"
+    assert "Undecided" in Path(answer.report).read_text(encoding="utf-8")
+
+
+def test_a_profile_counts_into_the_time_until_it_is_kept(run: Any, model: str, tmp_path: Path) -> None:
+    own = {"storage": str(tmp_path / "own.db"), "max_time_s": 0.01, "strategy": "guided", "verify": False}
+    first = run(task(model, target={"speedup": 3}), **own)
+    again = run(task(model, target={"speedup": 3.1}), **own)
+    assert "a profile " in first.warnings[0] and "the verification" not in first.warnings[0]
+    assert "a profile " not in again.warnings[0] and "one trial " in again.warnings[0]
+
+
+def test_enough_time_is_no_matter(run: Any, model: str) -> None:
+    answer = run(task(model, parameters={"deepcache": {"cache_interval": 2}}), max_time_s=3600.0, verify=False)
+    assert answer.status == "met" and not any("longer than" in text for text in answer.warnings)
+
+
 def test_a_plain_pipeline_gets_its_script(run: Any, model: str) -> None:
     answer = run(task(model, methods=()))
     assert (answer.status, answer.plan, answer.speedup) == ("met", "baseline", None)

@@ -14,8 +14,9 @@ Interval = tuple[float, float]
 Split = Literal["search", "held-out", "fresh"]
 Answered = Literal["met", "likely", "infeasible"]
 """What measuring can answer to a task."""
-Status = Literal[Answered, "failed"]
-"""That of an answer: failed where nothing could be measured, or a fresh process refuted it."""
+Status = Literal[Answered, "undecided", "failed"]
+"""That of an answer: undecided where the budget ended before anything was decided, failed where nothing could be
+measured, or a fresh process refuted it."""
 
 
 class Record(BaseModel):
@@ -132,6 +133,7 @@ class Bound(Record):
 class Answer(Record):
     """The answer to a task, in the JSON form that other tools rely on.
 
+    ``best`` of an infeasible or undecided answer is the best that was found within the limits.
     ``verified``: whether the script's claim held when it was measured again in a fresh process; None: it was not.
     ``fresh``: what was measured there, on prompts and seeds that neither the search nor the verdict used.
     ``complete``: no budget ended the search. ``confidence``: that of the intervals.
@@ -162,10 +164,10 @@ class Answer(Record):
 
     @property
     def exit_code(self) -> int:
-        """0 met or likely, 3 infeasible, 1 failed, or refuted in a fresh process."""
+        """0 met or likely, 3 infeasible, 4 undecided, 1 failed, or refuted in a fresh process."""
         if self.verified is False:
             return 1
-        return {"met": 0, "likely": 0, "infeasible": 3, "failed": 1}[self.status]
+        return {"met": 0, "likely": 0, "infeasible": 3, "undecided": 4, "failed": 1}[self.status]
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")

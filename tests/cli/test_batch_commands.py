@@ -95,6 +95,6 @@ def test_sentences_from_standard_input_are_told_one_by_one(folder: Path) -> None
     assert document["tasks"][0]["request"] == SENTENCE
     assert "Unknown model 'SD9'" in document["tasks"][1]["reason"]
     report = json.loads((folder / "hasten-out/batch/generation_report.json").read_text(encoding="utf-8"))
-    assert report["counts"] == {"met": 0, "likely": 0, "infeasible": 0, "failed": 2}
+    assert report["counts"] == {"met": 0, "likely": 0, "infeasible": 0, "undecided": 0, "failed": 2}
     for task in document["tasks"]:
         assert task["reason"] in done.stderr

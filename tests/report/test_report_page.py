@@ -147,6 +147,14 @@ def test_an_infeasible_answer_shows_the_best() -> None:
     assert "The best within the limit" in page.text and "2.10×" in page.text
 
 
+def test_an_undecided_answer_is_not_told_as_out_of_reach() -> None:
+    reason = "2x was not found within 1 trial and 60 s, which is not all of the grid"
+    answer = Answer(status="undecided", task=met().task, reason=reason, best=met(), warnings=("it takes longer",))
+    _, page = page_of(answer, some_trials(), images())
+    assert "Undecided" in page.text and reason in page.text and "it takes longer" in page.text
+    assert "Out of reach" not in page.text and "The best within the limit so far" in page.text
+
+
 def test_a_failed_answer_needs_no_figures() -> None:
     answer = Answer(status="failed", task=met().task, reason="every plan failed")
     html, page = page_of(answer, some_trials()[-1:], ReportImages())

@@ -76,7 +76,7 @@ def test_a_bound_is_the_measured_one(tmp_path: Path) -> None:
     assert entry and (entry.interval, entry.complete, entry.status) == ((2.9, 3.1), True, "met")
 
 
-@pytest.mark.parametrize("status", ["infeasible", "failed"])
+@pytest.mark.parametrize("status", ["infeasible", "undecided", "failed"])
 def test_where_there_is_no_bound_stands_why(tmp_path: Path, status: str) -> None:
     path, bounds = original(tmp_path), Bounds()
     task = asking(steps=20)

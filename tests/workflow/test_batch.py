@@ -110,18 +110,21 @@ def settled(folder: Path, *entries: Wanted, devices: tuple[str, ...] = ("cpu",))
 
 
 def test_exit_codes(tmp_path: Path) -> None:
-    met, likely, infeasible, failed, refuted = settled(
+    met, likely, infeasible, failed, refuted, undecided = settled(
         tmp_path,
         known(TASKS[0], 1),
         known(TASKS[0], 2, "likely"),
         known(TASKS[0], 3, "infeasible", reason="too much"),
         known(TASKS[0], 4, "failed", reason="no memory"),
         known(TASKS[0], 5, "likely", verified=False),
+        known(TASKS[0], 6, "undecided", reason="too little time"),
     )
     assert exit_code([]) == exit_code([met, likely]) == 0
     assert exit_code([met, infeasible]) == 3
-    assert exit_code([infeasible, failed]) == exit_code([met, refuted]) == 1
-    assert [one.held for one in (met, likely, infeasible, failed, refuted)] == [True, True, False, False, False]
+    assert exit_code([undecided, infeasible, failed]) == exit_code([met, refuted]) == 1
+    assert exit_code([met, undecided]) == exit_code([infeasible, undecided]) == 4
+    held = [one.held for one in (met, likely, infeasible, failed, refuted, undecided)]
+    assert held == [True, True, False, False, False, False]
     assert refuted.status == "failed", "a script that a fresh process refuted"
 
 

@@ -1,4 +1,5 @@
-"""The commands of one request. Exit codes: 0 met or done, 1 failed, 2 bad input, 3 infeasible, 130 Ctrl-C."""
+"""The commands of one request. Exit codes: 0 met or done, 1 failed, 2 bad input, 3 infeasible, 4 undecided,
+130 Ctrl-C."""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ CHOICES: dict[str, tuple[Any, Any]] = {
     ),
     "max_trials": (Annotated[int | None, typer.Option(help="Trials of the search at most.")], None),
     "max_time": (
-        Annotated[float | None, typer.Option(parser=seconds, metavar="TIME", help="Of the search: 90s, 10m, 2h.")],
+        Annotated[
+            float | None, typer.Option(parser=seconds, metavar="TIME", help="Of the whole answer: 90s, 10m.")
+        ],
         None,
     ),
     "num_samples": (

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 UNBROKEN = 1000
 """Characters of a line that goes to a file or another program."""
-COLOURS = {"met": "green", "likely": "yellow", "infeasible": "yellow", "failed": "red"}
+COLOURS = {"met": "green", "likely": "yellow", "infeasible": "yellow", "undecided": "yellow", "failed": "red"}
 
 
 def document(data: Any) -> None:
@@ -93,7 +93,7 @@ def answer(answer: Answer) -> None:
         "report": answer.report,
     }
     _lines({name: value for name, value in lines.items() if value not in (None, "")})
-    for warning in answer.warnings or shown.warnings:
+    for warning in dict.fromkeys(answer.warnings + shown.warnings):
         typer.secho(f"note: {warning}", fg="yellow")
 
 

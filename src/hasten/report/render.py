@@ -84,7 +84,7 @@ class Compared:
 
 def verdict(answer: Answer) -> str:
     """The answer in one plain sentence."""
-    if answer.status in ("infeasible", "failed"):
+    if answer.status in ("infeasible", "undecided", "failed"):
         reason = answer.reason or (
             "nothing meets the request" if answer.status == "infeasible" else "no reason given"
         )

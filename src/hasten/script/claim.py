@@ -74,7 +74,8 @@ class Claim(Record):
         environment: Mapping[str, str],
     ) -> Claim:
         """The claim of an answer. Raises InputError where the answer has nothing to write a script of."""
-        if answer.status == "failed" or (not answer.plan and answer.task.mode != "plain"):
+        empty = not answer.plan and answer.task.mode != "plain"
+        if empty or answer.status == "failed" or answer.status == "undecided":  # noqa: PLR1714 (narrows its type)
             why = f" ({answer.reason})" if answer.reason else ""
             raise InputError(
                 f"There is no plan to write a script of: the answer is {answer.status}{why}. "

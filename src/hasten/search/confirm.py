@@ -44,7 +44,8 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
     target is out of reach, plans that are over a limit by less than their intervals are confirmed as well. Where
     the first plan that meets a target is asked for and one is only *likely* to, a surer one is looked for. In the
     end the nearest of those that were rejected is scored on more held-out prompts, where they can still tell.
-    ``(rejected, None)`` when no candidate is left or ``options.confirmations`` have failed.
+    The first verdict is taken however late it is. ``(rejected, None)`` when no candidate is left, none has the
+    time, or ``options.confirmations`` have failed.
     """
     holder: Trial | None = None
     hoping = False  # what to confirm next was believed, not measured: there is no more to search for
@@ -54,7 +55,7 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
             strategy(session)
         best = _next(session, holder)
         hoping = holder is not None and isinstance(best, Plan)
-        if best is None or (holder and session.late):  # the answer in hand is as good as the time allows
+        if best is None or (session.held_out.own and session.late):  # there is no time for another verdict
             break
         trial = session.confirm(best)
         decision = decide(trial, session.goal)
@@ -92,7 +93,7 @@ def _next(session: Session, holder: Trial | None) -> Trial | Plan | None:
         return found
     best = session.best(sure=True) if session.rejected or session.aside else session.best()
     if holder is None:
-        return best or session.best() or session.undecided()
+        return best or session.best() or session.nearest_open()
     if session.aside:
         return best
     surely = best and best.plan not in session.accepted and session.goal.beats(best, holder)

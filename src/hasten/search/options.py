@@ -108,7 +108,8 @@ class SearchOptions:
             fastest, or the one with the least loss.
         max_trials: trials of the search, measured or found in the store; None: as many as guided wants,
             all of a traversal, 200 of the sampled strategies.
-        max_time_s: seconds after which no further trial is begun.
+        max_time_s: seconds for all that the answer needs: profile, trials, verdict and what follows it. No further
+            trial is begun where the rest would take longer; one trial and one verdict are taken in any case.
         num_samples: prompts a plan is scored on.
         pairs: interleaved runs of baseline and plan for the verdict, up to four times as many where the speedup
             is neither known to 2% nor decided against the target.
@@ -119,6 +120,8 @@ class SearchOptions:
         confidence: what the intervals hold the true value with, 0.5 to 0.999. *met* needs the whole interval
             of each loss inside its limit.
         confirmations: candidates measured on held-out prompts before the search gives up.
+        verified: a script is measured again in a fresh process afterwards, for which time is kept.
+        spent_s: of ``max_time_s``, what was used before.
 
     Raises:
         InputError: a value out of range. UnknownNameError: no such strategy or preference.
@@ -135,6 +138,8 @@ class SearchOptions:
     storage: str | None = None
     confidence: float = 0.95
     confirmations: int = 6
+    verified: bool = False
+    spent_s: float = 0.0
 
     def __post_init__(self) -> None:
         from hasten.search.strategies import STRATEGIES

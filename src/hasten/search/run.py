@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hasten.errors import InputError, MeasurementError, UnsupportedError
@@ -13,6 +13,7 @@ from hasten.metrics import METRICS
 from hasten.plan import Parameters, Plan
 from hasten.records import EqualTime, Status, Trial
 from hasten.search.confirm import Decision, decide, equal_time, pursue, shortfall
+from hasten.search.guided import guided
 from hasten.search.judge import Goal
 from hasten.search.known import keep_bound, known
 from hasten.search.options import Measures, Progress, SearchOptions
@@ -33,8 +34,9 @@ class SearchResult:
     """What a search found.
 
     ``chosen`` is the search's trial of the plan, if it has one, ``confirmed`` that on held-out prompts, which
-    alone decides. When infeasible, both are None and ``best`` is the confirmed trial of the best feasible plan.
-    ``equal_time`` belongs to ``confirmed or best``. ``complete``: no budget ended the search.
+    alone decides. When infeasible or undecided, both are None and ``best`` is the confirmed trial of the best
+    feasible plan. ``equal_time`` belongs to ``confirmed or best``. ``complete``: no budget ended the search.
+    ``longer``: that the answer takes longer than the time that was allowed, in words.
     """
 
     status: Status
@@ -48,6 +50,7 @@ class SearchResult:
     pruned: int = 0
     complete: bool = True
     rejected: Mapping[str, str] = field(default_factory=dict)
+    longer: str = ""
 
 
 def run_search(
@@ -74,9 +77,8 @@ def run_search(
     with Store(options.storage, bench.setting, bench.identity, options.confidence) as store:
         session = Session(bench, store, goal, options, spaces=found, progress=progress, predictor=predictor)
         try:
-            if not found:
-                return _given(session, Plan.of(fixed))
-            return _answer(session, task, fixed)
+            answer = _answer(session, task, fixed) if found else _given(session, Plan.of(fixed))
+            return replace(answer, longer=session.longer)
         except MeasurementError as error:  # the baseline itself: no plan can be judged
             return SearchResult("failed", str(error), trials=tuple(session.trials.values()))
 
@@ -126,11 +128,13 @@ def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchRes
         session.spaces = tuple(_spaces(task, session.bench.pipe, fixed, measured_grids(kept)))
     if answer := _known(session, task):
         return answer
+    strategy = STRATEGIES[session.options.strategy]
+    session.foresee(profiled=strategy is guided)
     if lists and not kept:
         limit_s = session.options.max_time_s and session.options.max_time_s * MEASURING
         grids = newly_measured(session.bench, session.store, limit_s, lambda words: session.tell(message=words))
         session.spaces = tuple(_spaces(task, session.bench.pipe, fixed, grids)) if grids else session.spaces
-    return _searched(session, task, STRATEGIES[session.options.strategy])
+    return _searched(session, task, strategy)
 
 
 def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None = None) -> list[Space]:
@@ -168,6 +172,7 @@ def _only(fixed: Mapping[str, Any], method: str) -> dict[str, Any]:
 
 def _given(session: Session, plan: Plan) -> SearchResult:
     """No search: the plan of the request, or the plain pipeline, measured and judged."""
+    session.foresee(profiled=False)
     trial = session.confirm(plan, whole=True)
     if trial.status == "failed":
         return SearchResult("failed", trial.reason, trials=(trial,))
@@ -198,12 +203,15 @@ def _searched(session: Session, task: Task, strategy: Strategy) -> SearchResult:
         keep_bound(session, task, decision, _part(session), confirmed)
         chosen = session.trials.get(confirmed.plan)
         return _result(session, decision, _part(session), confirmed=confirmed, chosen=chosen)
+    decided = not session.out_of_budget  # of the search for the target, whatever ends that for less
     best = confirmed or _best_inside(session, strategy)
     if best and session.asked.target and (late := decide(best, session.asked)) != "rejected":
         return _result(session, late, confirmed=best, chosen=session.trials.get(best.plan))  # timed in more pairs
     if session.trials and all(t.status == "failed" for t in session.trials.values()):
         first = next(iter(session.trials.values()))
         return _result(session, "failed", f"Every plan failed, the first ({first.plan}) with: {first.reason}")
+    if not decided:
+        return _result(session, "undecided", _why_open(session, best), best=best)
     keep_bound(session, task, "infeasible", _why(session, best), best)
     return _result(session, "infeasible", _why(session, best), best=best)
 
@@ -226,21 +234,41 @@ def _best_inside(session: Session, strategy: Strategy) -> Trial | None:
     if session.asked.target is None:
         return None
     session.settle_for_less()
-    return pursue(session, strategy)[1]
+    if found := pursue(session, strategy)[1]:
+        return found
+    held = (t for t in session.held_out.own if session.goal.candidate(t))
+    return min(held, key=session.goal.rank, default=None)
 
 
 def _why(session: Session, best: Trial | None) -> str:
-    o, goal = session.options, session.goal
-    limits = str(goal.limits)
+    """Why an answer is infeasible."""
     asked = session.asked.target
     what = f"{asked} is out of reach here" if asked else "nothing is faster than the plain pipeline here"
-    if session.out_of_budget:
-        budget = f"{len(session.trials)} trials" + (f" and {o.max_time_s:g} s" if o.max_time_s else "")
-        what = f"{asked or 'a speedup'} was not found within {budget}, which is not all of the grid"
     if best is None:
-        return f"{what}: no plan that was measured stays within {limits}.{_not_ruled_out(session)}"
+        return f"{what}: no plan that was measured stays within {session.goal.limits}.{_not_ruled_out(session)}"
+    return f"{what}; {_named(session, best)}.{_not_ruled_out(session)}"
+
+
+def _why_open(session: Session, best: Trial | None) -> str:
+    """Why an answer is undecided."""
+    limit_s, asked = session.options.max_time_s, session.asked.target
+    count = len(session.trials)
+    budget = f"{count} trial{'s' * (count != 1)}" + (f" and {limit_s:g} s" if limit_s else "")
+    what = f"{asked or 'a speedup'} was not found within {budget}, which is not all of the grid"
+    if best is not None:
+        return f"{what}; so far {_named(session, best)}.{_not_ruled_out(session)}"
+    hope = session.best()
+    held = (
+        f" there was no time to confirm {hope.plan}, {hope.speedup:.2f}x, on held-out prompts"
+        if hope
+        else f" no plan that was measured stays within {session.goal.limits}"
+    )
+    return f"{what}:{held}.{_not_ruled_out(session)}"
+
+
+def _named(session: Session, best: Trial) -> str:
     figure = f"{best.speedup:.2f}x" + _seconds(session, best)
-    return f"{what}; the best within {limits} is {figure}, with {best.plan}.{_not_ruled_out(session)}"
+    return f"the best within {session.goal.limits} is {figure}, with {best.plan}"
 
 
 def _not_ruled_out(session: Session) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -13,6 +12,7 @@ from hasten.measure.timing import MOST_TIMES, Enough, until_known
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
 from hasten.search._stored import Stored, tells
+from hasten.search.budget import Budget
 from hasten.search.held_out import HeldOut
 from hasten.search.judge import Goal
 from hasten.search.options import MIN_SAMPLES, Beliefs, Measures, Progress, SearchOptions
@@ -55,12 +55,12 @@ class Session:
         self.accepted: dict[str, Trial] = {}
         self.aside: dict[str, Trial] = {}
         self.held_out = HeldOut(bench, store, options, self.metrics)
-        self.out_of_budget = False
+        self.budget = Budget(options, bench.setting.batch_size)
+        self.out_of_budget, self.longer = False, ""
         self._progress, self._state = progress, Progress("search", planned=sum(map(len, self.spaces)))
         self._fresh: set[str] = set()
-        self._began = time.monotonic()
 
-    def undecided(self) -> Trial | None:
+    def nearest_open(self) -> Trial | None:
         """Of the trials that meet the target and may yet be inside the limits the one nearest to them."""
         if self.goal.target is None:
             return None
@@ -94,15 +94,25 @@ class Session:
         self._beliefs.learn()
         return self._beliefs.promising(holder)
 
+    def foresee(self, *, profiled: bool) -> None:
+        """Says before anything is measured by how much the answer exceeds the time that it may take."""
+        searched = bool(self.spaces)
+        self.longer = self.budget.foresee(self.bench, self.store, searched=searched, profiled=profiled)
+        if self.longer:
+            self.tell(message=self.longer)
+
     @property
     def metrics(self) -> tuple[str, ...]:
         return tuple(sorted({*self.goal.limits, FIDELITY}))
 
     @property
     def late(self) -> bool:
-        """The budget of time is used up."""
-        limit = self.options.max_time_s
-        late = limit is not None and time.monotonic() - self._began >= limit
+        """The budget of time is used up but for what must follow. Never before a first trial was measured, and
+        once less than the target is searched for, never before one was scored."""
+        begun = (
+            self.trials if self.goal == self.asked else any(t.status != "skipped" for t in self.trials.values())
+        )
+        late = bool(begun) and self.budget.over
         self.out_of_budget |= late
         return late
 
@@ -173,6 +183,7 @@ class Session:
         stored = self._stored(plan, best)
         trial = None if again else stored.settled(least)
         if trial is None:
+            begun, before_s = None if again else stored.begun(), self.budget.elapsed_s
             trial = self.bench.trial(
                 plan,
                 samples=self.options.num_samples,
@@ -181,11 +192,12 @@ class Session:
                 enough=self._surely(decisive) if again and decisive else partial(self.goal.hopeless, best=best),
                 worth_scoring=stored.not_worth,
                 stop_early=partial(stored.enough, least=least),
-                begun=None if again else stored.begun(),
+                begun=begun,
                 report=self._reporting(plan),
             )
             self.store.add(trial)
             self._fresh.add(trial.plan)
+            self.budget.learn(trial, begun, self.budget.elapsed_s - before_s)
         self.trials[trial.plan] = trial
         self._learn(trial)
         self.tell(trial=trial, best=self.best())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from hasten.measure.bench import Bench
@@ -14,6 +16,8 @@ from hasten.workflow.answers import answer_of
 from hasten.workflow.delivery import Delivery, Listener
 from hasten.workflow.opening import Place, model_of, open_bench
 
+EXPLORING = 0.5
+"""Share of a target's time that the search for its upper bound has, at most."""
 Search = Callable[[Bench, Task, SearchOptions, Listener | None], SearchResult]
 
 
@@ -34,7 +38,8 @@ def answered(
     with open_bench(task, model, place) as bench:
         if delivery:
             delivery.check(task, model, bench)
-        found = search(bench, task, options, progress)
+        verified = delivery is not None and delivery.verify
+        found = search(bench, task, replace(options, verified=verified), progress)
         answer = answer_of(task, found)
         if delivery:
             answer = delivery.write(answer, found.trials, model, bench, progress)
@@ -54,13 +59,23 @@ def known_first(candidate: Plan, explore: bool) -> Search:
     """
 
     def search(bench: Bench, task: Task, options: SearchOptions, progress: Listener | None) -> SearchResult:
+        began = time.monotonic()
         if candidate and task.target and options.prefer == "first":
             alone = task.of_plan(candidate.parameters, candidate.methods)
             found = run_search(bench, alone, options, progress)
             if found.status in ("met", "likely"):
                 return found
         if explore and task.mode == "target" and not task.parameters:
-            run_search(bench, task.model_copy(update={"target": None}), options, progress)
-        return run_search(bench, task, options, progress)
+            of_bound = replace(_left(options, began, EXPLORING), verified=False)
+            run_search(bench, task.model_copy(update={"target": None}), of_bound, progress)
+        return run_search(bench, task, _left(options, began), progress)
 
     return search
+
+
+def _left(options: SearchOptions, began: float, share: float = 1.0) -> SearchOptions:
+    """The options with a share of what is left of the time; a search without any takes one trial and a verdict."""
+    if options.max_time_s is None:
+        return options
+    left_s = max(0.0, options.max_time_s - (time.monotonic() - began))
+    return replace(options, spent_s=options.max_time_s - share * left_s)

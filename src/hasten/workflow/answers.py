@@ -25,10 +25,14 @@ def answer_of(task: Task, found: SearchResult) -> Answer:
         best = Answer(status="likely", task=task, **figures(task, found.best, compared))
         best = best.model_copy(update={"status": "met" if _certain(task, found.best) else "likely"})
     shown = figures(task, trial, compared) if trial else {}
-    count, complete = len(found.trials), found.complete
-    return Answer(
-        status=found.status, task=task, trials=count, complete=complete, reason=found.reason, best=best, **shown
-    )
+    shown["warnings"] = (*([found.longer] if found.longer else []), *shown.get("warnings", ()))
+    known: dict[str, Any] = {
+        "trials": len(found.trials),
+        "complete": found.complete,
+        "reason": found.reason,
+        "best": best,
+    }
+    return Answer(status=found.status, task=task, **known, **shown)
 
 
 def _certain(task: Task, trial: Trial) -> bool:

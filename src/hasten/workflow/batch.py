@@ -166,10 +166,10 @@ def in_order(found: Iterable[Settled]) -> list[Settled]:
 
 
 def exit_code(entries: Sequence[Settled]) -> int:
-    """0 where all are met or likely, 1 where one failed, else 3."""
-    if any(entry.status == "failed" for entry in entries):
-        return 1
-    return 0 if all(entry.held for entry in entries) else 3
+    """0 where all are met or likely, 1 where one failed, else 4 where one is undecided, else 3."""
+    codes = {"failed": 1, "undecided": 4, "infeasible": 3}
+    found = {entry.status for entry in entries}
+    return next((code for status, code in codes.items() if status in found), 0)
 
 
 def _faulty(entry: Wanted) -> Settled:
@@ -187,7 +187,8 @@ def _ended(entry: Wanted, outcome: Outcome) -> Settled:
 
 
 def _settled(entry: Wanted, answer: Answer, seconds: float = 0.0) -> Settled:
-    """Of an infeasible answer the figures are those of the best plan. What a fresh process refuted has failed."""
+    """Of an infeasible or undecided answer the figures are those of the best plan. What a fresh process refuted
+    has failed."""
     shown = answer if answer.plan or not answer.best else answer.best
     return Settled(
         **entry.told,

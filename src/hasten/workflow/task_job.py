@@ -79,12 +79,13 @@ def _key(task: str, choices: Choices, place: Place, delivery: Delivery | None, c
 
 
 def _read(path: Path, key: str) -> Kept | None:
-    """The kept answer, unless it is none of this key, a failure, was refuted, or its script is gone."""
+    """The kept answer, unless it is none of this key, a failure, was refuted, or its script is gone. An undecided
+    one is none: the same command goes on from the trials that it left."""
     try:
         found = Kept.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError):
         return None
     script = found.answer.script
-    held = found.answer.status != "failed" and found.answer.verified is not False
+    held = found.answer.status not in ("failed", "undecided") and found.answer.verified is not False
     whole = held and (script is None or Path(script).is_file())
     return found if found.key == key and whole else None

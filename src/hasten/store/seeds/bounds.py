@@ -13,6 +13,10 @@ from hasten.store.seeds.table import Table
 from hasten.task import Task
 
 STATUSES = get_args(Status)
+UNKNOWN = ("undecided", "failed")
+"""Statuses that tell of no bound."""
+NONE = ("infeasible", *UNKNOWN)
+"""Statuses of entries without a speedup."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,9 @@ class BoundEntry:
     """An upper bound, or why there is none.
 
     ``key`` has the methods, wherever the file says them. ``max_speedup`` is None where nothing is feasible, or
-    where it could not be found out (``status`` infeasible and failed; ``reason``). ``interval`` is the 95%
-    interval of the measured speedup, ``plan`` shows it, ``complete``: no budget ended the search; the original's
-    files have none of these. ``raw`` is the value as it was read.
+    where it could not be found out (``status`` infeasible, undecided and failed; ``reason``). ``interval`` is the
+    95% interval of the measured speedup, ``plan`` shows it, ``complete``: no budget ended the search; the
+    original's files have none of these. ``raw`` is the value as it was read.
     """
 
     key: Key
@@ -59,7 +63,7 @@ class Bounds(Table[BoundEntry]):
     def add(self, answer: Answer, margin: float = 1.0, complete: bool | None = None) -> Key:
         """Keeps the answer to a task that asks for the upper bound: the bound, or the reason why there is none.
 
-        A failure does not take the place of a bound that was found before.
+        A failure, or a budget that ended too early, does not take the place of a bound that was found before.
 
         Args:
             answer: of a task with methods (or any) and neither target nor parameters.
@@ -90,10 +94,10 @@ class Bounds(Table[BoundEntry]):
         value = value if isinstance(value, dict) else {"max_speedup": value}
         speedup = _positive(one(value.get("max_speedup")))
         status = value.get("status", "likely" if speedup else None)
-        if status not in STATUSES or (speedup is None) != (status in ("infeasible", "failed")):
+        if status not in STATUSES or (speedup is None) != (status in NONE):
             raise InputError(
                 f"The max_speedup is {speedup!r} and the status {status!r}: a number was expected or, for none, "
-                "the status infeasible or failed."
+                f"a status of {', '.join(NONE)}."
             )
         return BoundEntry(
             key if key.methods is not None else replace(key, methods=_methods(value)),
@@ -107,7 +111,7 @@ class Bounds(Table[BoundEntry]):
         )
 
     def _yields(self, old: BoundEntry, new: BoundEntry) -> bool:
-        return new.status != "failed" or old.status == "failed"
+        return new.status not in UNKNOWN or old.status in UNKNOWN
 
 
 def check_margin(margin: float) -> None:
@@ -119,7 +123,7 @@ def check_margin(margin: float) -> None:
 def _value(answer: Answer, margin: float, complete: bool | None) -> dict[str, Any]:
     held = answer.status in ("met", "likely") and answer.speedup is not None
     value: dict[str, Any] = {"max_speedup": answer.speedup * margin if held and answer.speedup else None}
-    value["status"] = answer.status if held or answer.status == "infeasible" else "failed"
+    value["status"] = answer.status if held or answer.status in NONE else "failed"
     if held:
         value |= {"interval": answer.speedup_interval, "plan": answer.plan}
     else:

@@ -1,0 +1,120 @@
+"""What a search may use up: trials, and time, of which it keeps enough free for what must follow it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+from hasten.measure.bench import Bench
+from hasten.measure.blocks import PROFILED_STEPS
+from hasten.measure.pace import pace_of, profiled_pace
+from hasten.measure.stats import samples_of
+from hasten.records import Trial
+from hasten.search.options import MIN_SAMPLES, Measures, SearchOptions
+from hasten.store import Store
+
+logger = logging.getLogger(__name__)
+WARM_UP = 1
+PROFILED_RUNS = 32
+"""What a profile costs, in calls of so few steps as it takes: those without guidance are half as long."""
+COMPARED_PAIRS = 8
+"""The equal-time baseline is timed in two short rows and one for the record."""
+FRESH_PROCESS_S = 15.0
+"""Until a fresh process has loaded its packages and the model."""
+
+
+class Budget:
+    """The trials and the seconds that a search may take; the clock runs from its making on.
+
+    The seconds are for all that an answer needs: the profile, the trials, the verdict, the comparison with fewer
+    steps in equal time and, where ``options.verified``, the verification. A search therefore ends before them, by
+    what the rest is estimated to take: at first from the pace of a call, then from the trials themselves.
+    """
+
+    def __init__(self, options: SearchOptions, batch_size: int) -> None:
+        self._options, self._began = options, time.monotonic() - options.spent_s
+        self._batch_size = batch_size
+        self._call_s, self._image_s = 0.0, 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the end of the time; None where there is no limit."""
+        limit = self._options.max_time_s
+        return None if limit is None else limit - self.elapsed_s
+
+    @property
+    def over(self) -> bool:
+        """What must follow a search takes all the time that is left."""
+        left = self.left_s
+        return left is not None and left <= sum(self._after().values())
+
+    def expect(self, call_s: float) -> None:
+        """Takes a call of the baseline to last so long, and an image its share of it."""
+        self._call_s, self._image_s = call_s, call_s / self._batch_size
+
+    def learn(self, trial: Trial, begun: Trial | None, seconds: float) -> None:
+        """Corrects what is expected by a trial that took so many seconds from the one on that it goes on from."""
+        if trial.latency is None:
+            return
+        self._call_s = trial.latency.baseline_s
+        timed_s = 0.0 if begun else sum(trial.latency.baseline_times_s) + sum(trial.latency.times_s)
+        images = samples_of(trial.losses) - samples_of(begun.losses if begun else {})
+        if images > 0:
+            self._image_s = max(0.0, seconds - timed_s) / images
+
+    def foresee(self, bench: Measures, store: Store, *, searched: bool, profiled: bool) -> str:
+        """Looks at the pace of a call, where there is a limit of time.
+
+        Returns:
+            the sentence, logged as well, that says by how much the least that must be measured exceeds the limit;
+            nothing where it does not.
+
+        Args:
+            searched: a trial comes before the verdict.
+            profiled: a profile comes before the trial.
+
+        Raises:
+            MeasurementError: the baseline itself fails.
+        """
+        left = self.left_s
+        if left is None or not isinstance(bench, Bench):
+            return ""
+        profile, steps = store.profile(), bench.setting.steps
+        pace = profiled_pace(profile) if profile else pace_of(bench.pipeline)
+        self.expect(pace.call_s(steps))
+        short_s = pace.call_s(min(PROFILED_STEPS, steps))
+        parts = {"a profile": PROFILED_RUNS * short_s} if profiled and profile is None else {}
+        parts |= {"one trial": self._measured(MIN_SAMPLES, self._options.search_pairs)} if searched else {}
+        return self._told(parts | self._after())
+
+    def _told(self, parts: Mapping[str, float]) -> str:
+        needed, limit = sum(parts.values()), self._options.max_time_s
+        left = self.left_s
+        if left is None or needed <= left:
+            return ""
+        listed = ", ".join(f"{name} {_span(seconds)}" for name, seconds in parts.items())
+        longer = f"about {_span(needed - left)} longer than the {limit:g} s that it may take"
+        told = f"The answer takes {longer}: {listed}."
+        logger.warning(told)
+        return told
+
+    def _after(self) -> dict[str, float]:
+        """The seconds of what follows a search, by name."""
+        o = self._options
+        verdict = self._measured(o.num_samples, o.pairs)
+        fewer = o.num_samples * self._image_s + 2 * (COMPARED_PAIRS + WARM_UP) * self._call_s
+        parts = {"the verdict": verdict, "fewer steps in equal time": fewer}
+        return parts | ({"the verification": FRESH_PROCESS_S + verdict} if o.verified else {})
+
+    def _measured(self, images: int, pairs: int) -> float:
+        """The seconds of a trial, the baseline's images included."""
+        return 2 * images * self._image_s + 2 * (pairs + WARM_UP) * self._call_s
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
