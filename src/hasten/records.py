@@ -108,11 +108,17 @@ class Trial(Record):
 
 
 class EqualTime(Record):
-    """The equal-time baseline: no method, so many steps that it is as fast as the plan."""
+    """The equal-time baseline: no method, so many steps that it is as fast as the plan.
+
+    ``plan_loses``: the metrics by which the plan loses more. ``dominates``: fewer steps do better by every metric,
+    and by more than chance. ``says``: the comparison in words, where the plan loses more by any metric.
+    """
 
     steps: int
     trial: Trial
     plan_loses: tuple[str, ...] = ()
+    dominates: bool = False
+    says: str = ""
 
 
 class Bound(Record):
@@ -134,6 +140,8 @@ class Answer(Record):
     """The answer to a task, in the JSON form that other tools rely on.
 
     ``best`` of an infeasible or undecided answer is the best that was found within the limits.
+    ``instead_of``: where plain fewer steps are the answer, as they dominate the plan of methods that was found and
+    the request allows them, that plan's trial; ``equal_time`` is its comparison then.
     ``verified``: whether the script's claim held when it was measured again in a fresh process; None: it was not.
     ``fresh``: what was measured there, on prompts and seeds that neither the search nor the verdict used.
     ``complete``: no budget ended the search. ``confidence``: that of the intervals.
@@ -158,9 +166,15 @@ class Answer(Record):
     best: Answer | None = None
     confirmed: Trial | None = None
     equal_time: EqualTime | None = None
+    instead_of: Trial | None = None
     verified: bool | None = None
     fresh: Trial | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def dominated(self) -> bool:
+        """Plain fewer steps do better than the plan, which stands because it is what was asked for."""
+        return self.equal_time is not None and self.equal_time.dominates and self.instead_of is None
 
     @property
     def exit_code(self) -> int:

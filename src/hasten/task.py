@@ -148,6 +148,15 @@ class Task(BaseModel):
         return Limits(self.max_loss, self.two_sided)
 
     @property
+    def allows_fewer_steps(self) -> bool:
+        """Plain fewer steps may be the answer: the choice of methods is open, and either any method is asked for
+        in so many words, or the number of steps is none that the request names."""
+        if self.methods is not None or self.parameters or self.lossless or "fewer_steps" in self.excluded:
+            return False
+        assumed = {text.split(" ", 1)[0] for text in self.assumptions}
+        return "methods" not in assumed or "steps" in assumed
+
+    @property
     def mode(self) -> Mode:
         """plain: no method · explicit: parameters, no target · bound: methods alone · target: a target."""
         if self.target is not None:

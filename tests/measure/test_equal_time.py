@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from hasten.measure.bench import Bench
-from hasten.measure.equal_time import most_steps, where_it_loses
+from hasten.measure.equal_time import dominates, most_steps, where_it_loses
+from hasten.measure.stats import loss_of
+from hasten.metrics import METRICS
 from hasten.plan import Plan
-from hasten.records import Latency
+from hasten.records import Latency, Loss, Trial
 from landscape import latency, loss, trial
 
 FULL = 50
@@ -120,6 +123,26 @@ def test_a_plan_loses_only_to_steps_that_are_no_slower() -> None:
     for speedup, loses in ((1.5, ["clip_score"]), (2.01, ["clip_score"]), (2.1, [])):
         assert where_it_loses(fewer, latency(speedup), plan) == loses
     assert where_it_loses(fewer.model_copy(update={"latency": None}), latency(1.5), plan) == []
+
+
+def test_fewer_steps_dominate_only_beyond_chance_by_every_metric_and_in_no_more_time() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.normal(0.3, 0.05, 32)  # of some prompts every image scores worse: paired, that does not count
+
+    def scored(lost: float, scatter: float, metric: str = "clip_score") -> Loss:
+        scores = hard * (1 - lost) + rng.normal(0, scatter, 32)
+        return loss_of(METRICS.get(metric), [*hard], [*scores], version="")
+
+    def one(*losses: Loss, speedup: float = 2.0) -> Trial:
+        return trial("baseline", latency=latency(speedup), losses={found.metric: found for found in losses})
+
+    plan = one(scored(0.02, 0.001), scored(0.1, 0.001, "ssim"))
+    assert dominates(one(scored(0.0, 0.001), scored(0.01, 0.001, "ssim")), plan)
+    assert not dominates(one(scored(0.0, 0.05), scored(0.01, 0.001, "ssim")), plan), "by chance, in the score"
+    assert not dominates(one(scored(0.0, 0.001), scored(0.1, 0.001, "ssim")), plan), "as good, by SSIM"
+    assert not dominates(one(scored(0.0, 0.001)), plan), "SSIM was not measured"
+    slow = one(scored(0.0, 0.001), scored(0.01, 0.001, "ssim"), speedup=1.9)
+    assert not dominates(slow, plan), "in more time"
 
 
 def test_it_is_measured_like_a_plan(bench: Bench) -> None:

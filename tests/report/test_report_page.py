@@ -104,7 +104,6 @@ def test_a_met_answer_has_every_part() -> None:
         "deepcache(cache_branch_id=0, cache_interval=3) + tome(",
         "fewer steps do better",
         "Equal time, 11 steps",
-        "The plan loses to fewer steps on clip_score.",
         "slower than 2.10x",
         "AMD EPYC 7B13",
         "hasten run '2x'",
@@ -145,6 +144,39 @@ def test_an_infeasible_answer_shows_the_best() -> None:
     _, page = page_of(answer, some_trials(), images())
     assert "Out of reach" in page.text and reason in page.text
     assert "The best within the limit" in page.text and "2.10×" in page.text
+
+
+SAYS = "The plain pipeline with 11 steps is as fast and does better: clip_score loss 0.0010 against 0.0033."
+
+
+def test_the_comparison_with_fewer_steps_is_the_second_sentence() -> None:
+    assert met().equal_time is not None
+    equal = met().equal_time.model_copy(update={"says": SAYS, "dominates": True})
+    _, page = page_of(met().model_copy(update={"equal_time": equal}), some_trials(), images())
+    assert re.search(
+        r"2\.10 times faster with what you asked for at a [^.]*\.\d+, .*?\. " + re.escape(SAYS), page.text
+    )
+    assert page.text.count(SAYS) == 1
+    told = Answer(status="infeasible", task=met().task, reason="50x is out of reach.", best=met())
+    best = met().model_copy(update={"equal_time": equal})
+    _, page = page_of(told.model_copy(update={"best": best}), some_trials(), images())
+    assert f"50x is out of reach. {SAYS}" in page.text
+
+
+def test_fewer_steps_that_are_the_answer_stand_before_the_plan_that_they_replace() -> None:
+    says = f"{PLAN}, 2.10x, is no faster and does worse: clip_score loss 0.0100 against 0.0010."
+    assert met().equal_time is not None
+    equal = met().equal_time.model_copy(update={"says": says, "dominates": True})
+    fewer = plan_of("fewer_steps")
+    changes = {
+        "equal_time": equal,
+        "instead_of": met().confirmed,
+        "plan": str(fewer),
+        "confirmed": trial_of(fewer),
+    }
+    _, page = page_of(met().model_copy(update=changes), some_trials(), images())
+    assert "2.10 times faster in 11 steps and without a method at a quality loss" in page.text
+    assert f"Instead of: {str(PLAN).replace('+', ' + ').replace(',', ', ')}" in page.text and says in page.text
 
 
 def test_an_undecided_answer_is_not_told_as_out_of_reach() -> None:

@@ -75,17 +75,21 @@ def answer(answer: Answer) -> None:
 
     typer.secho(answer.status, fg=COLOURS[answer.status], bold=True, nl=False)
     typer.echo(f": {answer.task.model}, {answer.task.scheduler}, {answer.task.steps} steps")
+    shown = answer if answer.plan or not answer.best else answer.best
+    if shown.equal_time and shown.equal_time.says:
+        typer.echo(shown.equal_time.says)
     for text in answer.task.assumptions:
         typer.echo(f"assumed: {text}")
-    shown = answer if answer.plan or not answer.best else answer.best
     asked = f"requested {answer.task.target}, measured " if answer.task.target else ""
     interval = between(shown.speedup_interval, ".2f", shown.confidence)
     lines = {
         "reason": answer.reason,
-        "plan" if shown is answer else "best plan": shown.plan,
+        "plan" if shown is answer else "best plan": shown.plan
+        and shown.plan + " (what you asked for)" * shown.dominated,
         "speedup": shown.speedup and f"{asked}{shown.speedup:.2f}x ({interval})",
         "latency": shown.latency_s and f"{_times(shown)} a call",
         "loss": "; ".join(_losses(shown)),
+        "instead of": _instead_of(shown),
         "equal time": _equal_time(shown),
         "verified": _verified(answer),
         "trials": answer.trials or "",
@@ -219,9 +223,18 @@ def _losses(answer: Answer) -> Iterator[str]:
         yield f"{metric} {loss.loss:.4f} ({loss.between('.4f')}){asked}"
 
 
+def _instead_of(answer: Answer) -> str:
+    """The plan of methods that fewer steps took the place of."""
+    other = answer.instead_of
+    if other is None:
+        return ""
+    losses = ", ".join(f"{metric} loss {loss.loss:.4f}" for metric, loss in other.losses.items())
+    return f"{other.plan}: {other.speedup:.2f}x, {losses}"
+
+
 def _equal_time(answer: Answer) -> str:
     other = answer.equal_time
-    if other is None or not other.trial.losses:
+    if other is None or answer.instead_of or not other.trial.losses:
         return ""
     losses = ", ".join(f"{metric} loss {loss.loss:.4f}" for metric, loss in other.trial.losses.items())
     return f"{other.steps} steps without a method: {other.trial.speedup:.2f}x, {losses}"

@@ -6,7 +6,9 @@ import math
 from typing import Protocol
 
 from hasten.measure.quality import Losses
-from hasten.records import Latency, Trial
+from hasten.measure.stats import paired_loss
+from hasten.metrics import METRICS
+from hasten.records import Latency, Loss, Trial
 
 ROUGH_PAIRS = 2
 MOST_PAIRS = 3
@@ -58,6 +60,25 @@ def where_it_loses(fewer: Trial, plan_latency: Latency, plan_losses: Losses) -> 
     if fewer.latency is None or fewer.latency.interval[1] < plan_latency.speedup:
         return []
     return [m for m, loss in fewer.losses.items() if m in plan_losses and loss.loss < plan_losses[m].loss]
+
+
+def dominates(fewer: Trial, plan: Trial) -> bool:
+    """Fewer steps, in no more time, do better than the plan by every metric that it is scored by, and by more than
+    chance: paired by prompt, the whole interval of what the plan loses against them is above 0."""
+    if fewer.latency is None or plan.latency is None or fewer.latency.interval[1] < plan.speedup:
+        return False
+    if not plan.losses or not plan.losses.keys() <= fewer.losses.keys():
+        return False
+    return all(_worse(loss, fewer.losses[metric]) for metric, loss in plan.losses.items())
+
+
+def _worse(plan: Loss, fewer: Loss) -> bool:
+    both = min(plan.samples, fewer.samples)
+    better = METRICS.get(plan.metric).higher_is_better
+    lost, interval = paired_loss(
+        fewer.scores[:both], plan.scores[:both], higher_is_better=better, confidence=plan.confidence
+    )
+    return lost > 0 and interval[0] > 0
 
 
 def _step_cost(half: Latency, full: int, fewer: int) -> float:

@@ -83,7 +83,13 @@ class Compared:
 
 
 def verdict(answer: Answer) -> str:
-    """The answer in one plain sentence."""
+    """The answer in a plain sentence, and in a second one that fewer steps do better, where they do."""
+    shown = answer if answer.plan or not answer.best else answer.best
+    says = shown.equal_time.says if shown.equal_time else ""
+    return f"{_verdict(answer)} {says}".rstrip()
+
+
+def _verdict(answer: Answer) -> str:
     if answer.status in ("infeasible", "undecided", "failed"):
         reason = answer.reason or (
             "nothing meets the request" if answer.status == "infeasible" else "no reason given"
@@ -97,7 +103,10 @@ def verdict(answer: Answer) -> str:
         "met": ", measured again on prompts that the search never saw.",
         "likely": ", but the loss is uncertain enough to touch the limit.",
     }[answer.status]
-    return f"{answer.speedup:.2f} times faster{loss}{sure}"
+    how = " with what you asked for" if answer.dominated else ""
+    if answer.instead_of and answer.equal_time:
+        how = f" in {answer.equal_time.steps} steps and without a method"
+    return f"{answer.speedup:.2f} times faster{how}{loss}{sure}"
 
 
 def tiles(answer: Answer) -> list[Tile]:
@@ -124,17 +133,15 @@ def comparison(answer: Answer, steps: int) -> list[Compared]:
     equal: EqualTime | None = answer.equal_time
     if equal is None or answer.confirmed is None:
         return []
-    fewer = equal.trial.latency
+    own, other = steps, equal.trial
+    name, fewer = "Fewer steps, no method", equal.steps
+    if answer.instead_of:
+        own, other, name, fewer = equal.steps, answer.instead_of, f"Instead of: {answer.instead_of.plan}", steps
+    beside = other.latency
     return [
         Compared("Baseline", steps, answer.baseline_latency_s, None, None),
-        Compared(f"Answer: {answer.plan}", steps, answer.latency_s, answer.speedup, answer.confirmed, chosen=True),
-        Compared(
-            "Fewer steps, no method",
-            equal.steps,
-            fewer.plan_s if fewer else None,
-            fewer.speedup if fewer else None,
-            equal.trial,
-        ),
+        Compared(f"Answer: {answer.plan}", own, answer.latency_s, answer.speedup, answer.confirmed, chosen=True),
+        Compared(name, fewer, beside.plan_s if beside else None, beside.speedup if beside else None, other),
     ]
 
 

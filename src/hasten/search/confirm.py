@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from hasten.measure.equal_time import dominates
 from hasten.measure.stats import samples_of
 from hasten.methods import is_equal_time
 from hasten.plan import Plan
-from hasten.records import EqualTime, Trial
+from hasten.records import EqualTime, Latency, Trial
 from hasten.search.judge import Goal
 from hasten.search.session import Session
 from hasten.search.strategies import Strategy, score_skipped
@@ -107,13 +108,18 @@ def equal_time(session: Session, trial: Trial) -> EqualTime | None:
     """
     if trial.latency is None or is_equal_time(Plan.parse(trial.plan)):
         return None
+    found = _equal_time(session, trial, trial.latency)
+    return found.model_copy(update={"dominates": dominates(found.trial, trial)})
+
+
+def _equal_time(session: Session, trial: Trial, latency: Latency) -> EqualTime:
     known = session.store.equal_time(Plan.parse(trial.plan))
     if known and known.trial.offset == trial.offset and set(session.metrics) <= set(known.trial.losses):
         return known
     session.tell(stage="compare")
     o = session.options
     found = session.bench.equal_time(
-        trial.latency,
+        latency,
         samples=max(o.num_samples, samples_of(trial.losses)),
         offset=trial.offset,
         split="held-out",

@@ -16,8 +16,10 @@ from hasten.search.confirm import Decision, decide, equal_time, pursue, shortfal
 from hasten.search.guided import guided
 from hasten.search.judge import Goal
 from hasten.search.known import keep_bound, known
+from hasten.search.lead import Leading, leading
 from hasten.search.options import Measures, Progress, SearchOptions
 from hasten.search.predict import Predictor
+from hasten.search.reasons import infeasible, of_part, undecided
 from hasten.search.schedules import measured_grids, newly_measured
 from hasten.search.session import Session
 from hasten.search.space import Grids, Space, spaces
@@ -25,6 +27,8 @@ from hasten.search.strategies import STRATEGIES, Strategy
 from hasten.store import Store
 from hasten.task import Task
 
+Why = Callable[[Session, Trial | None], str]
+"""Words a reason."""
 MEASURING = 0.25
 """Share of the time that a search has, at most, for measuring what reuse costs at each step."""
 
@@ -35,7 +39,9 @@ class SearchResult:
 
     ``chosen`` is the search's trial of the plan, if it has one, ``confirmed`` that on held-out prompts, which
     alone decides. When infeasible or undecided, both are None and ``best`` is the confirmed trial of the best
-    feasible plan. ``equal_time`` belongs to ``confirmed or best``. ``complete``: no budget ended the search.
+    feasible plan. ``equal_time`` belongs to ``confirmed or best``, or where fewer steps are the answer in the
+    place of a plan of methods, to ``instead_of``, that plan's held-out trial. ``complete``: no budget ended the
+    search.
     ``longer``: that the answer takes longer than the time that was allowed, in words.
     """
 
@@ -46,6 +52,7 @@ class SearchResult:
     confirmed: Trial | None = None
     best: Trial | None = None
     equal_time: EqualTime | None = None
+    instead_of: Trial | None = None
     planned: int = 0
     pruned: int = 0
     complete: bool = True
@@ -190,38 +197,51 @@ def _known(session: Session, task: Task) -> SearchResult | None:
     if found is None:
         return None
     status, reason, trial = found
-    if status == "infeasible":
-        return _result(session, status, reason or _why(session, trial), best=trial)
-    chosen = session.trials.get(trial.plan) if trial else None
-    return _result(session, status, reason, confirmed=trial, chosen=chosen)
+    if status == "infeasible" or trial is None:
+        return _short(session, task, status, lambda session, best: reason or infeasible(session, best), trial)
+    return _held(session, task, status, reason, trial)
 
 
 def _searched(session: Session, task: Task, strategy: Strategy) -> SearchResult:
     session.tell()
     decision, confirmed = pursue(session, strategy)
     if confirmed is not None and decision != "rejected" and not _no_gain(session, confirmed):
-        keep_bound(session, task, decision, _part(session), confirmed)
-        chosen = session.trials.get(confirmed.plan)
-        return _result(session, decision, _part(session), confirmed=confirmed, chosen=chosen)
+        keep_bound(session, task, decision, of_part(session), confirmed)
+        return _held(session, task, decision, of_part(session), confirmed)
     decided = not session.out_of_budget  # of the search for the target, whatever ends that for less
     best = confirmed or _best_inside(session, strategy)
     if best and session.asked.target and (late := decide(best, session.asked)) != "rejected":
-        return _result(session, late, confirmed=best, chosen=session.trials.get(best.plan))  # timed in more pairs
+        return _held(session, task, late, "", best)  # timed in more pairs
     if session.trials and all(t.status == "failed" for t in session.trials.values()):
         first = next(iter(session.trials.values()))
-        return _result(session, "failed", f"Every plan failed, the first ({first.plan}) with: {first.reason}")
+        return _result(
+            session, "failed", reason=f"Every plan failed, the first ({first.plan}) with: {first.reason}"
+        )
     if not decided:
-        return _result(session, "undecided", _why_open(session, best), best=best)
-    keep_bound(session, task, "infeasible", _why(session, best), best)
-    return _result(session, "infeasible", _why(session, best), best=best)
+        return _short(session, task, "undecided", undecided, best)
+    keep_bound(session, task, "infeasible", infeasible(session, best), best)
+    return _short(session, task, "infeasible", infeasible, best)
 
 
-def _part(session: Session) -> str:
-    """That an upper bound is that of a part of the grid only."""
-    if session.asked.target is not None or not session.out_of_budget:
-        return ""
-    total = sum(map(len, session.spaces))
-    return f"The best of {len(session.trials)} of {total} plans: the budget was used up."
+def _held(session: Session, task: Task, status: Status, reason: str, trial: Trial) -> SearchResult:
+    """The result where a plan held; plain fewer steps in its place where they do better and may."""
+    found = leading(session, task, trial, session.asked)
+    if found.instead_of and (decision := decide(found.trial, session.asked)) != "rejected":
+        status = decision
+    chosen = session.trials.get(found.trial.plan)
+    return _result(session, status, reason=reason, confirmed=found.trial, chosen=chosen, **_beside(found))
+
+
+def _short(session: Session, task: Task, status: Status, why: Why, best: Trial | None) -> SearchResult:
+    """The result where none held, with the best within the limits."""
+    if best is None:
+        return _result(session, status, reason=why(session, None))
+    found = leading(session, task, best, session.goal)
+    return _result(session, status, reason=why(session, found.trial), best=found.trial, **_beside(found))
+
+
+def _beside(found: Leading) -> dict[str, Any]:
+    return {"equal_time": found.equal_time, "instead_of": found.instead_of}
 
 
 def _no_gain(session: Session, trial: Trial) -> bool:
@@ -240,64 +260,10 @@ def _best_inside(session: Session, strategy: Strategy) -> Trial | None:
     return min(held, key=session.goal.rank, default=None)
 
 
-def _why(session: Session, best: Trial | None) -> str:
-    """Why an answer is infeasible."""
-    asked = session.asked.target
-    what = f"{asked} is out of reach here" if asked else "nothing is faster than the plain pipeline here"
-    if best is None:
-        return f"{what}: no plan that was measured stays within {session.goal.limits}.{_not_ruled_out(session)}"
-    return f"{what}; {_named(session, best)}.{_not_ruled_out(session)}"
-
-
-def _why_open(session: Session, best: Trial | None) -> str:
-    """Why an answer is undecided."""
-    limit_s, asked = session.options.max_time_s, session.asked.target
-    count = len(session.trials)
-    budget = f"{count} trial{'s' * (count != 1)}" + (f" and {limit_s:g} s" if limit_s else "")
-    what = f"{asked or 'a speedup'} was not found within {budget}, which is not all of the grid"
-    if best is not None:
-        return f"{what}; so far {_named(session, best)}.{_not_ruled_out(session)}"
-    hope = session.best()
-    held = (
-        f" there was no time to confirm {hope.plan}, {hope.speedup:.2f}x, on held-out prompts"
-        if hope
-        else f" no plan that was measured stays within {session.goal.limits}"
-    )
-    return f"{what}:{held}.{_not_ruled_out(session)}"
-
-
-def _named(session: Session, best: Trial) -> str:
-    figure = f"{best.speedup:.2f}x" + _seconds(session, best)
-    return f"the best within {session.goal.limits} is {figure}, with {best.plan}"
-
-
-def _not_ruled_out(session: Session) -> str:
-    """The plan nearest to the request that fell short by no more than its intervals."""
-    goal = session.asked
-    held = [t for t in session.held_out.own if t.status == "ok" and t.latency and not goal.out_of_reach(t.latency)]
-    near = [t for t in held if goal.limits.verdict(t.losses) != "outside"] if goal.target else []
-    if not near:
-        return ""
-    trial = max(near, key=lambda t: t.speedup)
-    return (
-        f" Not ruled out is {trial.plan}, which fell short by less than its intervals: {shortfall(trial, goal)}."
-    )
-
-
-def _seconds(session: Session, best: Trial) -> str:
-    asked = session.asked.target
-    if asked is None or asked.latency_s is None or best.latency is None:
-        return ""
-    return f" ({best.latency.plan_s / session.goal.batch_size:.3g} s an image)"
-
-
-def _result(session: Session, status: Status, reason: str = "", **found: Any) -> SearchResult:
-    decisive = found.get("confirmed") or found.get("best")
+def _result(session: Session, status: Status, **found: Any) -> SearchResult:
     return SearchResult(
         status,
-        reason,
         trials=tuple(session.trials.values()),
-        equal_time=equal_time(session, decisive) if decisive else None,
         planned=sum(map(len, session.spaces)),
         pruned=session.pruned,
         complete=not session.out_of_budget,

@@ -19,12 +19,13 @@ DRIFT = "{metric} rose by {rise:.1%}, more than the limit of {limit:g}: the imag
 
 def answer_of(task: Task, found: SearchResult) -> Answer:
     """The answer to a task. Figures are those of the held-out trial, never the search's own."""
-    trial, compared = found.confirmed, found.equal_time
+    trial, compared = found.confirmed, _told(found)
     best = None
     if found.best is not None:
         best = Answer(status="likely", task=task, **figures(task, found.best, compared))
+        best = best.model_copy(update={"instead_of": found.instead_of})
         best = best.model_copy(update={"status": "met" if _certain(task, found.best) else "likely"})
-    shown = figures(task, trial, compared) if trial else {}
+    shown = {**figures(task, trial, compared), "instead_of": found.instead_of} if trial else {}
     shown["warnings"] = (*([found.longer] if found.longer else []), *shown.get("warnings", ()))
     known: dict[str, Any] = {
         "trials": len(found.trials),
@@ -72,12 +73,21 @@ def warnings(task: Task, trial: Trial, compared: EqualTime | None) -> Iterable[s
     for metric, limit in task.max_loss.items():
         if metric in trial.losses and (rise := -trial.losses[metric].loss) > limit > 0:
             yield DRIFT.format(metric=metric, rise=rise, limit=limit)
-    if is_equal_time(Plan.parse(trial.plan)):
+    if is_equal_time(Plan.parse(trial.plan)) and compared is None:
         yield ITSELF
-    if compared and compared.plan_loses:
+
+
+def _told(found: SearchResult) -> EqualTime | None:
+    """The comparison with fewer steps and its words, which are the second sentence of an answer."""
+    compared, own = found.equal_time, found.instead_of or found.confirmed or found.best
+    if compared is None or own is None or not compared.plan_loses:
+        return compared
+    pairs = [(m, compared.trial.losses[m].loss, own.losses[m].loss) for m in compared.plan_loses]
+    if found.instead_of:
+        beside = "; ".join(f"{m} loss {lost:.4f} against {fewer:.4f}" for m, fewer, lost in pairs)
+        words = f"{own.plan}, {own.speedup:.2f}x, is no faster and does worse: {beside}."
+    else:
+        beside = "; ".join(f"{m} loss {fewer:.4f} against {lost:.4f}" for m, fewer, lost in pairs)
         steps = f"{compared.steps} step" + "s" * (compared.steps != 1)
-        beside = "; ".join(
-            f"{m} loss {compared.trial.losses[m].loss:.4f} against {trial.losses[m].loss:.4f}"
-            for m in compared.plan_loses
-        )
-        yield f"The plain pipeline with {steps} is as fast and does better: {beside}"
+        words = f"The plain pipeline with {steps} is as fast and does better: {beside}."
+    return compared.model_copy(update={"says": words})

@@ -113,7 +113,8 @@ def _images(answer: Answer, bench: Bench) -> ReportImages:
     if shown.confirmed is None or shown.confirmed.status != "ok":
         return ReportImages()
     indices = range(shown.confirmed.offset, shown.confirmed.offset + IMAGES)
-    fewer = shown.equal_time if shown.equal_time and shown.equal_time.trial.status == "ok" else None
+    fewer = None if shown.instead_of else shown.equal_time
+    fewer = fewer if fewer and fewer.trial.status == "ok" else None
 
     def drawn(plan: Plan, steps: int | None = None) -> list[object]:
         return list(bench.images(plan, split="held-out", indices=indices, steps=steps))

@@ -1,0 +1,66 @@
+"""What an answer gives as its reason, in words."""
+
+from __future__ import annotations
+
+from hasten.records import Trial
+from hasten.search.confirm import shortfall
+from hasten.search.session import Session
+
+
+def of_part(session: Session) -> str:
+    """That an upper bound is that of a part of the grid only."""
+    if session.asked.target is not None or not session.out_of_budget:
+        return ""
+    total = sum(map(len, session.spaces))
+    return f"The best of {len(session.trials)} of {total} plans: the budget was used up."
+
+
+def infeasible(session: Session, best: Trial | None) -> str:
+    """Why an answer is infeasible."""
+    asked = session.asked.target
+    what = f"{asked} is out of reach here" if asked else "nothing is faster than the plain pipeline here"
+    if best is None:
+        return f"{what}: no plan that was measured stays within {session.goal.limits}.{_not_ruled_out(session)}"
+    return f"{what}; {_named(session, best)}.{_not_ruled_out(session)}"
+
+
+def undecided(session: Session, best: Trial | None) -> str:
+    """Why an answer is undecided."""
+    limit_s, asked = session.options.max_time_s, session.asked.target
+    count = len(session.trials)
+    budget = f"{count} trial{'s' * (count != 1)}" + (f" and {limit_s:g} s" if limit_s else "")
+    what = f"{asked or 'a speedup'} was not found within {budget}, which is not all of the grid"
+    if best is not None:
+        return f"{what}; so far {_named(session, best)}.{_not_ruled_out(session)}"
+    hope = session.best()
+    held = (
+        f" there was no time to confirm {hope.plan}, {hope.speedup:.2f}x, on held-out prompts"
+        if hope
+        else f" no plan that was measured stays within {session.goal.limits}"
+    )
+    return f"{what}:{held}.{_not_ruled_out(session)}"
+
+
+def _named(session: Session, best: Trial) -> str:
+    figure = f"{best.speedup:.2f}x" + _seconds(session, best)
+    return f"the best within {session.goal.limits} is {figure}, with {best.plan}"
+
+
+def _not_ruled_out(session: Session) -> str:
+    """The plan nearest to the request that fell short by no more than its intervals."""
+    goal = session.asked
+    held = [t for t in session.held_out.own if t.status == "ok" and t.latency and not goal.out_of_reach(t.latency)]
+    near = [t for t in held if goal.limits.verdict(t.losses) != "outside"] if goal.target else []
+    if not near:
+        return ""
+    trial = max(near, key=lambda t: t.speedup)
+    return (
+        f" Not ruled out is {trial.plan}, which fell short by less than its intervals: {shortfall(trial, goal)}."
+    )
+
+
+def _seconds(session: Session, best: Trial) -> str:
+    asked = session.asked.target
+    if asked is None or asked.latency_s is None or best.latency is None:
+        return ""
+    return f" ({best.latency.plan_s / session.goal.batch_size:.3g} s an image)"
