@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+import hasten.cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -56,3 +60,25 @@ def test_a_link_to_nowhere_is_seen(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert broken(page) == ["there.md#none", "gone.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_files_of_the_code_that_a_page_names_exist(page: Path) -> None:
+    """``search/run.py`` is of the package, ``benchmarks/promise.py`` of the repository."""
+    named = set(re.findall(r"`((?:\w+/)+\w+\.(?:py|json))`", prose(page)))
+    places = (ROOT, ROOT / "src" / "hasten", ROOT / "training", page.parent)
+    elsewhere = {name for name in named if name.startswith("generated/") or name.endswith("/NAME.py")}
+    assert not [name for name in named - elsewhere if not any((place / name).exists() for place in places)]
+
+
+def test_the_page_of_commands_names_them_all() -> None:
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    group: Any = typer.main.get_command(hasten.cli.app)
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(group.commands)
+
+
+def test_the_page_of_the_architecture_names_every_package() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+?) \|", page.partition("## The packages")[2], re.MULTILINE)
+    packages = {init.parent.name for init in (ROOT / "src" / "hasten").glob("*/__init__.py")}
+    assert packages <= set(re.findall(r"`(\w+)`", " ".join(rows)))
