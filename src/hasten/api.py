@@ -48,16 +48,22 @@ def run(
     progress: Report | None = None,
     **choices: Unpack[Choices],
 ) -> Answer:
-    """One request in, one answer out, with a script (when met or likely) and a report in the folder ``out``.
+    """Answers one request: writes a script (when met or likely) and a report into the folder ``out``.
+
+    Example::
+
+        answer = hasten.run("Make SD1.5 2x faster with DeepCache, 50 DDIM steps", max_time_s=1800)
+        print(answer.status, answer.plan, answer.script)
 
     Args:
         request: a sentence, or a task.
-        out: the folder; by default ``hasten-out`` and a name that tells the task.
+        out: the folder; by default one in ``hasten-out`` whose name tells the task.
         runtime: what the script calls: ``hasten``, or the ``upstream`` packages.
-        allow_known_wrong: write upstream scripts that are known to go wrong, with a warning in them.
-        verify: measure the script again in a fresh process; a claim that does not hold there is not *met*.
-        command: what the script and the report name as the way to get the same again.
-        progress: is told where the search stands.
+        allow_known_wrong: whether upstream scripts that are known to go wrong are written, with a warning in them.
+        verify: whether the script is measured again in a fresh process. A claim that does not hold there is not
+            *met*.
+        command: the command that the script and the report name as the way to get the same again.
+        progress: is called with a ``Progress`` as the search goes on.
         choices: strategy, preference, budgets, where trials are kept, device, dtype, batch size, resolution,
             guidance, scorer, prompts, seed: see ``hasten.workflow.choices``.
 
@@ -87,10 +93,10 @@ def search(
     progress: Report | None = None,
     **choices: Unpack[Choices],
 ) -> Answer:
-    """As ``run``, without script and report: only the store of trials is written.
+    """Answers a request as ``run`` does, but writes no script and no report, only the store of trials.
 
-    The answer also joins ``search_params.json`` and, of an upper bound, ``speedup_bounds.json`` in the folder
-    ``out``, where that is given.
+    Where ``out`` is given, the answer is added to ``search_params.json`` in that folder, and an upper bound also
+    to ``speedup_bounds.json``.
     """
     options, place = split(choices)
     if out is not None:
@@ -111,9 +117,16 @@ def explore(
     tell: Tell | None = None,
     **choices: Unpack[Choices],
 ) -> list[Settled]:
-    """The upper bound of every cell of a matrix: see ``hasten.workflow.matrix``. Goes on where it was stopped.
+    """Finds the upper bound of every cell of a matrix, and goes on where it was stopped.
 
-    ``speedup_bounds.json`` and ``search_params.json`` in the folder ``out`` have each the moment it is known.
+    Each bound is written to ``speedup_bounds.json`` and ``search_params.json`` in ``out`` the moment it is known.
+
+    Example::
+
+        hasten.explore(
+            {"models": "SD1.5", "schedulers": ["DDIM", "UniPC"], "steps": 25, "methods": ["deepcache", "tome"]},
+            out="hasten-out/bounds",
+        )
 
     Returns:
         the cells with their answers, in order.
@@ -131,9 +144,9 @@ def generate(
     how: Generation | None = None,
     **choices: Unpack[Choices],
 ) -> list[Settled]:
-    """A script for every request, as far as there is one; a failure never stops the rest, and is an entry.
+    """Answers every request with a script, where there is one. A failure is an entry, and never stops the rest.
 
-    ``generation_report.json`` and ``manifest.json`` in the folder ``out`` have each the moment it is known.
+    Each answer is written to ``generation_report.json`` and ``manifest.json`` in ``out`` the moment it is known.
 
     Returns:
         the requests with their answers, in order.
@@ -152,7 +165,7 @@ def run_matrix(
     how: Generation | None = None,
     **choices: Unpack[Choices],
 ) -> tuple[list[Settled], list[Settled]]:
-    """Bounds of a matrix, the tasks that follow from them, and their scripts: ``explore``, then ``generate``."""
+    """Finds the bounds of a matrix, makes tasks from them and answers each: ``explore``, then ``generate``."""
     cells = matrix if isinstance(matrix, Matrix) else Matrix.of(**matrix)
     how = replace(how or Generation(), place=split(choices)[1])
     return all_stages(cells, how, batch_of(out, choices, devices, tell))
@@ -167,14 +180,14 @@ def profile(
     progress: Callable[[str], None] | None = None,
     **choices: Unpack[Choices],
 ) -> Profile:
-    """Where a call's time goes, cold and warm, and what larger batches give; of a plan beside its baseline, too.
+    """Measures where a call's time goes, cold and warm, and what larger batches give; a plan beside its baseline.
 
     Args:
         request: a plain one: a model, a scheduler, a number of steps.
-        plan: its text, or a plan; none: the baseline alone.
-        batch_sizes: images of a call, instead of the choice ``batch_size``.
-        fresh: first calls of each that are measured, each in a process of its own.
-        progress: is told what goes on, a few words at a time.
+        plan: a plan or its text; an empty one profiles the baseline alone.
+        batch_sizes: the numbers of images a call that are measured, instead of the choice ``batch_size``.
+        fresh: how many first calls of baseline and plan are measured, each in a process of its own.
+        progress: is called with a few words as the work goes on.
         choices: pairs, device, dtype, height, width, guidance_scale, prompts, seed, confidence, as in ``run``.
 
     Raises:
@@ -201,14 +214,14 @@ def compare(
     progress: Report | None = None,
     **choices: Unpack[Choices],
 ) -> Comparison:
-    """Given plans side by side, measured as verdicts are, on the same held-out prompts; each with its equal-time
+    """Measures given plans as verdicts are measured, on the same held-out prompts, each with its equal-time
     baseline. Goes on where it was stopped.
 
     Args:
         request: a plain one: a model, a scheduler, a number of steps.
-        plans: their texts, or plans.
-        metrics: whose losses are told.
-        progress: is told which plan is being measured.
+        plans: the plans, or their texts.
+        metrics: the metrics whose losses are measured.
+        progress: is called with a ``Progress`` as the work goes on.
         choices: num_samples, pairs, storage, confidence, seed, and those of the place, as in ``run``.
 
     Raises:
@@ -231,15 +244,22 @@ def tune(
     progress: Report | None = None,
     **choices: Unpack[Choices],
 ) -> Answer:
-    """The fastest plan of a pipeline that you have, or one that meets a target; the pipeline is left as it was.
+    """Finds the fastest plan for your pipeline, or one that meets a target. The pipeline stays as it was.
+
+    Example::
+
+        result = hasten.tune(pipe, steps=25, speedup=2.0, max_loss=0.02, methods=["deepcache", "tome"])
+        with hasten.accelerate(pipe, result.plan):
+            image = pipe("a strawberry on a blue background", num_inference_steps=25).images[0]
 
     Args:
         pipe: a diffusers pipeline, on its device.
         steps: denoising steps of a call.
-        speedup, latency_s: the target, at most one of them; none: the highest speedup. Seconds an image.
-        max_loss: the limit of the relative CLIP score loss, or limits by metric.
-        two_sided: a rise of as much is over the limit too.
-        methods: names, used all together; None: any that support the pipeline.
+        speedup: the least speedup that is asked for. Without it and ``latency_s`` the highest speedup is searched.
+        latency_s: the most seconds an image may take. At most one of ``speedup`` and ``latency_s`` may be given.
+        max_loss: the limit of the relative loss of the CLIP score, or limits by metric.
+        two_sided: whether a score that rises by as much is over the limit too.
+        methods: names of methods that are used together; None for any that support the pipeline.
         progress, choices: as in ``run``.
 
     Returns:
@@ -252,10 +272,23 @@ def tune(
 
 
 def accelerate(pipe: Any, plan: str | Plan | Mapping[str, Any], steps: int | None = None) -> Handle:
-    """Puts a plan on the pipeline. A context manager; or call ``.remove()`` on what it returns.
+    """Puts a plan on the pipeline, until the ``with`` block ends or the handle's ``.remove()`` is called.
+
+    Example::
+
+        handle = hasten.accelerate(pipe, "deepcache(cache_interval=3)+tome(ratio=0.5)")
+        image = pipe("a strawberry on a blue background").images[0]
+        handle.remove()
+
+    Args:
+        pipe: a diffusers pipeline. Other pipelines that share its denoiser are accelerated as well.
+        plan: a plan, its text, or ``{"deepcache": {"cache_interval": 3}}``. Parameters that it leaves out have
+            their defaults.
+        steps: denoising steps of a call, where known: the parameters are then checked against it.
 
     Raises:
-        InputError: unknown method, illegal parameter, or a model that cannot take it; nothing was changed.
+        InputError: the method is unknown, a parameter is illegal, or the model cannot take the method. Nothing was
+            changed.
     """
     from hasten.methods import apply  # needs torch, which the parent of a batch does without
 
