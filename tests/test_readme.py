@@ -16,9 +16,11 @@ import typer
 import yaml
 
 import hasten.cli
+from hasten.cli import show
 from hasten.cli.values import task_of_flags
 from hasten.language.parse import parse
 from hasten.methods import METHODS
+from hasten.records import Answer
 from hasten.store.seeds.bounds import Bounds
 from hasten.store.seeds.tasks_file import read_requests
 from hasten.workflow.matrix import Matrix
@@ -198,6 +200,20 @@ def test_the_example_of_tune_runs_with_fewer_steps_and_a_small_budget(tmp_path: 
 def test_the_program_of_the_readme_is_the_example() -> None:
     example = (ROOT / "examples" / "tune.py").read_text(encoding="utf-8")
     assert blocks(README, "python")[0] in example
+
+
+def test_the_output_in_the_readme_is_what_its_command_prints(
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command's answer is recorded, and the README shows what hasten prints of it, without the notes."""
+    answer = Answer.model_validate_json((ROOT / "tests" / "recorded" / "readme" / "answer.json").read_bytes())
+    assert task_of(parse(understood(commands(README)[0])[1]["text"])) == answer.task
+    show.answer(answer)
+    printed = capsys.readouterr().out.partition("note:")[0]
+    (shown,) = blocks(README, "text")
+    if request.config.getoption("--refresh-recorded"):
+        (ROOT / "README.md").write_text(README.replace(shown, printed), encoding="utf-8")
+    assert shown == printed, "changed on purpose? pytest --refresh-recorded"
 
 
 def test_the_table_of_methods_is_theirs() -> None:
