@@ -80,11 +80,17 @@ class Beliefs(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search stands: sent at each stage's begin, after each trial, and while something is measured.
+    """Where a search stands: sent when a stage begins, after each trial, and while something is measured.
 
-    ``planned``: plans of the grid; ``done``: settled by a trial, of these ``reused`` from the store;
-    ``pruned``: settled without one. ``trial``: the one that was just finished, in the search's stages.
-    ``best``: the trial that would be chosen now. ``message``: what is being measured, and how far it is.
+    Args:
+        stage: what is being done.
+        planned: the plans of the grid.
+        done: the plans that a trial settled.
+        pruned: the plans that were settled without a trial.
+        reused: how many of the trials in ``done`` came from the store.
+        trial: the trial that was just finished, in the stages of the search.
+        best: the trial that would be chosen now.
+        message: what is being measured, and how far it is.
     """
 
     stage: Literal["search", "fallback", "confirm", "compare", "report", "verify"]
@@ -115,13 +121,13 @@ class SearchOptions:
             is neither known to 2% nor decided against the target.
         search_pairs: the same for a trial of the search, which only chooses what is confirmed; fewer where
             the first already show that the plan is too slow.
-        seed: of the sampled strategies.
+        seed: the random seed of the sampled strategies.
         storage: where trials are kept: URL, path of an SQLite file, ``memory``; None: the user's data folder.
         confidence: what the intervals hold the true value with, 0.5 to 0.999. *met* needs the whole interval
             of each loss inside its limit.
         confirmations: candidates measured on held-out prompts before the search gives up.
-        verified: a script is measured again in a fresh process afterwards, for which time is kept.
-        spent_s: of ``max_time_s``, what was used before.
+        verified: whether a script is measured again in a fresh process afterwards, for which time is kept.
+        spent_s: the seconds of ``max_time_s`` that were used before.
 
     Raises:
         InputError: a value out of range. UnknownNameError: no such strategy or preference.

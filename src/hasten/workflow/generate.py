@@ -34,11 +34,17 @@ NO_PLAN = "The given file has no plan that answers it, and nothing is to be meas
 
 @dataclass(frozen=True)
 class Generation:
-    """How the scripts of a list are made.
+    """How the scripts of a list of requests are made.
 
-    ``bounds`` and ``params`` are what is known from elsewhere: a task over its bound is infeasible, one within it
-    is searched for without exploring; a plan that was found for the task is measured first or, with ``as_is``,
-    written with the figures that it has there.
+    Args:
+        runtime: what the scripts call: ``hasten``, or the ``upstream`` packages.
+        allow_known_wrong: whether upstream scripts that are known to go wrong are written, with a warning in them.
+        verify: whether each script is measured again in a fresh process.
+        as_is: whether a plan of ``params`` is written with the figures that it has there, without measuring.
+        place: where to measure.
+        bounds: known upper bounds. A task over its bound is infeasible; a task within it is searched for without
+            finding the bound first.
+        params: known plans. The plan that was found for a task is measured first.
     """
 
     runtime: Runtime = "hasten"

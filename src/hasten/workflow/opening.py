@@ -29,11 +29,19 @@ ASKED = ("height", "width", "guidance_scale", "scorer", "prompts")
 
 @dataclass(frozen=True)
 class Place:
-    """Where and at what size to measure; None is the model's or the machine's usual.
+    """Where and at what size to measure. None stands for what is usual for the model or the machine.
 
-    ``device`` a torch device; ``dtype`` float32, float16 or bfloat16; sizes in pixels; ``scorer`` a folder,
-    an embedded model or a hub id of a CLIP; ``prompts`` a built-in set or a file; ``confidence`` that of the
-    intervals.
+    Args:
+        device: a torch device, such as ``cuda:1``.
+        dtype: float32, float16 or bfloat16.
+        batch_size: images of one call.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+        guidance_scale: of classifier-free guidance.
+        scorer: the CLIP that scores images: a folder, an embedded model or a hub id.
+        prompts: a built-in set, ``general`` or ``emoji``, or a file.
+        seed: of the initial latents.
+        confidence: with which intervals hold the true value.
     """
 
     device: str | None = None
