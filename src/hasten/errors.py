@@ -57,6 +57,10 @@ class MeasurementError(HastenError):
     """A measurement that could not be finished: NaN or black images, out of memory, a crash."""
 
 
+class NoEffectWarning(UserWarning):
+    """An applied method left out nothing in a whole call: its parameters, or the call, give it nothing to do."""
+
+
 def simplify(name: str) -> str:
     """How names are compared: lower case, letters (Chinese too), digits and "+" only (``T-Gate`` → ``tgate``)."""
     spelled = re.sub("[σς]", "sigma", name.lower().replace("α", "alpha"))

@@ -50,6 +50,15 @@ def test_a_trial_holds_latency_losses_and_environment(bench: Bench) -> None:
     assert told == ["baseline drawn 2/2", "scored 2/2"]
 
 
+def test_a_latency_tells_of_a_method_without_effect_once(scorer: ClipScorer, words: Path) -> None:
+    bench = Bench.of(tiny_sd(), steps=3, height=64, width=64, guidance_scale=1.0, scorer=scorer, prompts=words)
+    found = bench.latency(Plan.parse("guidance_cutoff(cutoff_step=1)+deepcache(cache_interval=2)"), pairs=2)
+    assert [warning for warning in found.warnings if "no effect" in warning] == [
+        "Guidance cutoff had no effect in a call of 3 steps: it was not guided, so that the batch has no second "
+        "half (a low guidance scale, a distilled model)."
+    ]
+
+
 def test_a_trial_survives_json(bench: Bench) -> None:
     trial = bench.trial(DEEPCACHE, samples=2, pairs=1)
     assert type(trial).model_validate_json(trial.model_dump_json()) == trial

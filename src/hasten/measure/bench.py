@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -163,7 +163,7 @@ class Bench(Trials):
             InputError: the plan, or a number, cannot be used.
         """
         plan = self.pipeline.completed(plan, steps)
-        indices = range(self.setting.batch_size)
+        indices, idle = range(self.setting.batch_size), dict[str, None]()
         with device_lock(self.setting.device):
             found = interleaved(
                 partial(self.pipeline.generate, "search", indices),
@@ -173,7 +173,7 @@ class Bench(Trials):
                 warmup_a=0 if enough and self._warm else warmup,
                 device=self.setting.device,
                 around_a=plan_failures,  # around the calls alone: an error of the caller's own is no plan's fault
-                around_b=partial(self._installed, plan, steps),
+                around_b=partial(self._installed, plan, steps, idle.setdefault),
                 denoiser=self.pipeline.denoiser,
                 enough=enough,
                 report=report,
@@ -181,11 +181,11 @@ class Bench(Trials):
                 seed=self.pipeline.seed,
             )
         self._warm = True
-        return found
+        return found.model_copy(update={"warnings": (*found.warnings, *idle)})
 
     @contextmanager
-    def _installed(self, plan: Plan, steps: int | None) -> Iterator[None]:
-        with plan_failures(), self.pipeline.installed(plan, steps):
+    def _installed(self, plan: Plan, steps: int | None, tell: Callable[[str], object]) -> Iterator[None]:
+        with plan_failures(), self.pipeline.installed(plan, steps, tell):
             yield
 
     def quality(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 BATCH = 8
 BATCH_PIXELS = BATCH * 512 * 512
 ENCODED_AT_ONCE = 16
+
+
+def _unheard(message: str) -> None:
+    """Most runs are not asked whether their methods had an effect."""
 
 
 class Pipeline:
@@ -65,13 +69,17 @@ class Pipeline:
 
         return check_plan(plan, self.pipe, steps or self.setting.steps)
 
-    def installed(self, plan: Plan, steps: int | None = None) -> AbstractContextManager[object]:
-        """The plan on the pipeline, for as long as the context lasts."""
+    def installed(
+        self, plan: Plan, steps: int | None = None, tell: Callable[[str], object] = _unheard
+    ) -> AbstractContextManager[object]:
+        """The plan on the pipeline, for as long as the context lasts; ``tell`` hears of methods without effect."""
         if not plan:
             return nullcontext()
         from hasten.methods import apply
 
-        handle: AbstractContextManager[object] = apply(self.pipe, plan, steps=steps or self.setting.steps)
+        handle: AbstractContextManager[object] = apply(
+            self.pipe, plan, steps=steps or self.setting.steps, tell=tell
+        )
         return handle
 
     def generate(self, split: Split, indices: Sequence[int], steps: int | None = None) -> None:

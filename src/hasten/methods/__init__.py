@@ -9,6 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError, UnsupportedError
+from hasten.methods._stats import MethodStats
 from hasten.methods._unfit import unfit
 from hasten.methods.base import MOST, Method, Step
 from hasten.plan import Parameters, Plan
@@ -17,7 +18,29 @@ from hasten.registry import Registry
 if TYPE_CHECKING:
     from hasten.methods._apply import Handle, apply
 
-__all__ = ["METHODS", "Handle", "apply", "check_plan", "clash", "is_equal_time", "together", "unfit", "work"]
+__all__ = [
+    "METHODS",
+    "Handle",
+    "MethodStats",
+    "apply",
+    "check_plan",
+    "clash",
+    "is_equal_time",
+    "together",
+    "unfit",
+    "work",
+]
+    "METHODS",
+    "Handle",
+    "MethodStats",
+    "apply",
+    "check_plan",
+    "clash",
+    "is_equal_time",
+    "together",
+    "unfit",
+    "work",
+]
 
 METHODS: Registry[Method] = Registry("method", "hasten.methods", "METHOD")
 

@@ -10,18 +10,38 @@ from hasten.errors import InputError
 from hasten.methods import METHODS, check_plan
 from hasten.methods._denoiser import denoiser_of
 from hasten.methods._patch import Patches
+from hasten.methods._stats import MethodStats, Tally, Tell, warn
 from hasten.plan import Plan, Value
 
 
 class Handle:
     """A plan that is applied to a pipeline. A context manager: leaving it removes the plan.
 
-    ``plan`` is the applied plan, completed by the defaults.
+    ``plan`` is the applied plan, completed by the defaults. A NoEffectWarning tells, once, of each method
+    that left out nothing in a whole call, as may be in few steps or without guidance.
     """
 
-    def __init__(self, plan: Plan, patches: Patches | None) -> None:
+    def __init__(self, plan: Plan, patches: Patches | None = None) -> None:
         self.plan = plan
         self._patches = patches
+        self._tallies: dict[str, Tally] = {}
+
+    @property
+    def stats(self) -> dict[str, MethodStats]:
+        """What each method of the plan has done until now, or until it was removed, by its name.
+
+        Example:
+            >>> with hasten.accelerate(pipe, "tgate(gate_step=5)") as handle:
+            ...     pipe("a strawberry", num_inference_steps=12)
+            >>> handle.stats["tgate"].guidance_dropped
+            7
+        """
+        return {name: tally.stats for name, tally in self._tallies.items()}
+
+    def _install(self, pipe: Any, patches: Patches, tell: Tell) -> None:
+        self._patches = patches
+        for name, parameters in self.plan.parameters.items():
+            self._tallies[name] = patches.add(METHODS.get(name), pipe, parameters, tell)
 
     def remove(self) -> None:
         """Takes the plan's methods off, in any order with other handles; a second time nothing happens."""
@@ -35,19 +55,24 @@ class Handle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for tally in self._tallies.values() if error else ():
+            tally.drop()
         self.remove()
 
     def __repr__(self) -> str:
         return f"<{self.plan} {'applied' if self._patches else 'removed'}>"
 
 
-def apply(pipe: Any, plan: Plan | str | Mapping[str, Mapping[str, Value]], steps: int | None = None) -> Handle:
+def apply(
+    pipe: Any, plan: Plan | str | Mapping[str, Mapping[str, Value]], steps: int | None = None, tell: Tell = warn
+) -> Handle:
     """Applies the plan to the pipeline; ``pipe(...)`` is then called as before.
 
     Args:
         pipe: a diffusers pipeline. Other pipelines that share its denoiser are accelerated as well.
         plan: a plan, its text, or ``{"deepcache": {"cache_interval": 3}}``.
         steps: the number of steps, where known: parameters are then checked against it.
+        tell: is told, once for each method, when it had no effect in a call.
 
     Raises:
         UnknownNameError, ParameterError, UnsupportedError: the plan is not legal for this pipeline.
@@ -56,14 +81,13 @@ def apply(pipe: Any, plan: Plan | str | Mapping[str, Mapping[str, Value]], steps
     """
     wanted = check_plan(_plan_of(plan), pipe, steps)
     if not wanted:
-        return Handle(wanted, None)
+        return Handle(wanted)
     patches = Patches.of(denoiser_of(pipe))
     for name in wanted.methods:
         patches.require_absent(METHODS.get(name))
-    handle = Handle(wanted, patches)
+    handle = Handle(wanted)
     try:
-        for name, parameters in wanted.parameters.items():
-            patches.add(METHODS.get(name), pipe, parameters)
+        handle._install(pipe, patches, tell)
     except BaseException:
         handle.remove()
         raise

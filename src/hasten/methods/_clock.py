@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from hasten.methods._denoiser import sample_of, timestep_of
+from hasten.methods._stats import Tally
 from hasten.methods.base import State
 
 
@@ -23,6 +24,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.size = (0, 0)
+        self.tallies: dict[str, Tally] = {}
         self._members: list[tuple[int, str, State, Any]] = []
         self._shape: tuple[int, ...] = ()
         self._track: _Track | None = None
@@ -40,6 +42,7 @@ class Clock:
         self._track = None
 
     def leave(self, name: str) -> None:
+        self.settle(self.tallies.pop(name))
         self._members = [member for member in self._members if member[1] != name]
 
     def refresh(self, by: State | None = None) -> None:
@@ -52,6 +55,7 @@ class Clock:
         """The denoiser's outermost wrapper. Shapes: sample (batch, channels, height, width), or tokens."""
         self._tick(sample_of(module, args, kwargs), timestep_of(module, args, kwargs))
         output = call_next(*args, **kwargs)
+        self._count()
         if self.ending:
             self._start()  # what was stored is not needed for decoding the image, which needs the memory
         return output
@@ -60,16 +64,47 @@ class Clock:
     def _tick(self, sample: torch.Tensor, timestep: Any) -> None:
         shape, step = tuple(sample.shape), self._track.follow(timestep) if self._track else None
         moved = shape != self._shape
-        if step is None or (moved and isinstance(self._track, _Values)):
-            self._track, step = _begin(timestep, [pipe.scheduler for _, _, _, pipe in self._members]), 0
+        begins = step is None or (moved and isinstance(self._track, _Values))
+        if step is None or begins:
+            self.settle(*self.tallies.values())
+            self._track, step = _begin(timestep, self._schedulers()), 0
             self._start()
         elif moved:
             self.refresh()
         elif step == self._step:
             return
+        self._tell_tallies(begins, step != self._step)
         self._step, self._shape, self.size = step, shape, (shape[-2], shape[-1])
         for _, _, state, _ in self._members:
             state.step(step)
+
+    def _schedulers(self) -> list[Any]:
+        """Those that the timesteps may come from. Methods without a state have pipelines, too."""
+        joined = [pipe.scheduler for _, _, _, pipe in self._members]
+        return [*joined, *(tally.scheduler for tally in self.tallies.values())]
+
+    def settle(self, *tallies: Tally) -> None:
+        """No more calls of this run come: where its end could not be seen, it is taken to be over."""
+        for tally in tallies:
+            if isinstance(self._track, _Values):
+                tally.end()
+            else:
+                tally.drop()
+
+    def _tell_tallies(self, begins: bool, steps_on: bool) -> None:
+        for tally in self.tallies.values():
+            if begins:
+                tally.begin()
+            if begins or steps_on:
+                tally.step()
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _count(self) -> None:
+        """After a call of the denoiser."""
+        for tally in self.tallies.values():
+            tally.called()
+            if self.ending:
+                tally.end()
 
     def _start(self) -> None:
         for _, _, state, _ in self._members:

@@ -10,6 +10,7 @@ from hasten.errors import InputError
 from hasten.methods import clash
 from hasten.methods._clock import Clock
 from hasten.methods._denoiser import ATTRIBUTE
+from hasten.methods._stats import Tally, Tell
 from hasten.plan import Plan
 
 if TYPE_CHECKING:
@@ -59,9 +60,13 @@ class Patches:
             if reason := clash((other, method)):
                 raise InputError(f"{other.title} is applied to this {type(self.denoiser).__name__}. {reason}")
 
-    def add(self, method: Method, pipe: Any, parameters: Parameters) -> None:
-        """Installs the method, wholly or, when that fails, not at all."""
+    def add(self, method: Method, pipe: Any, parameters: Parameters, tell: Tell) -> Tally:
+        """Installs the method, wholly or, when that fails, not at all; returns what counts its deeds.
+
+        ``tell`` is told when it had no effect in a call.
+        """
         self.require_absent(method)
+        self.clock.tallies[method.name] = tally = Tally(method, pipe, parameters, tell)
         self._methods[method.name], self._given[method.name] = method, parameters
         setattr(self.denoiser, ATTRIBUTE, self)
         if len(self._methods) == 1:
@@ -71,6 +76,7 @@ class Patches:
         except BaseException:
             self.remove(method.name)
             raise
+        return tally
 
     def wrap(self, method: Method, module: Any, wrapper: Wrapper) -> None:
         """Called by a method while it is installed: adds one wrapper to one module."""
@@ -79,6 +85,11 @@ class Patches:
     def listen(self, method: Method, state: State, pipe: Any) -> None:
         """Called by a method while it is installed: has ``state`` told of runs and steps."""
         self.clock.join(method.name, method.order, state, pipe)
+        self.tally(method.name).state = state
+
+    def tally(self, name: str) -> Tally:
+        """What counts the deeds of the installed method of that name."""
+        return self.clock.tallies[name]
 
     def convert(self, method: Method, tensor: torch.Tensor, conversion: Conversion) -> None:
         """Called by a method while it is installed: a parameter or buffer has other data until it is removed.

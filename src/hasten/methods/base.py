@@ -86,8 +86,18 @@ class Step:
     merged: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
 
+DEEDS = ("reused", "forecast", "merged", "guidance_dropped")
+"""What a method can do at a step instead of computing all of it; fields of ``MethodStats``."""
+
+
 class State(ABC):
-    """What one installed method remembers during a run. The clock at the denoiser's root calls these."""
+    """What one installed method remembers during a run. The clock at the denoiser's root calls these.
+
+    The method sets ``did_reused`` and so on to True where it does that. After each call of the denoiser they are
+    counted, and set back.
+    """
+
+    did_reused = did_forecast = did_merged = did_guidance_dropped = False
 
     @abstractmethod
     def start(self) -> None:

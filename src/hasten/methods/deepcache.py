@@ -67,15 +67,20 @@ class _State(State):
         self.skips = self.copies = False
         self.outputs: dict[Any, Any] = {}
         self._interval, self._unet, self._phase = interval, unet, 0
+        self._counted_from: int | None = None
 
     def start(self) -> None:
         self.outputs.clear()
+        self._counted_from = None
 
     def step(self, number: int) -> None:
         if not self.outputs:
             self._phase = number
         self.skips = (number - self._phase) % self._interval != 0
         self.copies = scales_in_place(self._unet)
+        # Not by the outputs: beside a CUDA graph that is replayed, no wrapper of the modules stores any.
+        self._counted_from = number if self._counted_from is None else self._counted_from
+        self.did_reused = (number - self._counted_from) % self._interval != 0
 
 
 def _reuse(state: _State) -> Wrapper:

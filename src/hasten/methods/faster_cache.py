@@ -175,6 +175,7 @@ class _State(State):
         """The denoiser is called with a sample (batch, channels, height, width)."""
         self._call += 1
         self.half = self._rhythm.halves(self._number) and self._call in self._spectra and self._guided(sample)
+        self.did_guidance_dropped = self.half
 
     def _guided(self, sample: Any) -> bool:
         """Whether the batch is a guided one: asked after its first step, when equal seeds look guided no more."""
@@ -208,6 +209,7 @@ class _State(State):
         place = (self._call, module)
         if self.half and self._rhythm.goes_on(self._number) and place in self._outputs:
             output = _further(*self._outputs[place])
+            self.did_forecast = True
         else:
             output = compute()
         if self._is_guided is not False:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial, wraps
 from types import new_class
 from typing import TYPE_CHECKING, Any
@@ -66,7 +66,8 @@ class FewerSteps(Method):
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         patches.undo(self, partial(setattr, pipe, "__class__", type(pipe)))
-        pipe.__class__ = _called_with(type(pipe), int(parameters["reduced_steps"]))
+        leave_out = patches.tally(self.name).leave_out
+        pipe.__class__ = _called_with(type(pipe), int(parameters["reduced_steps"]), leave_out)
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -77,8 +78,11 @@ class FewerSteps(Method):
         return min(int(parameters["reduced_steps"]), steps)
 
 
-def _called_with(kind: type, most: int) -> type:
-    """The pipeline's class, but for calls of more steps. Python looks up calls in the class alone."""
+def _called_with(kind: type, most: int, leave_out: Callable[[int], None]) -> type:
+    """The pipeline's class, but for calls of more steps. Python looks up calls in the class alone.
+
+    ``leave_out`` is told how many steps each call takes less than it was asked for.
+    """
     signature = inspect.signature(kind.__call__)
 
     @wraps(kind.__call__)
@@ -87,6 +91,7 @@ def _called_with(kind: type, most: int) -> type:
         _refuse_own_steps(given.arguments)
         asked = given.arguments.get(ASKED, signature.parameters[ASKED].default)
         given.arguments[ASKED] = min(asked, most)
+        leave_out(asked - given.arguments[ASKED])
         return kind.__call__(*given.args, **given.kwargs)
 
     def body(namespace: dict[str, Any]) -> None:

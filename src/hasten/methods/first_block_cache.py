@@ -112,6 +112,7 @@ class _State(State):
             return
         added, kept, self._image = after - before, self._kept.get(self._call), after
         self.resting = kept is not None and kept.others is not None and self._hardly(added, kept.first)
+        self.did_reused = self.resting
         if not self.resting:
             self._kept[self._call] = _Kept(added)
 

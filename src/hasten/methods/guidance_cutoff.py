@@ -101,6 +101,7 @@ def _cut(state: _State) -> Wrapper:
         sample = sample_of(module, args, kwargs)
         if not state.halves(sample):
             return call_next(*args, **kwargs)
+        state.did_guidance_dropped = True
         return doubled(run_half(call_next, args, kwargs, sample.shape[0], CONDITIONAL))
 
     return wrapper

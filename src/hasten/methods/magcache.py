@@ -168,6 +168,7 @@ class _State(State):
         may = kept is not None and self._threshold > 0 and self._number >= self._first
         errors = kept.errors() if may and kept is not None else None
         self.resting = errors is not None and kept is not None and self._are_small(errors, kept.rested)
+        self.did_reused = self.resting
 
     def _are_small(self, errors: list[float], rested: int) -> bool:
         return rested <= self._most and all(error <= self._threshold for error in errors)

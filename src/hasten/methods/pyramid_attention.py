@@ -164,6 +164,7 @@ class _State(State):
         """What the attention gives at this call."""
         mode, place = self._cross if crossing else self._own, (self._call, attention)
         if mode == "reuse" and place in self._outputs:
+            self.did_reused = True
             return self._outputs[place]
         output = compute()
         if mode != "run":

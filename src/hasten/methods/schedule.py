@@ -183,6 +183,7 @@ class _State(State):
         self.cuts = self.half and not self._stored_half
         self.attends_now = self.attends.at(self.half)
         self.cuts_attention = self.half and not self.attends.half
+        self.did_reused, self.did_guidance_dropped = not self.full or not self.attends_now, self.half
 
     def _guided(self, sample: Any) -> bool:
         """Whether the batch is a guided one: asked after its first step, when equal seeds look guided no more."""

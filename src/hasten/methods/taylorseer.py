@@ -146,6 +146,7 @@ def _forecast(state: _State) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         computed = state.begin()
         if computed is not None:
+            state.did_forecast = True
             return with_noise(computed.output, computed.noise_at(state.number))
         output = call_next(*args, **kwargs)
         state.keep(output)

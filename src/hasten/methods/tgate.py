@@ -194,7 +194,7 @@ def _half_batch(state: _State) -> Wrapper:
         state.decide(sample)
         if not (state.gated and state.guided):
             return call_next(*args, **kwargs)
-        batch = sample.shape[0]
+        batch, state.did_guidance_dropped = sample.shape[0], True
         return doubled(call_next(*half(args, batch, UNCONDITIONAL), **half(kwargs, batch, UNCONDITIONAL)))
 
     return wrapper
@@ -214,6 +214,7 @@ def _attention(state: _State) -> Wrapper:
         crossing = encoder_hidden_states is not None
         mode = state.cross_attention if crossing else state.self_attention
         if mode == "reuse" and module in state.outputs:
+            state.did_reused = True
             return state.outputs[module]
         output = call_next(hidden, encoder_hidden_states, *args, **kwargs)
         if mode == "store" or (mode == "reuse" and crossing):

@@ -199,6 +199,7 @@ def _merge(state: _State, block: TransformerBlock) -> Wrapper:
         matching = state.matching(block) if state.ratio else None
         if matching is None:
             return call_next(hidden, *args, **kwargs)
+        state.did_merged = True
         return matching.unmerge(call_next(matching.merge(hidden), *args, **kwargs))
 
     return wrapper

@@ -1,0 +1,155 @@
+"""Counts what applied methods do, and says when one of them had no effect. Imports no torch."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from hasten.errors import NoEffectWarning
+from hasten.methods.base import DEEDS, Method, State, Step
+from hasten.plan import Parameters
+
+Tell = Callable[[str], object]
+"""Is told, in a sentence, that a method had no effect in a call."""
+
+UNGUIDED = "it was not guided, so that the batch has no second half (a low guidance scale, a distilled model)"
+CHANGED = "the image changed too much from step to step"
+DROPPED = "what it stored was dropped before it could be used, as another method of the plan changed the batch"
+LIBRARIES = ("hasten", "diffusers", "torch", "accelerate")
+"""Whose code lies between a user's call of the pipeline and a warning."""
+
+
+@dataclass(frozen=True)
+class MethodStats:
+    """What one method did since it was applied, counted in steps of the scheduler.
+
+    Attributes:
+        runs: ways through the scheduler's steps, one a call of the pipeline.
+        steps: steps in all runs.
+        full: of those, the ones at which the method left nothing out.
+        reused: the ones at which something was given again that an earlier step had computed.
+        forecast: the ones at which something was forecast from earlier steps.
+        merged: the ones at which tokens were merged.
+        guidance_dropped: the ones at which one half of guidance alone was computed.
+        left_out: steps that calls asked for and that were not taken (fewer steps alone does so).
+        runs_without_effect: runs that ended without any of these.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "deepcache(cache_interval=3)") as handle:
+        ...     pipe("a strawberry", num_inference_steps=9)
+        >>> handle.stats["deepcache"].reused
+        6
+    """
+
+    runs: int = 0
+    steps: int = 0
+    full: int = 0
+    reused: int = 0
+    forecast: int = 0
+    merged: int = 0
+    guidance_dropped: int = 0
+    left_out: int = 0
+    runs_without_effect: int = 0
+
+
+class Tally:
+    """Counts one applied method; the clock tells it of runs, steps and calls of the denoiser.
+
+    ``state`` is that of the method, where it has one. ``tell`` is called once, at the end of the first run in
+    which a method that should leave work out left out none.
+    """
+
+    def __init__(self, method: Method, pipe: Any, parameters: Parameters, tell: Tell) -> None:
+        self.state: State | None = None
+        self._method, self._pipe, self._parameters, self._tell = method, pipe, parameters, tell
+        self._counts: Counter[str] = Counter()
+        self._step: set[str] = set()
+        self._run_steps = 0
+        self._acted = self._shortened = self._told = False
+
+    @property
+    def scheduler(self) -> Any:
+        """That of the pipeline which the method was applied to; None where it has none."""
+        return getattr(self._pipe, "scheduler", None)
+
+    @property
+    def stats(self) -> MethodStats:
+        return MethodStats(**self._counts)
+
+    def begin(self) -> None:
+        """A run begins."""
+        self._counts["runs"] += 1
+        self._run_steps = 0
+
+    def step(self) -> None:
+        """A step begins."""
+        self._step.clear()
+        self._run_steps += 1
+        self._counts.update(("steps", "full"))
+
+    def called(self) -> None:
+        """The denoiser was called: what the method did there is counted once a step."""
+        for deed in DEEDS if self.state is not None else ():
+            if getattr(self.state, f"did_{deed}"):
+                setattr(self.state, f"did_{deed}", False)
+                self._count(deed)
+
+    def _count(self, deed: str) -> None:
+        if deed not in self._step:
+            self._counts["full"] -= not self._step
+            self._counts[deed] += 1
+            self._step.add(deed)
+            self._acted = True
+
+    def leave_out(self, steps: int) -> None:
+        """A call of the pipeline begins that takes so many steps less than it was asked for."""
+        self._counts["left_out"] += steps
+        self._shortened = steps > 0
+
+    def end(self) -> None:
+        """The run is over, from its first step to its last."""
+        steps, self._run_steps = self._run_steps, 0
+        acted, self._acted = self._acted, False
+        if acted or self._shortened or not steps or not self._method.cuts_work:
+            return
+        self._counts["runs_without_effect"] += 1
+        if not self._told and self._parameters != self._method.neutral(self._pipe, steps):
+            self._told = True
+            self._tell(self._sentence(steps))
+
+    def drop(self) -> None:
+        """The run was broken off: what it would have come to is not known."""
+        self._run_steps, self._acted = 0, False
+
+    def _sentence(self, steps: int) -> str:
+        call = f"a call of {steps} step{'s' * (steps != 1)}"
+        return f"{self._method.title} had no effect in {call}: {self._reason(steps)}."
+
+    def _reason(self, steps: int) -> str:
+        declared = self._method.steps(self._pipe, self._parameters, steps)
+        if all(step == Step() for step in declared):
+            given = ", ".join(f"{name}={value}" for name, value in self._parameters.items())
+            return f"its parameters ({given}) leave all of it as it is"
+        if self._method.adaptive:
+            return CHANGED
+        return DROPPED if all(step.guidance for step in declared) else UNGUIDED
+
+
+def warn(message: str) -> None:
+    """The warning that users of a pipeline get, at the line of their own code that called it."""
+    hint = " The handle's stats count what it did in all calls."
+    warnings.warn(message + hint, NoEffectWarning, stacklevel=_frames_to_the_user())
+
+
+def _frames_to_the_user() -> int:
+    """How many frames above ``warn`` the first one is that belongs to none of the libraries."""
+    frame: FrameType | None = sys._getframe(2)
+    level = 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES:
+        frame, level = frame.f_back, level + 1
+    return level
