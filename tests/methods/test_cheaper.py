@@ -10,10 +10,10 @@ import pytest
 import torch
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from optuna.distributions import CategoricalDistribution
-from tests.generating import FAMILIES, fresh, latents, shared
+from tests.generating import FAMILIES, attributes, fresh, latents, shared
 from tests.pipelines import tiny_flux
 
-from hasten.errors import ParameterError, UnsupportedError
+from hasten.errors import InputError, ParameterError, UnsupportedError
 from hasten.language.parse import parse
 from hasten.language.render import render
 from hasten.methods import METHODS, apply, check_plan
@@ -65,6 +65,57 @@ def test_a_timestep_is_not_rounded() -> None:
     with apply(pipe, "half_precision"), seen(pipe.unet.time_proj) as outputs:
         latents(pipe, num_inference_steps=1, timesteps=None)
     assert outputs[0].dtype == torch.float32
+
+
+def fuse(pipe: Any) -> None:
+    (pipe if hasattr(pipe, "fuse_qkv_projections") else denoiser_of(pipe)).fuse_qkv_projections()
+
+
+@every_family
+@pytest.mark.parametrize("first", ["fused", "applied"])
+def test_fused_projections_are_in_half_precision_and_come_back(family: str, first: str) -> None:
+    """Fused before, or while the method is applied: then out of weights that are in half precision."""
+    pipe, reference = fresh(family), fresh(family)
+    fuse(reference)
+    fused = latents(reference)
+    handle = apply(pipe, "half_precision") if first == "applied" else None
+    fuse(pipe)
+    handle = handle or apply(pipe, "half_precision")
+    half = latents(pipe)
+    assert torch.isfinite(half).all() and not torch.equal(half, fused)
+    handle.remove()
+    assert torch.equal(latents(pipe), fused)
+    assert all(p.dtype == torch.float32 for p in denoiser_of(pipe).parameters())
+
+
+@every_family
+@pytest.mark.parametrize("storage", [torch.float8_e4m3fn, torch.bfloat16], ids=str)
+def test_layerwise_casting_and_methods_that_convert_weights_are_refused(family: str, storage: torch.dtype) -> None:
+    pipe = fresh(family)
+    denoiser_of(pipe).enable_layerwise_casting(storage_dtype=storage, compute_dtype=torch.float32)
+    image, before = latents(pipe), attributes(pipe)
+    for method in ("half_precision", "half_precision(dtype=float16)", "quantize"):
+        with pytest.raises(UnsupportedError, match="casts the weights of its layers at each call"):
+            apply(pipe, method)
+    assert attributes(pipe) == before and torch.equal(latents(pipe), image)
+
+
+def test_layerwise_casting_after_half_precision_is_an_error_at_the_next_call() -> None:
+    pipe = fresh("sd")
+    with apply(pipe, "half_precision"):
+        latents(pipe)
+        pipe.unet.enable_layerwise_casting(storage_dtype=torch.bfloat16, compute_dtype=torch.float32)
+        with pytest.raises(InputError, match="is applied, and meanwhile the UNet2DConditionModel casts"):
+            latents(pipe)
+    assert torch.isfinite(latents(pipe)).all()
+
+
+def test_group_offloading_and_half_precision_are_refused() -> None:
+    pipe = fresh("sd")
+    place = torch.device("cpu")
+    pipe.unet.enable_group_offload(onload_device=place, offload_device=place, offload_type="leaf_level")
+    with pytest.raises(UnsupportedError, match="moves its weights to the device and off again"):
+        apply(pipe, "half_precision")
 
 
 def test_a_pipeline_of_half_precision_has_nothing_to_gain() -> None:

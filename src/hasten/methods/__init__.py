@@ -30,17 +30,6 @@ __all__ = [
     "unfit",
     "work",
 ]
-    "METHODS",
-    "Handle",
-    "MethodStats",
-    "apply",
-    "check_plan",
-    "clash",
-    "is_equal_time",
-    "together",
-    "unfit",
-    "work",
-]
 
 METHODS: Registry[Method] = Registry("method", "hasten.methods", "METHOD")
 

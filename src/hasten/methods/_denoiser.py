@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -21,6 +21,11 @@ ANY = (*GUIDED, "FluxTransformer2DModel")
 """All classes of denoisers whose blocks are known."""
 STACKS = ("transformer_blocks", "single_transformer_blocks")
 """Where those have their blocks, in the order they run."""
+WEIGHT_HOOKS = {
+    "layerwise_casting": "casts the weights of its layers at each call (enable_layerwise_casting)",
+    "group_offloading": "moves its weights to the device and off again at each call (enable_group_offload)",
+}
+"""Hooks of diffusers, by name, that change the data of weights around each call of their modules."""
 SAMPLE = 0
 """Where among its arguments a denoiser takes the sample."""
 
@@ -61,6 +66,15 @@ def is_a(thing: Any, class_name: str) -> bool:
 def _names_of(kind: type) -> frozenset[str]:
     """The names of a class and of those above it."""
     return frozenset(c.__name__ for c in kind.__mro__)
+
+
+def weights_in_other_hands(denoiser: Any, hooks: Collection[str] = tuple(WEIGHT_HOOKS)) -> str | None:
+    """What diffusers does with the weights around each call, so that nobody else can change or keep their data."""
+    for module in denoiser.modules():
+        installed = getattr(vars(module).get("_diffusers_hook"), "hooks", {})
+        if found := next((name for name in hooks if name in installed), None):
+            return f"the {type(denoiser).__name__} {WEIGHT_HOOKS[found]}"
+    return None
 
 
 def no_unet(pipe: Any, title: str) -> str | None:

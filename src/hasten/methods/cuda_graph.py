@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from hasten.methods._denoiser import denoiser_of, no_denoiser
+from hasten.methods._denoiser import denoiser_of, no_denoiser, weights_in_other_hands
 from hasten.methods.base import Method, Parameter, State
 from hasten.plan import Parameters
 
@@ -66,6 +66,8 @@ class CudaGraph(Method):
             return (
                 f"the {type(denoiser).__name__} is moved to the GPU and off again, and a graph needs it in place"
             )
+        if others := weights_in_other_hands(denoiser):
+            return f"{others}, and a graph needs them in place"
         device = next(denoiser.parameters()).device
         return (
             None

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hasten.methods._denoiser import arguments_of, denoiser_of, is_installed, no_denoiser, sample_of
-from hasten.methods.base import Method, Parameter, named
+from hasten.errors import InputError
+from hasten.methods._denoiser import (
+    arguments_of,
+    denoiser_of,
+    is_installed,
+    no_denoiser,
+    sample_of,
+    weights_in_other_hands,
+)
+from hasten.methods.base import Method, Parameter, State, named
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Patches, Wrapper
 
 DTYPES = ("bfloat16", "float16")
+FUSED = {
+    "to_qkv": ("to_q", "to_k", "to_v"),
+    "to_kv": ("to_k", "to_v"),
+    "to_added_qkv": ("add_q_proj", "add_k_proj", "add_v_proj"),
+}
+"""The projections that diffusers makes of an attention's others when it fuses them, and of which."""
 EXACT = ("timestep", "guidance")
 """What the denoiser is called with and reads in full: bfloat16 cannot tell timestep 999 from 1000."""
 
@@ -47,6 +61,8 @@ class HalfPrecision(Method):
             return reason
         if dtype != "float32" and not is_installed(self.name, pipe):
             return f"the {type(denoiser).__name__} is {dtype}, not float32, so that nothing would be gained"
+        if others := weights_in_other_hands(denoiser):
+            return f"{others}, which undoes their conversion"
         return None
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
@@ -55,14 +71,56 @@ class HalfPrecision(Method):
         dtype = getattr(torch, str(parameters["dtype"]))
         full = tuple(getattr(patches.denoiser, "_keep_in_fp32_modules", None) or ())
         named_tensors = (*patches.denoiser.named_parameters(), *patches.denoiser.named_buffers())
+        before = [tensor for _, tensor in named_tensors]
+        patches.undo(self, partial(_convert_back, patches.denoiser, dtype, before))
         for name, tensor in named_tensors:
             if tensor.is_floating_point() and not set(full) & set(name.split(".")):
                 patches.convert(self, tensor, partial(_converted, dtype))
         patches.wrap(self, patches.denoiser, _in(dtype))
+        patches.listen(self, _State(patches.denoiser), pipe)
+
+
+class _State(State):
+    """Nothing is remembered. Each run begins with a look at the weights, which may be in other hands by now."""
+
+    def __init__(self, denoiser: Any) -> None:
+        self._denoiser, self._begins = denoiser, True
+
+    def start(self) -> None:
+        self._begins = True
+
+    def step(self, number: int) -> None:
+        if self._begins and (others := weights_in_other_hands(self._denoiser)):
+            raise InputError(
+                f"{METHOD.title} is applied, and meanwhile {others}, which undoes their conversion: remove the "
+                "method, or load the model anew and leave that off."
+            )
+        self._begins = False
 
 
 def _converted(dtype: Any, data: Any) -> Any:
     return data.to(dtype)
+
+
+def _convert_back(denoiser: Any, dtype: Any, before: Sequence[Any]) -> None:
+    """What was made of converted weights meanwhile, such as fused projections, is float32 again as well."""
+    known = set(map(id, before))
+    for tensor in (*denoiser.parameters(), *denoiser.buffers()):
+        if tensor.dtype == dtype and id(tensor) not in known:
+            tensor.data = tensor.data.float()
+    for module in denoiser.modules():
+        for fused, parts in FUSED.items():
+            linear = vars(module).get("_modules", {}).get(fused)
+            if linear is not None and id(linear.weight) not in known:
+                _fuse(linear, [getattr(module, part) for part in parts])
+
+
+def _fuse(fused: Any, parts: Sequence[Any]) -> None:
+    import torch
+
+    fused.weight.data = torch.cat([part.weight.data for part in parts])
+    if fused.bias is not None:
+        fused.bias.data = torch.cat([part.bias.data for part in parts])
 
 
 def _in(dtype: Any) -> Wrapper:

@@ -7,7 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import UnsupportedError
-from hasten.methods._denoiser import ANY, denoiser_of, is_a, is_installed, not_among, stacked, transformer_blocks
+from hasten.methods._denoiser import (
+    ANY,
+    denoiser_of,
+    is_a,
+    is_installed,
+    not_among,
+    stacked,
+    transformer_blocks,
+    weights_in_other_hands,
+)
 from hasten.methods._extra import missing
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
@@ -60,6 +69,8 @@ class Quantize(Method):
             return f"the {denoiser} has no transformer blocks: {self.title} has no linear layers to work on"
         if not _is_plain(linear) and not is_installed(self.name, pipe):
             return f"the weights of the {denoiser} are {type(linear.weight).__name__} already"
+        if others := weights_in_other_hands(denoiser_of(pipe), ("layerwise_casting",)):
+            return f"{others}, which cannot be done to quantised ones"
         return missing(self.packages, self.name)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
