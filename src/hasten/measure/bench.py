@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.measure._cache import ImageCache
 from hasten.measure._defaults import known_model, loaded, prompts_of, scorer_of
+from hasten.measure.distilled import of_weights
 from hasten.measure.environment import environment, environment_key
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
@@ -181,7 +182,8 @@ class Bench(Trials):
                 seed=self.pipeline.seed,
             )
         self._warm = True
-        return found.model_copy(update={"warnings": (*found.warnings, *idle)})
+        notes = of_weights(self.pipe, self.pipeline.denoiser, self.setting)
+        return found.model_copy(update={"warnings": (*found.warnings, *idle, *notes)})
 
     @contextmanager
     def _installed(self, plan: Plan, steps: int | None, tell: Callable[[str], object]) -> Iterator[None]:

@@ -45,6 +45,23 @@ class Caution(Enum):
         "Baseline and plan were timed in turn, so that it falls on both."
     )
     BUSY_CORES = "Other processes used {used:.1f} of the {cores} cores meanwhile: measure again when they rest."
+    NOT_DISTILLED = (
+        "The LCM scheduler is made for weights that were distilled for it, or for an LCM-LoRA beside them, and "
+        "{model} shows no sign of either: its baseline's images are poor, and a loss against them says little. "
+        "Name another scheduler."
+    )
+    MANY_STEPS = (
+        "The weights are distilled ({kind}) for {most} steps at most, and the baseline takes {steps}: it is "
+        "slower than people run such a model, which flatters every speedup."
+    )
+    GUIDED = (
+        "The weights are distilled ({kind}) to do without guidance, and the guidance scale is {scale:g}: that "
+        "computes a second half of each batch, and makes the images worse. Give a guidance scale of 1 or less."
+    )
+    SPACING = (
+        "Weights that are distilled ({kind}) need a scheduler with timestep_spacing 'trailing', and that of "
+        "{scheduler} is {spacing!r} here: the images are worse than the model's own."
+    )
     BUSY_GPU = "Other processes hold {gib:.1f} GiB of this GPU. Measure again when it is idle."
 
     def says(self, **figures: object) -> str:
