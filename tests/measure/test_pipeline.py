@@ -14,9 +14,10 @@ from diffusers import DDPMPipeline
 
 from hasten.errors import InputError, MeasurementError
 from hasten.measure._cut_prompts import _tell
+from hasten.measure.identity.modules import weights_digest
 from hasten.measure.pipeline import Pipeline, image_fault, image_seed, quiet
 from hasten.measure.prompts import PromptSet, load
-from hasten.measure.setting import fingerprint, setting_of
+from hasten.measure.setting import setting_of
 from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
@@ -149,12 +150,12 @@ def test_setting_of_a_pipeline_object(make: Any, guidance_scale: float, schedule
     setting = setting_of(pipe, steps=7)
     assert (setting.height, setting.width, setting.guidance_scale) == (128, 128, guidance_scale)
     assert (setting.scheduler, setting.dtype, setting.device) == (scheduler, "float32", "cpu")
-    assert setting.model == f"{type(pipe).__name__}-{fingerprint(denoiser_of(pipe))}"
+    assert setting.model == f"{type(pipe).__name__}-{weights_digest(denoiser_of(pipe))}"
 
 
 def test_models_of_one_class_have_names_of_their_own() -> None:
-    assert fingerprint(tiny_sd(0).unet) == fingerprint(tiny_sd(0).unet)
-    assert fingerprint(tiny_sd(0).unet) != fingerprint(tiny_sd(1).unet)
+    assert weights_digest(tiny_sd(0).unet) == weights_digest(tiny_sd(0).unet)
+    assert weights_digest(tiny_sd(0).unet) != weights_digest(tiny_sd(1).unet)
 
 
 @pytest.mark.parametrize(

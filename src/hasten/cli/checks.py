@@ -64,9 +64,16 @@ def _models() -> str:
 
 def _store() -> str:
     from hasten.store.database import default_storage, open_database
+    from hasten.store.trials import outdated
 
-    open_database(None)
-    return default_storage()
+    old, total = outdated(open_database(None))
+    told = f"{default_storage()}, {total} trials"
+    if not old:
+        return told
+    return (
+        f"{told}; {old} of them are kept and not used: an earlier hasten told pipelines apart by the weights of "
+        "their denoisers alone, not by everything that makes the pictures"
+    )
 
 
 def _tried(name: str, look: Callable[[], str]) -> Check:

@@ -14,15 +14,16 @@ from hasten.measure._defaults import known_model, loaded, prompts_of, scorer_of
 from hasten.measure.distilled import of_weights
 from hasten.measure.environment import environment, environment_key
 from hasten.measure.failures import plan_failures
+from hasten.measure.identity.whole import OWN, identity_of
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import PromptSet
 from hasten.measure.quality import Losses, Quality, Report, StopEarly
-from hasten.measure.setting import checked, fingerprint, setting_of
+from hasten.measure.setting import checked, setting_of
 from hasten.measure.stats import CONFIDENCE
 from hasten.measure.timing import Enough, interleaved
 from hasten.measure.trials import METRIC_NAMES, Measure, Trials
-from hasten.metrics import ClipScorer, named_dino
+from hasten.metrics import ClipScorer
 from hasten.models import load_pipeline
 from hasten.plan import Plan
 from hasten.records import Latency, Split, Trial
@@ -50,8 +51,12 @@ class Bench(Trials):
         self.pipeline, self.confidence = pipeline, confidence
         self.setting, self.pipe = pipeline.setting, pipeline.pipe
         self.environment = environment(self.setting.device, self.setting.dtype)
+        self._scorer = scorer
         self.scorer_name = scorer if isinstance(scorer, str) else scorer.source
-        cache = ImageCache(cache_dir, self.setting, self.identity) if cache_dir else None
+        kept = (
+            cache_dir if cache_dir and OWN not in self.identity else None
+        )  # what is its own is found by no other
+        cache = ImageCache(kept, self.setting, self.identity) if kept else None
         self._quality = Quality(pipeline, partial(loaded, scorer, self.setting.device), cache, confidence)
         self._warm = False
 
@@ -120,14 +125,11 @@ class Bench(Trials):
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """What two benches of one setting must share for their trials to be compared, as text."""
-        return {
-            "environment": environment_key(self.environment),
-            "weights": fingerprint(self.pipeline.denoiser),
-            "scorer": ", ".join(filter(None, [self.scorer_name, named_dino()])),
-            "prompts": self.pipeline.prompts.fingerprint,
-            "seed": str(self.pipeline.seed),
-        }
+        """What two benches of one setting must share for their trials to be compared, as text.
+
+        Of the pipeline as it was when this was asked first: before anything is measured.
+        """
+        return identity_of(self.pipeline, self._scorer, environment_key(self.environment))
 
     def prompts(self, split: Split) -> tuple[str, ...]:
         """The prompts of a split; image i has the one at i modulo their number."""

@@ -41,7 +41,7 @@ class Pipeline:
     def __init__(self, pipe: Any, setting: Setting, prompts: PromptSet, seed: int = 0) -> None:
         self.pipe, self.setting, self.prompts, self.seed = pipe, setting, prompts, seed
         self.family = known_family(pipe)
-        self._given = self.family.called_with(model_at(str(pipe.config.get("_name_or_path"))))
+        self.given: dict[str, Any] = self.family.called_with(model_at(str(pipe.config.get("_name_or_path"))))
         self._text: dict[str, dict[str, torch.Tensor]] = {}
 
     def at(self, setting: Setting) -> Self:
@@ -139,7 +139,7 @@ class Pipeline:
             "device": self.pipe._execution_device,
             "num_images_per_prompt": 1,
             "do_classifier_free_guidance": self.setting.guidance_scale > 1,
-            **self._given,
+            **self.given,
         }
         takes = inspect.signature(self.pipe.encode_prompt).parameters
         with torch.inference_mode(), cut_prompts_told_once(self.pipe):
@@ -172,7 +172,7 @@ class Pipeline:
                 height=self.setting.height,
                 width=self.setting.width,
                 generator=[self._generator(split, i) for i in indices],
-                **self._given,
+                **self.given,
                 **inputs,
             )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
+from hasten.measure.identity.modules import weights_digest
 from hasten.measure.pipeline import known_family
 from hasten.models import model_at
 from hasten.schedulers import scheduler_of
@@ -81,15 +81,4 @@ def scheduler_name(scheduler: Any) -> str:
 def _model_name(pipe: Any, denoiser: torch.nn.Module) -> str:
     """Where it was loaded from; else class and weights, so that two models never share a name."""
     origin = pipe.config.get("_name_or_path")
-    return str(origin) if origin else f"{type(pipe).__name__}-{fingerprint(denoiser)}"
-
-
-def fingerprint(module: torch.nn.Module) -> str:
-    """Twelve characters that tell a module's weights from others: of names, shapes and sums."""
-    import torch
-
-    digest = hashlib.sha256()
-    with torch.inference_mode():
-        for name, tensor in module.state_dict().items():
-            digest.update(f"{name}{tuple(tensor.shape)}{float(tensor.double().sum()):.17g}".encode())
-    return digest.hexdigest()[:12]
+    return str(origin) if origin else f"{type(pipe).__name__}-{weights_digest(denoiser)}"

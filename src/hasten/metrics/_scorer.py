@@ -154,6 +154,21 @@ def _source(scorer: str) -> str:
     )
 
 
+def scorer_folder(scorer: str) -> Path | None:
+    """Where the files of a scorer lie: a folder of ``hasten/assets``, a local folder, or the place where the hub's
+    are kept; None where they are yet to be fetched, or there is no such scorer."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        source = _source(scorer)
+    except InputError:
+        return None
+    if Path(source).is_dir():
+        return Path(source)
+    kept = try_to_load_from_cache(source, "config.json") if source.count("/") == 1 else None
+    return Path(kept).parent if isinstance(kept, str) else None
+
+
 def processor_config(source: str) -> dict[str, Any]:
     """The image processor's configuration. Only read: the processor itself may need torchvision."""
     from transformers.image_processing_base import ImageProcessingMixin

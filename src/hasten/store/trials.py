@@ -12,12 +12,13 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hasten.limits import Limits
 from hasten.measure.blocks import BlockProfile
+from hasten.measure.identity.names import WIDE
 from hasten.measure.sensitivity import Sensitivity
 from hasten.measure.stats import CONFIDENCE, at_confidence
 from hasten.methods import METHODS
@@ -26,6 +27,8 @@ from hasten.records import Bound, EqualTime, Split, Trial
 from hasten.store.database import open_database
 from hasten.task import Setting
 
+CLASS, SCHEDULER = "class", "scheduler"
+"""The entries of an identity that say what is in the setting, too: the pipeline's class and its scheduler."""
 ATTRIBUTE, PROFILE, SENSITIVITY = "trial", "block profile", "step sensitivity"
 SCHEMA = 1
 STATES = {"ok": TrialState.COMPLETE, "skipped": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -83,8 +86,7 @@ class Store:
         """The search trials of exactly these methods in settings that differ in scheduler and steps only."""
         methods, found = tuple(methods), list[Trial]()
         for other in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
-            setting = self._alike(other.user_attrs)
-            if setting is not None and other.study_name == self._name(setting, methods):
+            if self._alike(other.user_attrs, other.study_name, methods):
                 frozen = optuna.load_study(study_name=other.study_name, storage=self._storage).get_trials(False)
                 kept = (f.user_attrs for f in frozen if f.user_attrs.get("split") == "search")
                 latest = {attributes["plan"]: attributes[ATTRIBUTE] for attributes in kept}
@@ -132,12 +134,15 @@ class Store:
 
     def study_name(self, methods: Iterable[str]) -> str:
         """Readable, with a hash of all that sets its trials apart."""
-        return self._name(self.setting, tuple(methods))
+        return self._name(self.setting, self.identity, tuple(methods))
 
-    def _name(self, s: Setting, methods: tuple[str, ...]) -> str:
-        apart = json.dumps([SCHEMA, s.key(), self.identity, methods], sort_keys=True, default=str)
+    def _name(self, s: Setting, identity: Mapping[str, Any], methods: tuple[str, ...]) -> str:
+        """An identity that has the pipeline's class says what the model is: from which folder it came, or under
+        what name, makes no other study."""
+        named = s if CLASS not in identity else replace(s, model=identity[CLASS])
+        apart = json.dumps([SCHEMA, named.key(), identity, methods], sort_keys=True, default=str)
         digest = hashlib.sha256(apart.encode()).hexdigest()[:12]
-        return f"{s.model} {s.scheduler} {s.steps} {'+'.join(methods) or 'baseline'} {digest}"
+        return f"{named.model} {s.scheduler} {s.steps} {'+'.join(methods) or 'baseline'} {digest}"
 
     def close(self) -> None:
         """Lets the database go."""
@@ -164,13 +169,18 @@ class Store:
                 study.set_user_attr("identity", json.dumps(self.identity, sort_keys=True, default=str))
         return self._studies[methods]
 
-    def _alike(self, attributes: Mapping[str, Any]) -> Setting | None:
-        """The setting of a study with these attributes, where it is another one in scheduler and steps only."""
-        if "setting" not in attributes:
-            return None
-        other = Setting(**json.loads(attributes["setting"]))
-        alike = replace(other, scheduler=self.setting.scheduler, steps=self.setting.steps) == self.setting
-        return other if alike and other != self.setting else None
+    def _alike(self, attributes: Mapping[str, Any], name: str, methods: tuple[str, ...]) -> bool:
+        """A study of these methods, of another setting in scheduler and steps only."""
+        if not {"setting", "identity"} <= attributes.keys():
+            return False
+        setting, identity = Setting(**json.loads(attributes["setting"])), json.loads(attributes["identity"])
+        own = replace(setting, scheduler=self.setting.scheduler, steps=self.setting.steps)
+        same = self._name(own, {**identity, **self._of_scheduler}, methods) == self.study_name(methods)
+        return same and name == self._name(setting, identity, methods) != self.study_name(methods)
+
+    @property
+    def _of_scheduler(self) -> dict[str, Any]:
+        return {SCHEDULER: self.identity[SCHEDULER]} if SCHEDULER in self.identity else {}
 
     def _bound_key(self, limits: Limits, samples: int) -> str:
         sure = "" if self.confidence == CONFIDENCE else f" {self.confidence:g}"
@@ -183,6 +193,14 @@ class Store:
             trial = Trial.model_validate_json(kept.user_attrs[ATTRIBUTE])
             self._found.setdefault((trial.plan, trial.split), []).append(at_confidence(trial, self.confidence))
         self._read[methods] = len(frozen)
+
+
+def outdated(storage: BaseStorage) -> tuple[int, int]:
+    """How many trials of a database are never found, for their identity was of the denoiser's weights alone, and
+    how many there are in all."""
+    studies = optuna.get_all_study_summaries(storage, include_best_trial=False)
+    identities = [(json.loads(study.user_attrs.get("identity", "{}")), study.n_trials) for study in studies]
+    return sum(n for identity, n in identities if WIDE not in identity), sum(n for _, n in identities)
 
 
 def _named(methods: Iterable[str] | None) -> tuple[str, ...]:

@@ -1,0 +1,142 @@
+"""What tells functions and classes from others of the same name: their code, and the functions that it calls.
+
+A method that was replaced on a class, a helper that was replaced in its module, and an attention processor that a
+script defines and changes from run to run have the old name and another effect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from hasten.measure.identity.names import PLAIN, qualified
+
+
+class Code:
+    """Digests of the code of classes and functions, each made once.
+
+    ``called``: a line for each function that they call by name, and for those that these call in turn.
+    """
+
+    def __init__(self) -> None:
+        self.called: set[str] = set()
+        self._classes: dict[type, str] = {}
+        self._codes: dict[types.CodeType, str] = {}
+        self._followed: set[types.FunctionType] = set()
+
+    def of_class(self, cls: type) -> str:
+        """Its name, and a digest of all that it and its bases define."""
+        if cls not in self._classes:
+            told = [line for base in cls.__mro__ if base is not object for line in self._own(base)]
+            self._classes[cls] = f"{qualified(cls)} {_digest(told)}" if told else qualified(cls)
+        return self._classes[cls]
+
+    def of_function(self, function: types.FunctionType) -> str:
+        """Its name, and a digest of its code."""
+        self._follow(function)
+        return f"{qualified(function)} {self._of_code(function.__code__)}"
+
+    def _own(self, cls: type) -> Iterator[str]:
+        installed = _is_installed(cls.__module__)
+        for name, value in sorted(vars(cls).items()):
+            for function in _functions_in(value):
+                yield f"{name} {self.of_function(function)}"
+            if not name.startswith("_" if installed else "__") and _is_plain(value):
+                yield f"{name}={value!r}"
+
+    def _follow(self, function: types.FunctionType) -> None:
+        """Those of its own package are followed; of others the version is part of the environment."""
+        left = [function]
+        while left:
+            caller = left.pop()
+            if caller in self._followed:
+                continue
+            self._followed.add(caller)
+            for name, used in _used(caller):
+                if isinstance(used, types.FunctionType):
+                    self.called.add(f"{name}={qualified(used)}:{self._of_code(used.__code__)}")
+                    left += [used] if _package(used) == _package(caller) != "torch" else []
+                else:
+                    self.called.add(f"{name}={qualified(used) if callable(used) else repr(used)}")
+
+    def _of_code(self, code: types.CodeType) -> str:
+        if code not in self._codes:
+            constants = [
+                self._of_code(c) if isinstance(c, types.CodeType) else _constant(c) for c in code.co_consts
+            ]
+            told = [code.co_code.hex(), *code.co_names, *code.co_varnames, *code.co_freevars, *constants]
+            self._codes[code] = _digest(told)
+        return self._codes[code]
+
+
+def _functions_in(value: Any) -> list[types.FunctionType]:
+    """The functions of a class attribute: of a method of any kind, or of a property, also under decorators."""
+    if isinstance(value, property):
+        return [f for f in (value.fget, value.fset) if isinstance(f, types.FunctionType)]
+    if isinstance(value, staticmethod | classmethod):
+        value = value.__func__
+    found = [value, *_wrapped(value)]
+    return [f for f in found if isinstance(f, types.FunctionType)]
+
+
+def _wrapped(value: Any) -> Iterator[Any]:
+    """What decorators lie around, from the outside in."""
+    seen = {id(value)}
+    while (value := getattr(value, "__wrapped__", None)) is not None and id(value) not in seen:
+        seen.add(id(value))
+        yield value
+
+
+def _used(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """The functions that the code names: globals of its module, and functions of the modules that it names.
+
+    Of a script of the user's own also its plain values: no version tells when these change.
+    """
+    names = set(_names(function.__code__))
+    found = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    own = not _is_installed(function.__module__)
+    for name, value in found.items():
+        if isinstance(value, types.ModuleType):
+            inside = ((n, vars(value).get(n)) for n in names)
+            yield from ((f"{name}.{n}", v) for n, v in inside if _is_function(v))
+        elif _is_function(value) or (own and _is_plain(value)):
+            yield name, value
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+def _is_function(value: Any) -> bool:
+    return isinstance(value, types.FunctionType | types.BuiltinFunctionType)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return isinstance(value, PLAIN)
+
+
+def _package(function: types.FunctionType) -> str:
+    return str(function.__module__).partition(".")[0]
+
+
+def _is_installed(module: str | None) -> bool:
+    """The module comes from a package, whose version is known, not from a file of the user's own."""
+    file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
+    return "site-packages" in file or "dist-packages" in file or file.startswith(sys.base_prefix)
+
+
+def _constant(value: Any) -> str:
+    """Sets among the constants have no order of their own."""
+    return repr(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
+
+
+def _digest(lines: list[str]) -> str:
+    return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -1,0 +1,83 @@
+"""What tells a pipeline from others: every component, and everything that was set on it."""
+
+from __future__ import annotations
+
+import dis
+import hashlib
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hasten.measure.identity import modules, schedulers
+from hasten.measure.identity.names import ORIGIN
+from hasten.measure.identity.values import Walk
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found in a pipeline. ``facts`` and ``scheduler``: texts by place. ``unknown``: what could not be
+    looked into, its type by place. ``compiled``: a part is."""
+
+    facts: dict[str, str]
+    scheduler: dict[str, str]
+    unknown: dict[str, str]
+    compiled: bool
+
+
+def look_at(pipe: Any) -> Looked:
+    """All facts of a pipeline. It is only read."""
+    import torch
+
+    walk = Walk()
+    walk.names[id(pipe)] = "pipeline"
+    held = {name: value for name, value in sorted(vars(pipe).items()) if value is not None}
+    parts = {name: value for name, value in held.items() if isinstance(value, torch.nn.Module)}
+    for name, part in reversed(parts.items()):
+        walk.names.update(modules.placed(part, name))
+    scheduler = held.get("scheduler")
+    walk.names[id(scheduler)] = "scheduler"
+    facts = {place: text for name, part in parts.items() for place, text in _of_part(part, name, walk)}
+    without = frozenset({*parts, "scheduler", "_internal_dict", *_stored_by_calls(type(pipe))})
+    facts["pipeline"] = "\n".join([walk.code.of_class(type(pipe)), *walk.attributes(pipe, "pipeline", without)])
+    facts["pipeline.config"] = walk.text(_own_config(pipe, held), "pipeline.config")
+    facts["code"] = "\n".join(sorted(walk.code.called))
+    apart = walk.beside()
+    return Looked(
+        facts, dict(schedulers.facts_of(scheduler, apart)), {**walk.unknown, **apart.unknown}, walk.compiled
+    )
+
+
+def digest_of(facts: dict[str, str]) -> str:
+    """24 characters that other facts do not have, in whatever order they were found."""
+    digest = hashlib.sha256()
+    for place, text in sorted(facts.items()):
+        digest.update(f"{place}\0{text}\0".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:24]
+
+
+def _of_part(part: Any, name: str, walk: Walk) -> Iterator[tuple[str, str]]:
+    yield from modules.facts_of(part, name, walk)
+    if not modules.is_elsewhere(part):
+        yield f"{name} lies on", ", ".join(sorted({p.device.type for p in part.parameters()}))
+
+
+def _own_config(pipe: Any, held: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without its list of the components, which are looked at themselves."""
+    return {
+        name: value
+        for name, value in pipe.config.items()
+        if name not in ORIGIN and name not in held and not _names_a_class(value)
+    }
+
+
+def _names_a_class(value: Any) -> bool:
+    return (
+        isinstance(value, tuple | list) and len(value) == 2 and all(v is None or isinstance(v, str) for v in value)
+    )
+
+
+def _stored_by_calls(cls: type) -> set[str]:
+    """The attributes that every call of the pipeline stores anew before it uses them."""
+    code = inspect.unwrap(vars(cls).get("__call__") or cls.__call__).__code__
+    return {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
