@@ -288,6 +288,39 @@ def test_an_answer_with_any_method_answers_both_questions(tmp_path: Path) -> Non
     assert read.find(asking()) is None, "the best of any method is not the bound of this one"
 
 
+@pytest.mark.parametrize(
+    ("value", "plan"),
+    [
+        ({"cache_interval": 3, "cache_branch_id": 0}, "deepcache(cache_branch_id=0,cache_interval=3)"),
+        ({"cache_interval": [3]}, "deepcache(cache_branch_id=0,cache_interval=3)"),
+        ({"threshold": 0.1, "cache_interval": 3}, "deepcache(cache_branch_id=0,cache_interval=3)"),
+        (
+            {"cache_interval": 3, "ratio": 0.5, "gate_step": 20, "first_step": 2},
+            "deepcache(cache_branch_id=0,cache_interval=3)+tgate(fi_interval=1,gate_step=20,sp_interval=5,warm_up=2)"
+            "+tome(max_downsample=1,ratio=0.5,sx=2,sy=2)",
+        ),
+    ],
+)
+def test_values_that_name_no_methods_are_of_those_that_there_were(
+    tmp_path: Path, value: dict[str, Any], plan: str
+) -> None:
+    """Later methods have parameters of the same names."""
+    text = "('SD1.5', 'DDIM', '50', 2.0, 0.02)"
+    (entry,) = SearchParams.read(original(tmp_path, {text: value})).entries
+    assert str(entry.plan) == plan
+
+
+def test_methods_that_share_the_name_of_a_parameter_keep_their_own_values(tmp_path: Path) -> None:
+    plan = (
+        "magcache(first_step=2,max_skip_steps=3,threshold=0.06)"
+        "+pyramid_attention(cross_interval=3,first_step=4,last_step=49,self_interval=2)"
+    )
+    params = SearchParams()
+    params.add(answer(asking(2.0, methods=("magcache", "pyramid_attention")), plan))
+    params.merge_into(tmp_path / "params.json")
+    assert {str(e.plan) for e in SearchParams.read(tmp_path / "params.json").entries} == {plan}
+
+
 def test_limits_on_other_metrics_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "params.json"
     task = asking(2.0, max_loss={"ssim": 0.1, "clip_score": 0.02})

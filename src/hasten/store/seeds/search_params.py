@@ -16,6 +16,9 @@ from hasten.store.seeds.keys import ANY, METRIC, Key, figure, method_names, one
 from hasten.store.seeds.table import Table
 from hasten.task import Task
 
+ORIGINAL = ("deepcache", "tgate", "tome")
+"""The methods of the original search."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -139,10 +142,13 @@ def _speedups(task: Task, shown: Answer, held: bool) -> Iterable[float]:
 
 
 def _value(shown: Answer, methods: tuple[str, ...]) -> dict[str, Any]:
+    pairs = {(name, value) for given in shown.parameters.values() for name, value in given.items()}
     flat = {name: value for given in shown.parameters.values() for name, value in given.items()}
+    shared = {"plan": shown.plan} if len(pairs) > len(flat) else {}  # two methods give one name different values
     measured = shown.confirmed.losses.get(METRIC) if shown.confirmed else None
     return {
         **flat,
+        **shared,
         "speedup": shown.speedup,
         "score_loss": measured.loss if measured else shown.quality_loss,
         "time": shown.latency_s,
@@ -153,6 +159,8 @@ def _value(shown: Answer, methods: tuple[str, ...]) -> dict[str, Any]:
 
 def _parameters(key: Key, value: Mapping[str, Any]) -> dict[str, Parameters]:
     """The parameters by method, of the methods that the key, the value or else the parameters' names tell."""
+    if isinstance(plan := value.get("plan"), str):
+        return {name: METHODS.get(name).check(given, steps=key.steps) for name, given in _parsed(plan).items()}
     methods = key.methods
     if methods in (None, ANY):
         named = value.get("search_targets")
@@ -163,7 +171,14 @@ def _parameters(key: Key, value: Mapping[str, Any]) -> dict[str, Parameters]:
 
 
 def _owners(value: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(m.name for m in METHODS.all() if any(p.name in value for p in m.parameters()))
+    """Whose parameters these are, of the methods that there were when values did not name them: later methods have
+    parameters of the same names."""
+    known = {name: METHODS.get(name).parameters() for name in ORIGINAL}
+    return tuple(name for name, parameters in known.items() if any(p.name in value for p in parameters))
+
+
+def _parsed(plan: str) -> dict[str, Parameters]:
+    return {METHODS.canonical(name): given for name, given in Plan.parse(plan).parameters.items()}
 
 
 def _legal(name: str, value: Mapping[str, Any], steps: int) -> Parameters:
