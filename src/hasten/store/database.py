@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hasten.errors import InputError
 from hasten.files import updating
+from hasten.store.memory import in_memory
 
 MEMORY = "memory"
 SQLITE = "sqlite:///"
@@ -43,7 +44,8 @@ def open_database(storage: str | None) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = storage_url(storage)
     if url == MEMORY:
-        return InMemoryStorage()
+        memory: BaseStorage = in_memory(InMemoryStorage)
+        return memory
     try:
         engine = _engine(url)
         with _alone(url):

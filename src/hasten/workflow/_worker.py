@@ -20,6 +20,7 @@ from typing import Any
 from hasten.errors import HastenError, InputError
 from hasten.measure.ending import Terminated, leave_if_asked, terminated_by_signal
 from hasten.processes.child import GUARDED
+from hasten.store.memory import one_memory
 from hasten.workflow.jobs import AUTO
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,8 @@ def main() -> None:
     jobs: SimpleQueue[Request | None] = SimpleQueue()
     threading.Thread(target=_take_in, args=(channel, jobs), daemon=True).start()
     try:
-        _serve(channel, jobs, device)
+        with one_memory():
+            _serve(channel, jobs, device)
     except Terminated:
         sys.stderr.flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -11,6 +11,7 @@ from hasten.measure.bench import Bench
 from hasten.plan import Plan
 from hasten.records import Answer
 from hasten.search import SearchOptions, SearchResult, run_search
+from hasten.store.memory import one_memory
 from hasten.task import Task
 from hasten.workflow.answers import answer_of
 from hasten.workflow.delivery import Delivery, Listener
@@ -35,7 +36,7 @@ def answered(
         InputError: the request cannot be used; nothing was written, nothing measured.
     """
     model = model_of(task, place)
-    with open_bench(task, model, place) as bench:
+    with one_memory(), open_bench(task, model, place) as bench:
         if delivery:
             delivery.check(task, model, bench)
         verified = delivery is not None and delivery.verify
