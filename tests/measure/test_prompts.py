@@ -150,6 +150,68 @@ def test_damaged_json(tmp_path: Path, text: str, message: str) -> None:
         load(path)
 
 
+TWO = (("a dog",), ("a cat, asleep",))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mine.jsonl", '{"prompt": "a dog"}\n\n{"id": 2, "prompt": "a cat, asleep"}\n'),
+        ("mine.JSONL", '{"TEXT": "a dog", "url": "x"}\r\n{"TEXT": "a cat, asleep"}'),
+        ("mine.ndjson", '"a dog"\n"a cat, asleep"'),
+        ("mine.csv", 'caption\na dog\n"a cat, asleep"\n'),
+        ("mine.csv", 'id,Prompt,seed\r\n1,a dog,7\r\n\r\n2,"a cat,\r\n asleep",8\r\n'),
+        ("mine.csv", "\ufeffid;text\n1;a dog\n2;a cat, asleep\n"),
+        ("mine.tsv", "Prompt\tCategory\na dog\tAnimals\na cat, asleep\tAnimals\n"),
+        ("mine.txt", "a dog\na cat, asleep\n"),
+    ],
+)
+def test_lines_of_json_and_tables_give_what_is_in_them(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8", newline="")
+    found = load(path)
+    assert (found.search, found.held_out) == TWO
+
+
+def test_braces_and_brackets_of_prompts_are_no_json(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    path.write_text("{red|blue} dog\n[a:b:0.5] cat\n", encoding="utf-8")
+    assert load(path).search == ("{red|blue} dog",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("mine.jsonl", '{"prompt": "a dog"}\na cat\n', r"Line 2 of .*mine.jsonl' is no JSON: .*Mend it"),
+        (
+            "mine.jsonl",
+            '{"prompt": "a dog"}\n{"id": 7}\n',
+            "Line 2 of .* no prompt: it is an object with 'id'",
+        ),
+        ("mine.jsonl", "", "holds no prompts"),
+        (
+            "mine.csv",
+            "id,words\n1,a dog\n",
+            "no column of prompts: its first row is 'id,words'",
+        ),
+        ("mine.csv", "a dog\na cat\n", r"no column of prompts: its first row is 'a dog'.*belong into a .txt"),
+        ("mine.csv", "id,prompt\n1,a dog\n2\n", r"Line 3 of .* has 1 cells: its prompt would be in cell 2"),
+        ("mine.csv", 'prompt\n"a dog\n', r"is no row of a table"),
+        ("mine.csv", "\n", "holds no prompts"),
+        ("mine.txt", '{"prompt": "a dog"}\n{"prompt": "a cat"}\n', "holds JSON: give .* ends in .jsonl"),
+        ("mine.txt", '[\n"a dog",\n"a cat"\n]', "holds JSON: give .* ends in .json"),
+        ("mine.txt", "a dog\na\0cat\n", "line 2 has a NUL byte"),
+        ("mine.jsonl", '{"prompt": "a\0dog"}', "line 1 has a NUL byte"),
+        ("mine.csv", "prompt\na\0dog\n", "line 2 has a NUL byte"),
+    ],
+)
+def test_lines_and_tables_that_hold_no_prompts(tmp_path: Path, name: str, text: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        load(path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

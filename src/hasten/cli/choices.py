@@ -49,7 +49,10 @@ CHOICES: dict[str, tuple[Any, Any]] = {
         None,
     ),
     "scorer": (Annotated[Text, typer.Option(help="CLIP that scores: folder, embedded model or hub id.")], None),
-    "prompts": (Annotated[Text, typer.Option(help="Prompt set, or a file: text, JSON, COCO captions.")], None),
+    "prompts": (
+        Annotated[Text, typer.Option(help="Prompt set, or a file: .txt, .json, .jsonl, .csv, COCO captions.")],
+        None,
+    ),
 }
 
 

@@ -67,7 +67,7 @@ def prompt_set_names() -> tuple[str, ...]:
 
 
 def load(name_or_path: str | Path) -> PromptSet:
-    """A built-in set by name, or a file: text with one prompt a line, a JSON list, or the captions file of COCO.
+    """A built-in set by name, or a file: text with one prompt a line, JSON, JSON lines, a table, COCO's captions.
 
     Prompts of a file are used once each, the odd ones (first, third, …) for search, the even ones held out.
 
@@ -83,8 +83,8 @@ def load(name_or_path: str | Path) -> PromptSet:
         near = nearest(name, prompt_set_names())
         hint = f" Did you mean {near!r}?" if near else ""
         raise InputError(
-            f"No prompts at {short(name)!r}.{hint} Give a text file with one prompt a line, a JSON file, "
-            f"or one of the built-in sets: {', '.join(prompt_set_names())}."
+            f"No prompts at {short(name)!r}.{hint} Give a text file with one prompt a line, a .json, .jsonl, .csv "
+            f"or .tsv file, or one of the built-in sets: {', '.join(prompt_set_names())}."
         )
     prompts = read_prompts(path)
     if len(prompts) < 2:
