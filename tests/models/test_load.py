@@ -13,8 +13,10 @@ import torch
 from diffusers import DDPMPipeline, StableDiffusionPipeline
 
 from hasten.errors import InputError, UnknownNameError
-from hasten.models import FAMILIES, family_of, load_pipeline
+from hasten.models import FAMILIES, family_of, load_pipeline, variant_of
 from hasten.schedulers import find_scheduler
+from hasten.task import Task
+from hasten.workflow.opening import Place, model_of
 from pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 
@@ -149,3 +151,63 @@ def test_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"cannot be fetched from the hub.*give its folder"):
         load_pipeline("SD1.5")
+
+
+def as_variant(folder: Path, variant: str, parts: tuple[str, ...]) -> None:
+    """Renames the weights as ``save_pretrained(variant=…)`` does."""
+    for part in parts:
+        for path in (folder / part).glob("*.safetensors"):
+            path.rename(path.with_suffix(f".{variant}.safetensors"))
+
+
+@pytest.mark.parametrize("parts", [("unet", "vae", "text_encoder"), ("unet",)])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_folder_that_has_only_a_variants_files_is_loaded(
+    folder: Path, saved: Path, parts: tuple[str, ...], dtype: str
+) -> None:
+    as_variant(folder, "fp16", parts)
+    assert variant_of(str(folder)) == "fp16"
+    pipe, usual = load_pipeline(str(folder), dtype=dtype), load_pipeline(str(saved), dtype=dtype)
+    for part in ("unet", "vae", "text_encoder"):
+        pairs = zip(getattr(pipe, part).parameters(), getattr(usual, part).parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_the_usual_files_go_before_those_of_a_variant(folder: Path) -> None:
+    shutil.copy(
+        folder / "unet" / "diffusion_pytorch_model.safetensors",
+        folder / "unet" / "diffusion_pytorch_model.fp16.safetensors",
+    )
+    assert variant_of(str(folder)) is None
+    as_variant(folder, "bf16", ("vae",))
+    assert variant_of(str(folder)) == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("names", "variant"),
+    [
+        (["model.safetensors"], None),
+        (["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"], None),
+        (["model.fp16-00001-of-00002.safetensors", "model.fp16-00002-of-00002.safetensors"], "fp16"),
+        (["model-00001-of-00002.fp16.safetensors", "model-00002-of-00002.fp16.safetensors"], "fp16"),
+        (["model.fp16.safetensors", "model.ema.safetensors"], "fp16"),
+        (["model.non_ema.safetensors", "model.ema.safetensors"], "ema"),
+        ([], None),
+    ],
+)
+def test_which_variant_a_folder_has(tmp_path: Path, names: list[str], variant: str | None) -> None:
+    (tmp_path / "unet").mkdir()
+    for name in names:
+        (tmp_path / "unet" / name).touch()
+    assert variant_of(str(tmp_path)) == variant
+    assert variant_of("organisation/model") is None
+
+
+@pytest.mark.parametrize("name", ["./my.safetensors", "sd15.safetensors", "/models/x.ckpt", "flux.gguf"])
+def test_a_single_file_is_refused_with_what_to_do(name: str) -> None:
+    with pytest.raises(InputError, match=r"single file of weights.*from_single_file\(.*save_pretrained") as caught:
+        load_pipeline(name)
+    assert repr(name) in str(caught.value)
+    task = Task(model=name, scheduler="DDIM", steps=4)
+    with pytest.raises(InputError, match="single file of weights"):
+        model_of(task, Place())

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hasten.errors import UnknownNameError
+from hasten.models._files import refuse_single_file, variant_of
 from hasten.models._likeness import likened
 from hasten.models._load import family_of, load_pipeline
 from hasten.models._quiet import quiet_loading
@@ -30,8 +31,10 @@ __all__ = [
     "model_name",
     "model_names",
     "quiet_loading",
+    "refuse_single_file",
     "usual_scheduler",
     "usual_steps",
+    "variant_of",
 ]
 
 FAMILIES: Registry[Family] = Registry("model family", "hasten.models", "FAMILY")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError, UnknownNameError
+from hasten.models._files import refuse_single_file, variant_of
 from hasten.models._quiet import quiet_loading
 from hasten.models.base import Family, Model
 
@@ -61,6 +62,7 @@ def _source(model: Model | str) -> str:
 
     if isinstance(model, Model):
         return str(ASSETS / model.source) if model.embedded else model.source
+    refuse_single_file(model)
     try:
         return _source(find_model(model)[1])
     except UnknownNameError:
@@ -146,7 +148,7 @@ def _read(source: str, index: dict[str, Any], dtype: torch.dtype) -> Any:
         cls = getattr(diffusers, str(index.get("_class_name")), None)
     if cls is None:
         raise InputError(f"{source!r} is for {index.get('_class_name')!r}, which diffusers does not have.")
-    options = {_dtype_keyword(): dtype, "use_safetensors": True}
+    options = {_dtype_keyword(): dtype, "use_safetensors": True, "variant": variant_of(source)}
     if "safety_checker" in index:
         options |= {"safety_checker": None, "requires_safety_checker": False}
     try:

@@ -16,13 +16,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hasten.errors import InputError, UnsupportedError
 from hasten.limits import Limits
 from hasten.methods import METHODS, unfit
-from hasten.models import FAMILIES, family_named
+from hasten.models import FAMILIES, family_named, variant_of
 from hasten.models.base import Family, Model
 from hasten.plan import Plan
 from hasten.records import Answer, between
 from hasten.schedulers import find_scheduler
 from hasten.script.claim import Claim, Runtime
-from hasten.script.literals import assignment, in_docstring, labelled
+from hasten.script.literals import assignment, in_docstring, labelled, literal
 from hasten.script.upstream import Calls, upstream_calls
 from hasten.task import Setting, Task
 
@@ -214,8 +214,10 @@ def _plan_constants(runtime: Runtime, plan: Plan) -> list[str]:
 
 def _calls(claim: Claim, model: Model, family: Family, plan: Plan, calls: Calls | None) -> dict[str, Any]:
     scheduler = find_scheduler(claim.scheduler)
+    variant = None if model.embedded else variant_of(model.source)
     return {
         "embedded": model.embedded,
+        "variant": literal(variant) if variant else "",
         "pipeline": family.pipeline,
         "scheduler": scheduler.class_name,
         "scheduler_settings": bool(scheduler.settings),

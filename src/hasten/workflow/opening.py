@@ -16,7 +16,7 @@ from hasten.language.parse import parse
 from hasten.measure.bench import Bench
 from hasten.measure.lock import device_lock
 from hasten.methods import METHODS
-from hasten.models import family_named, find_model, load_pipeline
+from hasten.models import family_named, find_model, load_pipeline, refuse_single_file
 from hasten.models.base import Family, Model
 from hasten.models.stable_diffusion import VIT_G_14
 from hasten.schedulers import SCHEDULERS, find_scheduler
@@ -102,10 +102,11 @@ def model_of(task: Task, place: Place) -> Model:
 
     Raises:
         UnknownNameError: no such model, and no such folder. UnsupportedError: the scheduler does not fit it.
-        InputError: the place is not that of the request.
+        InputError: the place is not that of the request, or the model is a single file.
     """
     place = placed(task, place)
     asked = {name: getattr(place, name) for name in ("scorer", "prompts") if getattr(place, name) is not None}
+    refuse_single_file(task.model)
     check_scheduler(family_named(task.model), task.scheduler)
     try:
         model = find_model(task.model)[1]

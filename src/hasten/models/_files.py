@@ -1,0 +1,40 @@
+"""What lies in a model's folder: weights under their usual names, or those of a variant only; and single files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hasten.errors import InputError
+
+WEIGHTS = re.compile(r"[^.]+(?:\.(?P<variant>\w+?))?(?:-\d+-of-\d+)?(?:\.(?P<late>\w+))?\.safetensors")
+"""``model.safetensors``, ``model.fp16.safetensors``, and both in parts, with the variant before or after these."""
+USUAL = "fp16"
+SINGLE = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+
+
+def variant_of(source: str) -> str | None:
+    """The variant that ``from_pretrained`` has to be asked for: ``fp16`` where a folder has only files such as
+    ``diffusion_pytorch_model.fp16.safetensors``. None where the usual files are there, and for a hub id."""
+    folder = Path(source)
+    parts = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    lacking = [found for part in parts if (found := _variants(part)) and None not in found]
+    shared = {name for name in set.intersection(*lacking) if name} if lacking else set()
+    return USUAL if USUAL in shared else min(shared, default=None)
+
+
+def _variants(part: Path) -> set[str | None]:
+    """The variants whose weights a component has; None: those under the usual names."""
+    matches = (WEIGHTS.fullmatch(path.name) for path in part.glob("*.safetensors"))
+    return {match["variant"] or match["late"] for match in matches if match}
+
+
+def refuse_single_file(model: str) -> None:
+    """Raises InputError where a model is named by one file of weights."""
+    if not model.lower().endswith(SINGLE):
+        return
+    raise InputError(
+        f"{model!r} is a single file of weights: hasten takes a folder in diffusers layout. Make one by "
+        f"StableDiffusionXLPipeline.from_single_file({model!r}).save_pretrained('my-model') or the same of the "
+        "model's own pipeline, and give that folder."
+    )
