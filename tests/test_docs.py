@@ -82,3 +82,11 @@ def test_the_page_of_the_architecture_names_every_package() -> None:
     rows = re.findall(r"^\| (`.+?) \|", page.partition("## The packages")[2], re.MULTILINE)
     packages = {init.parent.name for init in (ROOT / "src" / "hasten").glob("*/__init__.py")}
     assert packages <= set(re.findall(r"`(\w+)`", " ".join(rows)))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "results").glob("[!i]*.md")), ids=lambda page: page.stem)
+def test_a_notebook_begins_with_its_conclusion_and_ends_with_its_commands(page: Path) -> None:
+    title, conclusion = page.read_text(encoding="utf-8").split("\n\n", 2)[:2]
+    assert title.startswith("# ") and conclusion.startswith("**")
+    assert re.findall(r"^## (.+)$", prose(page), re.MULTILINE)[-1] == "Commands and environment"
+    assert "```sh" in page.read_text(encoding="utf-8").partition("## Commands and environment")[2]
