@@ -23,7 +23,6 @@ PARAMETERS = {
     "deepcache": {"cache_interval": 3, "cache_branch_id": 0},
     "tgate": {"gate_step": 10, "sp_interval": 5, "fi_interval": 1, "warm_up": 2},
     "tome": {"ratio": 0.5, "max_downsample": 2, "sx": 2, "sy": 2},
-    "fewer_steps": {"reduced_steps": 11},
 }
 
 

@@ -167,7 +167,7 @@ def test_fewer_steps_that_are_the_answer_stand_before_the_plan_that_they_replace
     says = f"{PLAN}, 2.10x, is no faster and does worse: clip_score loss 0.0100 against 0.0010."
     assert met().equal_time is not None
     equal = met().equal_time.model_copy(update={"says": says, "dominates": True})
-    fewer = plan_of("fewer_steps")
+    fewer = Plan.of({"fewer_steps": {"reduced_steps": 11}})
     changes = {
         "equal_time": equal,
         "instead_of": met().confirmed,
