@@ -49,6 +49,15 @@ class Target(BaseModel):
         return f"{self.speedup:g}x" if self.speedup is not None else f"{self.latency_s:g} s an image"
 
 
+def check_target(target: Target | None) -> None:
+    """Raises InputError for a speedup that is none. Older files hold such targets: reading these is no fault."""
+    if target is not None and target.speedup is not None and target.speedup <= 1:
+        raise InputError(
+            f"The target is {target}, which the plain pipeline has already: ask for more than 1x, or name no "
+            "target for the highest speedup."
+        )
+
+
 class Task(BaseModel):
     """The parsed request; names are canonical. Frozen; ``to_json`` and ``from_json`` are inverse.
 
@@ -176,12 +185,14 @@ class Task(BaseModel):
     def from_json(cls, data: dict[str, Any] | str) -> Task:
         """Reads ``to_json`` back (a dict or its text). Raises InputError with every fault in it."""
         try:
-            return cls.model_validate(json.loads(data) if isinstance(data, str) else data)
+            found = cls.model_validate(json.loads(data) if isinstance(data, str) else data)
         except ValidationError as error:
             faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
             raise InputError(f"Not a task: {'; '.join(faults)}.") from None
         except json.JSONDecodeError as error:
             raise InputError(f"Not a task: no valid JSON ({error}).") from None
+        check_target(found.target)
+        return found
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,10 @@ CODE = (
 
 @pytest.fixture
 def folder(tmp_path: Path, own_surroundings: None) -> Path:
-    bounds = {KEY: {"max_speedup": 2.5}, NONE: {"max_speedup": None, "status": "failed", "reason": "no memory"}}
+    bounds = {
+        KEY: {"max_speedup": 2.5, "complete": True},
+        NONE: {"max_speedup": None, "status": "failed", "reason": "no memory"},
+    }
     (tmp_path / "speedup_bounds.json").write_text(json.dumps(bounds), encoding="utf-8")
     params = {KEY.replace("'upbound_speedup'", "2.0"): PLAN, "broken": PLAN}
     (tmp_path / "search_params.json").write_text(json.dumps(params), encoding="utf-8")
@@ -43,11 +47,14 @@ def test_sentences_go_to_standard_output_and_to_the_file(folder: Path) -> None:
     done = tasks(folder)
     lines = done.stdout.splitlines()
     assert done.returncode == 0 and len(lines) == 3, done.stderr
-    assert [parse(line).target.speedup for line in lines] == [2.0, 2.25, 2.37]  # type: ignore[union-attr]
+    assert [parse(line).target.speedup for line in lines] == [2.2, 2.35, 2.42]  # type: ignore[union-attr]
     assert f"left out: {NONE}: failed: no memory" in done.stderr
     requests = read_requests(folder / "tasks.json")
     assert [r.text for r in requests] == lines and not any(r.fault for r in requests)
-    assert requests[1].labels == {"label": "0.9", "ratio": 0.9, "bound": 2.5}
+    assert [r.task for r in requests] == [parse(line) for line in lines]
+    known = {"label": "0.9", "ratio": 0.9, "bound": 2.5, "bound_interval": None}
+    assert requests[1].labels.items() >= {**known, "bound_complete": True, "reference_plan": None}.items()
+    assert re.fullmatch(r"[a-z0-9.+_-]+_2\.35x_[0-9a-f]{6}", requests[1].labels["id"])
 
 
 def test_a_difficulty_triple_in_chinese_as_one_document(folder: Path) -> None:
@@ -55,9 +62,9 @@ def test_a_difficulty_triple_in_chinese_as_one_document(folder: Path) -> None:
     document = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
     assert [(t["label"], t["task"]["target"]["speedup"]) for t in document["tasks"]] == [
-        ("easy", 1.75),
-        ("medium", 2.25),
-        ("hard", 2.75),
+        ("easy", 2.05),
+        ("medium", 2.35),
+        ("hard", 2.65),
     ]
     assert document["left_out"] == [{"entry": NONE, "reason": "failed: no memory"}]
     assert [t["request"] for t in document["tasks"]] == [r.text for r in read_requests(folder / document["out"])]

@@ -36,10 +36,11 @@ TINY, HUGE = "./tiny", "./huge"
 """Model folders: 64 pixels; and far more than the memory of any machine holds."""
 
 
-def asked(speedup: float | None = 0.1, branch: int | None = None, model: str = TINY, **changes: Any) -> Task:
-    """DeepCache in two steps, where any images are good enough. With ``branch`` one plan is all that is to try."""
+def asked(speedup: float | None = None, branch: int | None = None, model: str = TINY, **changes: Any) -> Task:
+    """DeepCache in two steps, where any images are good enough, and any plan is fast enough unless a speedup is
+    given. With ``branch`` one plan is all that is to try."""
     given = {} if branch is None else {"deepcache": {"cache_interval": 2, "cache_branch_id": branch}}
-    target = None if speedup is None else Target(speedup=speedup)
+    target = Target(latency_s=3600) if speedup is None else Target(speedup=speedup)
     own = {"methods": ("deepcache",), "parameters": given, "target": target, "max_loss": {"ssim": 1.0}}
     return Task(model=model, scheduler="DDIM", steps=2, **{**own, **changes})
 

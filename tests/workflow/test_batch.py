@@ -142,7 +142,7 @@ def test_an_infeasible_answer_shows_the_figures_of_the_best(tmp_path: Path) -> N
     best = Answer(status="met", task=TASKS[0], plan="deepcache(cache_branch_id=0,cache_interval=2)", speedup=1.5)
     (found,) = settled(tmp_path, known(TASKS[0], 1, "infeasible", reason="100x is out of reach", best=best))
     assert (found.speedup, found.plan, found.held) == (1.5, best.plan, False)
-    assert str(found.target) == "0.1x" and found.reason == "100x is out of reach"
+    assert str(found.target) == "3600 s an image" and found.reason == "100x is out of reach"
 
 
 def test_a_device_that_cannot_be_used_fails_every_task_with_the_reason(tmp_path: Path) -> None:

@@ -119,8 +119,15 @@ def test_bounds_tasks_and_scripts_come_from_one_command(ran: Ran) -> None:
     assert all("Out of memory" in one["reason"] for one in bounds[2:])
     assert [one["number"] for one in bounds] == [1, 2, 3, 4]
     bound = bounds[0]["speedup"]
-    assert [one["target"]["speedup"] for one in tasks] == pytest.approx([0.5 * bound], abs=0.01)
-    assert [one["labels"] for one in tasks] == [{"label": "0.5", "ratio": 0.5, "bound": bound}]
+    assert [one["target"]["speedup"] for one in tasks] == pytest.approx([1 + 0.5 * (bound - 1)], abs=0.01)
+    (labels,) = (one["labels"] for one in tasks)
+    assert {name: labels[name] for name in ("label", "ratio", "bound")} == {
+        "label": "0.5",
+        "ratio": 0.5,
+        "bound": bound,
+    }
+    assert labels["id"] and labels["bound_complete"] is True and labels["reference_plan"] == bounds[0]["plan"]
+    assert labels["bound_interval"] == bounds[0]["speedup_interval"]
 
 
 def test_every_script_was_measured_again_in_a_fresh_process(ran: Ran) -> None:

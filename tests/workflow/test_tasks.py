@@ -15,9 +15,12 @@ from tests.random_tasks import random_task
 
 from hasten.errors import InputError
 from hasten.language.parse import parse
+from hasten.script.write import script_name
 from hasten.store.seeds.bounds import Bounds
 from hasten.store.seeds.keys import Key
 from hasten.store.seeds.search_params import SearchParams
+from hasten.store.seeds.tasks_file import read_requests, write_requests
+from hasten.task import Task
 from hasten.workflow.tasks import DIFFICULTY, targets, tasks_from_bounds, tasks_from_params
 
 DEEPCACHE = "('StableDiffusionPipeline', 'DDIMScheduler', '50', 'upbound_speedup', 0.02, ['deepcache'])"
@@ -43,7 +46,7 @@ def test_the_original_ratios_of_a_bound(tmp_path: Path) -> None:
     assert [m.request for m in made] == [
         "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps, accelerated by DeepCache with "
         f"{speedup}x speedup and precision loss not exceeding 0.02"
-        for speedup in ("4.4", "4.95", "5.22")
+        for speedup in ("4.6", "5.05", "5.27")
     ]
     assert [(m.label, m.ratio, m.bound) for m in made] == [
         ("0.8", 0.8, 5.5),
@@ -54,14 +57,66 @@ def test_the_original_ratios_of_a_bound(tmp_path: Path) -> None:
 
 
 def test_a_difficulty_triple_lies_around_the_bound(tmp_path: Path) -> None:
-    made = tasks_from_bounds(bounds_of(tmp_path, {TOME: {"max_speedup": 1.003}}), DIFFICULTY, language="zh").made
+    bounds = bounds_of(tmp_path, {TOME: {"max_speedup": 1.3, "complete": True}})
+    made = tasks_from_bounds(bounds, DIFFICULTY, language="zh").made
     assert [(m.label, m.task.target.speedup) for m in made if m.task.target] == [
-        ("easy", 0.7),
-        ("medium", 0.9),
-        ("hard", 1.1),
+        ("easy", 1.21),
+        ("medium", 1.27),
+        ("hard", 1.33),
     ]
-    assert made[2].request == "使用UniPC采样器、25步生成emoji-sd流水线，用ToMe加速1.1倍，精度损失不超过0.02"
+    assert made[2].request == "使用UniPC采样器、25步生成emoji-sd流水线，用ToMe加速1.33倍，精度损失不超过0.02"
     assert [parse(m.request) for m in made] == [m.task for m in made]
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        ({"complete": False}, "a budget ended its search"),
+        ({}, "the file does not say that its search was complete"),
+    ],
+)
+def test_nothing_is_put_out_of_reach_by_a_bound_that_does_not_prove_it(
+    tmp_path: Path, known: dict[str, Any], why: str
+) -> None:
+    found = tasks_from_bounds(bounds_of(tmp_path, {TOME: {"max_speedup": 1.3, **known}}), DIFFICULTY)
+    assert [m.label for m in found.made] == ["easy", "medium"]
+    (left,) = found.left_out
+    assert (left.entry, left.reason) == (
+        TOME,
+        f"hard, 1.33x, is to be out of reach, which its bound does not prove: {why}.",
+    )
+    assert len(tasks_from_bounds(bounds_of(tmp_path, {TOME: {"max_speedup": 1.3, **known}}), (1.0, 1.2)).made) == 1
+
+
+def test_an_entry_tells_the_task_its_id_and_what_is_known_of_the_bound(tmp_path: Path) -> None:
+    plan = "deepcache(cache_branch_id=0,cache_interval=4)"
+    known = {"max_speedup": 3.0, "interval": [2.9, 3.1], "complete": True, "plan": plan}
+    (made,) = tasks_from_bounds(bounds_of(tmp_path, {DEEPCACHE: known}), (0.8,)).made
+    told = made.to_json()
+    assert made.task == parse(told["request"]) == Task.from_json(told["task"])
+    assert told == {
+        "id": Path(script_name(made.task)).stem,
+        "request": made.request,
+        "task": made.task.to_json(),
+        "label": "0.8",
+        "bound": 3.0,
+        "bound_interval": [2.9, 3.1],
+        "bound_complete": True,
+        "reference_plan": plan,
+        "ratio": 0.8,
+    }
+    (read,) = read_requests(write_requests(tmp_path / "tasks.json", [told]))
+    assert (read.text, read.task, read.labels["id"]) == (made.request, made.task, told["id"])
+    assert len({m.to_json()["id"] for m in tasks_from_bounds(bounds_of(tmp_path, {DEEPCACHE: known})).made}) == 3
+
+
+def test_a_bound_at_or_below_one_makes_no_request(tmp_path: Path) -> None:
+    found = tasks_from_bounds(bounds_of(tmp_path, {DEEPCACHE: {"max_speedup": 1.0}, TOME: {"max_speedup": 0.9}}))
+    assert not found.made and len(found.left_out) == 2
+    assert (
+        "Its bound is 0.9x, the highest ratio 0.95: allowed are speedups of more than 1"
+        in found.left_out[1].reason
+    )
 
 
 def test_what_nothing_was_feasible_for_is_left_out_with_its_reason(tmp_path: Path) -> None:
@@ -91,7 +146,7 @@ def test_of_two_spellings_of_a_search_the_higher_bound_is_taken(
 ) -> None:
     none = {"max_speedup": None, "status": "infeasible", "reason": "too slow"}
     entries = {DEEPCACHE: {"max_speedup": first} if first else none, SAME: {"max_speedup": second}}
-    found = tasks_from_bounds(bounds_of(tmp_path, entries), DIFFICULTY)
+    found = tasks_from_bounds(bounds_of(tmp_path, entries))
     assert [m.bound for m in found.made] == [6.0] * 3
     assert [left.entry for left in found.left_out] == [SAME if first == 6.0 else DEEPCACHE]
 
@@ -102,7 +157,7 @@ def test_of_random_bounds_every_request_reads_back_and_none_is_another(tmp_path:
     while len(entries) < 150:
         task = random_task(rng).model_copy(update={"target": None, "parameters": {}})
         if task.mode == "bound":
-            entries[str(Key.of(task))] = {"max_speedup": 10 ** rng.uniform(-2, 2.9)}
+            entries[str(Key.of(task))] = {"max_speedup": 1 + 10 ** rng.uniform(-3, 2.9)}
     known = bounds_of(tmp_path, entries)
     ratios = (0.1, 0.8, 0.801, 0.95, 1)
     found = tasks_from_bounds(known, ratios, language=language)  # type: ignore[arg-type]
@@ -113,29 +168,29 @@ def test_of_random_bounds_every_request_reads_back_and_none_is_another(tmp_path:
 
 
 @given(
-    st.floats(0.001, 900),
+    st.floats(1.001, 900),
     st.lists(st.floats(0.001, 1.1), min_size=1, max_size=5, unique_by=lambda ratio: round(ratio, 6)),
     st.integers(0, 4),
 )
-@example(5.5, [0.9], 2)  # as floats a little less than 4.95
-@example(1.0, [0.9, 0.901, 0.9011], 0)
-@example(0.004, [0.8, 1.1], 2)
+@example(5.5, [0.8], 2)  # as floats a little more than 4.6
+@example(2.0, [0.9, 0.901, 0.9011], 0)
+@example(1.004, [0.8, 1.1], 2)
 @example(3.0, [1.0], 2)
 def test_rounding_goes_down_and_keeps_speedups_apart(bound: float, ratios: list[float], digits: int) -> None:
     found = targets(bound, ratios, digits)
-    shares = [Decimal(repr(bound)) * Decimal(repr(ratio)) for ratio in ratios]
+    shares = [1 + (Decimal(repr(bound)) - 1) * Decimal(repr(ratio)) for ratio in ratios]
     assert len(set(found)) == len(found) == len(ratios)
     for speedup, ratio, share in zip(found, ratios, shares, strict=True):
-        assert 0 < speedup <= float(share)
+        assert 1 < speedup <= float(share)
         assert (speedup > bound) == (ratio > 1)
 
 
 def test_no_more_digits_than_are_needed() -> None:
-    assert targets(5.5, (0.8, 0.9, 0.95)) == [4.4, 4.95, 5.22]
-    assert targets(5.5, (0.8, 0.9), digits=0) == [4.4, 4.9]
-    assert targets(5.5, (0.9,), digits=0) == [4.0]
-    assert targets(1.001, (0.9, 0.903)) == [0.9, 0.903]
-    assert targets(0.006, (0.8, 1.1)) == [0.0048, 0.0066]
+    assert targets(5.5, (0.8, 0.9, 0.95)) == [4.6, 5.05, 5.27]
+    assert targets(5.5, (0.8, 0.9), digits=0) == [4.0, 5.0]
+    assert targets(5.5, (0.9,), digits=0) == [5.0]
+    assert targets(2.001, (0.9, 0.903)) == [1.9, 1.903]
+    assert targets(1.006, (0.8, 1.1)) == [1.0048, 1.0066]
 
 
 @pytest.mark.parametrize(
@@ -160,13 +215,13 @@ def test_ratios_that_cannot_be_used_are_no_fault_of_a_bound(
 @pytest.mark.parametrize(
     ("bound", "ratios", "part"),
     [
-        (950.0, (1.1,), "Its bound is 950x, the highest ratio 1.1: allowed are speedups of more than 0"),
+        (950.0, (1.1,), "Its bound is 950x, the highest ratio 1.1: allowed are speedups of more than 1"),
         (float("inf"), (0.8,), "Its bound is infx"),
-        (0.0, (0.8,), "Its bound is 0x"),
+        (1.0, (0.8,), "Its bound is 1x"),
         (
-            5.5,
+            1.5,
             (0.9, 0.9000000000000001),
-            "17 digits do not tell the ratios 0.9, 0.9000000000000001 of 5.5x apart.",
+            "17 digits do not tell the ratios 0.9, 0.9000000000000001 of 1.5x apart.",
         ),
     ],
 )

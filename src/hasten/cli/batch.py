@@ -100,16 +100,14 @@ def tasks(
         typer.Option(help="Instead: a search_params.json, to ask for what its plans reach.", show_default=False),
     ] = None,
     ratios: Annotated[
-        str | None, typer.Option(help="Shares of each bound; else 0.8,0.9,0.95.", show_default=False)
+        str | None, typer.Option(help="Shares of each bound's gain; else 0.8,0.9,0.95.", show_default=False)
     ] = None,
     difficulty: Annotated[
         bool, typer.Option("--difficulty", help="Instead: easy, medium and (out of reach) hard: 0.7, 0.9, 1.1.")
     ] = False,
     language: Annotated[str, typer.Option(help="en or zh.")] = "en",
     out: Annotated[Path, typer.Option(help="The file to write.")] = TASKS,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Write sentences alone, without label, ratio and bound.")
-    ] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Write sentences alone, without task and bound.")] = False,
     json: Json = False,
 ) -> None:
     """Makes requests from measured bounds or stored plans: sentences that hasten generate answers."""
@@ -162,7 +160,7 @@ def _written(found: Requests, out: Path, plain: bool) -> None:
 
 def _document(found: Requests, faults: tuple[str, ...], out: Path) -> dict[str, Any]:
     return {
-        "tasks": [{**made.to_json(), "task": made.task.to_json()} for made in found.made],
+        "tasks": [made.to_json() for made in found.made],
         "left_out": [left.__dict__ for left in found.left_out],
         "faults": list(faults),
         "out": str(out),

@@ -18,6 +18,7 @@ from hasten.records import Answer, Answered, Interval, Record
 from hasten.task import Setting, Target
 
 Runtime = Literal["hasten", "upstream"]
+CLIP_SCORE = "clip_score"
 REQUIRED = ("load_pipeline", "generate")
 TOLERANCE = 0.95
 """A speedup measured again may fall short of the claimed one by this factor; the upper end of its interval counts,
@@ -27,6 +28,7 @@ so that a restless machine refutes no claim that it cannot decide."""
 class Claim(Record):
     """The figures that a script was written with, and the setting in which they were measured.
 
+    Figures of a file that were not measured here have no interval, and ``samples`` is 0.
     Latencies in seconds a call of the pipeline (one batch); ``losses`` are relative, by metric;
     ``max_loss`` the limits that the request set, on either side where ``two_sided``. ``confidence`` is that of the
     intervals, here and when the script is verified. ``seed`` is that of the prompts' and latents' choice.
@@ -118,12 +120,15 @@ _PLACE = ("model", "scheduler", "steps", "height", "width", "guidance_scale", "b
 
 def _figures(answer: Answer) -> dict[str, Any]:
     losses = answer.confirmed.losses if answer.confirmed and Plan.parse(answer.plan) else {}
+    told = {metric: _short(loss.loss) for metric, loss in losses.items()}
+    if answer.confirmed is None and answer.quality_loss is not None:  # of a file, which knows the CLIP score alone
+        told = {CLIP_SCORE: _short(answer.quality_loss)}
     return {
         "speedup": _short(answer.speedup),
         "speedup_interval": _pair(answer.speedup_interval),
         "baseline_latency_s": _short(answer.baseline_latency_s),
         "latency_s": _short(answer.latency_s),
-        "losses": {metric: _short(loss.loss) for metric, loss in losses.items()},
+        "losses": told,
         "loss_intervals": {metric: _pair(loss.interval) for metric, loss in losses.items()},
         "samples": max((loss.samples for loss in losses.values()), default=0),
     }

@@ -181,9 +181,11 @@ def _claims(claim: Claim) -> Iterable[tuple[str, str]]:
     for metric, loss in claim.losses.items():
         asked = Limits(claim.max_loss, claim.two_sided)
         limit = f", limit {asked[metric]:g}{asked.suffix}" if metric in asked else ""
-        interval = between(claim.loss_intervals[metric], ".4f", claim.confidence)
-        yield "", f"quality loss {loss:.4f} ({interval}) on {metric}{limit}"
-    if claim.losses:
+        interval = between(claim.loss_intervals.get(metric), ".4f", claim.confidence)
+        yield "", f"quality loss {loss:.4f}{f' ({interval})' if interval else ''} on {metric}{limit}"
+    if claim.losses and not claim.samples:
+        yield "", f"as a file has it, which the plan is from; nothing was measured here: {claim.status}"
+    elif claim.losses:
         yield "", f"on {claim.samples} held-out prompts ({claim.prompts}), seed {claim.seed}: {claim.status}"
 
 

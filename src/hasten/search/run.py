@@ -25,7 +25,7 @@ from hasten.search.session import Session
 from hasten.search.space import Grids, Space, spaces
 from hasten.search.strategies import STRATEGIES, Strategy
 from hasten.store import Store
-from hasten.task import Task
+from hasten.task import Task, check_target
 
 Why = Callable[[Session, Trial | None], str]
 """Words a reason."""
@@ -94,9 +94,10 @@ def check_task(task: Task, pipe: Any = None) -> dict[str, Parameters]:
     """The parameters that the task fixes, checked; where nothing is searched the defaults are filled in.
 
     Raises:
-        InputError: unknown method or metric, illegal parameter, a method that the model cannot take, or
-            parameters of a method that the task does not use.
+        InputError: unknown method or metric, illegal parameter, a target of 1x or less, a method that the model
+            cannot take, or parameters of a method that the task does not use.
     """
+    check_target(task.target)
     for metric in task.max_loss:
         METRICS.canonical(metric)
     if odd := set(task.parameters) - set(task.methods if task.methods is not None else METHODS.names()):

@@ -13,6 +13,7 @@ from typing import Any, get_args
 from hasten import __version__
 from hasten.errors import HastenError, InputError
 from hasten.files import save_json, whole
+from hasten.language.parse import parse
 from hasten.language.render import render
 from hasten.models import family_named
 from hasten.records import Answer, Status
@@ -78,6 +79,7 @@ class Generation:
             return Wanted("", text, None, _whole(request.fault), **told)
         try:
             task = task_of(request.task or text)
+            _refuse_two_tasks(text, request.task)
             model_of(task, self.place)
             words = text or render(task)
             return self._entry(
@@ -110,6 +112,22 @@ class Generation:
             allow_known_wrong=self.allow_known_wrong,
             verify=self.verify,
             report=False,
+        )
+
+
+def _refuse_two_tasks(text: str, task: Task | None) -> None:
+    """A sentence beside a task may say it in any words; where it can be read, it must not say something else."""
+    if task is None or not text:
+        return
+    try:
+        said = parse(text)
+    except HastenError:
+        return
+    told, meant = (one.model_copy(update={"assumptions": ()}).to_json() for one in (said, task))
+    differ = [name for name in {**told, **meant} if told.get(name) != meant.get(name)]
+    if differ:
+        raise InputError(
+            f"Its sentence and its task differ in {', '.join(differ)}: change both, or leave out one of them."
         )
 
 

@@ -30,8 +30,8 @@ class Matrix(BaseModel):
     """Every model with every scheduler, number of steps, set of methods and limit. A single value may stand alone.
 
     A set of methods is comma-separated text, a list of names, or ``any``; a limit is a number, of the CLIP score,
-    or limits by metric; all of them hold on both sides with ``two_sided``. ``ratios``: of each bound, what the
-    tasks that are made from it ask for; with ``difficulty`` an easy, a medium and a hard one instead.
+    or limits by metric; all of them hold on both sides with ``two_sided``. ``ratios``: shares of each bound's
+    gain, which the tasks that are made from it ask for; with ``difficulty`` an easy, a medium and a hard one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -128,7 +128,7 @@ def _fault(error: Any) -> str:
 
 
 def _request(number: int, made: Made) -> Request:
-    labels = {name: value for name, value in made.to_json().items() if name != "request"}
+    labels = {name: value for name, value in made.to_json().items() if name not in ("request", "task")}
     return Request(made.request, made.task, "", f"{TASKS} entry {number}", labels)
 
 

@@ -6,17 +6,21 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
+from pathlib import Path
 from typing import Any
 
 from hasten.errors import InputError
 from hasten.language.render import Language, check_language, render
+from hasten.records import Interval
+from hasten.script.write import script_name
 from hasten.store.seeds.bounds import BoundEntry, Bounds
 from hasten.store.seeds.search_params import Entry, SearchParams
 from hasten.task import Target, Task
 
 RATIOS = (0.8, 0.9, 0.95)
 DIFFICULTY = {"easy": 0.7, "medium": 0.9, "hard": 1.1}
-"""Shares of the bound; *hard* is out of reach on purpose."""
+"""Shares of what the bound gains; *hard* is out of reach on purpose."""
+NOT_PROVEN = "{label}, {speedup:g}x, is to be out of reach, which its bound does not prove: {why}."
 ANSWERED = "answered"
 HIGHEST = 1000
 MOST_DIGITS = 17
@@ -28,8 +32,9 @@ class Made:
     """A request that was made: ``parse(request)`` is ``task``.
 
     ``label`` is its name among the requests of its bound: the ratio or the difficulty; or ``answered``.
-    ``bound`` is the speedup that is known to be feasible, ``ratio`` the share of it that is asked for, before
-    rounding; None where a stored plan is asked for.
+    ``bound`` is the speedup that is known to be feasible, ``ratio`` the share of its gain that is asked for,
+    before rounding; None where a stored plan is asked for. ``interval`` and ``complete`` are the bound's, None
+    where the file does not have them; ``plan`` is the one that shows it.
     """
 
     task: Task
@@ -37,16 +42,35 @@ class Made:
     label: str
     bound: float
     ratio: float | None = None
+    interval: Interval | None = None
+    complete: bool | None = None
+    plan: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """One entry of ``tasks.json``: the sentence, and what is known of it."""
-        ratio = {} if self.ratio is None else {"ratio": self.ratio}
-        return {"request": self.request, "label": self.label, "bound": self.bound, **ratio}
+        """One entry of ``tasks.json``: the sentence, the task that it means, and what is known of it."""
+        return {
+            "id": Path(script_name(self.task)).stem,
+            "request": self.request,
+            "task": self.task.to_json(),
+            **self.known,
+        }
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """Where the request comes from."""
+        return {
+            "label": self.label,
+            "bound": self.bound,
+            "bound_interval": self.interval and list(self.interval),
+            "bound_complete": self.complete,
+            "reference_plan": self.plan or None,
+            "ratio": self.ratio,
+        }
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An entry, by its key, that no request was made of, and the reason."""
+    """An entry, by its key, that no request was made of, or not all, and the reason."""
 
     entry: str
     reason: str
@@ -59,10 +83,11 @@ class Requests:
     made: list[Made] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
-    def take(self, entry: BoundEntry | Entry, made: Iterable[Made]) -> None:
+    def take(self, entry: BoundEntry | Entry, found: Iterable[Made | LeftOut]) -> None:
         """Adds what is made of an entry or, when that raises InputError, leaves it out."""
         try:
-            self.made.extend(list(made))
+            for one in list(found):
+                self.made.append(one) if isinstance(one, Made) else self.left_out.append(one)
         except InputError as error:
             self.left_out.append(LeftOut(str(entry.key), str(error)))
 
@@ -70,11 +95,12 @@ class Requests:
 def tasks_from_bounds(
     bounds: Bounds, ratios: Ratios = RATIOS, *, digits: int = 2, language: Language = "en"
 ) -> Requests:
-    """Requests at ratios of every bound. What nothing was feasible for is left out, with its reason.
+    """Requests at ratios of what every bound gains. What nothing was feasible for is left out, with its reason,
+    and so is what is to be out of reach where the bound's search is not known to have been complete.
 
     Args:
         bounds: the highest feasible speedups. Of two of the same search the higher one is taken.
-        ratios: shares of the bound; in a mapping under the labels that the requests bear.
+        ratios: shares of the gain, 1 + ratio · (bound − 1); in a mapping under the labels that the requests bear.
         digits: decimal places of the speedups, more where ``targets`` needs them.
         language: of the sentences, ``en`` or ``zh``.
 
@@ -108,25 +134,25 @@ def tasks_from_params(params: SearchParams, *, language: Language = "en") -> Req
 
 
 def targets(bound: float, ratios: Sequence[float], digits: int = 2) -> list[float]:
-    """The speedups at ratios of a bound.
+    """The speedups at ratios of what a bound gains: 1 + ratio · (bound − 1).
 
     Rounding goes down: a speedup is never more than its share and so, up to a ratio of 1, never over the bound.
-    More digits are kept where two would else be equal, one would be 0, or one that is to be over the bound
+    More digits are kept where two would else be equal, one would be 1, or one that is to be over the bound
     would not be.
 
     Raises:
-        InputError: the bound is outside 0 to 1000, a share of it is over 1000, or the ratios cannot be used.
+        InputError: the bound is outside 1 to 1000, a share of it is over 1000, or the ratios cannot be used.
     """
     _check(ratios, digits)
-    if not 0 < bound * max(1.0, *ratios) <= HIGHEST:
+    if not 1 < bound <= 1 + max(1.0, *ratios) * (bound - 1) <= HIGHEST:
         raise InputError(
-            f"Its bound is {bound:g}x, the highest ratio {max(ratios):g}: allowed are speedups of more than 0, at "
+            f"Its bound is {bound:g}x, the highest ratio {max(ratios):g}: allowed are speedups of more than 1, at "
             f"most {HIGHEST}."
         )
     for places in range(digits, MOST_DIGITS + 1):
         found = [_down(bound, ratio, places) for ratio in ratios]
         sides = [(speedup > bound) == (ratio > 1) for speedup, ratio in zip(found, ratios, strict=True)]
-        if all(sides) and all(found) and len(set(found)) == len(found):
+        if all(sides) and min(found) > 1 and len(set(found)) == len(found):
             return found
     raise InputError(f"{MOST_DIGITS} digits do not tell the ratios {_listed(ratios)} of {bound!r}x apart.")
 
@@ -143,8 +169,8 @@ def _check(ratios: Sequence[float], digits: int) -> None:
 
 
 def _down(bound: float, ratio: float, places: int) -> float:
-    """Decimal, so that 0.9 of 5.5 is 4.95 and not a little less."""
-    exact = Decimal(repr(float(bound))) * Decimal(repr(float(ratio)))
+    """Decimal, so that 0.8 of what 5.5 gains is 4.6 and not a little less."""
+    exact = 1 + (Decimal(repr(float(bound))) - 1) * Decimal(repr(float(ratio)))
     return float(exact.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN))
 
 
@@ -168,15 +194,35 @@ def _highest(entries: Iterable[BoundEntry]) -> dict[str, BoundEntry]:
 
 def _shares(
     entry: BoundEntry, best: BoundEntry, ratios: Mapping[str, float], digits: int, language: Language
-) -> Iterator[Made]:
+) -> Iterator[Made | LeftOut]:
     if entry is not best:
         raise InputError(f"{best.key} is the same search; of the two it is taken.")
     if entry.max_speedup is None:
         raise InputError(f"{entry.status}: {entry.reason or 'the file gives no reason.'}")
     speedups = targets(entry.max_speedup, list(ratios.values()), digits)
     for (label, ratio), speedup in zip(ratios.items(), speedups, strict=True):
+        if ratio > 1 and not entry.complete:
+            yield LeftOut(
+                str(entry.key), NOT_PROVEN.format(label=label, speedup=speedup, why=_why(entry.complete))
+            )
+            continue
         task = entry.task.model_copy(update={"target": Target(speedup=speedup)})
-        yield Made(task, render(task, language), label, entry.max_speedup, ratio)
+        yield Made(
+            task,
+            render(task, language),
+            label,
+            entry.max_speedup,
+            ratio,
+            entry.interval,
+            entry.complete,
+            entry.plan,
+        )
+
+
+def _why(complete: bool | None) -> str:
+    return (
+        "a budget ended its search" if complete is False else "the file does not say that its search was complete"
+    )
 
 
 def _answered(entry: Entry, made_of: dict[str, Entry], params: SearchParams, language: Language) -> Iterator[Made]:
@@ -188,4 +234,4 @@ def _answered(entry: Entry, made_of: dict[str, Entry], params: SearchParams, lan
     if request in made_of:
         raise InputError(f"{made_of[request].key} makes the same request.")
     made_of[request] = entry
-    yield Made(task, request, ANSWERED, answer.speedup)
+    yield Made(task, request, ANSWERED, answer.speedup, plan=str(answer.plan))
