@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from random import Random
+from typing import Any
 
 from hasten.errors import ParameterError
 from hasten.methods import METHODS
@@ -12,7 +13,7 @@ from hasten.metrics import METRICS
 from hasten.models import model_names
 from hasten.plan import Parameters, Value, step_list
 from hasten.schedulers import scheduler_names
-from hasten.task import DEFAULT_MAX_LOSS, Target, Task
+from hasten.task import DEFAULT_MAX_LOSS, DTYPES, Target, Task
 
 FOLDERS = ("./my-model", "/data/My Models/x", "org/Name_1.5", "it's/here", "~/sdxl", "./模型", "./SD1.5", "mine")
 STEPS = (1, 2, 20, 25, 50, 1000)
@@ -34,7 +35,33 @@ def random_task(rng: Random) -> Task:
         target=None if methods == () else _target(rng),
         max_loss=limits,
         two_sided=bool(limits) and rng.random() < 0.2,
+        **_choice(rng, methods, given),
+        **_setting(rng),
     )
+
+
+def _choice(rng: Random, methods: tuple[str, ...] | None, given: dict[str, Parameters]) -> dict[str, Any]:
+    """Alternatives, or of any method what is excluded, and no loss."""
+    if methods is not None:
+        return {"one_of": len(set(methods)) > 1 and rng.random() < 0.3}
+    free = [name for name in METHODS.names() if not given[name]]
+    excluded = rng.sample(free, rng.randint(0, min(3, len(free)))) if rng.random() < 0.5 else []
+    return {"excluded": tuple(excluded), "lossless": rng.random() < 0.2}
+
+
+def _setting(rng: Random) -> dict[str, Any]:
+    """Half of the tasks say something of their setting."""
+    if rng.random() < 0.5:
+        return {}
+    size = {"height": 8 * rng.randint(2, 2048), "width": 8 * rng.randint(2, 2048)}
+    said = {
+        "guidance_scale": _number(rng, 0, 1000),
+        "batch_size": rng.randint(1, 1024),
+        "device": rng.choice(("cpu", "cuda", "cuda:0", "cuda:3", "mps")),
+        "dtype": rng.choice(DTYPES),
+    }
+    some = {name: value for name, value in said.items() if rng.random() < 0.5}
+    return some | (size if rng.random() < 0.5 else {})
 
 
 def _parameters(rng: Random, method: str, steps: int) -> Parameters:

@@ -16,18 +16,19 @@ from hasten.metrics import METRICS
 from hasten.task import Target, Task
 
 LANGUAGES = ("en", "zh")
+TOLD = (": the default", "each is tried alone", "methods any but", "lossless: only methods")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_five_thousand_tasks_at_random_are_parsed_back(language: str) -> None:
+def test_two_thousand_tasks_at_random_are_parsed_back(language: str) -> None:
     rng = random.Random(language)
-    for _ in range(5000):
+    for _ in range(2000):
         task = random_task(rng)
         sentence = render(task, language)
         read = parse(sentence)
         assert read.model_copy(update={"assumptions": ()}) == task, sentence
-        assert all(said.endswith(": the default") for said in read.assumptions), sentence
-        assert not read.assumptions or task.mode == "explicit", sentence
+        assert all(any(word in said for word in TOLD) for said in read.assumptions), sentence
+        assert not read.assumptions or task.mode == "explicit" or task.chooses, sentence
 
 
 @settings(max_examples=200, deadline=None)

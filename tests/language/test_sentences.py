@@ -371,38 +371,33 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
 def test_what_people_are_told(sentence: str, error: type[InputError], message: str) -> None:
     with pytest.raises(InputError) as told:
         parse(sentence)
-    assert (str(told.value), type(told.value)) == (message, error)
+    said, _, request = str(told.value).rpartition(" This is a request: ")
+    assert (said.partition(" Understood: ")[0], type(told.value)) == (message, error)
+    assert parse(request.strip("'.")).model
 
 
 @pytest.mark.parametrize(
     ("sentence", "words"),
     [
         ("Generate a banana SD1.5 pipeline with a cherry on top", ("banana", "cherry", "top")),
-        ("SD1.5, at most 3x speedup", ("at most",)),
-        ("SD1.5, up to 3x speedup", ("up to",)),
+        ("SD1.5, at most 3x speedup", ("at most 3x speedup",)),
+        ("SD1.5, up to 3x speedup", ("up to 3x speedup",)),
         ("SD1.5 2x, more than 2% loss", ("more than",)),
         ("SD1.5 2x, loss at least 0.02", ("loss at least 0.02",)),
-        ("SD1.5 with any method except ToMe", ("except",)),
-        ("SD1.5 without ToMe", ("without",)),
-        ("SD1.5 with DeepCache or ToMe", ("or",)),
         ("SD1.5 but not DDIM", ("but not",)),
         ("SD1.5 2x low loss", ("low loss",)),
-        ("SD1.5 at 512 x 512", ("512 x 512",)),
         ("SDXL Turbo, 2x", ("Turbo",)),
         ("SD2.1-base, 2x", ("base",)),
         ("SD1.5, T-GATE starting at step 10", ("step 10",)),
         ("SD1.5 accelerated by 3 methods", ("3",)),
         ("SD1.5, reduce latency by 1.3 s", ("latency",)),
-        ("SD1.5 w/o ToMe", ("w/o",)),
         ("SD1.5 2x slower", ("slower",)),
-        ("SD1.5 with DeepCache every 3 steps", ("every",)),
         ("SD1.5 with ToMe, 1.3 s per step", ("step",)),
         ("SD1.5 in at least 1.3 s", ("at least",)),
         ("SD1.5 with at most 50 steps", ("at most",)),
-        ("SD1.5 2-3x", ("2",)),
-        ("不用ToMe，SD1.5加速2倍", ("不",)),
+        ("SD1.5 2-3x", ("2-3x",)),
         ("SD1.5 加速3倍，损失不低于0.02", ("损失不低于0.02",)),
-        ("SD1.5加速不超过3倍", ("不超过",)),
+        ("SD1.5加速不超过3倍", ("加速不超过3倍",)),
         ("用香蕉把SD1.5加速3倍", ("香蕉",)),
         ("SD1.5 🍓", ("🍓",)),
     ],

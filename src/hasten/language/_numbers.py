@@ -8,18 +8,49 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from hasten.errors import InputError
+from hasten.language._forms import Said
 from hasten.language._words import END, PERCENT
 
-_TO_TWELVE = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_TENS = {"fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "hundred": 100}
-WORDS = {word: i for i, word in enumerate(_TO_TWELVE, 1)} | _TENS
+_TO_NINETEEN = (
+    *(
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+    ),
+    *("fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS = {
+    "twenty": 20,
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "sixty": 60,
+    "seventy": 70,
+    "eighty": 80,
+    "ninety": 90,
+}
+_HUNDRED = dict.fromkeys(("one hundred", "a hundred", "hundred"), 100)
+WORDS = _TENS | {word: i for i, word in enumerate(_TO_NINETEEN, 1)} | _HUNDRED
 _NUMERALS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 
 _DIGITS = r"(?:\d+(?:\.\d+)?|\.\d+)(?:e[-+]?\d{1,3})?"
 _NOT_INSIDE = r"(?<![a-z0-9_.])(?<!\d,)"
-_SIGN = r"(?:(?<!\0)[-−])?"
-_WORD = rf"(?:{'|'.join(WORDS)})(?=(?:[ -]?fold)?{END})"
-_CHINESE = r"[零〇一二两三四五六七八九十百]+(?:点[零〇一二三四五六七八九]+)?"
+_SIGN = r"(?:(?<![\0-\3])[-−])?"
+_SMALL = "|".join(sorted((*_TO_NINETEEN, *_HUNDRED), key=len, reverse=True))
+_WORD = (
+    rf"(?:(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(_TO_NINETEEN[:9])})(?={END}))?|{_SMALL})(?=(?:[ -]?fold)?{END})"
+)
+_CHINESE = r"[零〇一二两三四五六七八九十百千]+(?:点[零〇一二三四五六七八九]+)?"
 _NAN = r"(?:nan|inf(?:inity)?)(?=x?(?![a-z0-9_]))"
 _NO_MORE_DIGITS = r"(?![.,]?\d)"
 
@@ -29,6 +60,8 @@ STEP_LIST = rf"(?P<steps>{_NOT_INSIDE}\d+(?:-\d+)?(?::\d+(?:-\d+)?)+|{_NOT_INSID
 """A list of steps in figures, more than one of them: 0-3:5:9."""
 NUMBER = rf"(?P<number>{_NOT_INSIDE}(?>{_SIGN}(?:{_DIGITS}|{_NAN})|{_WORD}|{_CHINESE}){_NO_MORE_DIGITS})"
 """A number in any form: only before a unit, or "one" and 一 would be taken for figures."""
+PERCENTAGE = rf"(?:百分之(?P<hundredths>\d+(?:\.\d+)?|{_CHINESE})|{NUMBER}(?P<percent>{PERCENT}))"
+"""A share of one that is written as a percentage, also in words: 2%, five percent, 百分之二."""
 SHARE = rf"(?:百分之(?P<hundredths>\d+(?:\.\d+)?|{_CHINESE})|{FIGURES}(?P<percent>{PERCENT})?)"
 """A share of one: 0.02, 2%, 百分之二."""
 
@@ -38,21 +71,24 @@ def read(text: str) -> Decimal:
     text = text.lower().replace("−", "-")
     if text in WORDS:
         return Decimal(WORDS[text])
-    if text[0] in "零〇一二两三四五六七八九十百":
+    if (parts := re.split("[ -]", text))[0] in _TENS:
+        return Decimal(sum(WORDS[part] for part in parts))
+    if text[0] in "零〇一二两三四五六七八九十百千":
         return _chinese(text)
     return Decimal(text)
 
 
-def share(match: re.Match[str]) -> Decimal:
+def share(match: Said) -> Decimal:
     """The value of a match with the groups of ``SHARE``: 2% is 0.02."""
-    if match["hundredths"]:
-        return read(match["hundredths"]) / 100
-    return read(match["number"]) / (100 if match["percent"] else 1)
+    if hundredths := match.get("hundredths"):
+        return read(hundredths) / 100
+    return read(match["number"]) / (100 if match.get("percent") else 1)
 
 
-def percentage(match: re.Match[str]) -> str:
+def percentage(match: Said) -> str:
     """A match of ``SHARE`` as messages show it."""
-    return f"{match['hundredths'] or match['number']}{'%' if match['hundredths'] or match['percent'] else ''}"
+    hundredths = match.get("hundredths")
+    return f"{hundredths or match.written('number')}{'%' if hundredths or match.get('percent') else ''}"
 
 
 @dataclass(frozen=True)
@@ -85,13 +121,13 @@ def _chinese(text: str) -> Decimal:
 
 
 def _chinese_whole(text: str) -> int:
-    if not set(text) & set("十百"):
+    if not set(text) & set("十百千"):
         return int("".join(str(_NUMERALS[c]) for c in text))
     total, digit = 0, None
     for character in text:
         if character in _NUMERALS:
             digit = _NUMERALS[character]
         else:
-            total += (1 if digit is None else digit) * (10 if character == "十" else 100)
+            total += (1 if digit is None else digit) * {"十": 10, "百": 100, "千": 1000}[character]
             digit = None
     return total + (digit or 0)

@@ -10,7 +10,8 @@ from hasten.errors import RequestError
 from hasten.files import whole
 from hasten.language._words import AT_LEAST, AT_MOST, CHINESE_FILLERS, FILLERS, PUNCTUATION
 
-HOLE = "\0"
+HOLE, MODEL, SCHEDULER, METHOD = "\0\1\2\3"
+"""What stands in the view for what is understood: anything, and the names that patterns may speak of."""
 MAX_CHARACTERS = 5000
 EXAMPLE = (
     "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps, accelerated by DeepCache with 2x speedup"
@@ -18,18 +19,19 @@ EXAMPLE = (
 
 _TOKEN = re.compile(
     rf"(?P<comparison>{AT_MOST}|{AT_LEAST}|w/o)|"
-    r"\d+(?:[.,]\d+)*[a-z0-9_%]*|[a-z0-9_]+(?:[.'+-][a-z0-9_]+)*\+*|[\u4e00-\u9fff]+|[^\s\0]",
+    r"\d+(?:[.,]\d+)*[a-z0-9_%]*|[a-z0-9_]+(?:[.'+-][a-z0-9_]+)*\+*|[\u4e00-\u9fff]+|[^\s\0-\3]",
     re.ASCII,
 )
+_MARKS = re.compile("[\0-\3]")
 _FILLER_RUN = re.compile("|".join(sorted(map(re.escape, CHINESE_FILLERS), key=len, reverse=True)))
 
 
 class Text:
     """``original`` is what was written; ``view`` is what patterns match: same length, lower case, full-width
-    digits and letters made plain, every claimed character replaced by a hole."""
+    digits and letters made plain, every claimed character replaced by a hole or by the mark of its name."""
 
     def __init__(self, text: str) -> None:
-        self.original = " ".join(whole(text.replace(HOLE, "\ufffd")).split())
+        self.original = " ".join(whole(_MARKS.sub("\ufffd", text)).split())
         if not self.original:
             raise RequestError(f"The request is empty. Example: {EXAMPLE!r}.")
         if len(self.original) > MAX_CHARACTERS:
@@ -40,20 +42,18 @@ class Text:
         self.plain = "".join(map(_plain, self.original))
         self.view = self.plain
 
-    def take(self, *patterns: re.Pattern[str]) -> list[re.Match[str]]:
-        """Claims and returns every match of the patterns, in the order of the patterns."""
-        found: list[re.Match[str]] = []
-        for pattern in patterns:
-            matches = list(pattern.finditer(self.view))
-            for match in matches:
-                self.claim(match)
-            found += matches
-        return found
+    def take(self, pattern: re.Pattern[str], mark: str = HOLE) -> list[re.Match[str]]:
+        """Claims and returns every match of the pattern."""
+        matches = list(pattern.finditer(self.view))
+        for match in matches:
+            self.claim(match, mark)
+        return matches
 
-    def claim(self, match: re.Match[str]) -> None:
-        """Marks the matched characters as understood."""
+    def claim(self, match: re.Match[str], mark: str = HOLE) -> None:
+        """Marks the matched characters as understood; those of a name that is in it stay marked as such."""
         start, end = match.span()
-        self.view = self.view[:start] + HOLE * (end - start) + self.view[end:]
+        claimed = re.sub("[^\1-\3]", mark, self.view[start:end])
+        self.view = self.view[:start] + claimed + self.view[end:]
 
     def written(self, match: re.Match[str], group: str | int = 0) -> str:
         """The characters of a match as the user wrote them."""
@@ -75,6 +75,10 @@ class Text:
             else:
                 merged.append((start, end))
         return merged
+
+    def only_fillers(self, written: str) -> bool:
+        """Whether these words are all so common that nobody would look for them."""
+        return not any(Text(written).unplaced()) if written.strip() else True
 
     def _leftover(self) -> Iterator[tuple[int, int]]:
         for token in _TOKEN.finditer(self.view):

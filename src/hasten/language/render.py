@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from hasten.errors import InputError
-from hasten.language._figures import DEFAULT_METRIC
 from hasten.language._names import parameter_owners
+from hasten.language._quality import DEFAULT_METRIC
 from hasten.language.parse import parse
 from hasten.methods import METHODS
 from hasten.metrics import METRICS
@@ -27,6 +27,14 @@ class _Phrases:
     plain: str
     accelerated: str
     any_method: str
+    any_but: str
+    losslessly: str
+    one_of: str
+    size: str
+    guidance: str
+    batch: str
+    device: str
+    dtype: str
     parameter: str
     brackets: str
     comma: str
@@ -46,6 +54,14 @@ _PHRASES = {
         plain="Generate {article} {model} pipeline using the {scheduler} sampler with {steps} steps",
         accelerated=", accelerated by {}",
         any_method="any method",
+        any_but="{} but not {}",
+        losslessly="lossless, ",
+        one_of="one of {}",
+        size=" at height {height} and width {width}",
+        guidance=", guidance scale {}",
+        batch=", batch size {}",
+        device=", on {}",
+        dtype=", in {}",
         parameter="{} {}",
         brackets="{} ({})",
         comma=", ",
@@ -63,6 +79,14 @@ _PHRASES = {
         plain="使用{scheduler}采样器、{steps}步生成{model}流水线",
         accelerated="，用{}加速",
         any_method="任意方法",
+        any_but="{}但不用{}",
+        losslessly="无损，",
+        one_of="{}任选其一",
+        size="，高{height}、宽{width}",
+        guidance="，引导系数{}",
+        batch="，批大小{}",
+        device="，在{}上",
+        dtype="，以{}精度",
         parameter="{}为{}",
         brackets="{}（{}）",
         comma="、",
@@ -93,6 +117,9 @@ def render(task: Task, language: Language = "en") -> str:
     model = _model(task.model)
     article, scheduler = "an" if model.startswith(tuple("aeiou")) else "a", find_scheduler(task.scheduler).name
     sentence = say.plain.format(article=article, model=model, scheduler=scheduler, steps=task.steps)
+    sentence += _setting(task, say)
+    if task.lossless:
+        sentence = say.losslessly + sentence
     if task.methods != ():
         sentence += say.accelerated.format(_methods(task, say))
     target, limits = _target(task, say), _limits(task, say)
@@ -115,6 +142,12 @@ def _refuse_unsayable(task: Task) -> None:
     if task.methods is not None and (strangers := set(task.parameters) - set(task.methods)):
         named = ", ".join(sorted(strangers))
         raise InputError(f"The task gives parameters of {named}, which is not among its methods. Add it to them.")
+    if (task.height is None) != (task.width is None):
+        raise InputError(f"The task has the height {task.height} and the width {task.width}: give both, or none.")
+    if away := set(task.excluded) & set(task.parameters):
+        raise InputError(
+            f"The task excludes {', '.join(sorted(away))}, and gives parameters for it: do one of both."
+        )
     if task.methods == () and task.target is not None:
         raise InputError(f"The task asks for {task.target} with no method. Name methods, or null for any.")
     for name, given in task.parameters.items():
@@ -145,10 +178,22 @@ def _model(name: str) -> str:
     raise InputError(f"The model {name!r} has every kind of quotation mark. Rename the folder.")
 
 
+def _setting(task: Task, say: _Phrases) -> str:
+    """What the task says of its setting beside scheduler and steps."""
+    said = say.size.format(height=task.height, width=task.width) if task.height and task.width else ""
+    said += say.guidance.format(_number(task.guidance_scale)) if task.guidance_scale is not None else ""
+    said += say.batch.format(task.batch_size) if task.batch_size else ""
+    said += say.device.format(task.device) if task.device else ""
+    return said + (say.dtype.format(task.dtype) if task.dtype else "")
+
+
 def _methods(task: Task, say: _Phrases) -> str:
     if task.methods is not None:
-        return _listed([_call(METHODS.get(name).title, [name], task, say) for name in task.methods], say)
-    return _call(say.any_method, sorted(task.parameters), task, say)
+        named = _listed([_call(METHODS.get(name).title, [name], task, say) for name in task.methods], say)
+        return say.one_of.format(named) if task.one_of else named
+    called = _call(say.any_method, sorted(task.parameters), task, say)
+    but = [METHODS.get(name).title for name in task.excluded]
+    return say.any_but.format(called, _listed(but, say)) if but else called
 
 
 def _call(title: str, owners: Sequence[str], task: Task, say: _Phrases) -> str:
@@ -163,7 +208,7 @@ def _call(title: str, owners: Sequence[str], task: Task, say: _Phrases) -> str:
 
 def _spelled(name: str, owner: str, task: Task) -> str:
     """The parameter's name, with its method's where other methods have one of that name and none is named."""
-    return f"{owner}_{name}" if task.methods is None and len(parameter_owners()[name]) > 1 else name
+    return f"{owner}_{name}" if task.methods is None and f"{owner}_{name}" in parameter_owners() else name
 
 
 def _target(task: Task, say: _Phrases) -> str:
@@ -177,7 +222,7 @@ def _target(task: Task, say: _Phrases) -> str:
 def _limits(task: Task, say: _Phrases) -> list[str]:
     if not task.max_loss:
         return [say.unlimited]
-    needed = task.mode in ("target", "bound") or task.two_sided
+    needed = task.mode in ("target", "bound") or task.two_sided or task.lossless
     spoken = task.max_loss if needed or task.max_loss != DEFAULT_MAX_LOSS else {}
     return [_loss(METRICS.canonical(metric), limit, say) for metric, limit in spoken.items()]
 

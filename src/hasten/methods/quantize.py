@@ -38,7 +38,16 @@ class Quantize(Method):
 
     name = "quantize"
     title = "Quantise"
-    aliases = ("quantization", "quantisation", "quantized weights", "quantised weights", "torchao", "量化")
+    aliases = (
+        "quantization",
+        "quantisation",
+        "quantized weights",
+        "quantised weights",
+        "quantized",
+        "quantised",
+        "torchao",
+        "量化",
+    )
     implied = {  # noqa: RUF012
         "int8": {"scheme": "int8_weight_only"},
         "w8a8": {"scheme": "int8_dynamic"},

@@ -21,7 +21,13 @@ FAMILY = Family(
             scorer=VIT_G_14,
             prompts="general",
             scheduler="PNDM",
-            aliases=("sd15", "sd 1.5", "stable diffusion 1.5", "stable diffusion v1.5"),
+            aliases=(
+                "sd15",
+                "sd 1.5",
+                "stable diffusion 1.5",
+                "stable diffusion v1.5",
+                "runwayml/stable-diffusion-v1-5",
+            ),
         ),
         Model(
             name="SD2.1",

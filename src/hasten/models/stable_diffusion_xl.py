@@ -26,7 +26,16 @@ FAMILY = Family(
             scorer=VIT_G_14,
             prompts="general",
             scheduler="Euler",
-            aliases=("sd xl", "sdxl base", "sdxl 1.0", "stable diffusion xl"),
+            aliases=(
+                "sd xl",
+                "sdxl base",
+                "sdxl 1.0",
+                "sdxl base 1.0",
+                "sdxl 1.0 base",
+                "stable diffusion xl 1.0",
+                "stable diffusion xl base 1.0",
+                "stable diffusion xl",
+            ),
         ),
         Model(
             name="emoji-sdxl",

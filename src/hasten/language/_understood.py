@@ -1,0 +1,140 @@
+"""What was understood of a request that is refused, and a sentence near it that is a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from hasten.errors import InputError
+from hasten.language._numbers import read
+from hasten.language._speed import SPEEDUP
+from hasten.language.parse import Request, legal, parse
+from hasten.language.render import render
+from hasten.methods import METHODS
+from hasten.models import usual_scheduler, usual_steps
+from hasten.task import DEFAULT_MAX_LOSS, Target, Task
+
+MODEL = "SD1.5"
+"""That of the sentence where the request names none that can be used."""
+
+
+def understood(request: Request) -> str:
+    """``Understood: SDXL, 2x. This is a request: '…'.``"""
+    known = ", ".join(_parts(request))
+    return f"{f'Understood: {known}. ' if known else ''}This is a request: {corrected(request)!r}."
+
+
+def corrected(request: Request) -> str:
+    """The sentence of all that was understood and is not contradicted; ``parse`` takes it."""
+    for model in (_model(request), MODEL):
+        try:
+            sentence = render(_draft(request, model))
+            parse(sentence)
+        except InputError:
+            continue
+        return sentence
+    return render(Task(model=MODEL, scheduler=usual_scheduler(MODEL), steps=usual_steps(MODEL)))
+
+
+def _parts(request: Request) -> Iterator[str]:
+    yield from dict.fromkeys([*request.custom, *(name for name, _ in (*request.models, *request.families))])
+    yield from dict.fromkeys(name for name, _ in request.schedulers)
+    yield from (METHODS.get(name).title for name in dict.fromkeys(name for name, _ in request.methods))
+    silent = ("chatter", "accelerated", "either end")
+    yield from dict.fromkeys(repr(r.written) for r in request.readings if r.kind not in silent and _legal(r.value))
+
+
+def _legal(value: Callable[[], Any]) -> bool:
+    try:
+        value()
+    except InputError:
+        return False
+    return True
+
+
+def _first(request: Request, kind: str) -> Any:
+    legal_ones = (r.value() for r in request.readings if r.kind == kind and _legal(r.value))
+    return next(legal_ones, None)
+
+
+def _least(request: Request) -> float | None:
+    """Of a speedup whose end is open, the number as the least one."""
+    for reading in request.readings:
+        number = reading.said.get("number") if reading.kind == "either end" else ""
+        if number and not reading.said.get("percent"):
+            try:
+                return SPEEDUP.check(read(number), number)
+            except InputError:
+                continue
+    return None
+
+
+def _model(request: Request) -> str:
+    named = [*request.custom, *(name for name, _ in (*request.models, *request.families))]
+    return named[0] if named else MODEL
+
+
+def _draft(request: Request, model: str) -> Task:
+    speedup, latency_s = _first(request, "speedup") or _least(request), _first(request, "latency")
+    target = Target(speedup=speedup) if speedup else Target(latency_s=latency_s) if latency_s else None
+    steps = _first(request, "steps") or usual_steps(model)
+    methods = _methods(request, target is not None)
+    schedulers = [name for name, _ in request.schedulers] or [usual_scheduler(model)]
+    given = None if target is None and request.says("fastest") else request
+    return Task(
+        model=model,
+        scheduler=schedulers[0],
+        steps=steps,
+        methods=methods,
+        parameters=dict(_parameters(given, methods, steps)) if given else {},
+        target=target,
+        max_loss=_limits(request),
+        **_setting(request),
+    )
+
+
+def _methods(request: Request, goal: bool) -> tuple[str, ...] | None:
+    if request.says("unaccelerated") and not goal:
+        return ()
+    try:
+        named = request.chosen()[0]
+    except InputError:
+        named = ()
+    wanted = goal or any(
+        map(request.says, ("accelerated", "fastest", "any method", "lossless", "either end", "excluded"))
+    )
+    return named or (None if wanted else ())
+
+
+def _parameters(
+    request: Request, methods: tuple[str, ...] | None, steps: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those that are legal, of the methods that are named."""
+    found = [r.value() for r in request.readings if r.kind == "parameter" and _legal(r.value)]
+    for method in methods or ():
+        known = {p.name for p in METHODS.get(method).parameters()}
+        given = {one.name: one.value for one in reversed(found) if one.name in known}
+        try:
+            values = legal(method, given, steps)
+        except InputError:
+            continue
+        if values:
+            yield method, values
+
+
+def _limits(request: Request) -> dict[str, float]:
+    if request.says("no limit"):
+        return {}
+    found = [r.value() for r in request.readings if r.kind == "loss" and _legal(r.value)]
+    return dict(reversed(found)) or dict(DEFAULT_MAX_LOSS)
+
+
+def _setting(request: Request) -> dict[str, Any]:
+    said = [*request.dtypes, *(r.value() for r in request.readings if r.kind == "setting" and _legal(r.value))]
+    found: dict[str, Any] = {}
+    for one in said:
+        found |= {name: value for name, value in one.items() if name not in found}
+    if len({"height", "width"} & found.keys()) == 1:
+        side = found.get("height") or found.get("width")
+        found |= {"height": side, "width": side}
+    return found

@@ -1,0 +1,84 @@
+"""Words that found no place: what they stand for, where that can be told, and the error that names them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from hasten.errors import ParameterError, RequestError, UnknownNameError, simplify
+from hasten.language._names import methods, models, parameter_owners, schedulers
+from hasten.language._text import Text
+from hasten.language._words import MODEL_WORD, SAMPLER_WORD
+from hasten.methods import METHODS
+from hasten.models import model_names
+from hasten.schedulers import scheduler_names
+
+_LISTED = r"(?:,| ?[+&、] ?|,? (?:and|plus) |[和与及])"
+
+
+def refuse_unplaced(text: Text, method_spans: Iterable[tuple[int, int]], missing: Iterable[str]) -> None:
+    """Raises for words that found no place.
+
+    Args:
+        text: the request, everything that is understood claimed.
+        method_spans: where the methods stand; a stranger in a list with them is a method.
+        missing: of "model", "scheduler": what the request has not named so far.
+
+    Raises:
+        UnknownNameError: the word stands in the place of a name, or is nearly one.
+        ParameterError: the word is nearly a parameter's name, or is written like one.
+        RequestError: any other word.
+    """
+    spans = text.unplaced()
+    listed, missing = text.masked(method_spans), tuple(missing)
+    for start, end in spans:
+        word, before, after = text.original[start:end], listed[:start], listed[end:]
+        _refuse_parameter(word)
+        kind = _place(before, after, missing) or _nearly(word, before)
+        if kind is not None and not word.isnumeric():
+            raise UnknownNameError(kind, word, _available(kind))
+    if spans:
+        words = [text.original[start:end] for start, end in spans]
+        raise RequestError(_sorry(words), words)
+
+
+def _place(before: str, after: str, missing: tuple[str, ...]) -> str | None:
+    if "scheduler" in missing and (
+        re.match(rf" ?{SAMPLER_WORD}", after) or re.search(rf"{SAMPLER_WORD} ?[=:为是] ?$", before)
+    ):
+        return "scheduler"
+    if "model" in missing and (
+        re.match(rf" ?{MODEL_WORD}", after) or re.search(rf"{MODEL_WORD} ?[=:为是] ?$", before)
+    ):
+        return "model"
+    first = rf"(?:accelerat\w*|sped up|speed up) (?:by|with|using|via|through) (?:the )?(?:\0+{_LISTED} ?)*$"
+    in_list = re.search(rf"\0{_LISTED} ?$", before) or re.match(rf"{_LISTED} ?\0", after)
+    return "method" if re.search(first, before) or in_list else None
+
+
+def _nearly(word: str, before: str) -> str | None:
+    """The kind of the known name that the word nearly is; the bar is lower after "using"."""
+    bar = 0.7 if re.search(r"(?:using|with|by|采用|使用|用) ?(?:the |an? )?$", before) else 0.8
+    near = {names().near(word): names().kind for names in (models, schedulers, methods)}
+    return near[max(near)] if len(simplify(word)) > 2 and max(near) >= bar else None
+
+
+def _available(kind: str) -> tuple[str, ...]:
+    return {"model": model_names, "scheduler": scheduler_names, "method": METHODS.names}[kind]()
+
+
+def _refuse_parameter(word: str) -> None:
+    name = re.split(r"[\s=:]", word)[0]
+    close = difflib.get_close_matches(name.lower(), parameter_owners(), n=1, cutoff=0.8)
+    if close or ("_" in name and "=" in word):
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        known = "; ".join(f"{m.title} has {', '.join(p.name for p in m.parameters())}" for m in METHODS.all())
+        raise ParameterError(f"No method has a parameter {name!r}.{hint} {known}.")
+
+
+def _sorry(words: list[str]) -> str:
+    listed = " and ".join(filter(None, [", ".join(map(repr, words[:-1])), repr(words[-1])]))
+    comma = any(re.match(r"\d+,\d", word) for word in words)
+    hint = " Write numbers with a decimal point, as in 2.5." if comma else ""
+    return f"I could not place {listed} in the request.{hint}"
