@@ -35,7 +35,7 @@ from hasten.measure.environment import NOT_COMPARED
 from hasten.measure.lock import device_lock
 from hasten.measure.profile import side_of
 from hasten.measure.stats import relative_spread
-from hasten.measure.timing import MOST_TIMES, take_turns, until_known
+from hasten.measure.timing import MOST_TIMES, UntilKnown, take_turns
 from hasten.plan import Plan
 from hasten.task import Task
 from hasten.workflow.opening import Place, model_of, open_bench
@@ -66,7 +66,7 @@ def load(processes: int) -> Iterator[None]:
 
 def hasten(bench: Bench, plan: Plan, pairs: int) -> Row:
     """As the verdict times a plan."""
-    found = bench.latency(plan, pairs=pairs * MOST_TIMES, enough=until_known(pairs))
+    found = bench.latency(plan, pairs=pairs * MOST_TIMES, enough=UntilKnown(pairs))
     return {"baseline_times_s": found.baseline_times_s, "times_s": found.times_s, "warnings": found.warnings}
 
 

@@ -171,6 +171,43 @@ def test_bad_input_writes_and_measures_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_prompts_may_be_a_list_which_the_script_finds_again(run: Any, model: str, tmp_path: Path) -> None:
+    given = ["a cat", "a dog", "a red fox", "a blue bird", "a cat"]
+    answer = run(task(model, parameters={"deepcache": {"cache_interval": 2}}), prompts=given)
+    assert answer.verified is not None, "the fresh process drew them"
+    (kept,) = (tmp_path / "out").glob("prompts-*.json")
+    assert json.loads(kept.read_text(encoding="utf-8")) == given
+    assert str(kept) in Path(answer.script).read_text(encoding="utf-8")
+
+
+def test_an_answer_is_shown_in_a_line(run: Any, model: str) -> None:
+    answer = run(task(model, parameters={"deepcache": {"cache_interval": 2}}), verify=False)
+    shown = repr(answer)
+    assert len(shown) < 250 and "\n" not in shown and str(answer) == shown
+    assert shown.startswith(f"<Answer {answer.status}: {answer.plan} {answer.speedup:.2f}x (")
+    assert f"loss {answer.quality_loss:.4f}" in shown
+    assert len(repr(answer.confirmed)) < 250
+
+
+def test_what_is_public_is_listed() -> None:
+    public = [name for name in dir(hasten) if not name.startswith("_")]
+    assert public == sorted(hasten.__all__) and all(getattr(hasten, name) for name in public)
+
+
+def test_steps_and_time_may_be_text_and_a_method_its_name(prompts: str, storage: str) -> None:
+    """As people write them; left out, the steps are those of the pipeline's own call."""
+    small: dict[str, Any] = {
+        "height": 64,
+        "width": 64,
+        "prompts": ["a cat", "a dog"],
+        "num_samples": 8,
+        "pairs": 1,
+    }
+    known: dict[str, Any] = {"max_loss": {"ssim": 1.0}, "max_trials": 1, "storage": storage, **small}
+    answer = hasten.tune(tiny_sd(), steps="4", methods="deepcache", max_time="600s", **known)  # type: ignore[arg-type]
+    assert answer.task.steps == 4 and answer.task.methods == ("deepcache",)
+
+
 def test_a_sentence_that_is_no_request_is_refused(run: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         run("make it nice")
@@ -234,7 +271,7 @@ def test_tune_leaves_the_pipeline_as_it_was_and_its_plan_accelerates(prompts: st
     [
         ({"speedup": -2.0}, "speedup"),
         ({"speedup": float("nan")}, "speedup"),
-        ({"speedup": 2.0, "latency_s": 1.0}, "either"),
+        ({"speedup": 2.0, "latency_s": 1.0}, "Two targets"),
         ({"max_loss": 1.5}, "0 to 1"),
         ({"methods": []}, "methods is empty"),
         ({"methods": ["deepcash"]}, "deepcache"),

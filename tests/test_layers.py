@@ -9,7 +9,8 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "hasten"
 RANKS = {
-    **dict.fromkeys(("errors", "registry", "files", "processes", "texts", "plan", "limits", "task", "records"), 0),
+    **dict.fromkeys(("errors", "registry", "files", "processes", "texts", "options"), 0),
+    **dict.fromkeys(("plan", "limits", "task", "records"), 0),
     **dict.fromkeys(("models", "methods", "metrics", "schedulers"), 1),
     **dict.fromkeys(("store", "measure"), 2),
     **dict.fromkeys(("language", "search", "script", "report", "workflow"), 3),

@@ -17,6 +17,7 @@ import yaml
 
 import hasten.cli
 from hasten.cli import show
+from hasten.cli.app import SEARCHED
 from hasten.cli.values import task_of_flags
 from hasten.language.parse import parse
 from hasten.methods import METHODS
@@ -96,15 +97,7 @@ def test_a_command_is_one_that_hasten_has(line: str) -> None:
     elif name == "explore" or values.get("matrix"):
         assert cells(values).tasks()
     elif name == "search":
-        targets = values["search_targets"]
-        task_of(
-            task_of_flags(
-                *(values[flag] for flag in ("pipe", "sched", "steps")),
-                targets,
-                speedup=values["req_speedup"],
-                loss=values["req_score_loss"],
-            )
-        )
+        task_of(task_of_flags(**{name: values[name] for name in SEARCHED}))
 
 
 @pytest.mark.parametrize("line", [c for c in commands() if c.split()[1] in ("parse", "list")])
@@ -179,6 +172,15 @@ def test_the_example_of_a_batch_ends_as_the_page_says(tmp_path: Path) -> None:
     assert {*manifest[0], *manifest[0]["claim"]} <= set(
         re.findall(r"`(\w+)`", BATCHES.partition("`manifest.json` lists")[2])
     )
+
+
+def test_the_demo_sets_its_threads_and_its_time_and_the_readme_says_how_long_it_takes() -> None:
+    done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True)
+    (line,) = (one for one in done.stdout.splitlines() if " run " in one)
+    assert line.startswith("OMP_NUM_THREADS=1 ")
+    _, values = understood(line[line.index("hasten run") :])
+    assert values["max_time_s"] == 600 and task_of(parse(values["text"])).model == "emoji-sd"
+    assert "in 4 to 10 minutes" in " ".join(README.split())
 
 
 def test_the_example_of_a_plan_runs(tmp_path: Path) -> None:

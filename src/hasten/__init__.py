@@ -32,6 +32,10 @@ _HOMES = {
 __all__ = ["Answer", "HastenError", "Plan", "Task", "Trial", "accelerate", "explore", "generate", "run", "tune"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__doc__", "__version__"})
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'hasten' has no attribute {name!r}")

@@ -7,16 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from hasten.measure.lock import device_lock
 from hasten.measure.profile import BATCH_SIZES, Profile
 from hasten.measure.trials import METRIC_NAMES
-from hasten.plan import Plan
+from hasten.options import checked
+from hasten.plan import Plan, plan_of
 from hasten.records import Answer
-from hasten.search import Progress, run_search
+from hasten.search import Progress, check_task, run_search
 from hasten.store.seeds.tasks_file import Request
-from hasten.task import Task
+from hasten.task import Task, target_of
 from hasten.workflow.answering import answered
 from hasten.workflow.answers import answer_of
 from hasten.workflow.batch import Settled, Tell, batch_of, in_order
+from hasten.workflow.checks import check_pipeline
 from hasten.workflow.choices import Choices, split
 from hasten.workflow.comparing import Comparison, compared
 from hasten.workflow.delivery import Delivery, command_of
@@ -25,9 +28,9 @@ from hasten.workflow.explore import explore as explore_tasks
 from hasten.workflow.folder import check_folder, folder_of
 from hasten.workflow.generate import Generation, request_of
 from hasten.workflow.jobs import AUTO
-from hasten.workflow.matrix import Matrix
+from hasten.workflow.matrix import Matrix, matrix_of
 from hasten.workflow.matrix import run_matrix as all_stages
-from hasten.workflow.opening import bench_of, task_for, task_of
+from hasten.workflow.opening import bench_of, listed_prompts, task_for, task_of
 from hasten.workflow.profiling import profiled
 
 if TYPE_CHECKING:
@@ -71,17 +74,17 @@ def run(
         InputError: the request cannot be used; nothing was written, nothing measured.
         KeyboardInterrupt: all finished trials are kept, the same call goes on from there.
     """
+    given = checked({"runtime": runtime, "verify": verify, "allow_known_wrong": allow_known_wrong})
     options, place = split(choices)
     task = task_of(request)
     words = request if isinstance(request, str) else None
     delivery = Delivery(
         folder=folder_of(task, out),
-        runtime=runtime,
         command=command or command_of(words or task),
         request=words,
         seed=place.seed,
-        allow_known_wrong=allow_known_wrong,
-        verify=verify,
+        **given,
+        prompts=listed_prompts(place),
     )
     return answered(task, place, options, progress, delivery)
 
@@ -131,12 +134,13 @@ def explore(
     Returns:
         the cells with their answers, in order.
     """
-    cells = (matrix if isinstance(matrix, Matrix) else Matrix.of(**matrix)).tasks()
-    return in_order(explore_tasks(cells, batch_of(out, choices, devices, tell), margin))
+    cells = matrix_of(matrix).tasks()
+    factor = checked({"margin": margin})["margin"]
+    return in_order(explore_tasks(cells, batch_of(out, choices, devices, tell), factor))
 
 
 def generate(
-    requests: Sequence[str | Task | Request],
+    requests: str | Task | Sequence[str | Task | Request],
     *,
     out: str | Path,
     devices: Sequence[str] = (AUTO,),
@@ -151,7 +155,8 @@ def generate(
     Returns:
         the requests with their answers, in order.
     """
-    listed = [request_of(request, number) for number, request in enumerate(requests, 1)]
+    wanted = [requests] if isinstance(requests, str | Task) else requests
+    listed = [request_of(request, number) for number, request in enumerate(wanted, 1)]
     how = replace(how or Generation(), place=split(choices)[1])
     return in_order(how.run(listed, batch_of(out, choices, devices, tell)))
 
@@ -166,7 +171,7 @@ def run_matrix(
     **choices: Unpack[Choices],
 ) -> tuple[list[Settled], list[Settled]]:
     """Finds the bounds of a matrix, makes tasks from them and answers each: ``explore``, then ``generate``."""
-    cells = matrix if isinstance(matrix, Matrix) else Matrix.of(**matrix)
+    cells = matrix_of(matrix)
     how = replace(how or Generation(), place=split(choices)[1])
     return all_stages(cells, how, batch_of(out, choices, devices, tell))
 
@@ -194,7 +199,7 @@ def profile(
         InputError: the request, the plan or a number cannot be used.
     """
     options, place = split(choices)
-    wanted = Plan.parse(plan) if isinstance(plan, str) else plan
+    wanted = plan_of(plan)
     return profiled(
         task_of(request),
         wanted,
@@ -208,7 +213,7 @@ def profile(
 
 def compare(
     request: str | Task,
-    plans: Sequence[str | Plan],
+    plans: str | Plan | Sequence[str | Plan],
     *,
     metrics: Sequence[str] = METRIC_NAMES,
     progress: Report | None = None,
@@ -228,19 +233,20 @@ def compare(
         InputError: the request, a plan, a metric or a number cannot be used; nothing was measured.
     """
     options, place = split(choices)
-    wanted = [Plan.parse(plan) if isinstance(plan, str) else plan for plan in plans]
+    listed = [plans] if isinstance(plans, str | Plan) else plans
+    wanted = [plan_of(plan) for plan in listed]
     return compared(task_of(request), wanted, place, options, metrics=metrics, report=progress)
 
 
 def tune(
     pipe: Any,
     *,
-    steps: int,
+    steps: int | None = None,
     speedup: float | None = None,
     latency_s: float | None = None,
     max_loss: float | Mapping[str, float] = 0.02,
     two_sided: bool = False,
-    methods: Sequence[str] | None = None,
+    methods: str | Sequence[str] | None = None,
     progress: Report | None = None,
     **choices: Unpack[Choices],
 ) -> Answer:
@@ -254,7 +260,7 @@ def tune(
 
     Args:
         pipe: a diffusers pipeline, on its device.
-        steps: denoising steps of a call.
+        steps: denoising steps of a call. None: the usual number of its model, else the default of its call.
         speedup: the least speedup that is asked for. Without it and ``latency_s`` the highest speedup is searched.
         latency_s: the most seconds an image may take. At most one of ``speedup`` and ``latency_s`` may be given.
         max_loss: the limit of the relative loss of the CLIP score, or limits by metric.
@@ -264,10 +270,19 @@ def tune(
 
     Returns:
         The answer; its ``plan`` is what ``accelerate`` takes.
+
+    Raises:
+        InputError: the pipeline, a name or a number cannot be used; nothing was measured.
     """
+    check_pipeline(pipe)
+    given = checked({"steps": steps, "speedup": speedup, "latency_s": latency_s, "max_loss": max_loss})
+    given |= checked({"two_sided": two_sided, "methods": methods})
+    target_of(given["speedup"], given["latency_s"])
     options, place = split(choices)
-    with bench_of(pipe, steps, place) as bench:
-        task = task_for(bench.setting, methods, speedup, latency_s, max_loss, two_sided)
+    bench = bench_of(pipe, given.pop("steps"), place)
+    task = task_for(bench.setting, **given)
+    check_task(task, pipe)
+    with device_lock(bench.setting.device):
         return answer_of(task, run_search(bench, task, options, progress))
 
 
@@ -292,4 +307,5 @@ def accelerate(pipe: Any, plan: str | Plan | Mapping[str, Any], steps: int | Non
     """
     from hasten.methods import apply  # needs torch, which the parent of a batch does without
 
-    return apply(pipe, plan, steps=steps)
+    check_pipeline(pipe)
+    return apply(pipe, plan, steps=checked({"steps": steps})["steps"])

@@ -73,6 +73,20 @@ class Plan:
         return "+".join(calls) or BASELINE
 
 
+def plan_of(given: Plan | str | Mapping[str, Mapping[str, Value]]) -> Plan:
+    """A plan, or one from its text or from parameters by method. Raises InputError for anything else."""
+    if isinstance(given, Plan):
+        return given
+    if isinstance(given, str):
+        return Plan.parse(given)
+    if isinstance(given, Mapping) and all(isinstance(one, Mapping) for one in given.values()):
+        return Plan.of(given)
+    raise InputError(
+        f"{given!r} is not a plan: give its text, such as 'deepcache(cache_interval=3)', or a mapping of methods "
+        "to their parameters."
+    )
+
+
 def _pair(text: str) -> tuple[str, Value]:
     name, _, value = (part.strip() for part in text.partition("="))
     try:

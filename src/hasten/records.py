@@ -97,6 +97,15 @@ class Trial(Record):
     environment: dict[str, str] = {}
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        """In a line, without the times and scores it is made of."""
+        speed = f" {self.speedup:.2f}x" if self.latency else ""
+        losses = "".join(f", {metric} loss {loss.loss:.4f}" for metric, loss in self.losses.items())
+        why = f": {self.reason}" if self.reason else ""
+        return f"<Trial {self.status}{why}: {self.plan or 'baseline'}{speed}{losses}; {self.split}>"
+
+    __str__ = __repr__
+
     @property
     def speedup(self) -> float:
         """Measured speedup; 0 where the latency was never measured."""
@@ -182,6 +191,19 @@ class Answer(Record):
         if self.verified is False:
             return 1
         return {"met": 0, "likely": 0, "infeasible": 3, "undecided": 4, "failed": 1}[self.status]
+
+    def __repr__(self) -> str:
+        """In a line; ``to_json`` has all of it."""
+        shown = self if self.plan or not self.best else self.best
+        speed = f" {shown.speedup:.2f}x" if shown.speedup else ""
+        if speed and shown.speedup_interval:
+            speed += f" ({shown.speedup_interval[0]:.2f} to {shown.speedup_interval[1]:.2f})"
+        loss = f", loss {shown.quality_loss:.4f}" if shown.quality_loss is not None else ""
+        plan = f" {'' if shown is self else 'best '}{shown.plan}" if shown.plan else ""
+        task = f"{self.task.model}, {self.task.scheduler}, {self.task.steps} steps"
+        return f"<Answer {self.status}:{plan}{speed}{loss}; {task}; {self.trials} trials>"
+
+    __str__ = __repr__
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")

@@ -58,6 +58,16 @@ def check_target(target: Target | None) -> None:
         )
 
 
+def target_of(speedup: float | None, latency_s: float | None) -> Target | None:
+    """The target that is asked for, if any. Raises InputError where there are two."""
+    if speedup is not None and latency_s is not None:
+        raise InputError(
+            f"Two targets are given, a speedup of {speedup:g} and a latency of {latency_s:g} s an image: "
+            "give one of them."
+        )
+    return None if speedup is None and latency_s is None else Target(speedup=speedup, latency_s=latency_s)
+
+
 class Task(BaseModel):
     """The parsed request; names are canonical. Frozen; ``to_json`` and ``from_json`` are inverse.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hasten.cli.values import UPPER_BOUND, limit_cells, loss_limits, plain_task, task_of_flags
+from hasten.cli.values import limit_cells, loss_limits, plain_task, task_of_flags
 from hasten.errors import InputError, UnknownNameError
 from hasten.language.parse import parse
 
@@ -24,7 +24,8 @@ from hasten.language.parse import parse
 )
 def test_limits_hold_together(given: tuple[str, ...], loss: float | None, expected: dict[str, float]) -> None:
     assert loss_limits(given, loss) == expected
-    task = task_of_flags("SD1.5", "DDIM", 50, "deepcache", speedup=UPPER_BOUND, loss=loss, limits=given)
+    given = (*given, *([str(loss)] if loss is not None else []))
+    task = task_of_flags(model="SD1.5", methods=("deepcache",), max_loss=given)
     assert task.max_loss == expected
 
 
@@ -56,7 +57,7 @@ def test_plain_numbers_are_a_cell_each_and_named_limits_one_together() -> None:
 )
 def test_flags_and_sentences_assume_the_same_scheduler_and_steps(model: str) -> None:
     """The same for ``search``, ``compare`` and ``profile``, and what was assumed is said."""
-    searched = task_of_flags(model, None, None, "deepcache", speedup=UPPER_BOUND)
+    searched = task_of_flags(model=model, methods=("deepcache",))
     plain = plain_task(model, None, None)
     said = parse(f"Generate a {searched.model} pipeline")
     assert plain == said and {"scheduler", "steps"} == {text.split()[0] for text in said.assumptions}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from hasten.errors import InputError
-from hasten.measure.timing import interleaved, until_known
+from hasten.measure.timing import UntilKnown, interleaved
 
 Log = list[str]
 
@@ -118,18 +119,30 @@ def test_numbers_of_calls_that_cannot_be(pairs: int, warmup: int) -> None:
 
 def test_a_timing_that_ends_undecided_says_so() -> None:
     restless = iter([0.0, 0.02, 0.0, 0.04, 0.01, 0.03, 0.0, 0.05] * 2)
-    found = interleaved(lambda: time.sleep(next(restless)), lambda: None, pairs=6, enough=until_known(3))
+    found = interleaved(lambda: time.sleep(next(restless)), lambda: None, pairs=6, enough=UntilKnown(3))
     assert any(w.startswith("After 6 pairs, the most that are timed") for w in found.warnings)
     decided = interleaved(lambda: None, lambda: None, pairs=6, enough=lambda a, b: True)
     assert not any(w.startswith("After ") for w in decided.warnings)
 
 
+def test_the_pairs_of_a_restless_timing_beyond_those_asked_for_take_no_longer_than_they_may() -> None:
+    """Five times as many were left: a machine that is busy for good would never come to an end."""
+    restless = itertools.cycle([0.0, 0.02, 0.0, 0.04, 0.01, 0.03])
+    enough = UntilKnown(3, longest_s=0.05)
+    found = interleaved(lambda: time.sleep(next(restless)), lambda: None, pairs=500, enough=enough)
+    done = len(found.times_s)
+    assert enough.gave_up and 3 < done < 500
+    beyond = [sum(times[3 : done - 1]) for times in (found.baseline_times_s, found.times_s)]
+    assert sum(beyond) < 0.05 <= sum(found.baseline_times_s[3:]) + sum(found.times_s[3:])
+    assert any(w.startswith(f"After {done} pairs, the most that are timed") for w in found.warnings)
+
+
 def test_a_speedup_is_known_when_its_interval_is_narrow() -> None:
     steady = [1.0, 1.001] * 4
-    assert until_known(7)(steady[:7], [t / 2 for t in steady[:7]])
-    assert not until_known(7)(steady[:6], [t / 2 for t in steady[:6]])
+    assert UntilKnown(7)(steady[:7], [t / 2 for t in steady[:7]])
+    assert not UntilKnown(7)(steady[:6], [t / 2 for t in steady[:6]])
     restless = [1.0, 1.5, 0.8, 1.2, 1.1, 0.9, 1.4]
-    assert not until_known(7)(restless, [0.5] * 7)
+    assert not UntilKnown(7)(restless, [0.5] * 7)
 
 
 def test_a_decided_speedup_need_not_be_known_to_two_percent() -> None:
@@ -140,7 +153,7 @@ def test_a_decided_speedup_need_not_be_known_to_two_percent() -> None:
         asked.append((low, high))
         return low > 1.2
 
-    assert until_known(7, decided)(restless, [0.5] * 7)
-    assert not until_known(7, decided)(restless, [0.8] * 7)
-    assert not until_known(8, decided)(restless, [0.5] * 7), "before so many pairs nothing is decided"
+    assert UntilKnown(7, decided)(restless, [0.5] * 7)
+    assert not UntilKnown(7, decided)(restless, [0.8] * 7)
+    assert not UntilKnown(8, decided)(restless, [0.5] * 7), "before so many pairs nothing is decided"
     assert len(asked) == 2 and all(low < high for low, high in asked)

@@ -66,12 +66,22 @@ def test_a_fault_is_one_sentence(tmp_path: Path, case: str) -> None:
 
 NO_MATRIX = {
     "models: [emoji-sd\nschedulers: {DDIM\n": "cannot be read: line 2: expected ',' or ']'",
-    "": "is no matrix: it needs models, schedulers, steps and methods",
+    "": "is no matrix: it needs models, a list of them",
     "- emoji-sd\n": "is no matrix",
     "1: 2\n": "is no matrix",
-    "models: emoji-sd\n": "Not a matrix: schedulers is missing; steps is missing; methods is missing.",
+    "steps: 20\n": "Not a matrix: models is missing.",
     "models: \x00\n": "cannot be read: unacceptable character",
 }
+
+
+def test_models_alone_are_a_matrix_of_their_own_schedulers_and_steps_with_any_method() -> None:
+    sdxl, emoji = Matrix.of(models=["SDXL", "emoji-sd"]).tasks()
+    assert (sdxl.scheduler, sdxl.steps, sdxl.methods, sdxl.mode) == ("Euler", 50, None, "bound")
+    assert (emoji.scheduler, emoji.steps) == ("DDIM", 25)
+    assert emoji.assumptions == (
+        "steps 25: the usual number for emoji-sd",
+        "scheduler DDIM: that of emoji-sd's own pipeline",
+    )
 
 
 @pytest.mark.parametrize("text", NO_MATRIX)

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from hasten import __version__
 from hasten.cli import many, show
-from hasten.cli.choices import Pairs, takes_choices
-from hasten.cli.values import UPPER_BOUND, task_of_flags
+from hasten.cli.bar import Bar
+from hasten.cli.choices import CHOICES, REQUEST_NAMES, SCRIPTS, Json, flag_of, is_given, takes
+from hasten.cli.helping import COMMAND_GROUPS, GroupedCommand, GroupedCommands
+from hasten.cli.values import open_task, task_of_flags
 from hasten.errors import HastenError, InputError
 from hasten.measure.ending import leave_if_asked, remember_interrupts
+from hasten.options.table import OUTPUT, REQUEST, SEARCH, SETTING
 
 INTERRUPTED = 130
 SHORT = ("profile", "verify")
@@ -24,7 +27,7 @@ NOTHING_KEPT = "Nothing was written: the same command begins anew."
 TRIALS_KEPT = "All finished trials are kept: the same command goes on from there."
 
 
-class Commands(TyperGroup):
+class Commands(GroupedCommands):
     """Turns hasten's errors and Ctrl-C into one sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -60,20 +63,22 @@ app = typer.Typer(
     "script that proves it.",
 )
 
+AS_TYPED = {"token_normalize_func": lambda name: name.replace("_", "-")}
+"""A dash in a flag may be typed as an underscore: --num_samples, as the original has it."""
+command = partial(app.command, cls=GroupedCommand, context_settings=AS_TYPED)
+"""Declares a command whose help is in groups."""
+MANY, CLOSER = COMMAND_GROUPS[1:]
+SEARCHED = tuple(name for name in REQUEST_NAMES if name != "plan")
 Text = Annotated[str, typer.Argument(help="The request, in English or Chinese.", show_default=False)]
-Runtime = Annotated[str, typer.Option(help="What the script calls: hasten, or upstream packages.")]
-Verify = Annotated[bool, typer.Option(help="Measure each script again in a fresh process.")]
-KnownWrong = Annotated[
-    bool, typer.Option("--allow-known-wrong", help="Write upstream scripts that are known to go wrong.")
-]
-TwoSided = Annotated[
-    bool, typer.Option("--two-sided", help="A score that rises by as much is over the limit too.")
-]
 Devices = Annotated[
     str | None,
-    typer.Option(help="GPUs that many requests are answered on, side by side: 0,1 or all.", show_default=False),
+    typer.Option(
+        help="GPUs that many requests are answered on, side by side: 0,1 or all.",
+        show_default=False,
+        metavar="NAMES",
+        rich_help_panel=SETTING,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Standard output is one JSON document and nothing else.")]
 
 
 def _version(asked: bool) -> None:
@@ -89,7 +94,7 @@ def _options(
     pass
 
 
-@app.command()
+@command(rich_help_panel=CLOSER, short_help="Shows the task that a request is understood as.")
 def parse(text: Text, json: Json = False) -> None:
     """Shows the task that a request is understood as, with the assumptions made."""
     from hasten.language.parse import parse as understand
@@ -98,45 +103,66 @@ def parse(text: Text, json: Json = False) -> None:
     show.document(task.to_json()) if json else show.task(task)
 
 
-@app.command()
-@takes_choices
+@command(short_help="Answers a request by a verified script and a report.")
+@takes(*REQUEST_NAMES, *CHOICES, *SCRIPTS)
 def run(
     text: Annotated[
-        str | None, typer.Argument(help="The request, in English or Chinese.", show_default=False)
+        str | None,
+        typer.Argument(help="The request, in English or Chinese; or the flags of it below.", show_default=False),
     ] = None,
     tasks: Annotated[
-        Path | None, typer.Option(help="Instead: a file of requests, as of hasten generate.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Instead: a file of requests, as of hasten generate.", metavar="FILE", rich_help_panel=REQUEST
+        ),
     ] = None,
     matrix: Annotated[
         Path | None,
-        typer.Option(help="Instead: a YAML file, for all its scripts.", show_default=False),
+        typer.Option(help="Instead: a YAML file, for all its scripts.", metavar="FILE", rich_help_panel=REQUEST),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for all that is written; else hasten-out/<task>.")
+        Path | None,
+        typer.Option(
+            help="Folder for all that is written; else hasten-out/<task>.",
+            metavar="FOLDER",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    runtime: Runtime = "hasten",
-    verify: Verify = True,
-    allow_known_wrong: KnownWrong = False,
     devices: Devices = None,
     json: Json = False,
-    **choices: Any,
+    **given: Any,
 ) -> None:
-    """One request in, one verified script and a report out; or many, with --tasks or --matrix."""
-    if [text, tasks, matrix].count(None) != 2:
-        raise InputError("Give one of: a request, --tasks FILE, --matrix FILE.")
-    if text is None:
-        how = many.generation(runtime, allow_known_wrong, verify, None, None, False)
-        _run_many(tasks, matrix, how, out or many.FOLDER, devices, json, **choices)
+    """One request in, one verified script and a report out; or many, with --tasks or --matrix.
+
+    \b
+    hasten run "Make SDXL 2x faster with DeepCache, 25 steps"
+    hasten run --model SDXL --steps 25 --methods deepcache --speedup 2
+    """
+    asked = {name: given.pop(name) for name in REQUEST_NAMES}
+    flags = [flag_of(name) for name, value in asked.items() if is_given(name, value)]
+    if [text, tasks, matrix, flags or None].count(None) != 3:
+        raise InputError(_one_request(text, tasks, matrix, flags))
+    if tasks or matrix:
+        how = many.generation(*(given.pop(name) for name in SCRIPTS))
+        _run_many(tasks, matrix, how, out or many.FOLDER, devices, json, **given)
     if devices is not None:
         raise InputError(
             f"--devices {devices} is for --tasks and --matrix: name the one for a request with --device."
         )
     from hasten import api
 
-    given: dict[str, Any] = {"out": out, "runtime": runtime, "allow_known_wrong": allow_known_wrong}
-    with show.Bar() as bar:
-        answer = api.run(text, verify=verify, command=_command(), progress=bar.update, **given, **choices)
+    request = text if text is not None else open_task(**asked)
+    with Bar(given["max_time_s"]) as bar:
+        answer = api.run(request, out=out, command=_command(), progress=bar.update, **given)
     _finish(answer, json)
+
+
+def _one_request(text: str | None, tasks: Path | None, matrix: Path | None, flags: list[str]) -> str:
+    """What to say where there is no request, or more than one."""
+    one = "a sentence, the flags of a request (--model …), --tasks FILE or --matrix FILE"
+    named = ["a sentence"] * (text is not None) + flags
+    named += ["--tasks"] * (tasks is not None) + ["--matrix"] * (matrix is not None)
+    return f"Give one of {one}: this has {' and '.join(named)}." if named else f"There is no request. Give {one}."
 
 
 def _run_many(
@@ -152,54 +178,48 @@ def _run_many(
     many.generate(read_requests(tasks or "-"), how, out, devices, json, **choices)
 
 
-@app.command()
-@takes_choices
+@command(short_help="Searches without writing a script; the original's flags.")
+@takes(*SEARCHED, *CHOICES, model="SD1.5", methods="deepcache")
 def search(
-    pipe: Annotated[str, typer.Option(help="Model, folder, or pipeline class.")] = "SD1.5",
-    sched: Annotated[str | None, typer.Option(help="Scheduler; else the model's usual one.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; else the model's usual number.")] = None,
-    req_speedup: Annotated[
-        str, typer.Option("--req_speedup", "--req-speedup", help="Speedup asked for, or upbound_speedup.")
-    ] = UPPER_BOUND,
-    req_score_loss: Annotated[
-        float | None,
-        typer.Option("--req_score_loss", "--req-score-loss", help="Limit of the CLIP score loss; else 0.02."),
-    ] = None,
-    max_loss: Annotated[
-        list[str] | None, typer.Option(help="Limits beside, metric=number: ssim=0.2; repeatable.")
-    ] = None,
-    two_sided: TwoSided = False,
-    search_targets: Annotated[
-        str, typer.Option("--search_targets", "--search-targets", help="Methods, comma-separated.")
-    ] = "deepcache",
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder whose search_params.json and speedup_bounds.json the answer joins."),
+        typer.Option(
+            help="Folder whose search_params.json and speedup_bounds.json the answer joins.",
+            metavar="FOLDER",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     json: Json = False,
-    **choices: Any,
+    **given: Any,
 ) -> None:
     """Searches without writing a script: the upper bound, or a target. The original's flags."""
     from hasten import api
 
-    asked: dict[str, Any] = {
-        "speedup": req_speedup,
-        "loss": req_score_loss,
-        "limits": max_loss or (),
-        "two_sided": two_sided,
-    }
-    task = task_of_flags(pipe, sched, steps, search_targets, **asked)
-    with show.Bar() as bar:
-        answer = api.search(task, out=out, progress=bar.update, **choices)
+    asked = {name: given.pop(name) for name in SEARCHED}
+    if asked["methods"] == ():
+        raise InputError("--methods is none, so that there is nothing to search: name at least one, or any.")
+    with Bar(given["max_time_s"]) as bar:
+        answer = api.search(task_of_flags(**asked), out=out, progress=bar.update, **given)
     _finish(answer, json)
 
 
-@app.command()
+@command(rich_help_panel=CLOSER, short_help="Measures a script again in a fresh process.")
+@takes("pairs")
 def verify(
     script: Annotated[Path, typer.Argument(help="A script that hasten wrote.", show_default=False)],
-    samples: Annotated[int, typer.Option(help="Images that are scored; no search drew them.")] = 32,
-    pairs: Pairs = 7,
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--num-samples",
+            "--samples",
+            help="Images that are scored; no search drew them.",
+            metavar="N",
+            rich_help_panel=SEARCH,
+        ),
+    ] = 32,
     json: Json = False,
+    *,
+    pairs: int,
 ) -> None:
     """Measures a script in a fresh process and says whether its claim holds."""
     from hasten.script.verify import verify as measure
@@ -210,7 +230,7 @@ def verify(
     raise typer.Exit(0 if found.holds else 1)
 
 
-@app.command()
+@command(rich_help_panel=CLOSER, short_help="Shows an answer again, and writes its report anew.")
 def report(
     folder: Annotated[Path, typer.Argument(help="A folder that hasten run wrote.", show_default=False)],
     json: Json = False,
@@ -222,12 +242,18 @@ def report(
     show.document(answer.to_json()) if json else show.answer(answer)
 
 
-@app.command("list")
+@command("list", rich_help_panel=CLOSER)
 def list_(
     what: Annotated[str, typer.Argument(help="models, schedulers, methods or metrics.", show_default=False)],
     model: Annotated[
         str | None,
-        typer.Option(help="Which schedulers or methods fit this model, and why not.", show_default=False),
+        typer.Option(
+            "--model",
+            "--pipe",
+            help="Which schedulers or methods fit this model, and why not.",
+            metavar="NAME",
+            rich_help_panel=REQUEST,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -238,7 +264,7 @@ def list_(
     show.document(table) if json else show.table(table, without=JSON_ONLY)
 
 
-@app.command()
+@command(rich_help_panel=CLOSER, short_help="Checks this installation.")
 def doctor(json: Json = False) -> None:
     """Checks this installation: packages, devices, embedded models, the store of trials."""
     from hasten.cli.checks import checks

@@ -8,40 +8,73 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hasten.cli import many, show
-from hasten.cli.app import Devices, Json, KnownWrong, Runtime, TwoSided, Verify, app
-from hasten.cli.choices import takes_choices
+from hasten.cli.app import MANY, Devices, command
+from hasten.cli.choices import CHOICES, SCRIPTS, Json, takes
 from hasten.cli.values import limit_cells, numbers
 from hasten.errors import InputError
+from hasten.options.table import OUTPUT, REQUEST
 
 if TYPE_CHECKING:
     from hasten.workflow.tasks import Requests
 
 BOUNDS, TASKS = many.FOLDER / "speedup_bounds.json", many.FOLDER / "tasks.json"
-Out = Annotated[Path, typer.Option(help="Folder of all that is written.")]
+Out = Annotated[
+    Path, typer.Option(help="Folder of all that is written.", metavar="FOLDER", rich_help_panel=OUTPUT)
+]
 
 
-@app.command()
-@takes_choices
+def _listed(metavar: str) -> dict[str, Any]:
+    """What such an option of a list of requests looks like in the help."""
+    return {"metavar": metavar, "rich_help_panel": REQUEST, "show_default": False}
+
+
+@command(rich_help_panel=MANY, short_help="Finds the upper bounds of many settings.")
+@takes("two_sided", *CHOICES, "margin")
 def explore(
     matrix: Annotated[
         Path | None, typer.Argument(help="A YAML file with the lists below.", show_default=False)
     ] = None,
-    models: Annotated[str | None, typer.Option(help="Comma-separated.", show_default=False)] = None,
-    schedulers: Annotated[str | None, typer.Option(help="Comma-separated.", show_default=False)] = None,
-    steps: Annotated[str | None, typer.Option(help="Comma-separated.", show_default=False)] = None,
+    models: Annotated[
+        str | None, typer.Option("--models", "--model", "--pipe", help="Comma-separated.", **_listed("NAMES"))
+    ] = None,
+    schedulers: Annotated[
+        str | None,
+        typer.Option(
+            "--schedulers",
+            "--scheduler",
+            "--sched",
+            help="Comma-separated; else that of each model's own pipeline.",
+            **_listed("NAMES"),
+        ),
+    ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option("--steps", help="Comma-separated; else each model's usual number.", **_listed("NUMBERS")),
+    ] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option(help="A set, comma-separated; once for each.", show_default=False),
+        typer.Option(
+            "--methods",
+            "--search-targets",
+            help="A set, comma-separated; once for each; else any.",
+            **_listed("NAMES"),
+        ),
     ] = None,
     max_loss: Annotated[
         list[str] | None,
-        typer.Option(help="CLIP score limits, 0.01,0.02; or a cell of several, clip_score=0.02,ssim=0.2."),
+        typer.Option(
+            "--max-loss",
+            "--req-score-loss",
+            help="CLIP score limits, 0.01,0.02; or a cell of several, clip_score=0.02,ssim=0.2.",
+            **_listed("LIMITS"),
+        ),
     ] = None,
-    two_sided: TwoSided = False,
-    margin: Annotated[float, typer.Option(help="What the written bounds are multiplied by.")] = 1.0,
     devices: Devices = None,
     out: Out = many.FOLDER,
     json: Json = False,
+    *,
+    two_sided: bool,
+    margin: float,
     **choices: Any,
 ) -> None:
     """Upper bounds of a matrix of models, schedulers, steps, sets of methods and limits."""
@@ -59,55 +92,64 @@ def explore(
     many.explore(cells, out, devices, margin, json, **choices)
 
 
-@app.command()
-@takes_choices
+@command(rich_help_panel=MANY, short_help="Writes a verified script for every request of a list.")
+@takes(*CHOICES, *SCRIPTS)
 def generate(
     requests: Annotated[
         Path, typer.Argument(help="tasks.json, a text file with a sentence a line, or - for standard input.")
     ] = TASKS,
     params: Annotated[
-        Path | None, typer.Option(help="A search_params.json: its plans are tried first.", show_default=False)
+        Path | None, typer.Option(help="A search_params.json: its plans are tried first.", **_listed("FILE"))
     ] = None,
     bounds: Annotated[
         Path | None,
-        typer.Option(help="A speedup_bounds.json: what is over them is infeasible.", show_default=False),
+        typer.Option(help="A speedup_bounds.json: what is over them is infeasible.", **_listed("FILE")),
     ] = None,
     as_is: Annotated[
-        bool, typer.Option("--as-is", help="Take the figures of --params as they are: measure nothing.")
+        bool,
+        typer.Option(
+            "--as-is", help="Take the figures of --params as they are: measure nothing.", rich_help_panel=REQUEST
+        ),
     ] = False,
-    runtime: Runtime = "hasten",
-    verify: Verify = True,
-    allow_known_wrong: KnownWrong = False,
     devices: Devices = None,
     out: Out = many.FOLDER,
     json: Json = False,
-    **choices: Any,
+    **given: Any,
 ) -> None:
     """A verified script for every request of a list; what fails is told at the end and stops nothing."""
     from hasten.store.seeds.tasks_file import read_requests
 
-    how = many.generation(runtime, allow_known_wrong, verify, bounds, params, as_is)
-    many.generate(read_requests(requests), how, out, devices, json, **choices)
+    scripts = (given.pop(name) for name in SCRIPTS)
+    how = many.generation(*scripts, bounds=bounds, params=params, as_is=as_is)
+    many.generate(read_requests(requests), how, out, devices, json, **given)
 
 
-@app.command()
+@command(rich_help_panel=MANY, short_help="Makes requests from measured bounds.")
 def tasks(
     bounds: Annotated[
-        Path | None, typer.Option(help=f"Bounds to ask for shares of; else {BOUNDS}.", show_default=False)
+        Path | None, typer.Option(help=f"Bounds to ask for shares of; else {BOUNDS}.", **_listed("FILE"))
     ] = None,
     params: Annotated[
         Path | None,
-        typer.Option(help="Instead: a search_params.json, to ask for what its plans reach.", show_default=False),
+        typer.Option(help="Instead: a search_params.json, to ask for what its plans reach.", **_listed("FILE")),
     ] = None,
     ratios: Annotated[
-        str | None, typer.Option(help="Shares of each bound's gain; else 0.8,0.9,0.95.", show_default=False)
+        str | None, typer.Option(help="Shares of each bound's gain; else 0.8,0.9,0.95.", **_listed("NUMBERS"))
     ] = None,
     difficulty: Annotated[
-        bool, typer.Option("--difficulty", help="Instead: easy, medium and (out of reach) hard: 0.7, 0.9, 1.1.")
+        bool,
+        typer.Option(
+            "--difficulty",
+            help="Instead: easy, medium and (out of reach) hard: 0.7, 0.9, 1.1.",
+            rich_help_panel=REQUEST,
+        ),
     ] = False,
-    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
-    out: Annotated[Path, typer.Option(help="The file to write.")] = TASKS,
-    plain: Annotated[bool, typer.Option("--plain", help="Write sentences alone, without task and bound.")] = False,
+    language: Annotated[str, typer.Option(help="en or zh.", rich_help_panel=OUTPUT, metavar="NAME")] = "en",
+    out: Annotated[Path, typer.Option(help="The file to write.", rich_help_panel=OUTPUT, metavar="FILE")] = TASKS,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Write sentences alone, without task and bound.", rich_help_panel=OUTPUT),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Makes requests from measured bounds or stored plans: sentences that hasten generate answers."""

@@ -1,85 +1,69 @@
-"""The options that searching commands share, in one place."""
+"""Makes flags of the table of options: a command names those that it takes, and gets them as keyword arguments."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Annotated, Any
 
 import typer
 
-from hasten.cli.values import seconds
+from hasten.options import OPTIONS, Option, option
+from hasten.options.table import OUTPUT, REQUEST, SEARCH, SETTING
 
-Text = str | None
-Pairs = Annotated[int, typer.Option(help="Timed pairs for the verdict; where restless, up to 4 times.")]
-CHOICES: dict[str, tuple[Any, Any]] = {
-    "strategy": (
-        Annotated[str, typer.Option(help="auto (guided), guided, traversal, random, tpe, nsga2 or gp.")],
-        "auto",
-    ),
-    "prefer": (
-        Annotated[str, typer.Option(help="Of plans that meet a target: first, closest, fastest, best-quality.")],
-        "first",
-    ),
-    "max_trials": (Annotated[int | None, typer.Option(help="Trials of the search at most.")], None),
-    "max_time": (
-        Annotated[
-            float | None, typer.Option(parser=seconds, metavar="TIME", help="Of the whole answer: 90s, 10m.")
-        ],
-        None,
-    ),
-    "num_samples": (
-        Annotated[int, typer.Option("--num-samples", "--num_samples", help="Prompts a plan is scored on.")],
-        32,
-    ),
-    "pairs": (Pairs, 7),
-    "confidence": (
-        Annotated[
-            float, typer.Option(help="Of the intervals: met needs a loss' whole interval inside its limit.")
-        ],
-        0.95,
-    ),
-    "seed": (Annotated[int, typer.Option(help="Of initial latents and of sampled strategies.")], 0),
-    "storage": (Annotated[Text, typer.Option(help="Where trials are kept: SQLite file or database URL.")], None),
-    "device": (Annotated[Text, typer.Option(help="cpu, cuda, cuda:1; else the GPU where there is one.")], None),
-    "dtype": (Annotated[Text, typer.Option(help="float32, float16 or bfloat16; else float16 on a GPU.")], None),
-    "batch_size": (
-        Annotated[int | None, typer.Option("--batch-size", "--batch_size", help="Images of one call; else 1.")],
-        None,
-    ),
-    "scorer": (Annotated[Text, typer.Option(help="CLIP that scores: folder, embedded model or hub id.")], None),
-    "prompts": (
-        Annotated[Text, typer.Option(help="Prompt set, or a file: .txt, .json, .jsonl, .csv, COCO captions.")],
-        None,
-    ),
-}
+Command = Callable[..., None]
+REQUEST_NAMES, SETTING_NAMES, SEARCH_NAMES = (
+    tuple(one.name for one in OPTIONS if one.group == group and one.flags) for group in (REQUEST, SETTING, SEARCH)
+)
+CHOICES = (*SETTING_NAMES, *SEARCH_NAMES)
+"""Those that every command takes which searches."""
+SCRIPTS = ("runtime", "verify", "allow_known_wrong")
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Standard output is one JSON document and nothing else.", rich_help_panel=OUTPUT),
+]
 
 
-def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds those of the shared options to a command, which gets them as keyword arguments of ``hasten.api``."""
-    return lambda command: _with_options(command, names)
+def takes(*names: str, **defaults: Any) -> Callable[[Command], Command]:
+    """Adds options of the table to a command. ``defaults``: those whose default is another one here."""
+    return lambda command: _with_options(command, [*names, *defaults], defaults)
 
 
-def takes_choices(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds all of the shared options."""
-    return _with_options(command, tuple(CHOICES))
-
-
-def _with_options(command: Callable[..., None], names: Sequence[str]) -> Callable[..., None]:
+def _with_options(command: Command, names: list[str], defaults: dict[str, Any]) -> Command:
     @wraps(command)
     def run(**given: Any) -> None:
-        if "max_time" in given:
-            given["max_time_s"] = given.pop("max_time")
         command(**given)
 
     own = inspect.signature(command, eval_str=True)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    parameters += [
-        inspect.Parameter(name, keyword, default=CHOICES[name][1], annotation=CHOICES[name][0]) for name in names
-    ]
+    its = own.parameters.values()
+    parameters = [p for p in its if p.name not in names and p.kind is not inspect.Parameter.VAR_KEYWORD]
+    wanted = [one for one in OPTIONS if one.name in names]
+    parameters += [_parameter(one, defaults.get(one.name, one.default)) for one in wanted]
     vars(run)["__signature__"] = own.replace(parameters=parameters)
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     del vars(run)["__wrapped__"]
     return run
+
+
+def _parameter(one: Option, default: Any) -> inspect.Parameter:
+    how: dict[str, Any] = {"help": one.meaning, "rich_help_panel": one.group}
+    kind: Any = bool
+    if not one.is_switch:
+        kind = list[str] | None if one.repeated else str | None
+        how["metavar"] = one.metavar
+        if not one.repeated:
+            how["parser"] = partial(one.read, flag_of(one.name))
+    flags = [f"--{flag}" + f"/--no-{flag}" * (one.is_switch and default is True) for flag in one.flags]
+    annotation = Annotated[kind, typer.Option(*flags, **how)]
+    return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def flag_of(name: str) -> str:
+    """How an option is written on the command line."""
+    return f"--{option(name).flags[0]}"
+
+
+def is_given(name: str, value: Any) -> bool:
+    """Whether an option was given a value other than its default."""
+    return value != option(name).default

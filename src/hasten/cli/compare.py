@@ -8,48 +8,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hasten.cli import show
-from hasten.cli.app import Json, app
-from hasten.cli.choices import takes
+from hasten.cli.app import CLOSER, command
+from hasten.cli.bar import Bar
+from hasten.cli.choices import SETTING_NAMES, Json, takes
 from hasten.cli.values import plain_task
+from hasten.options.table import REQUEST
 
 if TYPE_CHECKING:
     from hasten.records import Trial
     from hasten.workflow.comparing import Compared, Comparison
 
 
-@app.command()
-@takes(
-    "num_samples",
-    "pairs",
-    "confidence",
-    "seed",
-    "storage",
-    "device",
-    "dtype",
-    "batch_size",
-    "scorer",
-    "prompts",
-)
+@command(rich_help_panel=CLOSER, short_help="Measures given plans side by side.")
+@takes(*SETTING_NAMES, "scheduler", "steps", "num_samples", "pairs", "confidence", "storage", model="SD1.5")
 def compare(
     plans: Annotated[
         list[str],
         typer.Argument(help="Plans: 'deepcache(cache_interval=3)' 'deepcache+tome'.", show_default=False),
     ],
-    pipe: Annotated[str, typer.Option("--pipe", "--model", help="Model or folder.")] = "SD1.5",
-    sched: Annotated[
-        str | None, typer.Option("--sched", "--scheduler", help="Scheduler; else the model's usual one.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; else the model's usual number.")] = None,
-    metrics: Annotated[str, typer.Option(help="Comma-separated; hasten list metrics.")] = "clip_score,ssim",
+    metrics: Annotated[
+        str, typer.Option(help="Comma-separated; hasten list metrics.", metavar="NAMES", rich_help_panel=REQUEST)
+    ] = "clip_score,ssim",
     json: Json = False,
+    *,
+    model: str,
+    scheduler: str | None,
+    steps: int | None,
     **choices: Any,
 ) -> None:
     """Measures plans side by side: speed, losses, and what fewer steps lose in the same time."""
     from hasten import api
 
-    task = plain_task(pipe, sched, steps)
+    task = plain_task(model, scheduler, steps)
     names = [name.strip() for name in metrics.split(",")]
-    with show.Bar() as bar:
+    with Bar() as bar:
         found = api.compare(task, plans, metrics=names, progress=bar.update, **choices)
     show.document(found.model_dump(mode="json")) if json else _shown(found)
     raise typer.Exit(any(one.trial.status == "failed" for one in found.plans))

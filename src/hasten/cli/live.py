@@ -7,9 +7,13 @@ from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from hasten.cli.bar import span, trial_line
 from hasten.cli.show import COLOURS
 
 if TYPE_CHECKING:
+    from hasten.records import Trial
     from hasten.search import Progress
     from hasten.workflow.batch import Settled, Standing
 
@@ -27,6 +31,8 @@ class Live:
         self._console = Console(stderr=True)
         self._began, self._said, self._noted = time.monotonic(), 0, 0
         self._standing: Standing | None = None
+        self._told: dict[str, tuple[str, str]] = {}
+        self._trials: dict[str, Trial] = {}
         self._screen = Screen(console=self._console, get_renderable=self._drawn, transient=True)
         if self._console.is_terminal:
             self._screen.start()
@@ -41,9 +47,22 @@ class Live:
             for note in standing.notes[self._noted :]:
                 self._noted += 1
                 self._console.print(note, soft_wrap=True, highlight=False, markup=False)
+            for device, (name, progress) in standing.running.items():
+                self._tell(device, name, progress)
             for one in standing.done[self._said :]:
                 self._said += 1
                 self._console.print(_line(one, self._said, standing.total), soft_wrap=True, highlight=False)
+
+    def _tell(self, device: str, name: str, progress: Progress | None) -> None:
+        """A line where an entry has come to another stage or finished a trial."""
+        stage = progress.stage if progress else "loading"
+        clock = span(time.monotonic() - self._began)
+        if self._told.get(device) != (name, stage):
+            self._told[device] = name, stage
+            typer.echo(f"{clock:>7}  {device}  {name}  {stage}", err=True)
+        if progress and progress.trial and progress.trial is not self._trials.get(device):
+            self._trials[device] = progress.trial
+            typer.echo(f"{clock:>7}  {device}  {name}  {trial_line(progress.trial)}", err=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -70,13 +89,6 @@ class Live:
         return table
 
 
-def span(seconds: float) -> str:
-    """``0:42``, ``1:02:03``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def _head(now: Standing, elapsed: float) -> str:
     counts = Counter[str](one.status for one in now.done)
     told = ", ".join(f"[{COLOURS[s]}]{counts[s]} {s}[/]" for s in COLOURS if counts[s])
@@ -94,7 +106,7 @@ def _doing(progress: Progress | None) -> str:
     if progress is None:
         return "loading"
     best = f"best {progress.best.speedup:.2f}x  " if progress.best else ""
-    settled = f"{progress.done + progress.pruned}/{progress.planned}  " if progress.planned else ""
+    settled = f"{progress.done} trials  " if progress.done else ""
     return escape(f"{progress.stage}  {settled}{best}{progress.message}")
 
 

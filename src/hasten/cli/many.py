@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from hasten.cli import show
-from hasten.cli.live import Live, span
+from hasten.cli.bar import span
+from hasten.cli.live import Live
 from hasten.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,7 +57,13 @@ def all_stages(
 
 
 def generation(
-    runtime: str, allow_known_wrong: bool, verify: bool, bounds: Path | None, params: Path | None, as_is: bool
+    runtime: str,
+    verify: bool,
+    allow_known_wrong: bool,
+    *,
+    bounds: Path | None = None,
+    params: Path | None = None,
+    as_is: bool = False,
 ) -> Generation:
     """How scripts are made, from the flags. Raises InputError."""
     from hasten.script.write import RUNTIMES

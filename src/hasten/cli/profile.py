@@ -8,49 +8,60 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hasten.cli import show
-from hasten.cli.app import Json, app
-from hasten.cli.choices import takes
+from hasten.cli.app import CLOSER, command
+from hasten.cli.choices import SETTING_NAMES, Json, takes
 from hasten.cli.values import plain_task
 from hasten.errors import InputError
+from hasten.options.table import REQUEST, SEARCH, SETTING
 
 if TYPE_CHECKING:
     from hasten.measure.profile import BatchRow, Calls, Profile
 
 MIB = 2**20
+PLACED = tuple(name for name in SETTING_NAMES if name not in ("batch_size", "scorer"))
 
 
-@app.command()
-@takes("device", "dtype", "prompts", "seed", "confidence")
+@command(rich_help_panel=CLOSER, short_help="Shows where a call's time goes.")
+@takes(*PLACED, "scheduler", "steps", "pairs", "confidence", model="SD1.5")
 def profile(
-    pipe: Annotated[str, typer.Option("--pipe", "--model", help="Model or folder.")] = "SD1.5",
-    sched: Annotated[
-        str | None, typer.Option("--sched", "--scheduler", help="Scheduler; else the model's usual one.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; else the model's usual number.")] = None,
     plan: Annotated[
-        str, typer.Option(help="Measured beside the baseline: deepcache(cache_interval=3)+tome(ratio=0.5).")
+        str,
+        typer.Option(
+            help="Measured beside the baseline: deepcache(cache_interval=3)+tome(ratio=0.5).",
+            metavar="PLAN",
+            rich_help_panel=REQUEST,
+        ),
     ] = "",
     batch_sizes: Annotated[
-        str, typer.Option("--batch-sizes", "--batch_sizes", help="Images of a call, comma-separated.")
+        str,
+        typer.Option(
+            "--batch-sizes",
+            "--batch-size",
+            help="Images of a call, comma-separated.",
+            metavar="NUMBERS",
+            rich_help_panel=SETTING,
+        ),
     ] = "1,2,4,8",
-    pairs: Annotated[int, typer.Option(help="Timed calls of each; beside a plan up to 4 times.")] = 7,
-    fresh: Annotated[int, typer.Option(help="First calls of each, each in a fresh process; 0: none.")] = 1,
-    height: Annotated[int | None, typer.Option(help="Pixels; else the model's.")] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels; else the model's.")] = None,
-    guidance_scale: Annotated[
-        float | None, typer.Option("--guidance-scale", "--guidance", help="Else the model's; 1: none.")
-    ] = None,
+    fresh: Annotated[
+        int,
+        typer.Option(
+            help="First calls of each, each in a fresh process; 0: none.", metavar="N", rich_help_panel=SEARCH
+        ),
+    ] = 1,
     json: Json = False,
+    *,
+    model: str,
+    scheduler: str | None,
+    steps: int | None,
     **choices: Any,
 ) -> None:
     """Shows where a call's time goes, cold and warm, and what larger batches give; of a plan, too."""
     from hasten import api
 
-    task = plain_task(pipe, sched, steps)
-    sizes: dict[str, Any] = {"height": height, "width": width, "guidance_scale": guidance_scale}
-    given: dict[str, Any] = {"plan": plan, "batch_sizes": _integers(batch_sizes), "pairs": pairs, "fresh": fresh}
+    task = plain_task(model, scheduler, steps)
+    given: dict[str, Any] = {"plan": plan, "batch_sizes": _integers(batch_sizes), "fresh": fresh}
     with show.waiting("loading") as tell:
-        found = api.profile(task, progress=tell, **given, **sizes, **choices)
+        found = api.profile(task, progress=tell, **given, **choices)
     show.document(found.model_dump(mode="json")) if json else _shown(found)
     raise typer.Exit(1 if found.batch_sizes[0].reason else 0)
 

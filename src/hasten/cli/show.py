@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
     from hasten.cli.checks import Check
     from hasten.records import Answer
     from hasten.script.verify import Verification
-    from hasten.search import Progress
     from hasten.task import Setting, Task
     from hasten.workflow.tasks import Made
 
+APART_S = 5
+"""Seconds between two lines that tell a pipe what is being done."""
 UNBROKEN = 1000
 """Characters of a line that goes to a file or another program."""
 COLOURS = {"met": "green", "likely": "yellow", "infeasible": "yellow", "undecided": "yellow", "failed": "red"}
@@ -98,7 +101,7 @@ def answer(answer: Answer) -> None:
     }
     _lines({name: value for name, value in lines.items() if value not in (None, "")})
     for warning in dict.fromkeys(answer.warnings + shown.warnings):
-        typer.secho(f"note: {warning}", fg="yellow")
+        typer.secho(_wrapped(f"note: {warning}", 6), fg="yellow")
 
 
 def setting(setting: Setting) -> str:
@@ -130,7 +133,7 @@ def verification(found: Verification) -> None:
     for reason in found.reasons:
         typer.secho(f"does not hold: {reason}", fg="red")
     for text in found.notes:
-        typer.secho(f"note: {text}", fg="yellow")
+        typer.secho(_wrapped(f"note: {text}", 6), fg="yellow")
 
 
 def table(rows: Sequence[dict[str, Any]], without: Collection[str] = ()) -> None:
@@ -155,52 +158,44 @@ def checks(found: Sequence[Check]) -> None:
 
 @contextmanager
 def waiting(text: str) -> Iterator[Callable[[str], None]]:
-    """A spinner on standard error; what it yields changes its text."""
+    """A spinner on standard error; what it yields changes its text. Piped, lines: one in a few seconds at most."""
     from rich.console import Console
 
-    with Console(stderr=True).status(text) as status:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        note(text)
+        yield _NowAndThen()
+        return
+    with console.status(text) as status:
         yield status.update
 
 
-class Bar:
-    """A progress bar on standard error: plans settled, the best so far, what is being done."""
+class _NowAndThen:
+    """Notes what it is told, unless it has just noted something."""
 
-    def __enter__(self) -> Bar:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    def __init__(self) -> None:
+        self._noted = time.monotonic()
 
-        self._bar = Progress(
-            TextColumn("[bold]{task.fields[stage]}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task("", total=None, stage="loading", text="")
-        return self
-
-    def update(self, progress: Progress) -> None:
-        """Shows where the search stands."""
-        best = progress.best
-        text = f"best {best.speedup:.2f}x {best.plan}" if best else ""
-        text = f"{text}  {progress.message}".strip()
-        settled = progress.done + progress.pruned
-        total = progress.planned or None
-        self._bar.update(self._task, total=total, completed=settled, stage=progress.stage, text=text)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+    def __call__(self, text: str) -> None:
+        if time.monotonic() - self._noted >= APART_S:
+            self._noted = time.monotonic()
+            note(text)
 
 
 def _lines(lines: dict[str, Any]) -> None:
     width = max(map(len, lines))
     for name, value in lines.items():
-        typer.echo(f"  {name:<{width}}  {value}")
+        typer.echo(_wrapped(f"  {name:<{width}}  {value}", width + 4))
+
+
+def _wrapped(text: str, indent: int) -> str:
+    """On a terminal the text in lines of whole words, those after the first indented; elsewhere as it is."""
+    if not sys.stdout.isatty():
+        return text
+    columns = shutil.get_terminal_size().columns
+    how: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "drop_whitespace": True}
+    first, rest = text[:indent], text[indent:]
+    return textwrap.fill(rest, columns, initial_indent=first, subsequent_indent=" " * indent, **how)
 
 
 def _pairs(parameters: dict[str, Any]) -> str:

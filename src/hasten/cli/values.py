@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
-from hasten.task import DEFAULT_MAX_LOSS, Task
 
-UNITS = {"s": 1, "m": 60, "h": 3600}
-UPPER_BOUND = "upbound_speedup"
-
-
-def seconds(text: str | float) -> float:
-    """``90``, ``90s``, ``10m``, ``1.5h`` → seconds. Raises InputError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(text))
-    if not match:
-        raise InputError(f"{text!r} is no time. Write seconds, minutes or hours: 90s, 10m, 2h.")
-    return float(match[1]) * UNITS[match[2] or "s"]
+if TYPE_CHECKING:
+    from hasten.task import Task
 
 
 def numbers(flag: str, text: str) -> list[float]:
@@ -36,6 +26,8 @@ def loss_limits(given: Iterable[str], clip_score: float | None = None) -> dict[s
     Raises:
         InputError: unknown metric, no number, a number outside 0 to 1, or two limits of one metric.
     """
+    from hasten.task import DEFAULT_MAX_LOSS
+
     found = [("clip_score", clip_score)] if clip_score is not None else []
     found += [_limit(part) for text in given for part in text.split(",")]
     limits: dict[str, float] = {}
@@ -73,60 +65,78 @@ def _limit(text: str) -> tuple[str, float]:
 
 
 def task_of_flags(
-    pipe: str,
-    sched: str | None,
-    steps: int | None,
-    targets: str,
     *,
-    speedup: str,
-    loss: float | None = None,
-    limits: Sequence[str] = (),
+    model: str | None = None,
+    scheduler: str | None = None,
+    steps: int | None = None,
+    methods: Sequence[str] | None = (),
+    plan: str | None = None,
+    speedup: float | None = None,
+    latency_s: float | None = None,
+    max_loss: Sequence[str] | None = None,
     two_sided: bool = False,
 ) -> Task:
-    """The task of the original's flags; ``limits`` hold beside ``loss`` (``loss_limits``). Raises InputError.
+    """The task that the flags of a request ask for, under their names in the table of options.
 
-    ``pipe``: a model, or as in the original a pipeline's class, which stands for its family's first model.
-    ``sched``, ``steps``: None is what the model's own pipeline has, which is said in the task's assumptions.
+    Args:
+        model: as in the original also a pipeline's class, which stands for its family's first model.
+        scheduler, steps: None is what the model's own pipeline has, which the task's assumptions say.
+        methods: None for any; empty for those of the plan, if there is one.
+        max_loss: limits that hold together: ``loss_limits``.
+
+    Raises:
+        InputError: a name is unknown, a number impossible, or two targets are given.
     """
-    from hasten.methods import METHODS
+    from hasten.task import Task, target_of
 
-    target = None if speedup == UPPER_BOUND else {"speedup": _speedup(speedup)}
-    names = [name for name in targets.split(",") if name.strip()]
-    if not names:
-        raise InputError(f"--search_targets is {targets!r}: name at least one of {', '.join(METHODS.names())}.")
+    if model is None:
+        raise InputError("The request names no model: give --model, or a sentence.")
+    target = target_of(speedup, latency_s)
     return Task.from_json(
         {
-            **_setting(pipe, sched, steps),
-            "methods": [METHODS.canonical(name.strip()) for name in names],
-            "target": target,
-            "max_loss": loss_limits(limits, loss),
+            **_setting(model, scheduler, steps),
+            **_accelerated(methods, plan),
+            "target": target and target.model_dump(),
+            "max_loss": loss_limits(max_loss or ()),
             "two_sided": two_sided,
         }
     )
 
 
-def plain_task(pipe: str, sched: str | None, steps: int | None) -> Task:
+def open_task(*, methods: Sequence[str] | None, plan: str | None, **asked: Any) -> Task:
+    """As ``task_of_flags``; where neither methods nor a plan are named, any method will do, which is assumed."""
+    task = task_of_flags(methods=() if plan and methods is None else methods, plan=plan, **asked)
+    if methods is not None or plan:
+        return task
+    return task.model_copy(update={"assumptions": ("methods any: none was named", *task.assumptions)})
+
+
+def plain_task(model: str, scheduler: str | None, steps: int | None) -> Task:
     """The task of a model without methods, as ``task_of_flags``. Raises InputError."""
-    return Task.from_json(_setting(pipe, sched, steps))
+    return task_of_flags(model=model, scheduler=scheduler, steps=steps)
 
 
-def _setting(pipe: str, sched: str | None, steps: int | None) -> dict[str, Any]:
+def _accelerated(methods: Sequence[str] | None, plan: str | None) -> dict[str, Any]:
+    """The methods of a task, and the parameters that the plan fixes."""
+    from hasten.methods import METHODS
+    from hasten.plan import Plan
+
+    given = Plan.parse(plan).parameters if plan else {}
+    fixed = {METHODS.canonical(name): parameters for name, parameters in given.items()}
+    named = None if methods is None else [*(METHODS.canonical(name) for name in methods), *fixed]
+    return {"methods": named, "parameters": fixed}
+
+
+def _setting(name: str, scheduler: str | None, steps: int | None) -> dict[str, Any]:
     """Model, scheduler and steps of a task, and what was assumed where the last two are left to the model."""
     from hasten.models import assumed_scheduler, assumed_steps, model_name, usual_scheduler, usual_steps
     from hasten.schedulers import find_scheduler
 
-    model = model_name(pipe)
-    assumed = [assumed_steps(model)] * (steps is None) + [assumed_scheduler(model)] * (not sched)
+    model = model_name(name)
+    assumed = [assumed_steps(model)] * (steps is None) + [assumed_scheduler(model)] * (not scheduler)
     return {
         "model": model,
-        "scheduler": find_scheduler(sched).name if sched else usual_scheduler(model),
+        "scheduler": find_scheduler(scheduler).name if scheduler else usual_scheduler(model),
         "steps": usual_steps(model) if steps is None else steps,
         "assumptions": assumed,
     }
-
-
-def _speedup(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"--req_speedup is {text!r}: a number above 0, or {UPPER_BOUND}.") from None

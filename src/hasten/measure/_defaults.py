@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hasten.errors import UnknownNameError
@@ -20,7 +21,7 @@ def known_model(model: str) -> Model | None:
         return None
 
 
-def prompts_of(prompts: str | Path | PromptSet | None, known: Model | None) -> PromptSet:
+def prompts_of(prompts: str | Path | Sequence[str] | PromptSet | None, known: Model | None) -> PromptSet:
     if isinstance(prompts, PromptSet):
         return prompts
     return load(prompts or (known.prompts if known else "general"))

@@ -66,7 +66,7 @@ class Bench(Trials):
         setting: Setting,
         *,
         scorer: str | ClipScorer | None = None,
-        prompts: str | Path | PromptSet | None = None,
+        prompts: str | Path | Sequence[str] | PromptSet | None = None,
         seed: int = 0,
         cache_dir: str | Path | None = None,
     ) -> Bench:
@@ -74,7 +74,7 @@ class Bench(Trials):
 
         Args:
             scorer: the CLIP of ``clip_score``; the model's own where None.
-            prompts: a built-in set, a file, or a PromptSet; the model's own where None.
+            prompts: a built-in set, a file, the prompts themselves, or a PromptSet; the model's own where None.
             seed: of the images' latents and of the intervals.
             cache_dir: keeps the baseline's images there for other processes.
 
@@ -95,7 +95,7 @@ class Bench(Trials):
         *,
         steps: int,
         scorer: str | ClipScorer | None = None,
-        prompts: str | Path | PromptSet | None = None,
+        prompts: str | Path | Sequence[str] | PromptSet | None = None,
         seed: int = 0,
         height: int | None = None,
         width: int | None = None,

@@ -16,7 +16,7 @@ from hasten.measure.cautions import OtherLoad, of_side
 from hasten.measure.failures import PlanError, PlanMemoryError, plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
-from hasten.measure.timing import MOST_TIMES, Side, compared, module_timer, take_turns, until_known
+from hasten.measure.timing import MOST_TIMES, Side, UntilKnown, compared, module_timer, take_turns
 from hasten.plan import Plan
 from hasten.records import Interval, Record
 from hasten.task import Setting
@@ -199,7 +199,7 @@ def _beside(bench: Bench, baseline: Side, plan: Plan, size: int, pairs: int, tel
         pairs * MOST_TIMES,
         bench.setting.device,
         modules_of(bench.pipeline),
-        enough=until_known(pairs, confidence=bench.confidence),
+        enough=UntilKnown(pairs, confidence=bench.confidence),
         report=tell,
         confidence=bench.confidence,
         seed=bench.pipeline.seed,

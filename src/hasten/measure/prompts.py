@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -66,14 +67,17 @@ def prompt_set_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem.removesuffix("-search") for path in FOLDER.glob("*-search.txt")))
 
 
-def load(name_or_path: str | Path) -> PromptSet:
-    """A built-in set by name, or a file: text with one prompt a line, JSON, JSON lines, a table, COCO's captions.
+def load(name_or_path: str | Path | Sequence[str]) -> PromptSet:
+    """A built-in set by name, a file, or the prompts themselves, as a list.
 
-    Prompts of a file are used once each, the odd ones (first, third, …) for search, the even ones held out.
+    A file is text with one prompt a line, JSON, JSON lines, a table, or COCO's captions. Prompts of a file or list
+    are used once each, the odd ones (first, third, …) for search, the even ones held out.
 
     Raises:
         InputError: no such set or file, nothing that prompts can be read from, or fewer than two different ones.
     """
+    if not isinstance(name_or_path, str | Path):
+        return _halved("given", tuple(dict.fromkeys(p for text in name_or_path if (p := text.strip()))))
     name = str(name_or_path)
     if name in prompt_set_names():
         splits = (read_prompts(FOLDER / f"{name}-{split}.txt") for split in ("search", "held-out", "fresh"))
@@ -86,7 +90,11 @@ def load(name_or_path: str | Path) -> PromptSet:
             f"No prompts at {short(name)!r}.{hint} Give a text file with one prompt a line, a .json, .jsonl, .csv "
             f"or .tsv file, or one of the built-in sets: {', '.join(prompt_set_names())}."
         )
-    prompts = read_prompts(path)
+    return _halved(name, read_prompts(path))
+
+
+def _halved(name: str, prompts: tuple[str, ...]) -> PromptSet:
+    """The odd ones to search with, the even ones held out. Raises InputError where there are fewer than two."""
     if len(prompts) < 2:
         raise InputError(
             f"{name!r} holds {'one prompt only' if prompts else 'no prompts'}: one is needed to search with and "

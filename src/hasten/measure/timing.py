@@ -25,6 +25,8 @@ Stopwatch = tuple[Callable[[], Any], Callable[[Any, Any], float]]
 
 MOST_TIMES = 4
 """Times that restless ones are measured at most, of the pairs that are asked for."""
+LONGEST_S = 60.0
+"""Seconds that the pairs beyond those asked for may take: on a busy machine they tell little more."""
 
 
 @dataclass
@@ -117,29 +119,37 @@ def compared(
             if report:
                 report(f"latency {pair}/{pairs}")
             if enough and enough(a.times, b.times):
-                settled = True
+                settled = not (isinstance(enough, UntilKnown) and enough.gave_up)
                 break
         beside = tuple(load.cautions())
     found = latency_of(a, b, confidence, seed)
-    open_still = () if settled else of_precision(found.speedup, found.interval, pairs)
+    open_still = () if settled else of_precision(found.speedup, found.interval, len(b.times))
     return found.model_copy(update={"warnings": (*found.warnings, *open_still, *beside)})
 
 
-def until_known(
-    pairs: int, decided: Callable[[float, float], bool] | None = None, confidence: float = CONFIDENCE
-) -> Enough:
-    """Ends a timing after ``pairs`` pairs or more: when the speedup's interval is within 2% of it on either side.
+@dataclass
+class UntilKnown:
+    """Ends a timing after ``pairs`` pairs or more: when the speedup's interval is within 2% of it on either side,
+    or the pairs beyond those have taken ``longest_s``. Made anew for each timing.
 
     ``decided`` is asked with the ends of the interval; where that is all that is to be known, True ends it too.
+    ``gave_up``: it ended by the time alone.
     """
 
-    def enough(baseline: Sequence[float], plan: Sequence[float]) -> bool:
-        if len(plan) < pairs:
-            return False
-        speedup, (low, high) = bootstrap_ratio_of_medians(baseline, plan, confidence=confidence)
-        return high - low <= 2 * PRECISION * speedup or (decided is not None and decided(low, high))
+    pairs: int
+    decided: Callable[[float, float], bool] | None = None
+    confidence: float = CONFIDENCE
+    longest_s: float = LONGEST_S
+    gave_up: bool = False
 
-    return enough
+    def __call__(self, baseline: Sequence[float], plan: Sequence[float]) -> bool:
+        if len(plan) < self.pairs:
+            return False
+        speedup, (low, high) = bootstrap_ratio_of_medians(baseline, plan, confidence=self.confidence)
+        if high - low <= 2 * PRECISION * speedup or (self.decided is not None and self.decided(low, high)):
+            return True
+        self.gave_up = sum(baseline[self.pairs :]) + sum(plan[self.pairs :]) >= self.longest_s
+        return self.gave_up
 
 
 def take_turns(sides: Sequence[Side], turns: int, device: str, parts_s: PartsOf) -> Iterator[int]:

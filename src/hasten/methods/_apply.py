@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from hasten.errors import InputError
 from hasten.methods import METHODS, check_plan
 from hasten.methods._denoiser import denoiser_of
 from hasten.methods._patch import Patches
 from hasten.methods._stats import MethodStats, Tally, Tell, warn
-from hasten.plan import Plan, Value
+from hasten.plan import Plan, Value, plan_of
 
 
 class Handle:
@@ -79,7 +78,7 @@ def apply(
         InputError: the plan's text is no plan, or one of its methods is applied already.
         In each case nothing was changed.
     """
-    wanted = check_plan(_plan_of(plan), pipe, steps)
+    wanted = check_plan(plan_of(plan), pipe, steps)
     if not wanted:
         return Handle(wanted)
     patches = Patches.of(denoiser_of(pipe))
@@ -92,15 +91,3 @@ def apply(
         handle.remove()
         raise
     return handle
-
-
-def _plan_of(plan: Plan | str | Mapping[str, Mapping[str, Value]]) -> Plan:
-    if isinstance(plan, Plan):
-        return plan
-    if isinstance(plan, str):
-        return Plan.parse(plan)
-    if isinstance(plan, Mapping) and all(isinstance(p, Mapping) for p in plan.values()):
-        return Plan.of(plan)
-    raise InputError(
-        f"{plan!r} is not a plan: give its text, such as 'deepcache(cache_interval=3)', or a mapping."
-    )

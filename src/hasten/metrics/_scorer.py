@@ -124,7 +124,7 @@ def load_scorer(scorer: str, device: str = "cpu") -> ClipScorer:
     """
     from hasten.models import quiet_loading
 
-    source = _source(scorer)
+    source = find_scorer(scorer)
     try:
         with quiet_loading(bars=not Path(source).is_dir()):
             from transformers import AutoTokenizer, CLIPModel
@@ -141,7 +141,8 @@ def load_scorer(scorer: str, device: str = "cpu") -> ClipScorer:
     return ClipScorer(scorer, model.to(device), tokenizer, preprocessing)
 
 
-def _source(scorer: str) -> str:
+def find_scorer(scorer: str) -> str:
+    """A CLIP's folder or hub id, of which nothing is read yet. Raises InputError where there is none."""
     from hasten.models import ASSETS
 
     asset = ASSETS / scorer
@@ -160,7 +161,7 @@ def scorer_folder(scorer: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        source = _source(scorer)
+        source = find_scorer(scorer)
     except InputError:
         return None
     if Path(source).is_dir():

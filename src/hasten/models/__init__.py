@@ -9,7 +9,7 @@ from pathlib import Path
 from hasten.errors import UnknownNameError
 from hasten.models._files import refuse_single_file, variant_of
 from hasten.models._likeness import likened
-from hasten.models._load import family_of, load_pipeline
+from hasten.models._load import check_device, check_source, family_of, load_pipeline
 from hasten.models._quiet import quiet_loading
 from hasten.models._usual import assumed_scheduler, assumed_steps, usual_scheduler, usual_steps
 from hasten.models.base import Family, Model
@@ -22,6 +22,8 @@ __all__ = [
     "Model",
     "assumed_scheduler",
     "assumed_steps",
+    "check_device",
+    "check_source",
     "family_named",
     "family_of",
     "find_model",

@@ -87,6 +87,18 @@ def _dtype(name: str) -> torch.dtype:
     return dtype
 
 
+def check_device(name: str) -> None:
+    """Raises InputError where the device cannot be used here."""
+    _device(name)
+
+
+def check_source(model: Model | str) -> None:
+    """Raises InputError where the model is to be a folder and lacks files. What is on a hub is not asked for."""
+    source = _source(model)
+    if Path(source).is_dir() or Path(source).is_absolute():
+        _index(source)
+
+
 def _device(name: str) -> torch.device:
     import torch
 
@@ -94,8 +106,11 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"The device {name!r} cannot be used: {reason} Try 'cpu', 'cuda' or 'cuda:0'.") from None
+        here = ", ".join(["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))])
+        raise InputError(
+            f"The device {name!r} cannot be used here: {_first_line(error)}. Give one of those that this machine "
+            f"has ({here}), or none for the fastest."
+        ) from None
     return device
 
 

@@ -21,7 +21,7 @@ from hasten.measure.prompts import PromptSet
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.setting import scheduler_name
 from hasten.measure.stats import loss_of
-from hasten.measure.timing import MOST_TIMES, interleaved, until_known
+from hasten.measure.timing import MOST_TIMES, UntilKnown, interleaved
 from hasten.metrics import METRICS, load_scorer
 from hasten.plan import Plan
 from hasten.records import Latency, Loss, Split, Trial
@@ -96,7 +96,7 @@ class Sides:
             pairs=pairs * MOST_TIMES,
             device=self.claim.device,
             around_b=self.around,
-            enough=until_known(pairs, self._decided, self.claim.confidence),
+            enough=UntilKnown(pairs, self._decided, self.claim.confidence),
             confidence=self.claim.confidence,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hasten.errors import UnsupportedError
@@ -41,7 +41,7 @@ def upstream_calls(plan: Plan, setting: Setting, family: str, allow_known_wrong:
         UnsupportedError: no package has such a call, or it is known to be silently wrong there and
             ``allow_known_wrong`` is not set.
     """
-    _refuse_missing(plan, family)
+    refuse_missing(plan.methods, family)
     faults = tuple(_faults(plan, setting, family))
     if faults and not allow_known_wrong:
         raise UnsupportedError(
@@ -53,8 +53,9 @@ def upstream_calls(plan: Plan, setting: Setting, family: str, allow_known_wrong:
     return Calls(loader, tuple(_imports(plan, loader)), requirements, faults)
 
 
-def _refuse_missing(plan: Plan, family: str) -> None:
-    for method in plan.methods:
+def refuse_missing(methods: Sequence[str], family: str) -> None:
+    """Raises UnsupportedError where no package has calls for these methods on models of the family."""
+    for method in methods:
         if method in NO_PACKAGE:
             continue
         if method not in PACKAGES:
@@ -63,8 +64,8 @@ def _refuse_missing(plan: Plan, family: str) -> None:
             )
         if method != "tgate" and family not in _UNETS:
             raise UnsupportedError(f"The package {PACKAGES[method][0]} cannot take a {family}: it needs a UNet.")
-    if "tgate" in plan.methods and (family, "deepcache" in plan.methods) not in _LOADERS:
-        raise UnsupportedError(f"The package tgate has no loader for {family} with {' and '.join(plan.methods)}.")
+    if "tgate" in methods and (family, "deepcache" in methods) not in _LOADERS:
+        raise UnsupportedError(f"The package tgate has no loader for {family} with {' and '.join(methods)}.")
 
 
 def _faults(plan: Plan, setting: Setting, family: str) -> Iterator[str]:

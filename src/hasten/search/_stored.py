@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hasten.measure.stats import samples_of
+from hasten.options.table import MIN_SAMPLES
 from hasten.records import Latency, Loss, Trial
 from hasten.search.judge import Goal
-from hasten.search.options import MIN_SAMPLES, SearchOptions
+from hasten.search.options import SearchOptions
 
 
 def tells(trial: Trial, goal: Goal, options: SearchOptions, metrics: Sequence[str]) -> bool:

@@ -68,6 +68,7 @@ def guided(session: Session) -> None:
     best, since, few = session.best(), len(session.trials), len(session.spaces) == 1
     mark = best
     while not session.late:
+        session.expect(since + _patience(session, best))
         over = session.spent or session.found_first or len(session.trials) - since >= _patience(session, best)
         plan = None if over else _most_promising(session, beliefs, best)
         if plan is None and best and session.unfinished(best):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from hasten.measure.timing import MOST_TIMES, until_known
+from hasten.measure.timing import MOST_TIMES, UntilKnown
 from hasten.plan import Plan
 from hasten.records import Loss, Trial
 from hasten.search.judge import Goal
@@ -50,7 +50,7 @@ class HeldOut:
                 samples=options.num_samples,
                 offset=max(map(self._end, self.own), default=0),
                 pairs=options.pairs * MOST_TIMES,
-                enough=until_known(options.pairs, goal.decided if goal.target else None, options.confidence),
+                enough=UntilKnown(options.pairs, goal.decided if goal.target else None, options.confidence),
                 worth_timing=None if whole else worth_timing,
                 metrics=self._metrics,
                 report=report,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from hasten.limits import Limits, Verdict
 from hasten.measure.cautions import FEW_PAIRS
+from hasten.options.table import MIN_SAMPLES
 from hasten.records import Latency, Loss, Trial
-from hasten.search.options import MIN_SAMPLES, Prefer
+from hasten.search.options import Prefer
 from hasten.task import Target
 
 MARGIN = 1.1

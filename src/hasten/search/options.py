@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
-from hasten.errors import InputError, UnknownNameError
+from hasten.options import checked, option_names
 from hasten.plan import Plan
 from hasten.records import EqualTime, Latency, Loss, Split, Trial
-from hasten.task import Setting
+from hasten.task import Setting, Target
 
 Prefer = Literal["first", "closest", "fastest", "best-quality"]
-MIN_SAMPLES = 8
 
 
 class Measures(Protocol):
@@ -88,6 +86,9 @@ class Progress:
         done: the plans that a trial settled.
         pruned: the plans that were settled without a trial.
         reused: how many of the trials in ``done`` came from the store.
+        expected: how many trials it takes in all, as far as the strategy can tell; 0 where it cannot.
+        asked: the target, where there is one.
+        limits: of the losses, by metric.
         trial: the trial that was just finished, in the stages of the search.
         best: the trial that would be chosen now.
         message: what is being measured, and how far it is.
@@ -98,6 +99,9 @@ class Progress:
     done: int = 0
     pruned: int = 0
     reused: int = 0
+    expected: int = 0
+    asked: Target | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
     trial: Trial | None = None
     best: Trial | None = None
     message: str = ""
@@ -148,24 +152,4 @@ class SearchOptions:
     spent_s: float = 0.0
 
     def __post_init__(self) -> None:
-        from hasten.search.strategies import STRATEGIES
-
-        for kind, name, known in (
-            ("strategy", self.strategy, tuple(STRATEGIES)),
-            ("preference", self.prefer, get_args(Prefer)),
-        ):
-            if name not in known:
-                raise UnknownNameError(kind, name, known)
-        _at_least("num_samples", self.num_samples, MIN_SAMPLES)
-        for what in ("pairs", "search_pairs", "confirmations", "max_trials"):
-            _at_least(what, getattr(self, what), 1)
-        _at_least("seed", self.seed, 0)
-        if not 0.5 <= self.confidence <= 0.999:
-            raise InputError(f"confidence is {self.confidence:g}: it must be from 0.5 to 0.999.")
-        if self.max_time_s is not None and not 0 < self.max_time_s < math.inf:
-            raise InputError(f"max_time is {self.max_time_s:g} s: it must be more than 0 seconds.")
-
-
-def _at_least(what: str, value: int | None, low: int) -> None:
-    if value is not None and value < low:
-        raise InputError(f"{what} is {value}: it must be at least {low}.")
+        vars(self).update(checked({name: vars(self)[name] for name in option_names(type(self))}))

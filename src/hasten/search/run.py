@@ -148,7 +148,7 @@ def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchRes
 def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None = None) -> list[Space]:
     methods = task.methods
     if methods is None:
-        tried = (m for m in METHODS.all() if _is_tried(m, task, fixed))
+        tried = (m for m in METHODS.all() if is_tried(m, task, fixed))
         methods = tuple(m.name for m in tried if m.unsupported(pipe) is None)
         if not methods:
             reasons = "; ".join(
@@ -168,7 +168,7 @@ def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None
     return found
 
 
-def _is_tried(method: Method, task: Task, fixed: Mapping[str, Any]) -> bool:
+def is_tried(method: Method, task: Task, fixed: Mapping[str, Any]) -> bool:
     """Where the request leaves the choice of methods open."""
     wanted = method.exact if task.lossless else method.by_default
     return (wanted or method.name in fixed) and method.name not in task.excluded

@@ -8,20 +8,24 @@ from functools import cached_property, partial
 from typing import Any
 
 from hasten.measure.stats import samples_of
-from hasten.measure.timing import MOST_TIMES, Enough, until_known
+from hasten.measure.timing import MOST_TIMES, Enough, UntilKnown
+from hasten.options.table import MIN_SAMPLES
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
 from hasten.search._stored import Stored, tells
 from hasten.search.budget import Budget
 from hasten.search.held_out import HeldOut
 from hasten.search.judge import Goal
-from hasten.search.options import MIN_SAMPLES, Beliefs, Measures, Progress, SearchOptions
+from hasten.search.options import Beliefs, Measures, Progress, SearchOptions
 from hasten.search.predict import Predictor, predictor_of
 from hasten.search.space import Space
 from hasten.store import Store
 
 FIDELITY = "ssim"
 """Measured beside the limited metrics in every trial: CLIP alone cannot tell that images left the reference."""
+
+SEARCHING = ("search", "fallback")
+"""The stages that take trials on the search's prompts."""
 
 
 class Session:
@@ -57,7 +61,9 @@ class Session:
         self.held_out = HeldOut(bench, store, options, self.metrics)
         self.budget = Budget(options, bench.setting.batch_size)
         self.out_of_budget, self.longer = False, ""
-        self._progress, self._state = progress, Progress("search", planned=sum(map(len, self.spaces)))
+        asked: dict[str, Any] = {"asked": goal.target, "limits": dict(goal.limits)}
+        self._progress, self._state = progress, Progress("search", planned=sum(map(len, self.spaces)), **asked)
+        self._expected: int | None = None
         self._fresh: set[str] = set()
 
     def nearest_open(self) -> Trial | None:
@@ -233,7 +239,7 @@ class Session:
 
     def _surely(self, decisive: float) -> Enough:
         """Ends a timing where the speedup's interval is on one side of it, or known well enough."""
-        return until_known(
+        return UntilKnown(
             self.options.pairs, lambda low, high: low >= decisive or high < decisive, self.options.confidence
         )
 
@@ -309,11 +315,21 @@ class Session:
             "planned": plans,
             "done": len(self.trials),
             "pruned": max(0, plans - left - len(self.trials)),
+            "expected": self._in_all(left) if news.get("stage", self._state.stage) in SEARCHING else 0,
         }
         reused = len(self.trials.keys() - self._fresh)
         self._state = replace(self._state, **{"message": "", "trial": None, **counts, "reused": reused, **news})
         if self._progress:
             self._progress(self._state)
+
+    def expect(self, trials: int) -> None:
+        """Told by the strategy after how many trials in all it ends, as far as it can tell now."""
+        self._expected = trials
+
+    def _in_all(self, left: int) -> int:
+        """The trials that the search takes in all: of those so far and all open plans, where nothing ends it."""
+        ends = (len(self.trials) + left, self._expected, self.options.max_trials)
+        return max(len(self.trials), min(end for end in ends if end is not None))
 
     @property
     def pruned(self) -> int:

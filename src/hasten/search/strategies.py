@@ -46,6 +46,7 @@ def sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
         study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler(session.options.seed))
         budget, repeats = session.options.max_trials or SAMPLED_TRIALS, 0
         seen: set[str] = set()
+        session.expect(budget)
         while len(session.trials) < budget and repeats < REPEATS and session.any_open:
             if session.spent or session.found_first:
                 return

@@ -36,6 +36,8 @@ def answered(
         InputError: the request cannot be used; nothing was written, nothing measured.
     """
     model = model_of(task, place)
+    if delivery:
+        delivery.check_first(task, model)
     with one_memory(), open_bench(task, model, place) as bench:
         if delivery:
             delivery.check(task, model, bench)

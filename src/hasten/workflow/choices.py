@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, TypedDict
+from collections.abc import Sequence
+from typing import TypedDict
 
+from hasten.options import checked, option_names
 from hasten.search import Prefer, SearchOptions
 from hasten.workflow.opening import Place
 
@@ -18,7 +19,8 @@ class Choices(TypedDict, total=False):
     strategy: str
     prefer: Prefer
     max_trials: int | None
-    max_time_s: float | None
+    max_time_s: float | str | None
+    max_time: float | str | None
     num_samples: int
     pairs: int
     search_pairs: int
@@ -33,17 +35,18 @@ class Choices(TypedDict, total=False):
     width: int | None
     guidance_scale: float | None
     scorer: str | None
-    prompts: str | None
+    prompts: str | Sequence[str] | None
 
 
 def split(choices: Choices) -> tuple[SearchOptions, Place]:
-    """How to search, and where. Raises InputError for a value out of range, TypeError for an unknown name."""
-    of_place = {f.name for f in fields(Place)}
-    of_search = {f.name for f in fields(SearchOptions)}
-    given: dict[str, Any] = dict(choices)
-    if unknown := given.keys() - of_place - of_search:
-        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    """How to search, and where.
+
+    Raises:
+        InputError: a value is out of range. TypeError: an unknown name.
+    """
+    of_place, of_search = option_names(Place), option_names(SearchOptions)
+    given = checked(choices, dict.fromkeys((*of_search, *of_place)))
     return (
-        SearchOptions(**{name: given[name] for name in given.keys() & of_search}),
-        Place(**{name: given[name] for name in given.keys() & of_place}),
+        SearchOptions(**{name: given[name] for name in of_search if name in given}),
+        Place(**{name: given[name] for name in of_place if name in given}),
     )

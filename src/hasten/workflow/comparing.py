@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from hasten.errors import InputError
 from hasten.measure.bench import Bench
 from hasten.measure.quality import chosen_metrics
-from hasten.measure.timing import MOST_TIMES, until_known
+from hasten.measure.timing import MOST_TIMES, UntilKnown
 from hasten.methods import is_equal_time
 from hasten.plan import Plan
 from hasten.records import EqualTime, Record, Trial
 from hasten.search import Progress, SearchOptions
 from hasten.store import Store
 from hasten.task import Setting, Task
+from hasten.workflow.checks import check_plans
 from hasten.workflow.opening import Place, model_of, open_bench, require_plain
 
 Tell = Callable[[Progress], None]
@@ -59,6 +61,7 @@ def compared(
     if not plans:
         raise InputError("There is no plan to compare. Give one or more, such as 'deepcache(cache_interval=3)'.")
     chosen_metrics(metrics, options.num_samples, 0)
+    check_plans(task, plans)
     with open_bench(task, model_of(task, place), place) as bench:
         wanted = list(dict.fromkeys(map(bench.pipeline.completed, plans)))
         with Store(options.storage, bench.setting, bench.identity, options.confidence) as store:
@@ -92,6 +95,7 @@ class _Measuring:
         trial = self._trial(plan)
         found = Compared(trial=trial, equal_time=self._equal_time(plan, trial))
         self._done += 1
+        self._tell(plan, "", trial)
         return found
 
     def _trial(self, plan: Plan) -> Trial:
@@ -104,7 +108,7 @@ class _Measuring:
             split="held-out",
             samples=options.num_samples,
             pairs=options.pairs * MOST_TIMES,
-            enough=until_known(options.pairs, confidence=options.confidence),
+            enough=UntilKnown(options.pairs, confidence=options.confidence),
             metrics=self._metrics,
             report=partial(self._tell, plan),
         )
@@ -136,7 +140,8 @@ class _Measuring:
         scored = {metric: loss.samples for metric, loss in trial.losses.items()}
         return trial.offset == 0 and all(scored.get(m) == self._options.num_samples for m in self._metrics)
 
-    def _tell(self, plan: Plan, words: str) -> None:
+    def _tell(self, plan: Plan, words: str, finished: Trial | None = None) -> None:
         if self._report:
-            message = f"{plan} {words}".strip()
-            self._report(Progress("compare", planned=self._planned, done=self._done, message=message))
+            counts: dict[str, Any] = {"planned": self._planned, "expected": self._planned, "done": self._done}
+            message = "" if finished else f"{plan} {words}".strip()
+            self._report(Progress("compare", **counts, trial=finished, message=message))

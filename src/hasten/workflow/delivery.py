@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hasten.errors import InputError
-from hasten.files import save
+from hasten.files import save, save_json
 from hasten.language.render import render
 from hasten.measure.bench import Bench
+from hasten.measure.prompts import load
 from hasten.methods import check_plan
+from hasten.models import family_named
 from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer, Trial
 from hasten.report import ReportImages
 from hasten.script.claim import Runtime
-from hasten.script.upstream import upstream_calls
+from hasten.script.upstream import refuse_missing, upstream_calls
 from hasten.script.write import RUNTIMES, family_of_model, render_script, script_name
 from hasten.search import Progress, SearchOptions
 from hasten.task import Setting, Task
@@ -37,6 +39,7 @@ def command_of(request: str | Task) -> str:
 class Delivery:
     """Where and how to hand over; ``command`` is what a reader types to get the same again.
 
+    ``prompts``: those that were given as a list.
     ``verify``: measure the script again in a fresh process. ``report``: write one, with what it is made from.
     """
 
@@ -48,15 +51,26 @@ class Delivery:
     allow_known_wrong: bool = False
     verify: bool = True
     report: bool = True
+    prompts: tuple[str, ...] = ()
+
+    def check_first(self, task: Task, model: Model) -> None:
+        """What can be known to fail before the model is loaded.
+
+        Raises:
+            InputError: no such runtime. UnsupportedError: no upstream package has these methods.
+        """
+        if self.runtime not in RUNTIMES:
+            raise InputError(f"Unknown runtime {self.runtime!r}. Available: {', '.join(RUNTIMES)}.")
+        family = family_named(model.name)
+        if self.runtime == "upstream" and family:
+            refuse_missing(task.methods or (), family.name)
 
     def check(self, task: Task, model: Model, bench: Bench) -> None:
         """What can be known to fail before anything is measured.
 
         Raises:
-            InputError: no such runtime. UnsupportedError: the upstream packages cannot take these methods.
+            UnsupportedError: the upstream packages cannot take these methods.
         """
-        if self.runtime not in RUNTIMES:
-            raise InputError(f"Unknown runtime {self.runtime!r}. Available: {', '.join(RUNTIMES)}.")
         if self.runtime == "upstream" and task.methods:
             for methods in [(m,) for m in task.methods] if task.one_of else [task.methods]:
                 asked = Plan.of({m: task.parameters.get(m, {}) for m in methods})
@@ -96,7 +110,7 @@ class Delivery:
         text = render_script(
             answer,
             setting,
-            model,
+            self._with_file(model),
             runtime=self.runtime,
             command=self.command,
             environment=environment,
@@ -105,6 +119,13 @@ class Delivery:
             allow_known_wrong=self.allow_known_wrong,
         )
         return save(text, self.folder / script_name(answer.task, self.runtime))
+
+    def _with_file(self, model: Model) -> Model:
+        """The model with prompts that were given as a list in a file beside the script, which names it."""
+        if not self.prompts:
+            return model
+        name = f"prompts-{load(self.prompts).fingerprint[:8]}.json"
+        return replace(model, prompts=str(save_json(list(self.prompts), self.folder / name)))
 
 
 def _images(answer: Answer, bench: Bench) -> ReportImages:

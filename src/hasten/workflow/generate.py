@@ -26,7 +26,7 @@ from hasten.task import Setting, Task
 from hasten.workflow.batch import Batch, Settled, Wanted, in_order
 from hasten.workflow.delivery import Delivery, command_of
 from hasten.workflow.explore import check_files, keep
-from hasten.workflow.opening import Place, model_of, placed, task_of, usual_dtype
+from hasten.workflow.opening import Place, listed_prompts, model_of, placed, task_of, usual_dtype
 
 REPORT, MANIFEST, SCRIPTS = "generation_report.json", "manifest.json", "scripts"
 NOT_MEASURED = "Parameters and figures are those of the given file: nothing was measured here."
@@ -112,6 +112,7 @@ class Generation:
             allow_known_wrong=self.allow_known_wrong,
             verify=self.verify,
             report=False,
+            prompts=listed_prompts(self.place),
         )
 
 

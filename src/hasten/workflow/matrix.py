@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hasten.errors import InputError, UnknownNameError
-from hasten.models import find_model
+from hasten.models import assumed_scheduler, assumed_steps, find_model, usual_scheduler, usual_steps
 from hasten.script.write import script_name
 from hasten.store.seeds.bounds import Bounds
 from hasten.store.seeds.tasks_file import Request, write_requests
@@ -29,6 +29,7 @@ TASKS = "tasks.json"
 class Matrix(BaseModel):
     """Every model with every scheduler, number of steps, set of methods and limit. A single value may stand alone.
 
+    Where schedulers or steps are left out, those of each model's own pipeline are meant; where methods are, any.
     A set of methods is comma-separated text, a list of names, or ``any``; a limit is a number, of the CLIP score,
     or limits by metric; all of them hold on both sides with ``two_sided``. ``ratios``: shares of each bound's
     gain, which the tasks that are made from it ask for; with ``difficulty`` an easy, a medium and a hard one.
@@ -36,9 +37,9 @@ class Matrix(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     models: list[str] = Field(min_length=1)
-    schedulers: list[str] = Field(min_length=1)
-    steps: list[int] = Field(min_length=1)
-    methods: list[str | list[str]] = Field(min_length=1)
+    schedulers: list[str | None] = Field(default=[None], min_length=1)
+    steps: list[int | None] = Field(default=[None], min_length=1)
+    methods: list[str | list[str]] = Field(default=["any"], min_length=1)
     max_loss: list[float | dict[str, float]] = [DEFAULT_MAX_LOSS]
     two_sided: bool = False
     ratios: list[float] = list(RATIOS)
@@ -58,7 +59,7 @@ class Matrix(BaseModel):
             raise InputError(f"The matrix {str(path)!r} cannot be read: {_said(error)}.") from None
         if not isinstance(data, dict) or not all(isinstance(name, str) for name in data):
             raise InputError(
-                f"{path} is no matrix: it needs models, schedulers, steps and methods, each with a list."
+                f"{path} is no matrix: it needs models, a list of them; the other lists may be left out."
             )
         return cls.of(**data)
 
@@ -91,6 +92,17 @@ class Matrix(BaseModel):
     def shares(self) -> Sequence[float] | Mapping[str, float]:
         """What the tasks ask for, as ``tasks_from_bounds`` takes it."""
         return DIFFICULTY if self.difficulty else self.ratios
+
+
+def matrix_of(given: Matrix | Mapping[str, Any] | str | Path) -> Matrix:
+    """A matrix, or one from a mapping of its fields, or from its file. Raises InputError."""
+    if isinstance(given, Matrix):
+        return given
+    if isinstance(given, str | Path):
+        return Matrix.read(given)
+    if not isinstance(given, Mapping):
+        raise InputError(f"{given!r} is no matrix: give its fields, such as {{'models': ['SDXL']}}, or its file.")
+    return Matrix.of(**given)
 
 
 def run_matrix(matrix: Matrix, generation: Generation, batch: Batch) -> tuple[list[Settled], list[Settled]]:
@@ -133,23 +145,26 @@ def _request(number: int, made: Made) -> Request:
 
 
 def _task(
-    model: str,
-    scheduler: str,
-    steps: int,
+    name: str,
+    scheduler: str | None,
+    steps: int | None,
     methods: str | list[str],
     limit: float | dict[str, float],
     two_sided: bool,
 ) -> Task:
+    model = name if Path(name).expanduser().is_dir() else find_model(name)[1].name
+    assumed = [assumed_steps(model)] * (steps is None) + [assumed_scheduler(model)] * (scheduler is None)
     names = methods.split(",") if isinstance(methods, str) else methods
     return task_of(
         Task.from_json(
             {
-                "model": model if Path(model).expanduser().is_dir() else find_model(model)[1].name,
-                "scheduler": scheduler,
-                "steps": steps,
+                "model": model,
+                "scheduler": usual_scheduler(model) if scheduler is None else scheduler,
+                "steps": usual_steps(model) if steps is None else steps,
                 "methods": None if methods == "any" else [name.strip() for name in names],
                 "max_loss": limit if isinstance(limit, dict) else {"clip_score": limit},
                 "two_sided": two_sided,
+                "assumptions": assumed,
             }
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +16,16 @@ from hasten.errors import InputError, UnknownNameError, UnsupportedError
 from hasten.language.parse import parse
 from hasten.measure.bench import Bench
 from hasten.measure.lock import device_lock
+from hasten.measure.pipeline import known_family
 from hasten.methods import METHODS
-from hasten.models import family_named, find_model, load_pipeline, refuse_single_file
+from hasten.models import family_named, find_model, load_pipeline, model_at, refuse_single_file
 from hasten.models.base import Family, Model
 from hasten.models.stable_diffusion import VIT_G_14
+from hasten.options import checked, option_names
 from hasten.schedulers import SCHEDULERS, find_scheduler
 from hasten.search import check_task
-from hasten.task import Setting, Task
+from hasten.task import Setting, Task, target_of
+from hasten.workflow.checks import check_own_place, check_request
 
 PROMPTS = "general"
 ASKED = ("height", "width", "guidance_scale", "scorer", "prompts")
@@ -39,7 +43,7 @@ class Place:
         width: of the images, in pixels.
         guidance_scale: of classifier-free guidance.
         scorer: the CLIP that scores images: a folder, an embedded model or a hub id.
-        prompts: a built-in set, ``general`` or ``emoji``, or a file.
+        prompts: a built-in set, ``general`` or ``emoji``, a file, or the prompts themselves.
         seed: of the initial latents.
         confidence: with which intervals hold the true value.
     """
@@ -51,9 +55,12 @@ class Place:
     width: int | None = None
     guidance_scale: float | None = None
     scorer: str | None = None
-    prompts: str | None = None
+    prompts: str | tuple[str, ...] | None = None
     seed: int = 0
     confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        vars(self).update(checked({name: vars(self)[name] for name in option_names(type(self))}))
 
 
 def task_of(request: str | Task) -> Task:
@@ -62,6 +69,8 @@ def task_of(request: str | Task) -> Task:
     Raises:
         InputError: the sentence is no request, a name is unknown, or a parameter is illegal.
     """
+    if not isinstance(request, str | Task):
+        raise InputError(f"The request is {request!r}: give a sentence, or a task.")
     task = parse(request) if isinstance(request, str) else request
     parameters = {METHODS.canonical(m): given for m, given in task.parameters.items()}
     methods = None if task.methods is None else tuple(METHODS.canonical(m) for m in task.methods)
@@ -91,6 +100,11 @@ def placed(task: Task, place: Place) -> Place:
     return replace(place, **said)
 
 
+def listed_prompts(place: Place) -> tuple[str, ...]:
+    """The prompts that are given as a list."""
+    return () if place.prompts is None or isinstance(place.prompts, str) else place.prompts
+
+
 def require_plain(task: Task, what: str) -> None:
     """Raises InputError where the task names methods: ``what`` is measured is given beside it."""
     if task.mode != "plain":
@@ -105,7 +119,9 @@ def model_of(task: Task, place: Place) -> Model:
         InputError: the place is not that of the request, or the model is a single file.
     """
     place = placed(task, place)
-    asked = {name: getattr(place, name) for name in ("scorer", "prompts") if getattr(place, name) is not None}
+    asked: dict[str, Any] = {
+        name: given for name in ("scorer", "prompts") if isinstance(given := getattr(place, name), str)
+    }
     refuse_single_file(task.model)
     check_scheduler(family_named(task.model), task.scheduler)
     try:
@@ -137,6 +153,7 @@ def open_bench(task: Task, model: Model, place: Place) -> Iterator[Bench]:
         InputError: the model, device or dtype cannot be used, or the place is not that of the request.
     """
     place = placed(task, place)
+    check_request(task, model, place)
     device, dtype = device_of(place, family_named(model.name))
     with device_lock(device):
         pipe = load_pipeline(model, find_scheduler(task.scheduler), dtype=dtype, device=device)
@@ -151,17 +168,25 @@ def open_bench(task: Task, model: Model, place: Place) -> Iterator[Bench]:
         yield _bench(pipe, task.steps, place, usual)
 
 
-@contextmanager
-def bench_of(pipe: Any, steps: int, place: Place) -> Iterator[Bench]:
+def bench_of(pipe: Any, steps: int | None, place: Place) -> Bench:
     """The bench of a pipeline that the user already has: on its own device, in its own dtype.
+
+    ``steps`` None: the usual number for its model, where that is known; else what its call takes by default.
 
     Raises:
         InputError: hasten does not know such a pipeline, or its scheduler does not fit it.
     """
-    bench = _bench(pipe, steps, place, {})
+    known_family(pipe)
+    bench = _bench(pipe, _usual_steps_of(pipe) if steps is None else steps, place, {})
     check_scheduler(bench.pipeline.family, bench.setting.scheduler)
-    with device_lock(bench.setting.device):
-        yield bench
+    check_own_place(pipe, bench.pipeline.denoiser, place)
+    return bench
+
+
+def _usual_steps_of(pipe: Any) -> int:
+    known = model_at(str(pipe.config.get("_name_or_path")))
+    usual: int = inspect.signature(type(pipe).__call__).parameters["num_inference_steps"].default
+    return known.steps if known else usual
 
 
 def _bench(pipe: Any, steps: int, place: Place, usual: Mapping[str, Any]) -> Bench:
@@ -195,7 +220,7 @@ def task_for(
     two_sided: bool = False,
 ) -> Task:
     """The task of a pipeline object. Raises InputError."""
-    asked = {name: value for name, value in (("speedup", speedup), ("latency_s", latency_s)) if value is not None}
+    target = target_of(speedup, latency_s)
     if methods is not None and not methods:
         raise InputError("methods is empty: name at least one, or give None for any that support the pipeline.")
     return Task.from_json(
@@ -204,7 +229,7 @@ def task_for(
             "scheduler": setting.scheduler,
             "steps": setting.steps,
             "methods": None if methods is None else [METHODS.canonical(m) for m in methods],
-            "target": asked or None,
+            "target": target and target.model_dump(),
             "max_loss": dict(max_loss) if isinstance(max_loss, Mapping) else {"clip_score": max_loss},
             "two_sided": two_sided,
         }

@@ -11,6 +11,7 @@ from hasten.measure.first_call import first_calls
 from hasten.measure.profile import Profile, Report, checked_sizes, profile
 from hasten.plan import Plan
 from hasten.task import Task
+from hasten.workflow.checks import check_plans
 from hasten.workflow.opening import Place, model_of, open_bench, require_plain
 
 
@@ -34,6 +35,7 @@ def profiled(
         MeasurementError: a call failed for another reason than memory.
     """
     require_plain(task, "plan")
+    check_plans(task, [plan])
     if fresh < 0:
         raise InputError(f"The number of first calls is {fresh}: allowed is 0 or more.")
     place = replace(place, batch_size=checked_sizes(batch_sizes)[0])

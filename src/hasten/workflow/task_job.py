@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from hasten import __version__
 from hasten.files import save
 from hasten.measure.environment import environment, environment_key
+from hasten.models import check_device
 from hasten.plan import Plan
 from hasten.records import Answer, Record
 from hasten.search import Progress
@@ -59,6 +60,8 @@ def work(
     """
     here: Choices = {**choices, "device": None if device == AUTO else device}
     options, place = split(here)
+    if place.device is not None:
+        check_device(place.device)
     key = _key(task, choices, place, delivery, candidate)
     if (found := _read(Path(kept), key)) is not None:
         return found.model_dump_json()

@@ -1,0 +1,51 @@
+"""Help in groups, as plain text: typer's own groups need rich, which takes longer to import than all the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from hasten.options.table import GROUPS
+
+MAIN, HELP = "Commands", "Help"
+COMMAND_GROUPS = (MAIN, "Many requests at once", "Looking closer")
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose options stand in the groups of the table."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the arguments, then each group of options under its name."""
+        rows: dict[str, list[tuple[str, str]]] = {"Arguments": [], **{group: [] for group in GROUPS}, HELP: []}
+        for parameter in self.get_params(ctx):
+            if (row := parameter.get_help_record(ctx)) is not None:
+                rows[_group(parameter)].append(row)
+        for name, found in rows.items():
+            _section(formatter, name, found)
+
+
+class GroupedCommands(TyperGroup):
+    """A group whose commands stand in groups of their own."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes each group of commands under its name."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        width = formatter.width - 6 - max(len(name) for name, _ in commands)
+        for group in COMMAND_GROUPS:
+            found = [
+                (name, c) for name, c in commands if c and (getattr(c, "rich_help_panel", "") or MAIN) == group
+            ]
+            _section(formatter, group, [(name, c.get_short_help_str(width)) for name, c in found])
+
+
+def _group(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return "Arguments"
+    return getattr(parameter, "rich_help_panel", None) or HELP
+
+
+def _section(formatter: Any, name: str, rows: list[tuple[str, str]]) -> None:
+    if rows:
+        with formatter.section(name):
+            formatter.write_dl(rows)

@@ -1,0 +1,59 @@
+"""All options of hasten, each declared once: its name in Python, its flags, what it means and what it allows.
+
+The command line makes its flags and their help from this table, and ``checked`` holds the keywords of ``run``,
+``tune`` and the others to it. Importing this imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from hasten.errors import InputError, nearest
+from hasten.options.table import OPTIONS, Option
+
+__all__ = ["OPTIONS", "Option", "checked", "option", "option_names"]
+
+_BY_NAME = {one.name: one for one in OPTIONS}
+_ALSO = {one.also: one.name for one in OPTIONS if one.also}
+
+
+def option_names(holder: type) -> tuple[str, ...]:
+    """The fields of a dataclass that are options; it may have others, which users do not give."""
+    return tuple(f.name for f in fields(holder) if f.name in _BY_NAME)
+
+
+def option(name: str) -> Option:
+    """The option of that keyword."""
+    return _BY_NAME[name]
+
+
+def checked(given: Mapping[str, Any], among: Iterable[str] | None = None) -> dict[str, Any]:
+    """The options that are given, under their names and as hasten uses them.
+
+    Args:
+        given: values by keyword; None is left to the model or the machine.
+        among: the names of those that may be given; None: any.
+
+    Raises:
+        InputError: a value is of a wrong kind or out of its range, or one is given under two names.
+        TypeError: there is no such keyword.
+    """
+    known = tuple(_BY_NAME if among is None else among)
+    found: dict[str, Any] = {}
+    for keyword, value in given.items():
+        name = _ALSO.get(keyword, keyword)
+        if name not in known:
+            raise TypeError(_unknown(keyword, known))
+        if name != keyword and given.get(name) is not None and value is not None:
+            raise InputError(f"{keyword} and {name} are the same: give one of them.")
+        if value is not None or name not in found:
+            found[name] = None if value is None else _BY_NAME[name].read(keyword, value)
+    return found
+
+
+def _unknown(keyword: str, known: tuple[str, ...]) -> str:
+    near = nearest(keyword, known)
+    hint = f" Did you mean {near!r}?" if near else ""
+    return f"There is no option {keyword!r}.{hint} There are: {', '.join(known)}."

@@ -1,0 +1,179 @@
+"""Reads the value of an option, from Python or from a flag's text; what is wrong with it is said in a sentence."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hasten.errors import InputError, UnknownNameError
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option takes: from ``low`` to ``high``, without ``low`` itself where ``above``."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    multiple: int = 1
+
+    def holds(self, number: float) -> bool:
+        inside = self.low < number <= self.high if self.above else self.low <= number <= self.high
+        return math.isfinite(number) and inside and (self.multiple == 1 or number % self.multiple == 0)
+
+    def __str__(self) -> str:
+        several = f", a multiple of {self.multiple}" if self.multiple > 1 else ""
+        if self.above:
+            most = f" and at most {self.high:g}" if self.high < math.inf else ""
+            return f"more than {self.low:g}{most}{several}"
+        if self.high == math.inf:
+            return f"at least {self.low:g}{several}"
+        return f"from {self.low:g} to {self.high:g}{several}"
+
+
+Reader = Callable[[str, Any], Any]
+"""Takes an option's name and a value; gives the value as hasten uses it, or raises InputError."""
+
+
+def whole(allowed: Range) -> Reader:
+    """A whole number: ``25``, ``25.0`` and the text ``"25"`` are the same."""
+
+    def read(name: str, value: Any) -> int:
+        number = _number(value)
+        if number is None or number != int(number):
+            raise InputError(f"{name} is {_shown(value)}: it must be a whole number, {allowed}.")
+        if not allowed.holds(number):
+            raise InputError(f"{name} is {int(number)}: it must be {allowed}.")
+        return int(number)
+
+    return read
+
+
+def number(allowed: Range, unit: str = "", none: str = "") -> Reader:
+    """A number, or its text; ``unit`` may follow it there: ``2.5x``. The word ``none`` stands for None."""
+
+    def read(name: str, value: Any) -> float | None:
+        if none and value == none:
+            return None
+        text = value.strip().removesuffix(unit) if isinstance(value, str) and unit else value
+        found = _number(text)
+        if found is None:
+            raise InputError(f"{name} is {_shown(value)}: it must be a number, {allowed}.")
+        if not allowed.holds(found):
+            raise InputError(f"{name} is {found:g}: it must be {allowed}.")
+        return found
+
+    return read
+
+
+def seconds(allowed: Range) -> Reader:
+    """Seconds, as a number, or a time as text: ``90``, ``90s``, ``10m``, ``1.5h``."""
+
+    def read(name: str, value: Any) -> float:
+        found = duration(value)
+        if found is None:
+            raise InputError(f"{name}: {_shown(value)} is no time. Write seconds, minutes or hours: 90s, 10m, 2h.")
+        if not allowed.holds(found):
+            raise InputError(f"{name} is {found:g} s: it must be {allowed} seconds.")
+        return found
+
+    return read
+
+
+def duration(value: Any) -> float | None:
+    """The seconds of a number or of a time's text; None where it is neither."""
+    if not isinstance(value, str):
+        return _number(value)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", value)
+    return float(match[1]) * UNITS[match[2] or "s"] if match else None
+
+
+def text(name: str, value: Any) -> str:
+    """Text, or a path."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{name} is {_shown(value)}: it must be text that is not empty.")
+    return value
+
+
+def one_of(allowed: Sequence[str], kind: str) -> Reader:
+    """One of some names."""
+
+    def read(name: str, value: Any) -> str:
+        if value not in allowed:
+            raise UnknownNameError(kind, value if isinstance(value, str) else _shown(value), allowed)
+        return str(value)
+
+    return read
+
+
+def names(name: str, value: Any) -> tuple[str, ...] | None:
+    """Names, as a list or as text with commas or plus signs between: ``deepcache,tome``; ``any`` is None, and
+    ``none`` no name at all."""
+    if value in ("any", "none"):
+        return None if value == "any" else ()
+    listed = re.split(r"[,+]", value) if isinstance(value, str) else value
+    if not isinstance(listed, Sequence) or not all(isinstance(one, str) for one in listed):
+        raise InputError(
+            f"{name} is {_shown(value)}: give names, such as ['deepcache', 'tome'], or 'deepcache,tome'."
+        )
+    found = tuple(one.strip() for one in listed if one.strip())
+    if not found:
+        raise InputError(f"{name} is empty: name at least one, or leave it out for any that support the pipeline.")
+    return found
+
+
+def prompts(name: str, value: Any) -> str | tuple[str, ...]:
+    """A built-in set or a file by its name; or the prompts themselves, as a list."""
+    if isinstance(value, str | os.PathLike):
+        return text(name, value)
+    if not isinstance(value, Sequence) or not all(isinstance(one, str) for one in value):
+        raise InputError(
+            f"{name} is {_shown(value)}: give a list of prompts, a file of them, or a built-in set by its name."
+        )
+    return tuple(value)
+
+
+def limits(name: str, value: Any) -> float | dict[str, float]:
+    """A limit of the CLIP score's loss, or limits by metric."""
+    if isinstance(value, Mapping):
+        return {str(metric): _limit(f"the limit of {metric} in {name}", limit) for metric, limit in value.items()}
+    return _limit(name, value)
+
+
+def switch(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {_shown(value)}: it must be True or False.")
+    return value
+
+
+def _limit(name: str, value: Any) -> float:
+    found = _number(value)
+    if found is None or not 0 <= found <= 1:
+        raise InputError(f"{name} is {_shown(value)}: it must be a number, from 0 to 1, as in 0.02.")
+    return found
+
+
+def _number(value: Any) -> float | None:
+    """The number that a value is, or its text; None where it is none, or no finite one."""
+    if isinstance(value, bool) or (not isinstance(value, str | int | float) and not hasattr(value, "__float__")):
+        return None
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it: not the whole of a long one."""
+    written = repr(value)
+    return written if len(written) <= 80 else f"{written[:79]}…"

@@ -1,0 +1,91 @@
+"""What can be known to be wrong before a device is waited for, a hub is asked or a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hasten.errors import InputError, UnsupportedError
+from hasten.measure.prompts import load
+from hasten.methods import METHODS, check_plan, unfit
+from hasten.metrics import find_scorer
+from hasten.models import Model, check_device, check_source, family_named
+from hasten.plan import Plan
+from hasten.search.run import is_tried
+from hasten.task import Task
+
+if TYPE_CHECKING:
+    from hasten.workflow.opening import Place
+
+
+def check_request(task: Task, model: Model, place: Place) -> None:
+    """A task on a model, at a place.
+
+    Raises:
+        InputError: a folder lacks files, prompts cannot be read, or there is no such scorer or device.
+        UnsupportedError: a method cannot take the models of that family.
+    """
+    check_methods(task, task.methods)
+    check_source(model)
+    load(place.prompts or model.prompts)
+    find_scorer(model.scorer)
+    if place.device is not None:
+        check_device(place.device)
+
+
+def check_plans(task: Task, plans: Sequence[Plan]) -> None:
+    """Plans on the model of a task.
+
+    Raises:
+        InputError: an unknown method, an illegal parameter, or methods that clash. UnsupportedError: as above.
+    """
+    for plan in plans:
+        check_methods(task, check_plan(plan, steps=task.steps).methods)
+
+
+def check_methods(task: Task, names: Sequence[str] | None) -> None:
+    """Methods on a task's model whose family is known: its classes alone are looked at. Names None: any that the
+    task leaves open.
+
+    Raises:
+        UnsupportedError: one of them cannot be used there, or none of those that are tried.
+    """
+    model, family = task.model, family_named(task.model)
+    if family is None:
+        return
+    if names is None:
+        tried = [method for method in METHODS.all() if is_tried(method, task, task.parameters)]
+        if all(unfit(method, family) for method in tried):
+            raise UnsupportedError(
+                f"None of the methods that would be tried ({', '.join(m.name for m in tried)}) supports {model}: "
+                f"name one of those that `hasten list methods --model {model}` shows to fit."
+            )
+    for method in map(METHODS.get, names or ()):
+        if reason := unfit(method, family):
+            raise UnsupportedError(f"{method.title} cannot be used with {model}: {reason}.")
+
+
+def check_pipeline(pipe: Any) -> None:
+    """Raises InputError where that is no diffusers pipeline."""
+    if callable(pipe) and not isinstance(pipe, type) and hasattr(type(pipe), "components"):
+        return
+    kind = f"the class {pipe.__name__}" if isinstance(pipe, type) else f"a {type(pipe).__name__}"
+    what = "None" if pipe is None else kind
+    raise InputError(
+        f"pipe is {what}: give a diffusers pipeline, such as DiffusionPipeline.from_pretrained(folder) makes."
+    )
+
+
+def check_own_place(pipe: Any, denoiser: Any, place: Place) -> None:
+    """A pipeline that the user has is measured where it is. Raises InputError where another place is asked for."""
+    device, dtype = str(pipe._execution_device), str(denoiser.dtype).removeprefix("torch.")
+    if place.device is not None and device not in (place.device, f"{place.device}:0"):
+        raise InputError(
+            f"device is {place.device!r}, but the pipeline is on {device!r}, where it is measured: move it with "
+            f"pipe.to({place.device!r}), or leave device out."
+        )
+    if place.dtype is not None and place.dtype != dtype:
+        raise InputError(
+            f"dtype is {place.dtype!r}, but the pipeline computes in {dtype}: load it with "
+            f"torch_dtype=torch.{place.dtype}, or leave dtype out."
+        )
