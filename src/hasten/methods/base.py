@@ -25,13 +25,24 @@ Mode = Literal["run", "store", "reuse"]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: its legal range (both ends included), default and neutral value.
+    """One parameter of a method.
 
-    Of the kind ``str`` is a list of steps: ``low`` is always in it, and those beyond ``high`` are left out; or,
-    where ``allowed`` has them, one of those names (``named``). ``neutral``: None where no value does nothing.
-    ``grid`` holds the values that ``traversal`` walks, in the original's order: mildest first.
-    ``ordered``: each is expected to be no slower than those before it, and no better in quality. Where that cannot
-    be said, a plan rules out none with another value.
+    Example::
+
+        Parameter("cache_interval", int, 1, steps, 3, 1, (2, 3, 4, 5), "every how many steps the whole UNet runs")
+
+    Args:
+        name: as plans write it.
+        kind: int or float for numbers; str for a list of steps, or for a name (see ``named``).
+        low: the least legal number; in a list of steps, a step that is always in it.
+        high: the greatest legal number; in a list of steps, later ones are left out.
+        default: the value where a plan gives none.
+        neutral: the value with which the method does nothing; None where there is no such value.
+        grid: the values that ``traversal`` walks, the mildest first.
+        meaning: a few words for people.
+        allowed: the legal values, where not all from ``low`` to ``high`` are; of a name, all names.
+        ordered: whether each value of the grid is expected to be no slower than those before it, and no better in
+            quality. Where it is not, a plan rules out no plan with another value.
     """
 
     name: str
@@ -47,14 +58,14 @@ class Parameter:
 
 
 def at_shares(shares: Iterable[float], steps: int, least: int = 1) -> tuple[int, ...]:
-    """The numbers of steps that are these shares of so many, each once."""
+    """The given shares of ``steps``, rounded to whole steps, at least ``least``, without duplicates."""
     return tuple(dict.fromkeys(max(least, round(share * steps)) for share in shares))
 
 
 def named(
     name: str, allowed: tuple[str, ...], meaning: str, default: str | None = None, neutral: str | None = None
 ) -> Parameter:
-    """A parameter whose values are names, of which none is stronger than another; the first is the default."""
+    """A parameter whose values are names, none stronger than another. The default is the first not neutral."""
     tried = tuple(value for value in allowed if value != neutral)
     return Parameter(name, str, 0, 0, default or tried[0], neutral, tried, meaning, allowed=allowed, ordered=False)
 
@@ -63,16 +74,21 @@ def named(
 class Step:
     """The work that is left at one step, for the cost model; 1 is the baseline's.
 
-    ``blocks`` maps the name of a denoiser block (``down_blocks.1``) to the share of its layers that run;
-    a block that is not named runs in full. ``self_attention``, ``cross_attention``: share of those layers'
-    work. ``guidance``: False when the step computes no classifier-free guidance (half the batch);
-    ``old_guidance``: then it goes on by what an earlier step computed. That is no work, but another image; so is
-    ``variant``, which tells how a step makes up for the work left out, where there are several ways.
+    ``resting``, ``self_mode`` and ``merged`` say exactly where the shares come from. They follow from the same
+    parameters, so they do not count when steps are compared.
 
-    The others say exactly what those shares come from. They follow from the same parameters, so that they do
-    not count when steps are compared. ``resting``: the modules by whose stored outputs nothing within them
-    runs. ``self_mode``: that of all self-attentions; one that never stored runs where it should reuse.
-    ``merged``: the share of tokens that is merged away before self-attention in a transformer block.
+    Args:
+        blocks: the share of its layers that run, by the name of a denoiser block (``down_blocks.1``). A block that
+            is not named runs in full.
+        self_attention: the share of the self-attentions' work.
+        cross_attention: the share of the cross-attentions' work.
+        guidance: False where the step computes no classifier-free guidance, so that half of the batch runs.
+        old_guidance: whether guidance then goes on by what an earlier step computed. That is no work, but another
+            image.
+        variant: how the step makes up for the work left out, where there are several ways. That is no work either.
+        resting: the modules that give a stored output, so that nothing within them runs.
+        self_mode: the mode of all self-attentions. One that has stored nothing runs where it should reuse.
+        merged: the share of tokens that is merged away before self-attention, by transformer block.
     """
 
     blocks: Mapping[str, float] = field(default_factory=dict)
@@ -120,48 +136,48 @@ class Method(ABC):
     summary: str
     paper: str
     excludes: tuple[str, ...] = ()
-    """Names of methods that it cannot be used beside. One of the two says so."""
+    """Names of methods that this method cannot be used beside. It is enough that one of the two says so."""
     exclusion: str = "replace the same work"
-    """Why it cannot be used beside those that it excludes."""
+    """Why the method cannot be used beside those that it excludes."""
     aliases: tuple[str, ...] = ()
     """Other names that requests may use, e.g. ``token merging``; name and title need not be repeated."""
     order: int
     """Rank of the wrappers: a smaller one is nearer to the module itself (ToMe is inside T-GATE)."""
 
     denoisers: tuple[str, ...] = ("unet",)
-    """The denoisers, as families name them, that it can be used on; ``unsupported`` looks at the very pipeline."""
+    """The denoisers, as families name them, that the method is for. ``unsupported`` judges the pipeline itself."""
 
     implied: Mapping[str, Parameters] = {}
     """Parameters that other names stand for as well: ``fp16`` is half precision with dtype float16."""
 
     cuts_work: bool = True
-    """It leaves work out. Otherwise all calls are made, each of them cheaper: how much so no count of the work can
-    tell, and the cost model learns it from trials; the same work may round otherwise."""
+    """Whether the method leaves work out. Otherwise all calls are made and each is cheaper. The work does not tell
+    by how much, so the cost model learns it from trials; and the same work may be rounded differently."""
 
     exact: bool = False
-    """It draws the same images, apart from rounding: what a lossless request may use."""
+    """Whether the images are the same apart from rounding, so that a lossless request may use the method."""
 
     by_default: bool = True
-    """It is tried where a request leaves the choice of methods open; otherwise only where it is named."""
+    """Whether the method is tried where a request leaves the choice open, and not only where it is named."""
 
     presence: float = 0.03
-    """How far its mere presence moves the log speedup beyond what the work tells: a standard deviation."""
+    """How far the method moves the log speedup beyond what its work tells: the standard deviation."""
 
     adaptive: bool = False
-    """It decides while it runs which steps it shortens, by the image: what ``steps`` declares is a guess then, and
-    the cost model leaves more to be learned from trials."""
+    """Whether the image decides which steps the method shortens. What ``steps`` declares is then a guess, and the
+    cost model leaves more to be learned from trials."""
 
     shortens: bool = False
-    """It takes fewer steps of the plain pipeline, and does nothing else: alone it is the equal-time baseline."""
+    """Whether the method takes fewer steps of the plain pipeline. Alone it is then the equal-time baseline."""
 
     device: str = ""
-    """The type of the devices that it needs, such as ``cuda``; any where empty."""
+    """The type of device that the method needs, such as ``cuda``; empty for any."""
 
     packages: tuple[str, ...] = ()
-    """What must be installed for it beside hasten, as requirements; the extra of its name has them."""
+    """Requirements that must be installed beside hasten. The extra with the method's name has them."""
 
     measured: bool = False
-    """Its lists of steps are searched among those that ``hasten.measure.sensitivity`` finds for the setting."""
+    """Whether a search tries the lists of steps that ``hasten.measure.sensitivity`` finds for the setting."""
 
     @abstractmethod
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
@@ -178,15 +194,15 @@ class Method(ABC):
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
     ) -> tuple[Step, ...]:
-        """The work left at each of ``steps`` steps; at ``refreshes`` another method makes this one start anew.
+        """The work that is left at each of ``steps`` steps. At ``refreshes`` another method makes it start anew.
 
-        All of it, unless the method ``cuts_work``.
+        A method that does not cut work leaves all of it.
         """
         return (Step(),) * steps
 
     def left(self, parameters: Parameters, steps: int) -> int:
-        """How many steps a call of ``steps`` takes: fewer where the method ``shortens``. Those are what the
-        parameters of the methods beside it count."""
+        """How many steps a call of ``steps`` steps takes: fewer where the method ``shortens``. The parameters of
+        the methods beside it count the steps that are left."""
         return steps
 
     def neutral(self, pipe: Any = None, steps: int | None = None) -> Parameters | None:
@@ -200,7 +216,7 @@ class Method(ABC):
         return ()
 
     def probes(self, pipe: Any) -> tuple[Parameters, ...]:
-        """Parameters to profile the method at, where what it adds cannot be told from the baseline's times."""
+        """Parameters to profile the method at, where the baseline's times do not tell what it adds."""
         return ()
 
     def check(self, given: Mapping[str, Value], pipe: Any = None, steps: int | None = None) -> Parameters:
