@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "hasten"
 RANKS = {
     **dict.fromkeys(("errors", "registry", "files", "processes", "texts", "options"), 0),
-    **dict.fromkeys(("plan", "limits", "task", "records"), 0),
+    **dict.fromkeys(("plan", "limits", "task", "records", "scenes"), 0),
     **dict.fromkeys(("models", "methods", "metrics", "schedulers"), 1),
     **dict.fromkeys(("store", "measure"), 2),
     **dict.fromkeys(("language", "search", "script", "report", "workflow"), 3),

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import (
-    DiffusionPipeline,
     PixArtSigmaPipeline,
-    PixArtTransformer2DModel,
-    SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
-    UNet2DConditionModel,
+    StableDiffusionXLPipeline,
 )
-from transformers import CLIPTokenizer, T5EncoderModel, T5Tokenizer
+from safetensors.torch import load_file
 
 import models
 import sd3
@@ -30,12 +28,12 @@ HERE = Path(__file__).parent
 
 
 def emoji_sd(work: Path) -> StableDiffusionPipeline:
-    """Stable Diffusion of the parts that ``train.py`` left in ``work``; float32, as are the others."""
+    """Stable Diffusion of the parts in ``work`` or, where it has none, the finished ones; float32."""
     return StableDiffusionPipeline(
         vae=models.vae_of(work),
         text_encoder=models.text_encoder(models.clip_of(work)),
         tokenizer=models.words_of(work),
-        unet=UNet2DConditionModel.from_pretrained(work / "emoji-sd" / "unet").float(),
+        unet=made(work, "unet", "unet-unet", models.unet),
         scheduler=models.scheduler(),
         safety_checker=None,
         feature_extractor=None,
@@ -43,33 +41,61 @@ def emoji_sd(work: Path) -> StableDiffusionPipeline:
     )
 
 
-def emoji_sdxl(work: Path) -> DiffusionPipeline:
-    """SDXL; its VAE and its text encoders are emoji-sd's."""
-    return models.sdxl(UNet2DConditionModel.from_pretrained(work / "emoji-sdxl" / "unet").float(), work)
+def emoji_sdxl(work: Path) -> StableDiffusionXLPipeline:
+    """SDXL. emoji-clip's text model is both encoders; the second one also projects."""
+    clip, words = models.clip_of(work), models.words_of(work)
+    return StableDiffusionXLPipeline(
+        vae=models.vae_of(work),
+        text_encoder=models.text_encoder(clip),
+        text_encoder_2=models.projecting(clip),
+        tokenizer=words,
+        tokenizer_2=words,
+        unet=made(work, "sdxl", "sdxl-unet", models.sdxl_unet),
+        scheduler=models.scheduler(),
+        add_watermarker=False,
+    )
 
 
 def emoji_pixart(work: Path) -> PixArtSigmaPipeline:
-    """PixArt-Sigma; its VAE is emoji-sd's."""
-    folder = work / "emoji-pixart"
+    """PixArt-Sigma, with a T5 of its own."""
+    words = models.t5_tokenizer()
     return PixArtSigmaPipeline(
         vae=models.vae_of(work),
-        text_encoder=T5EncoderModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32).eval(),
-        tokenizer=T5Tokenizer.from_pretrained(folder / "tokenizer"),
-        transformer=PixArtTransformer2DModel.from_pretrained(folder / "transformer").float(),
+        text_encoder=made(work, "pixart-t5", "pixart-text", lambda: models.t5(words)),
+        tokenizer=words,
+        transformer=made(work, "pixart", "pixart-transformer", models.pixart_transformer),
         scheduler=models.scheduler(),
     )
 
 
 def emoji_sd3(work: Path) -> StableDiffusion3Pipeline:
-    """Stable Diffusion 3; its VAE and its CLIP text encoders are emoji-sd's."""
-    folder = work / "emoji-sd3"
+    """Stable Diffusion 3, with emoji-clip's text model twice and a T5 of its own."""
+    words = models.t5_tokenizer()
     return sd3.pipeline(
-        SD3Transformer2DModel.from_pretrained(folder / "transformer").float(),
-        T5EncoderModel.from_pretrained(folder / "text_encoder_3", torch_dtype=torch.float32).eval(),
-        T5Tokenizer.from_pretrained(folder / "tokenizer_3"),
+        made(work, "sd3", "sd3-transformer", sd3.transformer),
+        made(work, "sd3-t5", "sd3-text", lambda: sd3.t5(words)),
+        words,
         work,
     )
 
+
+def made(work: Path, name: str, average: str, fresh: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """A trained part, float32: finished or, of a stage that still runs, its newest averaged weights."""
+    model, newest = fresh(), work / "ema" / f"{average}.safetensors"
+    folder = models.part(work, name)
+    file = next(folder.glob("*.safetensors")) if folder.exists() else newest
+    if not file.exists():
+        raise SystemExit(f"There is no {folder} and no {newest}: train {name.removesuffix('-t5')} first.")
+    missing, unexpected = model.load_state_dict(load_file(file), strict=False)
+    if unexpected or set(missing) - TIED:
+        raise SystemExit(
+            f"{file} does not fit: it lacks {sorted(set(missing) - TIED)} and has {unexpected} too many."
+        )
+    return model.float().eval()
+
+
+TIED = {"encoder.embed_tokens.weight"}
+"""A T5's word vectors by their second name; saved once."""
 
 PIPELINES = {
     "emoji-sd": emoji_sd, "emoji-sdxl": emoji_sdxl, "emoji-pixart": emoji_pixart, "emoji-sd3": emoji_sd3,
@@ -92,9 +118,8 @@ def main() -> None:
 
 
 def _emoji_clip(work: Path, folder: Path) -> None:
-    words = CLIPTokenizer.from_pretrained(models.trained(work, "emoji-clip/model.safetensors").parent)
     models.clip_of(work).half().save_pretrained(folder, safe_serialization=True)
-    words.save_pretrained(folder)
+    models.words_of(work).save_pretrained(folder)
     _preprocessor(folder)
 
 
@@ -131,10 +156,10 @@ def _byte_pairs(folder: Path) -> None:
 def _preprocessor(folder: Path) -> None:
     """Written by hand: the class that saves it needs torchvision."""
     settings = {
-        "image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": 64},
-        "resample": 3, "do_center_crop": True, "crop_size": {"height": 64, "width": 64}, "do_rescale": True,
-        "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
-        "do_convert_rgb": True,
+        "image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": models.SIDE},
+        "resample": 3, "do_center_crop": True, "crop_size": {"height": models.SIDE, "width": models.SIDE},
+        "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3, "do_convert_rgb": True,
     }  # fmt: skip
     (folder / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 

@@ -1,111 +1,119 @@
-"""How well an emoji model draws and emoji-clip scores: caption retrieval, background colours, a contact sheet.
+"""How well a model draws scenes and emoji-clip reads them: retrieval, attributes, planted faults, a sheet.
 
-    python evaluate.py --scheduler DDIM --steps 25 --guidance 2.0
-    python evaluate.py --model work/emoji-pixart --sheet ../docs/images/emoji-pixart.png
+    python evaluate.py --model emoji-sd --guidance 2 3 4 --sheet sheet.png
 
-Retrieval is the share of images whose own caption emoji-clip ranks first among 64; background the share
-whose corners are nearest to the named colour; clip the mean CLIP score (100 × cosine) with the own caption.
+Retrieval is the share of images whose own caption emoji-clip ranks first among 256; attributes the share of
+things, numbers, layouts, colours and patterns that it reads as the caption says, against alternatives.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
-import random
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
 from PIL import Image
-from transformers import CLIPModel, CLIPTokenizer
 
-from hasten.schedulers import SCHEDULERS, find_scheduler, scheduler_names
-from objects import COLOURS, OBJECTS, caption_of, pairs
+import models
+from assemble import PIPELINES
+from captions import TOKENS, scene_of
+from data import COUNT, LAYOUT, SEVERAL, Scenes
+from hasten.scenes import alternatives, caption, parse
+from train import blur, check_vae, clip_image, clip_text
 
 HERE = Path(__file__).parent
-ASSETS = HERE.parent / "src" / "hasten" / "assets"
-ART = HERE / "work" / "emoji.npz"
-CANDIDATES = 64
-TOKENS = 16
-CORNER = 3
-BATCH = 16
-SHEET_TRAINED, SHEET_HELD_OUT, SHEET_COLUMNS = 24, 8, 8
-TABLE = "{:<13} {:>5} {:>8} {:<9} {:>6} {:>9} {:>10} {:>6}"
-
-Pair = tuple[int, int]
+CANDIDATES = 256
+BATCH = 64
 
 
-class Scorer:
-    """emoji-clip with the embeddings of every caption, in the order of ``row``."""
+class Reader:
+    """emoji-clip."""
 
     def __init__(self, folder: Path, device: str) -> None:
-        self.clip = CLIPModel.from_pretrained(folder, torch_dtype=torch.float32).to(device).eval()
-        words = CLIPTokenizer.from_pretrained(folder)
-        every = [caption_of((o, c)) for o in range(len(OBJECTS)) for c in range(len(COLOURS))]
-        ids = words(every, padding="max_length", return_tensors="pt").input_ids.to(device)
-        with torch.no_grad():
-            text = self.clip.text_projection(self.clip.text_model(ids).pooler_output)
-        self.text = text / text.norm(dim=-1, keepdim=True)
+        self.clip, self.words, self.device = models.clip_of(folder).to(device), models.words_of(folder), device
 
-    def similarity(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, captions) cosines of (n, 3, 64, 64) images in −1 to 1, on the processor."""
-        with torch.no_grad():
-            image = self.clip.visual_projection(self.clip.vision_model(images).pooler_output)
-        return ((image / image.norm(dim=-1, keepdim=True)) @ self.text.T).cpu()
+    @torch.no_grad()
+    def texts(self, texts: list[str]) -> torch.Tensor:
+        ids = models.encode(self.words, texts, self.device)
+        return torch.cat([clip_text(self.clip, part) for part in ids.split(2048)])
 
+    @torch.no_grad()
+    def images(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([clip_image(self.clip, part) for part in images.split(BATCH)])
 
-def row(pair: Pair) -> int:
-    """The place of a pair's caption among all captions."""
-    return pair[0] * len(COLOURS) + pair[1]
-
-
-def retrieval(similarity: torch.Tensor, chosen: list[Pair], seed: int = 0) -> float:
-    """Share of images whose own caption scores best among itself and 63 random other captions."""
-    dice = random.Random(seed)
-    right = 0
-    for scores, own in zip(similarity, map(row, chosen), strict=True):
-        others = dice.sample([r for r in range(len(scores)) if r != own], CANDIDATES - 1)
-        right += bool(scores[own] > scores[others].max())
-    return right / len(chosen)
+    def attributes(self, image: torch.Tensor, texts: list[str]) -> dict[str, float]:
+        """Share of images read right, for each attribute, and over all of them."""
+        right: dict[str, list[bool]] = {}
+        for own, text in zip(image, texts, strict=True):
+            scene = parse(text)
+            groups = alternatives(scene)
+            every = [text, *(caption(other) for others in groups.values() for other in others)]
+            cosines = (self.texts(every) @ own).tolist()
+            start = 1
+            for name, others in groups.items():
+                right.setdefault(name, []).append(cosines[0] > max(cosines[start : start + len(others)]))
+                start += len(others)
+        shares = {name: sum(found) / len(found) for name, found in right.items()}
+        total = sum(map(len, right.values()))
+        return {**shares, "all": sum(map(sum, right.values())) / total}
 
 
-def backgrounds(images: torch.Tensor, chosen: list[Pair]) -> float:
-    """Share of images whose mean colour in the four corners is nearest to the named background."""
-    palette = torch.tensor(list(COLOURS.values()), device=images.device) / 255 * 2 - 1
-    rows = torch.cat([images[:, :, :CORNER], images[:, :, -CORNER:]], 2)
-    corners = torch.cat([rows[..., :CORNER], rows[..., -CORNER:]], 3).mean((2, 3))
-    named = torch.tensor([colour for _, colour in chosen], device=images.device)
-    return (torch.cdist(corners, palette).argmin(-1) == named).float().mean().item()
+def report(name: str, reader: Reader, images: torch.Tensor, specs: torch.Tensor, attributes: int = 64) -> None:
+    """One line: CLIP score, retrieval among 256, attributes of the first images."""
+    texts = [caption(scene_of(spec)) for spec in specs.tolist()]
+    image, text = reader.images(images), reader.texts(texts)
+    cosines = image @ text.T
+    own = cosines.diagonal()
+    found = (cosines.argmax(1) == torch.arange(len(specs), device=cosines.device)).float().mean().item()
+    shares = reader.attributes(image[:attributes], texts[:attributes])
+    said = " ".join(f"{k} {v:.3f}" for k, v in shares.items())
+    print(f"{name}: clip {100 * own.mean().item():.2f} retrieval {found:.3f} attributes: {said}", flush=True)
 
 
-def sample(every: list[Pair], count: int) -> list[Pair]:
-    """``count`` pairs at random, always the same ones; all of them where there are no more."""
-    return random.Random(0).sample(every, min(count, len(every)))
+def faults(reader: Reader, scenes: Scenes, n: int = 256) -> None:
+    """What each planted fault costs of the mean score."""
+    specs, chance = scenes.sample(n), scenes.chance(n)
+    text = reader.texts([caption(scene_of(spec)) for spec in specs.tolist()])
+
+    def score(images: torch.Tensor, rows: torch.Tensor | slice = slice(None)) -> float:
+        return (reader.images(images) * text[rows]).sum(-1).mean().item()
+
+    real = scenes.draw(specs, chance)
+    number = torch.where(specs[:, LAYOUT] == SEVERAL, specs[:, COUNT], scenes.named[specs[:, LAYOUT]])
+    pairs = (specs[:, LAYOUT] >= 1) & (specs[:, LAYOUT] <= 3)
+    half = torch.arange(n, device=specs.device) % 2 == 0
+    swapped = torch.where((half & pairs)[:, None], scenes._tidy(scenes._swapped(specs.clone())), specs)
+    patterned = scenes._tidy(scenes._pattern(specs.clone()))
+    coloured = scenes._tidy(scenes._colour(specs.clone()))
+    planted = {
+        "half swapped": (scenes.draw(swapped, chance), pairs),
+        "blurred, 1 pixel": (blur(real, torch.full((n,), 1.0, device=specs.device)), slice(None)),
+        "blurred, 2 pixels": (blur(real, torch.full((n,), 2.0, device=specs.device)), slice(None)),
+        "wrong pattern": (scenes.draw(patterned, chance), slice(None)),
+        "wrong colour": (scenes.draw(coloured, chance), slice(None)),
+        "one dropped": (scenes.draw(specs, chance, torch.where(number > 1, 0, -1)), number > 1),
+    }
+    for name, (images, rows) in planted.items():
+        sound = score(real[rows], rows)
+        print(f"fault {name}: {sound:.4f} falls by {1 - score(images[rows], rows) / sound:.3f}", flush=True)
 
 
-def draw(pipe: Any, chosen: list[Pair], steps: int, guidance: float, seed: int = 0) -> torch.Tensor:
-    """(n, 3, 64, 64) images in −1 to 1; each has a seed of its own, so batches do not matter."""
+def draw(pipe: Any, texts: list[str], steps: int, guidance: float, seed: int = 0) -> torch.Tensor:
+    """(n, 3, 128, 128) in −1 to 1; each image has a seed of its own, so batches do not matter."""
     made = []
-    for start in range(0, len(chosen), BATCH):
-        part = chosen[start : start + BATCH]
+    for start in range(0, len(texts), BATCH):
+        part = texts[start : start + BATCH]
         generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
-        images = pipe(
-            [caption_of(pair) for pair in part],
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            generator=generators,
-            output_type="pt",
+        how = {
+            "num_inference_steps": steps,
+            "guidance_scale": guidance,
+            "generator": generators,
             **_as_trained(pipe),
-        ).images
-        made.append(images.float() * 2 - 1)
+        }
+        made.append(pipe(part, output_type="pt", **how).images.float() * 2 - 1)
     return torch.cat(made)
-
-
-def fitting(pipe: Any) -> list[str]:
-    """The schedulers for what the model was trained by, flow matching or diffusion; the usual one first."""
-    flow_matching = next(s.flow_matching for s in SCHEDULERS if s.is_that_of(pipe.scheduler))
-    return [s.name for s in SCHEDULERS if s.flow_matching == flow_matching]
 
 
 def _as_trained(pipe: Any) -> dict[str, Any]:
@@ -114,85 +122,47 @@ def _as_trained(pipe: Any) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name in inspect.signature(pipe.__call__).parameters}
 
 
-def composites(scorer: Scorer, art: Path, device: str) -> str:
-    """emoji-clip's own retrieval on images composed as for training, of the held-out pairs."""
-    if not art.exists():
-        return f"composites, held-out pairs: left out, there is no {art} (data.py makes it)"
-    from data import Composites
-
-    chosen = pairs()[1] * 8
-    images = Composites(art, device, seed=1).draw(torch.tensor(chosen, device=device))
-    retrieved, background, clip = scores(scorer, images, chosen)
-    return (
-        f"composites, held-out pairs: retrieval {retrieved}, background {background}, clip {clip} of {len(chosen)}"
-    )
-
-
-def table(pipe: Any, scorer: Scorer, options: argparse.Namespace) -> None:
-    """One line for each scheduler, guidance, and kind of pairs."""
-    print(TABLE.format("scheduler", "steps", "guidance", "pairs", "images", "retrieval", "background", "clip"))
-    own_config = pipe.scheduler.config
-    for name in options.scheduler:
-        pipe.scheduler = find_scheduler(name).build(own_config)
-        for guidance in options.guidance:
-            for label, every in zip(("trained", "held-out"), pairs(), strict=True):
-                chosen = sample(every, options.samples)
-                images = draw(pipe, chosen, options.steps, guidance)
-                figures = scores(scorer, images, chosen)
-                line = TABLE.format(name, options.steps, guidance, label, len(chosen), *figures)
-                print(line, flush=True)
-
-
-def scores(scorer: Scorer, images: torch.Tensor, chosen: list[Pair]) -> tuple[str, str, str]:
-    """Retrieval, background share and CLIP score, as the table shows them."""
-    similarity = scorer.similarity(images)
-    own = similarity[range(len(chosen)), [row(pair) for pair in chosen]].mean().item()
-    return (
-        f"{retrieval(similarity, chosen):.3f}",
-        f"{backgrounds(images, chosen):.3f}",
-        f"{100 * own:.2f}",
-    )
-
-
-def sheet(pipe: Any, options: argparse.Namespace) -> None:
-    """Saves a contact sheet of the first scheduler: three rows of trained pairs, one of held-out pairs."""
-    trained, held_out = pairs()
-    chosen = [trained[i * len(trained) // SHEET_TRAINED] for i in range(SHEET_TRAINED)]
-    chosen += [held_out[i * len(held_out) // SHEET_HELD_OUT] for i in range(SHEET_HELD_OUT)]
-    pipe.scheduler = find_scheduler(options.scheduler[0]).build(pipe.scheduler.config)
-    images = draw(pipe, chosen, options.steps, options.guidance[0])
-    bands = images.cpu().chunk(len(chosen) // SHEET_COLUMNS)
+def sheet(images: torch.Tensor, file: Path, columns: int = 8) -> None:
+    """Saves images in −1 to 1, row by row."""
+    bands = images.clamp(-1, 1).cpu().split(columns)
     grid = torch.cat([torch.cat(list(band), 2) for band in bands], 1)
-    pixels = ((grid.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-    picture = Image.fromarray(pixels)
-    options.sheet.parent.mkdir(parents=True, exist_ok=True)
-    picture.resize((picture.width * 2, picture.height * 2), Image.NEAREST).save(options.sheet, optimize=True)
-    for number, pair in enumerate(chosen):
-        print(f"row {number // SHEET_COLUMNS + 1}, {number % SHEET_COLUMNS + 1}: {caption_of(pair)}")
+    Image.fromarray(((grid + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()).save(file, optimize=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=ASSETS / "emoji-sd", help="folder of the model that draws")
-    parser.add_argument("--clip", type=Path, default=ASSETS / "emoji-clip", help="folder of the model that scores")
-    parser.add_argument("--art", type=Path, default=ART, help="what data.py made, for the composites")
-    parser.add_argument("--scheduler", nargs="+", choices=scheduler_names(), help="unless told, all that fit")
+    parser.add_argument("--model", choices=PIPELINES, default="emoji-sd")
+    parser.add_argument("--work", type=Path, default=HERE / "work")
+    parser.add_argument("--art", type=Path, default=HERE / "work" / "emoji64.npz")
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--guidance", type=float, nargs="+", default=[2.0])
-    parser.add_argument("--samples", type=int, default=96, help="images of trained and of held-out pairs, each")
+    parser.add_argument("--guidance", type=float, nargs="+", default=[3.0])
+    parser.add_argument("--samples", type=int, default=CANDIDATES)
+    parser.add_argument("--attributes", type=int, default=64, help="images whose attributes are read")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--sheet", type=Path, metavar="PNG", help="draw a contact sheet instead of the table")
+    parser.add_argument("--sheet", type=Path, metavar="PNG")
+    parser.add_argument("--real", action="store_true", help="real scenes only: the VAE, the CLIP and the faults")
     options = parser.parse_args()
-    pipe = DiffusionPipeline.from_pretrained(options.model, torch_dtype=torch.float32)
-    pipe = pipe.to(options.device)
-    pipe.set_progress_bar_config(disable=True)
-    options.scheduler = options.scheduler or fitting(pipe)
-    if options.sheet:
-        sheet(pipe, options)
+    scenes, reader = Scenes(options.art, options.device, seed=1000), Reader(options.work, options.device)
+    print("vae:", check_vae(models.vae_of(options.work).to(options.device), scenes, 64), flush=True)
+    sets = {kind: scenes.sample(options.samples, withheld=kind == "withheld") for kind in ("trained", "withheld")}
+    for kind, specs in sets.items():
+        real = scenes.draw(specs, scenes.chance(len(specs)))
+        report(f"real, {kind}", reader, real, specs, options.attributes)
+    faults(reader, scenes, options.samples)
+    if options.real:
         return
-    scorer = Scorer(options.clip, options.device)
-    print(composites(scorer, options.art, options.device))
-    table(pipe, scorer, options)
+    pipe, shown = PIPELINES[options.model](options.work).to(options.device), []
+    pipe.set_progress_bar_config(disable=True)
+    for guidance in options.guidance:
+        for kind, specs in sets.items():
+            texts = [caption(scene_of(spec)) for spec in specs.tolist()]
+            images = draw(pipe, texts, options.steps, guidance)
+            shown.append(images[: 24 if kind == "trained" else 8])
+            report(f"guidance {guidance}, {kind}", reader, images, specs, options.attributes)
+        if options.sheet:
+            sheet(torch.cat(shown), options.sheet)
+    for kind, specs in sets.items():
+        print(kind, [caption(scene_of(spec)) for spec in specs[: 24 if kind == "trained" else 8].tolist()])
 
 
 if __name__ == "__main__":

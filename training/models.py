@@ -11,7 +11,6 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     PixArtTransformer2DModel,
-    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -26,10 +25,13 @@ from transformers import (
     T5Tokenizer,
 )
 
-from objects import COLOURS, OBJECTS, caption
+from hasten.scenes import COLOURS, NUMBERS, PATTERNS, THINGS, countable, plural
 
-ASSETS = Path(__file__).parent.parent / "src" / "hasten" / "assets"
-TOKENS = 16
+WEIGHTS = Path(__file__).parent / "weights"
+"""The finished parts, half precision; what a stage has made in its own folder comes first."""
+SIDE, TOKENS = 128, 32
+TEXT = 192  # width of emoji-clip's text model, and of what it compares
+CHANNELS = 8  # of the latents
 START, END = "<|startoftext|>", "<|endoftext|>"
 LETTER = -20.0  # log probability: a word is spelt only where it is not known whole
 WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -49,14 +51,21 @@ def tokenizer(folder: Path) -> CLIPTokenizer:
         )
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(
-            vocab_size=1200, initial_alphabet=sorted(alphabet), end_of_word_suffix="</w>", show_progress=False
+            vocab_size=2400, initial_alphabet=sorted(alphabet), end_of_word_suffix="</w>", show_progress=False
         )
-        bpe.train_from_iterator([caption(o, c) for o in OBJECTS.values() for c in COLOURS], trainer)
+        bpe.train_from_iterator(every_word(), trainer)
         bpe.model.save(str(folder))
         _add_specials(folder, alphabet)
     made = CLIPTokenizer.from_pretrained(folder, model_max_length=TOKENS, pad_token=END)
     made.save_pretrained(folder)
     return made
+
+
+def every_word() -> list[str]:
+    """Pieces of captions that hold every word of every caption."""
+    many = [f"{number} {plural(thing)}" for thing in THINGS if countable(thing) for number in NUMBERS.values()]
+    joints = ["left of", "above", "and", "in a row", "on a background", *PATTERNS[1:], *COLOURS]
+    return [*THINGS, *many, *joints * 50]
 
 
 def _regex():
@@ -76,103 +85,88 @@ def _add_specials(folder: Path, alphabet: list[str]) -> None:
     path.write_text(json.dumps(vocabulary, ensure_ascii=False))
 
 
-def vae() -> AutoencoderKL:
-    """64×64×3 ↔ 32×32×4; no attention, 32 channels at full size: decoding is a small part of a run."""
+def vae(channels: int = CHANNELS) -> AutoencoderKL:
+    """128×128×3 ↔ 32×32×8; no attention, 32 channels at full size: decoding is a small part of a run."""
     return AutoencoderKL(
-        block_out_channels=(32, 64),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(32, 64, 96),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=channels,
         norm_num_groups=16,
-        sample_size=64,
+        sample_size=SIDE,
         mid_block_add_attention=False,
     )
 
 
 def clip(words: CLIPTokenizer) -> CLIPModel:
-    """Text of 16 tokens and 64×64 images in 8×8 patches, 128 joint dimensions."""
+    """Text of 32 tokens and 128×128 images in 16×16 patches, 192 joint dimensions."""
     special = {"bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id}
     text = {
-        "vocab_size": len(words), "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4,
-        "num_attention_heads": 4, "max_position_embeddings": TOKENS, "projection_dim": 128,
+        "vocab_size": len(words), "hidden_size": TEXT, "intermediate_size": 4 * TEXT, "num_hidden_layers": 4,
+        "num_attention_heads": 6, "max_position_embeddings": TOKENS, "projection_dim": TEXT,
         "pad_token_id": words.pad_token_id, **special,
     }  # fmt: skip
     vision = {
-        "hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 6,
-        "image_size": 64, "patch_size": 8, "projection_dim": 128,
+        "hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 8,
+        "image_size": SIDE, "patch_size": 16, "projection_dim": TEXT,
     }  # fmt: skip
-    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128))
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=TEXT))
 
 
-def unet() -> UNet2DConditionModel:
+def unet(channels: int = CHANNELS) -> UNet2DConditionModel:
     """Four levels from 32×32 down. Like Stable Diffusion's, the lowest has no attention.
 
-    The highest level attends on the way up only, with four heads: enough work for ToMe to save, and
+    The highest level attends on the way up only, with six heads: enough work for ToMe to save, and
     little enough in the way of DeepCache's skipped steps.
     """
     return UNet2DConditionModel(
         sample_size=32,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(32, 64, 128, 160),
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=(48, 96, 160, 192),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        attention_head_dim=(4, 2, 4, 5),
-        cross_attention_dim=128,
+        attention_head_dim=(6, 3, 5, 6),
+        cross_attention_dim=TEXT,
         norm_num_groups=16,
     )
 
 
 def sdxl_unet() -> UNet2DConditionModel:
-    """SDXL's three levels from 32×32 down: none attends at the top, the lower ones with ever more transformers.
+    """SDXL's three levels from 32×32 down: none attends at the top, the lowest with three transformers each.
 
     Its context is that of both text encoders; the time embedding also takes the second one's pooled text and six
     numbers: original size, place of the crop, and target size.
     """
     return UNet2DConditionModel(
         sample_size=32,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(32, 64, 128),
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
+        block_out_channels=(48, 96, 128),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        transformer_layers_per_block=(1, 2, 4),
-        attention_head_dim=(1, 2, 4),
-        cross_attention_dim=2 * 128,
+        transformer_layers_per_block=(1, 1, 3),
+        attention_head_dim=(1, 3, 4),
+        cross_attention_dim=2 * TEXT,
         use_linear_projection=True,
         norm_num_groups=16,
         addition_embed_type="text_time",
         addition_time_embed_dim=32,
-        projection_class_embeddings_input_dim=6 * 32 + 128,
-    )
-
-
-def sdxl(unet: UNet2DConditionModel, work: Path) -> StableDiffusionXLPipeline:
-    """The whole pipeline, float32. emoji-clip's text model is both encoders; the second one also projects."""
-    clip, words = clip_of(work), words_of(work)
-    return StableDiffusionXLPipeline(
-        vae=vae_of(work),
-        text_encoder=text_encoder(clip),
-        text_encoder_2=projecting(clip),
-        tokenizer=words,
-        tokenizer_2=words,
-        unet=unet,
-        scheduler=scheduler(),
-        add_watermarker=False,
+        projection_class_embeddings_input_dim=6 * 32 + TEXT,
     )
 
 
 def pixart_transformer() -> PixArtTransformer2DModel:
-    """Twelve blocks over 16×16 patches. It predicts v, not also a variance: four channels out."""
+    """Eleven blocks over 16×16 patches. It predicts v, not also a variance: as many channels out as in."""
     made = PixArtTransformer2DModel(
         sample_size=32,
         patch_size=2,
-        in_channels=4,
-        out_channels=4,
-        num_layers=12,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
+        num_layers=11,
         num_attention_heads=6,
         attention_head_dim=32,
         cross_attention_dim=6 * 32,
@@ -208,10 +202,10 @@ def t5(words: T5Tokenizer, width: int = 128, layers: int = 3) -> T5EncoderModel:
 
 def t5_tokenizer() -> T5Tokenizer:
     """The captions' words, and single letters to spell any other with; nothing to be learnt."""
-    counts = Counter(f"▁{word}" for o in OBJECTS.values() for c in COLOURS for word in caption(o, c).split())
+    counts = Counter(f"▁{word}" for piece in every_word() for word in piece.split())
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     words = [(word, math.log(count / counts.total())) for word, count in sorted(counts.items())]
-    letters = [(letter, LETTER) for letter in "▁-abcdefghijklmnopqrstuvwxyz"]
+    letters = [(letter, LETTER) for letter in "▁-,abcdefghijklmnopqrstuvwxyz"]
     return T5Tokenizer(vocab=[*special, *words, *letters], extra_ids=0, model_max_length=TOKENS)
 
 
@@ -233,7 +227,7 @@ def scheduler() -> DDIMScheduler:
 
 
 def encode(words: CLIPTokenizer, texts: list[str], device: str) -> torch.Tensor:
-    """(n, 16) token ids."""
+    """(n, 32) token ids."""
     return words(
         texts, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
     ).input_ids.to(device)
@@ -253,26 +247,24 @@ def projecting(clip: CLIPModel) -> CLIPTextModelWithProjection:
     made = CLIPTextModelWithProjection(clip.config.text_config)
     made.text_projection.load_state_dict(clip.text_projection.state_dict())
     made.text_model.load_state_dict(clip.text_model.state_dict())
-    return made.eval()
+    return made.float().eval()
 
 
 def vae_of(work: Path) -> AutoencoderKL:
-    """The VAE that was trained in ``work``, else the shipped one; float32."""
-    folder = trained(work, "emoji-sd/vae/diffusion_pytorch_model.safetensors").parent
-    return AutoencoderKL.from_pretrained(folder).float().eval()
+    """The VAE, float32."""
+    return AutoencoderKL.from_pretrained(part(work, "vae")).float().eval()
 
 
 def clip_of(work: Path) -> CLIPModel:
-    """The CLIP that was trained in ``work``, else the shipped one; float32."""
-    folder = trained(work, "emoji-clip/model.safetensors").parent
-    return CLIPModel.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    """The CLIP, float32."""
+    return CLIPModel.from_pretrained(part(work, "clip")).float().eval()
 
 
 def words_of(work: Path) -> CLIPTokenizer:
     """The tokenizer that goes with ``clip_of``."""
-    return CLIPTokenizer.from_pretrained(trained(work, "emoji-sd/tokenizer/tokenizer.json").parent)
+    return CLIPTokenizer.from_pretrained(part(work, "tokenizer"))
 
 
-def trained(work: Path, name: str) -> Path:
-    """A file of ``work``, or of the package's assets where no stage has made it."""
-    return work / name if (work / name).exists() else ASSETS / name
+def part(work: Path, name: str) -> Path:
+    """A part's folder: in ``work``, else the finished one."""
+    return work / name if (work / name).exists() else WEIGHTS / name

@@ -1,4 +1,5 @@
-"""What the emoji models can draw: objects by their short name in emoji-datasource, and background colours."""
+"""What the first generation of emoji models draws, which is shipped until all four of the second are trained:
+objects by their short name in emoji-datasource, and background colours."""
 
 from __future__ import annotations
 

@@ -10,18 +10,18 @@ from transformers import T5EncoderModel, T5Tokenizer
 
 import models
 
-WIDTH, HEADS, LAYERS = 160, 5, 9
-TEXT = 128  # what each of the two text encoders gives, as states and as pooled text
+WIDTH, HEADS, LAYERS = 160, 5, 8
+TEXT = models.TEXT  # what each of the two text encoders gives, as states and as pooled text
 SHIFT = 3.0
 
 
 def transformer() -> SD3Transformer2DModel:
-    """Nine joint blocks over 16×16 patches, normalised queries and keys as SD3.5's; positions up to 128 pixels."""
+    """Eight joint blocks over 16×16 patches, normalised queries and keys as SD3.5's."""
     made = SD3Transformer2DModel(
         sample_size=32,
         patch_size=2,
-        in_channels=4,
-        out_channels=4,
+        in_channels=models.CHANNELS,
+        out_channels=models.CHANNELS,
         num_layers=LAYERS,
         num_attention_heads=HEADS,
         attention_head_dim=WIDTH // HEADS,

@@ -1,275 +1,210 @@
 """Trains the embedded models: VAE and CLIP first, then a denoiser for each pipeline. Resumable and seeded.
 
-    python train.py unet --steps 7500 --batch 384
+    python train.py vae --seconds 240 --batch 64 --compile
 
-The denoisers (unet: Stable Diffusion; sdxl; pixart; sd3) need the VAE, all but pixart the CLIP too: those of
-``--out``, or else the shipped ones. Each stage goes on from its checkpoint in ``--out``. ``--seconds`` bounds a
-stage by time instead: its learning rate then follows the clock. ``--pause`` ends a call before that, to be
-continued.
+Each stage goes on from its checkpoint in ``--out`` and leaves its averaged weights there, half precision, under
+``ema/``. ``--steps`` bounds a stage by steps, ``--seconds`` by its own time, ``--until`` by the clock: a file with
+the second of the epoch at which it has to be done, which may change meanwhile. The learning rate runs out by then.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
+import denoisers
 import models
-import sd3
-from data import Composites
-from objects import COLOURS, OBJECTS, caption_of
+from captions import Words
+from data import COUNT, LAYOUT, SEVERAL, Scenes
+from denoisers import as_input, compile_layers, hand_out, vae_parts
 from run import Run
 
 HERE = Path(__file__).parent
-DROP_CAPTION = 0.1
-LONG_TEXT, LONG_TEXT_EVERY = 256, 4  # tokens, steps
-
-Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""(noisy latents, times, rows of the captions) -> predicted velocity."""
-Noise = Callable[[torch.Tensor, torch.Generator], tuple[torch.Tensor, ...]]
-"""(clean latents, random numbers) -> noisy latents, their times, and the velocity to predict."""
+FAMILY = 4
+SPOILT = 4  # one image in so many is also shown spoilt
+SHARPEST = math.log(25.0)
+"""The highest temperature of the CLIP: a low one asks for wide margins between right and wrong captions."""
+FAMILY_SHARPNESS = 12.0
 
 
-def train_vae(data: Composites, options: argparse.Namespace) -> None:
-    """Pixels, edges, and a small pull of the latents towards a unit Gaussian."""
-    vae = models.vae().to(options.device, memory_format=torch.channels_last)
-    run = Run("vae", {"vae": vae}, options, rate=1e-3)
+def train_vae(scenes: Scenes, options: argparse.Namespace) -> None:
+    """Pixels, edges, and a slight pull of the latents towards a unit Gaussian."""
+    name = options.name or "vae"
+    vae = models.vae(options.channels).to(options.device, memory_format=torch.channels_last)
+    run = Run(name, {"vae": vae}, options, rate=options.rate or 1e-3)
+    encode, decode = vae_parts(vae, options)
     for _ in run.loop():
-        images, _pairs = data.batch(options.batch)
-        with _bf16(options):
-            posterior = vae.encode(images.to(memory_format=torch.channels_last)).latent_dist
-            rebuilt = vae.decode(posterior.sample()).sample
-        error = rebuilt.float() - images
+        images = scenes.draw(scenes.sample(options.batch), scenes.chance(options.batch))
+        posterior = DiagonalGaussianDistribution(encode(as_input(images, options)).float())
+        rebuilt = decode(as_input(posterior.sample(), options)).float()
+        error = rebuilt - images
         edges = (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()) / 2
         pull = posterior.kl().mean() / posterior.mean[0].numel()
-        run.update(error.abs().mean() + error.square().mean() + edges + 1e-4 * pull)
-    with torch.no_grad():
-        latents = torch.cat([vae.encode(data.batch(256)[0]).latent_dist.mean.float() for _ in range(4)])
-    vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
-    print(
-        "latent std by channel", [round(s, 3) for s in latents.std((0, 2, 3)).tolist()], vae.config.scaling_factor
-    )
-    vae.half().save_pretrained(options.out / "emoji-sd" / "vae")
-
-
-def train_clip(data: Composites, options: argparse.Namespace) -> None:
-    """Contrastive, over batches of distinct pairs; noise and blur, so that it can judge imperfect images."""
-    words = models.tokenizer(options.out / "emoji-sd" / "tokenizer")
-    clip = models.clip(words).to(options.device)
-    clip.logit_scale.data.fill_(math.log(10))
-    run = Run("clip", {"clip": clip}, options, rate=8e-4, weight_decay=0.1)
-    ids = models.encode(words, _all_captions(), options.device)
-    for _ in run.loop():
-        images, chosen = data.batch(min(options.batch, len(data.trained)))
-        with _bf16(options):
-            out = clip(input_ids=ids[_row(chosen)], pixel_values=_roughen(images, data.random))
-        labels = torch.arange(len(chosen), device=options.device)
-        logits = out.logits_per_text.float()
-        run.update((F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2)
-        clip.logit_scale.data.clamp_(max=math.log(30))
-    clip.half().save_pretrained(options.out / "emoji-clip")
-    words.save_pretrained(options.out / "emoji-clip")
-    clip.text_model.config.save_pretrained(options.out / "emoji-sd" / "text_encoder")
-
-
-def train_unet(data: Composites, options: argparse.Namespace) -> None:
-    """Stable Diffusion's UNet, on the CLIP's frozen text states."""
-    device = options.device
-    text = models.clip_of(options.out)
-    ids = models.encode(models.words_of(options.out), [*_all_captions(), ""], device)
-    with torch.no_grad():
-        states = text.text_model.to(device)(ids).last_hidden_state
-    unet = models.unet().to(device, memory_format=torch.channels_last)
-    run = Run("unet", {"unet": unet}, options, rate=1e-3)
-    compiled = torch.compile(unet) if options.compile else unet
-
-    def predict(noisy: torch.Tensor, t: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return compiled(noisy.to(memory_format=torch.channels_last), t, states[rows]).sample
-
-    _denoise(run, data, predict)
-    unet.half().save_pretrained(options.out / "emoji-sd" / "unet")
-
-
-def train_sdxl(data: Composites, options: argparse.Namespace) -> None:
-    """SDXL's UNet, on what the pipeline itself makes of the captions: states, pooled states, sizes.
-
-    No caption is either zeros, which the pipeline takes where no negative prompt is given, or the empty one.
-    """
-    device, unet = options.device, models.sdxl_unet()
-    pipe = models.sdxl(unet, options.out).to(device)
-    with torch.no_grad():
-        states, none, pooled, none_pooled = pipe.encode_prompt([*_all_captions(), ""], device=device)
-    states, pooled = torch.cat([states, none[:1]]), torch.cat([pooled, none_pooled[:1]])
-    side = unet.config.sample_size * pipe.vae_scale_factor
-    sizes = torch.tensor([side, side, 0, 0, side, side], device=device).float().expand(options.batch, -1)
-    unet.to(memory_format=torch.channels_last)
-    run = Run("sdxl", {"unet": unet}, options, rate=8e-4)
-    compiled = torch.compile(unet) if options.compile else unet
-
-    def predict(noisy: torch.Tensor, t: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        added = {"text_embeds": pooled[rows], "time_ids": sizes}
-        return compiled(
-            noisy.to(memory_format=torch.channels_last), t, states[rows], added_cond_kwargs=added
-        ).sample
-
-    _denoise(run, data, predict, empties=2)
-    unet.half().save_pretrained(options.out / "emoji-sdxl" / "unet")
-
-
-def train_pixart(data: Composites, options: argparse.Namespace) -> None:
-    """PixArt's transformer and its T5 encoder together, both from random weights."""
-    device, folder = options.device, options.out / "emoji-pixart"
-    words = models.t5_tokenizer()
-    transformer, text = models.pixart_transformer().to(device), models.t5(words).to(device)
-    run = Run("pixart", {"transformer": transformer, "text": text}, options, rate=5e-4)
-    compiled = torch.compile(transformer) if options.compile else transformer
-    tokens = words([*_all_captions(), ""], padding="max_length", return_tensors="pt").to(device)
-    ids, mask = tokens.input_ids, tokens.attention_mask
-
-    def predict(noisy: torch.Tensor, t: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        states = text(ids[rows], attention_mask=mask[rows]).last_hidden_state
-        return compiled(noisy, encoder_hidden_states=states, encoder_attention_mask=mask[rows], timestep=t).sample
-
-    _denoise(run, data, predict)
-    transformer.half().save_pretrained(folder / "transformer")
-    text.half().save_pretrained(folder / "text_encoder")
-    words.save_pretrained(folder / "tokenizer")
-
-
-def train_sd3(data: Composites, options: argparse.Namespace) -> None:
-    """SD3's transformer and its T5 together by flow matching, on what the pipeline makes of the captions by CLIP.
-
-    The T5 reads 16 tokens most of the time and, so that both draw well, at every fourth step the 256 that the
-    pipeline pads to unless told.
-    """
-    device, folder = options.device, options.out / "emoji-sd3"
-    words, captions = models.t5_tokenizer(), [*_all_captions(), ""]
-    transformer, text = sd3.transformer(), sd3.t5(words)
-    pipe = sd3.pipeline(transformer, text, words, options.out).to(device)
-    with torch.no_grad():
-        states, _, pooled, _ = pipe.encode_prompt(
-            captions, None, None, device, do_classifier_free_guidance=False, max_sequence_length=models.TOKENS
-        )
-    states = states[:, : models.TOKENS]  # after them those of the T5
-    short, long = (
-        words(captions, padding="max_length", max_length=length, return_tensors="pt").input_ids.to(device)
-        for length in (models.TOKENS, LONG_TEXT)
-    )
-    run = Run("sd3", {"transformer": transformer, "text": text}, options, rate=7e-4)
-    if options.compile:
-        for block in transformer.transformer_blocks:
-            block.compile(dynamic=False)
-
-    def predict(noisy: torch.Tensor, t: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        ids = short if (run.step + 1) % LONG_TEXT_EVERY else long
-        context = torch.cat([states[rows], text(ids[rows]).last_hidden_state], 1)
-        return transformer(noisy, context, pooled[rows], t).sample
-
-    _denoise(run, data, predict, noise=sd3.noised)
-    transformer.half().save_pretrained(folder / "transformer")
-    text.half().save_pretrained(folder / "text_encoder_3")
-    words.save_pretrained(folder / "tokenizer_3")
-
-
-def _denoise(run: Run, data: Composites, predict: Predict, empties: int = 1, noise: Noise | None = None) -> None:
-    """The velocity of noised latents, v-prediction unless ``noise`` is told.
-
-    The ``empties`` rows after those of the captions stand for no caption.
-    """
-    options, device = run.options, run.options.device
-    data.random.manual_seed(options.seed + run.step)
-    bank, captions_of = _bank(models.vae_of(options.out).to(device), data, options)
-    noise, captions = noise or _diffusion(device), len(_all_captions())
-    for _ in run.loop():
-        drawn = torch.randint(len(bank), (options.batch,), device=device, generator=data.random)
-        noisy, t, velocity = noise(bank[drawn].float(), data.random)
-        drop = torch.rand(len(drawn), device=device, generator=data.random) < DROP_CAPTION
-        empty = torch.randint(captions, captions + empties, (len(drawn),), device=device, generator=data.random)
-        with _bf16(options):
-            out = predict(noisy, t, torch.where(drop, empty, captions_of[drawn]))
-        run.update(F.mse_loss(out.float(), velocity))
+        loss = error.abs().mean() + 2 * error.square().mean() + edges + options.pull * pull
+        run.update(loss, decibels=_decibels(error.detach()))
+    print(f"{name}: {check_vae(vae, scenes)}", flush=True)
+    scale = _scale(vae, scenes)
+    vae.register_to_config(scaling_factor=scale)
+    hand_out(vae, options.out / name)
 
 
 @torch.no_grad()
-def _bank(
-    vae: torch.nn.Module, data: Composites, options: argparse.Namespace
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scaled latents of ``copies`` composites of every trained pair, encoded once, and their captions' rows."""
-    scale, latents = vae.config.scaling_factor, []
-    for _ in range(options.copies):
-        with _bf16(options):
-            encoded = vae.encode(data.draw(data.trained).to(memory_format=torch.channels_last)).latent_dist.mean
-        latents.append((encoded * scale).to(torch.bfloat16))
-    return torch.cat(latents), _row(data.trained).repeat(options.copies)
+def check_vae(vae: torch.nn.Module, scenes: Scenes, n: int = 256) -> str:
+    """Decibels of fresh scenes rebuilt from the mean latents, float32, and the latents' spread."""
+    found, spread = [], []
+    for _ in range(0, n, 64):
+        images = scenes.draw(scenes.sample(64), scenes.chance(64))
+        latents = vae.encode(images).latent_dist.mean
+        found.append(_decibels(vae.decode(latents).sample - images, mean=False))
+        spread.append(latents.std((0, 2, 3)))
+    spread = torch.stack(spread).mean(0)
+    return f"{torch.cat(found).mean().item():.2f} dB, latents' spread {[round(s, 2) for s in spread.tolist()]}"
 
 
-def _diffusion(device: str) -> Noise:
-    """The noise of all but sd3."""
-    signal = models.scheduler().alphas_cumprod.to(device)
-
-    def noised(clean: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor, ...]:
-        t = torch.randint(len(signal), (len(clean),), device=clean.device, generator=random)
-        a = signal[t].sqrt()[:, None, None, None]
-        s = (1 - signal[t]).sqrt()[:, None, None, None]
-        noise = torch.randn(clean.shape, device=clean.device, generator=random)
-        return a * clean + s * noise, t, a * noise - s * clean
-
-    return noised
+@torch.no_grad()
+def _scale(vae: torch.nn.Module, scenes: Scenes) -> float:
+    latents = [vae.encode(scenes.draw(scenes.sample(64), scenes.chance(64))).latent_dist.mean for _ in range(8)]
+    return round(1 / torch.cat(latents).std().item(), 5)
 
 
-def _roughen(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    n, device = len(images), images.device
-    blurred = F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
-    mix = torch.rand(n, 1, 1, 1, device=device, generator=random)
-    strength = torch.rand(n, 1, 1, 1, device=device, generator=random) * 0.15
-    noise = torch.randn(images.shape, device=device, generator=random)
-    return images.lerp(blurred, mix) + strength * noise
+def _decibels(error: torch.Tensor, mean: bool = True) -> torch.Tensor:
+    each = 10 * torch.log10(4 / error.square().mean((1, 2, 3)))
+    return each.mean() if mean else each
 
 
-def _all_captions() -> list[str]:
-    return [caption_of((o, c)) for o in range(len(OBJECTS)) for c in range(len(COLOURS))]
+def train_clip(scenes: Scenes, options: argparse.Namespace) -> None:
+    """Contrastive, over families of scenes that differ in one point each, and over spoilt images."""
+    tokenizer = models.tokenizer(options.out / "tokenizer")
+    clip, words = models.clip(tokenizer).to(options.device), Words(tokenizer, options.device)
+    clip.logit_scale.data.fill_(math.log(10))
+    run = Run("clip", {"clip": clip}, options, rate=options.rate or 1e-3, weight_decay=0.1)
+    if options.compile:
+        compile_layers(clip)
+    for _ in run.loop():
+        specs, chance = scenes.families(options.batch // FAMILY, FAMILY)
+        images = roughen(scenes.draw(specs, chance), scenes)
+        spoilt = spoil(scenes, specs[::SPOILT], chance[::SPOILT])
+        text = clip_text(clip, words.ids(specs))
+        image = clip_image(clip, torch.cat([images, spoilt]).to(options.precision))
+        loss, said = clip_loss(text, image, scenes.key(specs), clip.logit_scale.exp().float())
+        run.update(loss, **said)
+        run.clamp("clip.logit_scale", SHARPEST)
+    hand_out(clip, options.out / "clip")
 
 
-def _row(chosen: torch.Tensor) -> torch.Tensor:
-    return chosen[:, 0] * len(COLOURS) + chosen[:, 1]
+def clip_text(clip: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """Unit vectors of token ids, float32. Padding is not masked, as Stable Diffusion's pipeline does not."""
+    return F.normalize(clip.text_projection(clip.text_model(input_ids=ids).pooler_output).float(), dim=-1)
 
 
-def _bf16(options: argparse.Namespace) -> torch.autocast:
-    return torch.autocast(options.device, torch.bfloat16, enabled=options.device == "cuda")
+def clip_image(clip: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Unit vectors of images in −1 to 1, float32."""
+    return F.normalize(clip.visual_projection(clip.vision_model(images).pooler_output).float(), dim=-1)
+
+
+def clip_loss(
+    text: torch.Tensor, image: torch.Tensor, keys: torch.Tensor, scale: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Over the batch, over each family, and of each spoilt image against the sound one.
+
+    The spoilt images follow the sound ones and stand only as wrong images of their captions.
+    """
+    n = len(text)
+    labels, cosines = torch.arange(n, device=text.device), text @ image.T
+    same = keys[:, None] == keys[None]
+    same.fill_diagonal_(False)
+    sound = (scale * cosines[:, :n]).masked_fill(same, -1e4)
+    spoilt = scale * cosines[:, n:]
+    batch = F.cross_entropy(torch.cat([sound, spoilt], 1), labels) + F.cross_entropy(sound.T, labels)
+    own = cosines.diagonal()
+    families = torch.arange(n, device=text.device).view(-1, FAMILY)
+    near = cosines[families[:, :, None], families[:, None, :]] * FAMILY_SHARPNESS
+    near = near.masked_fill(same[families[:, :, None], families[:, None, :]], -1e4).flatten(0, 1)
+    member = torch.arange(FAMILY, device=text.device).repeat(len(families))
+    other = near.view(-1, FAMILY, FAMILY).transpose(1, 2).flatten(0, 1)
+    family = F.cross_entropy(near, member) + F.cross_entropy(other, member)
+    worse = cosines[:, n:][labels[::SPOILT], torch.arange(image.shape[0] - n, device=text.device)]
+    gap = own[::SPOILT] - worse
+    loss = batch / 2 + family / 2 + F.softplus(-FAMILY_SHARPNESS * gap).mean()
+    with torch.no_grad():
+        said = {
+            "right": (sound.argmax(0) == labels).float().mean(),
+            "family_right": (other.argmax(1) == member).float().mean(),
+            "own": own.mean(),
+            "gap": gap.mean(),
+        }
+    return loss, said
+
+
+def roughen(images: torch.Tensor, scenes: Scenes) -> torch.Tensor:
+    """Slight noise and softness, as a VAE and a denoiser leave them."""
+    n = len(images)
+    soft = F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
+    noise = torch.randn(images.shape, device=images.device, generator=scenes.random)
+    return images.lerp(soft, scenes.uniform(n, 1, 1, 1)) + 0.1 * scenes.uniform(n, 1, 1, 1) * noise
+
+
+def spoil(scenes: Scenes, specs: torch.Tensor, chance: torch.Tensor) -> torch.Tensor:
+    """The scenes blurred, under strong noise, or with one thing missing."""
+    n = len(specs)
+    number = torch.where(specs[:, LAYOUT] == SEVERAL, specs[:, COUNT], scenes.named[specs[:, LAYOUT]])
+    kind = scenes.below(3, n)
+    hide = torch.where(kind == 0, (scenes.uniform(n) * number).long(), -1)
+    images = scenes.draw(specs, chance, hide)
+    blurred = blur(images, 1.5 + 2.5 * scenes.uniform(n))
+    noise = torch.randn(images.shape, device=images.device, generator=scenes.random)
+    noisy = images + (0.3 + 0.5 * scenes.uniform(n, 1, 1, 1)) * noise
+    kind = kind[:, None, None, None]
+    return torch.where(kind == 0, images, torch.where(kind == 1, blurred, noisy))
+
+
+def blur(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Each image by a Gaussian of its own width in pixels."""
+    n, channels, height, width = images.shape
+    step = torch.arange(-10, 11, device=images.device)
+    kernel = torch.exp(-0.5 * (step / sigma[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(-1, keepdim=True)).repeat_interleave(channels, 0)[:, None]
+    flat = F.pad(images, (10, 10, 10, 10), mode="replicate").flatten(0, 1)[None]
+    across = F.conv2d(flat, kernel[:, :, None], groups=n * channels)
+    return F.conv2d(across, kernel[..., None], groups=n * channels).view(n, channels, height, width)
 
 
 STAGES = {
-    "vae": train_vae, "clip": train_clip,
-    "unet": train_unet, "sdxl": train_sdxl, "pixart": train_pixart, "sd3": train_sd3,
+    "vae": train_vae, "clip": train_clip, "unet": denoisers.train_unet, "sdxl": denoisers.train_sdxl,
+    "pixart": denoisers.train_pixart, "sd3": denoisers.train_sd3,
 }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--until", type=Path)
     parser.add_argument("--pause", type=float, default=0, help="seconds after which this call saves and ends")
-    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--rate", type=float, default=0, help="highest learning rate, unless the stage's own")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", type=Path, default=HERE / "work" / "emoji.npz")
+    parser.add_argument("--art", type=Path, default=HERE / "work" / "emoji64.npz")
     parser.add_argument("--out", type=Path, default=HERE / "work")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--copies", type=int, default=128, help="composites of each pair that a denoiser sees")
+    parser.add_argument("--scenes", type=int, default=400_000, help="that a denoiser sees")
+    parser.add_argument("--channels", type=int, default=models.CHANNELS, help="of the VAE's latents")
+    parser.add_argument("--pull", type=float, default=2e-5, help="weight of the VAE's KL term")
+    parser.add_argument("--name", help="of the VAE's folder, vae unless told")
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
-    options.began = time.monotonic()
+    options.precision = torch.bfloat16 if options.device == "cuda" else torch.float32
     torch.manual_seed(options.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     options.out.mkdir(parents=True, exist_ok=True)
-    data = Composites(options.data, options.device, options.seed)
-    STAGES[options.stage](data, options)
+    STAGES[options.stage](Scenes(options.art, options.device, options.seed), options)
 
 
 if __name__ == "__main__":
