@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,14 @@ import pytest
 from hasten.limits import Limits
 from hasten.plan import Plan
 from hasten.records import Trial
-from hasten.search import SearchOptions, SearchResult, run_search
+from hasten.search import Progress, SearchOptions, SearchResult, run_search
 from hasten.search.options import Prefer
 from hasten.search.predict import Learned
+from hasten.search.reach import FEW_TRIALS
 from hasten.search.space import Space, grid, spaces
 from hasten.search.surrogate import Quality
-from hasten.task import Task
-from landscape import SETTING, Landscape, latency, loss, trial
+from hasten.task import Target, Task
+from landscape import BASELINE_S, SETTING, Landscape, latency, loss, trial
 from pipelines import tiny_sd
 
 TGATE, BOTH = ("tgate",), ("deepcache", "tgate")
@@ -65,6 +67,8 @@ def speeds(space: Space) -> Any:
 
 class Nearly:
     """A cost model that is off by 3%, each plan by its own share, and says so."""
+
+    baseline_s: float | None = BASELINE_S
 
     def __init__(self) -> None:
         self._found: dict[Space, Any] = {}
@@ -144,6 +148,55 @@ def test_out_of_reach_is_said_after_few_trials() -> None:
     assert found.status == "infeasible" and found.best is not None
     assert found.best.speedup >= 0.97 * fastest(TGATE, 0.012)
     assert len(found.trials) <= 60 and found.complete
+
+
+FAR: list[dict[str, float]] = [{"speedup": 50}, {"latency_s": 0.02}]
+
+
+@pytest.mark.parametrize("target", FAR)
+def test_far_out_of_reach_is_said_before_anything_is_measured(
+    target: dict[str, float], caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[Progress] = []
+    bench, asked = Landscape(speed, cost), task(TGATE, 0.012).model_copy(update={"target": Target(**target)})
+    found = run_search(bench, asked, options(), seen.append, predictor=Nearly)
+    highest = max(speed(p) for p in grid(TGATE, steps=25))
+    said = re.match(
+        r"(50x|0.02 s an image) is out of reach here: by the cost model no plan of tgate is faster "
+        r"than (\d\.\d\d)x; the best within 0\.012 is (\d\.\d\d)x",
+        found.reason,
+    )
+    assert said and highest <= float(said[2]) <= 1.2 * highest
+    assert "by the cost model no plan of tgate is faster than" in caplog.text
+    first = next(i for i, p in enumerate(seen) if "by the cost model" in p.message)
+    assert not any(p.done for p in seen[: first + 1]) and {p.stage for p in seen[first:]} >= {
+        "fallback",
+        "confirm",
+    }
+    assert found.status == "infeasible" and found.best is not None and found.best.split == "held-out"
+    assert len(found.trials) <= FEW_TRIALS and not found.complete
+    assert found.best.speedup >= 0.8 * fastest(TGATE, 0.012)
+
+
+def test_the_best_is_then_looked_for_within_what_the_user_allows() -> None:
+    far = task(TGATE, 0.012, 50)
+    assert len(answer(Landscape(speed, cost), far, max_trials=3).trials) == 3
+    assert len(answer(Landscape(speed, cost), far, max_trials=30).trials) > FEW_TRIALS
+    late = answer(Landscape(speed, cost), far, max_time_s=1e-9)
+    assert (late.status, len(late.trials)) == ("infeasible", 1)
+
+
+@pytest.mark.parametrize("share", [1.01, 1.08, 1.2])
+def test_what_the_prediction_leaves_open_is_measured(share: float) -> None:
+    """It is off by 3%: two standard deviations are 6%."""
+    highest = max(speed(p) for p in grid(TGATE, steps=25))
+    found = answer(Landscape(speed, cost), task(TGATE, 0.5, share * highest), max_trials=12)
+    assert ("by the cost model" in found.reason) == (share == 1.2)
+
+
+def test_without_a_profile_nothing_is_out_of_reach_before_it_is_measured() -> None:
+    found = run_search(Landscape(speed, cost), task(("deepcache",), 0.02, 50), options())
+    assert found.status == "infeasible" and found.complete and "cost model" not in found.reason
 
 
 class Unlucky(Landscape):

@@ -22,6 +22,8 @@ CONSIDERED = 3000
 """Of the open plans of a space so many, the most promising by speed alone, are looked at closely."""
 NEGLIGIBLE = 0.002
 """Probability under which a plan is not tried for a target."""
+WIDE = 2.0
+"""Standard deviations over its prediction up to which a plan may be as fast as asked."""
 SURE = 1.96
 GAIN, EXPECTED_GAIN = 0.005, 0.002
 """A log speedup that is better by less than the first is no better; the search for the fastest plan ends when no
@@ -226,7 +228,7 @@ def _candidates(
     quality: Quality,
 ) -> Candidates | None:
     """Those that are not plainly too slow, at most so many; None where there are none."""
-    fast = means + 2 * deviations > least
+    fast = means + WIDE * deviations > least
     cells, means, deviations = cells[fast], means[fast], deviations[fast]
     if not len(cells):
         return None

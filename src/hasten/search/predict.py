@@ -27,6 +27,11 @@ EXPECTED, SPREAD = 0.7, 0.3
 class Predictor(Protocol):
     """What the guided strategy asks of a cost model: ``hasten.search.cost.CostModel``."""
 
+    @property
+    def baseline_s(self) -> float | None:
+        """The baseline's predicted seconds a call; None where nothing was profiled: speeds are guesses then, until
+        trials tell of them."""
+
     def speedups(self, space: Space) -> Numbers:
         """Of every plan, in the grid's shape; NaN where there is none."""
 
@@ -54,6 +59,8 @@ def predictor_of(bench: Measures, store: Store, report: Callable[[str], None] | 
 
 class Learned:
     """Speeds without a profile: each parameter adds to the log speedup by its share of its axis, as learned."""
+
+    baseline_s: float | None = None
 
     def __init__(self) -> None:
         self._told: list[tuple[Plan, float, float]] = []

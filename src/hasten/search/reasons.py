@@ -15,10 +15,11 @@ def of_part(session: Session) -> str:
     return f"The best of {len(session.trials)} of {total} plans: the budget was used up."
 
 
-def infeasible(session: Session, best: Trial | None) -> str:
-    """Why an answer is infeasible."""
+def infeasible(session: Session, best: Trial | None, beyond: str = "") -> str:
+    """Why an answer is infeasible. ``beyond``: why the target was out of reach before anything was measured."""
     asked = session.asked.target
     what = f"{asked} is out of reach here" if asked else "nothing is faster than the plain pipeline here"
+    what = beyond or what
     if best is None:
         return f"{what}: no plan that was measured stays within {session.goal.limits}.{_not_ruled_out(session)}"
     return f"{what}; {_named(session, best)}.{_not_ruled_out(session)}"

@@ -19,6 +19,7 @@ from hasten.search.known import keep_bound, known
 from hasten.search.lead import Leading, leading
 from hasten.search.options import Measures, Progress, SearchOptions
 from hasten.search.predict import Predictor
+from hasten.search.reach import out_of_reach, settle_for_the_best
 from hasten.search.reasons import infeasible, of_part, undecided
 from hasten.search.schedules import measured_grids, newly_measured
 from hasten.search.session import Session
@@ -205,6 +206,8 @@ def _known(session: Session, task: Task) -> SearchResult | None:
 
 def _searched(session: Session, task: Task, strategy: Strategy) -> SearchResult:
     session.tell()
+    if strategy is guided and (beyond := out_of_reach(session)):
+        return _best_only(session, task, strategy, beyond)
     decision, confirmed = pursue(session, strategy)
     if confirmed is not None and decision != "rejected" and not _no_gain(session, confirmed):
         keep_bound(session, task, decision, of_part(session), confirmed)
@@ -222,6 +225,15 @@ def _searched(session: Session, task: Task, strategy: Strategy) -> SearchResult:
         return _short(session, task, "undecided", undecided, best)
     keep_bound(session, task, "infeasible", infeasible(session, best), best)
     return _short(session, task, "infeasible", infeasible, best)
+
+
+def _best_only(session: Session, task: Task, strategy: Strategy, beyond: str) -> SearchResult:
+    """The result where the target is out of reach before anything is measured."""
+    settle_for_the_best(session, beyond)
+    best = _fastest_inside(session, strategy)
+    if best and (decision := decide(best, session.asked)) != "rejected":  # the prediction was wrong
+        return _held(session, task, decision, "", best)
+    return _short(session, task, "infeasible", lambda session, best: infeasible(session, best, beyond), best)
 
 
 def _held(session: Session, task: Task, status: Status, reason: str, trial: Trial) -> SearchResult:
@@ -255,6 +267,10 @@ def _best_inside(session: Session, strategy: Strategy) -> Trial | None:
     if session.asked.target is None:
         return None
     session.settle_for_less()
+    return _fastest_inside(session, strategy)
+
+
+def _fastest_inside(session: Session, strategy: Strategy) -> Trial | None:
     if found := pursue(session, strategy)[1]:
         return found
     held = (t for t in session.held_out.own if session.goal.candidate(t))

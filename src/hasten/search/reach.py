@@ -1,0 +1,50 @@
+"""Targets that no plan comes near, by what the cost model says before anything is measured."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from hasten.search.guided import WIDE
+from hasten.search.session import Session
+
+logger = logging.getLogger(__name__)
+FEW_TRIALS, FEW_VERDICTS = 8, 3
+"""What the best plan is then looked for in, where no budget is given."""
+
+
+def out_of_reach(session: Session) -> str:
+    """Why the target is out of reach by the predicted speeds: even the fastest plan misses it by more than these
+    may be wrong. Nothing where it is not, or where no profile tells of speeds."""
+    target, predictor = session.asked.target, session.predictor
+    if target is None or predictor.baseline_s is None:
+        return ""
+    highest = _ceiling(session)
+    if session.asked.reach(highest, predictor.baseline_s / highest) >= 1:
+        return ""
+    methods = ", ".join(sorted({name for space in session.spaces for name in space.methods}))
+    return f"{target} is out of reach here: by the cost model no plan of {methods} is faster than {highest:.2f}x"
+
+
+def settle_for_the_best(session: Session, why: str) -> None:
+    """Says that the target is out of reach, and from now on looks for the best within the limits, in a few trials
+    where the user allows no other number and no time."""
+    if session.options.max_trials is None and session.options.max_time_s is None:
+        verdicts = min(FEW_VERDICTS, session.options.confirmations)
+        session.options = replace(session.options, max_trials=FEW_TRIALS, confirmations=verdicts)
+    logger.warning("%s. The best within %s is looked for now.", why, session.goal.limits)
+    session.settle_for_less()
+    session.tell(message=why)
+
+
+def _ceiling(session: Session) -> float:
+    """The highest speedup that a plan may have: the prediction and as much more as it may be wrong."""
+    predictor = session.predictor
+    predictor.learn(session.trials.values())
+    tops = (
+        np.nanmax(np.log(predictor.speedups(space)) + WIDE * predictor.deviations(space))
+        for space in session.spaces
+    )
+    return float(np.exp(max(tops)))
