@@ -27,7 +27,7 @@ demo: $(STAMP)
 
 # the pages of docs/ as a site; any warning fails
 docs: $(VENV)/.docs
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees docs build/docs
+	$(BIN)/python -m sphinx --fail-on-warning --fresh-env --keep-going --quiet -d build/doctrees docs build/docs
 	@echo build/docs/index.html
 
 $(VENV)/.docs: $(STAMP)

@@ -74,7 +74,7 @@ html_sidebars = {page: [] for page in ("index", "start", "architecture")}
 def read_sections(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Makes fields of "Args:" and "Raises:". Attributes' docstrings are plain text, colons included."""
     if what not in ("attribute", "data", "property"):
-        lines[:] = GoogleDocstring(lines, Config(), app, what, name, obj, options).lines()
+        lines[:] = GoogleDocstring(lines, Config(napoleon_use_ivar=True), app, what, name, obj, options).lines()
 
 
 def name_files_outside(app: Any, page: str, source: list[str]) -> None:

@@ -39,10 +39,20 @@ class Estimate(Record):
 
 
 class Latency(Estimate):
-    """Interleaved wall-clock times of baseline and plan, in seconds a call of the pipeline (one batch).
+    """Wall-clock times of baseline and plan, taken in turn, in seconds a call of the pipeline (one batch).
 
-    ``speedup`` is the ratio of the medians, ``interval`` that of the speedup. The raw times are kept in the
-    order they were taken. The denoiser's share of each call is kept beside.
+    Attributes:
+        speedup: the ratio of the medians.
+        interval: the interval of the speedup.
+        confidence: with which the interval holds the true speedup.
+        baseline_s: the median of the baseline's times.
+        plan_s: the median of the plan's times.
+        baseline_times_s: the baseline's times, in the order in which they were taken.
+        times_s: the plan's times, in the same order.
+        baseline_denoiser_times_s: the denoiser's share of each of the baseline's times.
+        denoiser_times_s: the denoiser's share of each of the plan's times.
+        peak_memory_bytes: the most memory that a call took on a GPU.
+        warnings: what may have disturbed the times.
     """
 
     speedup: float
@@ -57,12 +67,20 @@ class Latency(Estimate):
 
 
 class Loss(Estimate):
-    """One metric on paired images of baseline and plan.
+    """What a plan loses by one metric, on images of baseline and plan that are paired by prompt.
 
-    ``loss`` is (baseline − score) / baseline of the means; negative when the plan scores higher (for a
-    metric where lower is better the sign is turned). ``interval`` is that of the loss, over prompts. For a
-    metric against the reference images the baseline score is that of identical images. ``version`` names the
-    model and library behind the scores; empty in records from before it was kept.
+    Attributes:
+        metric: the name of the metric.
+        loss: (baseline − score) / baseline of the means. It is negative where the plan scores higher; for a metric
+            where lower is better the sign is turned.
+        interval: the interval of the loss, over prompts.
+        confidence: with which the interval holds the true loss.
+        baseline: the mean score of the baseline. For a metric against the reference images it is the score of
+            identical images.
+        score: the mean score of the plan.
+        baseline_scores: the baseline's scores, one a prompt.
+        scores: the plan's scores, one a prompt.
+        version: the model and library behind the scores; empty in records from before it was kept.
     """
 
     metric: str
@@ -75,15 +93,25 @@ class Loss(Estimate):
 
     @property
     def samples(self) -> int:
+        """How many prompts were scored."""
         return len(self.scores)
 
 
 class Trial(Record):
-    """One plan measured against the baseline of its setting.
+    """One plan, measured against the baseline of its setting.
 
-    ``status``: ok · failed (``reason`` says why) · skipped (slower than one that is known to be feasible:
-    its latency alone was measured, perhaps in few pairs). The losses are of the images from ``offset`` on of
-    the split. ``steps`` differs from the setting's only for the equal-time baseline.
+    Attributes:
+        plan: the plan's text.
+        steps: denoising steps. They differ from the setting's only for the equal-time baseline.
+        status: ``ok``; ``failed``, with the ``reason``; or ``skipped``, where the plan is slower than one that is
+            known to be feasible, so that only its latency was measured, perhaps in few pairs.
+        reason: why the trial failed or was skipped.
+        split: the prompts that were used.
+        offset: the first image of the split that was scored.
+        latency: the times; None where they were not taken.
+        losses: the loss by each metric.
+        environment: hardware and versions.
+        seconds: what the trial took.
     """
 
     plan: str
@@ -108,19 +136,23 @@ class Trial(Record):
 
     @property
     def speedup(self) -> float:
-        """Measured speedup; 0 where the latency was never measured."""
+        """The measured speedup; 0 where the latency was never measured."""
         return self.latency.speedup if self.latency else 0.0
 
     def feasible(self, limits: Limits) -> bool:
-        """Every limited metric measured, and its loss inside the limit."""
+        """Whether every limited metric was measured and its loss is inside the limit."""
         return self.status == "ok" and not limits.broken(self.losses)
 
 
 class EqualTime(Record):
-    """The equal-time baseline: no method, so many steps that it is as fast as the plan.
+    """The equal-time baseline: the plain pipeline with fewer steps, about as fast as the plan.
 
-    ``plan_loses``: the metrics by which the plan loses more. ``dominates``: fewer steps do better by every metric,
-    and by more than chance. ``says``: the comparison in words, where the plan loses more by any metric.
+    Attributes:
+        steps: its number of steps.
+        trial: what was measured of it.
+        plan_loses: the metrics by which the plan loses more.
+        dominates: whether fewer steps do better by every metric, and by more than chance.
+        says: the comparison in words, where the plan loses more by any metric.
     """
 
     steps: int
@@ -148,12 +180,31 @@ class Bound(Record):
 class Answer(Record):
     """The answer to a task, in the JSON form that other tools rely on.
 
-    ``best`` of an infeasible or undecided answer is the best that was found within the limits.
-    ``instead_of``: where plain fewer steps are the answer, as they dominate the plan of methods that was found and
-    the request allows them, that plan's trial; ``equal_time`` is its comparison then.
-    ``verified``: whether the script's claim held when it was measured again in a fresh process; None: it was not.
-    ``fresh``: what was measured there, on prompts and seeds that neither the search nor the verdict used.
-    ``complete``: no budget ended the search. ``confidence``: that of the intervals.
+    Attributes:
+        status: *met*, *likely*, *infeasible*, *undecided* or *failed*.
+        task: the task that was answered.
+        confidence: with which the intervals hold the true values.
+        plan: the text of the plan that answers the task; empty where none does.
+        parameters: the plan's parameters by method.
+        speedup: measured on held-out prompts, as all figures of the answer are.
+        speedup_interval: its interval.
+        quality_loss: the loss by the limited metric.
+        quality_loss_interval: its interval.
+        baseline_latency_s: the median seconds of a call of the baseline.
+        latency_s: the median seconds of a call with the plan.
+        trials: how many trials the search took.
+        complete: whether the search came to its end, and no budget ended it.
+        script: the path of the script.
+        report: the path of the report.
+        reason: why the answer is not met.
+        best: for an infeasible or undecided answer, the best that was found within the limits.
+        confirmed: the trial on held-out prompts that decided.
+        equal_time: the comparison with fewer steps.
+        instead_of: where plain fewer steps are the answer, because they dominate the plan of methods that was
+            found and the request allows them: the trial of that plan. ``equal_time`` is then its comparison.
+        verified: whether the script's claim held when a fresh process measured it again; None where none did.
+        fresh: what that process measured, on prompts and seeds that neither the search nor the verdict used.
+        warnings: what a reader should know beside.
     """
 
     status: Status
@@ -187,7 +238,7 @@ class Answer(Record):
 
     @property
     def exit_code(self) -> int:
-        """0 met or likely, 3 infeasible, 4 undecided, 1 failed, or refuted in a fresh process."""
+        """0 for met or likely, 3 for infeasible, 4 for undecided, 1 for failed or refuted in a fresh process."""
         if self.verified is False:
             return 1
         return {"met": 0, "likely": 0, "infeasible": 3, "undecided": 4, "failed": 1}[self.status]
@@ -206,6 +257,7 @@ class Answer(Record):
     __str__ = __repr__
 
     def to_json(self) -> dict[str, Any]:
+        """The answer as plain data for JSON."""
         data = self.model_dump(mode="json")
         data["task"] = self.task.to_json()
         if self.best is not None:
