@@ -71,12 +71,26 @@ def target_of(speedup: float | None, latency_s: float | None) -> Target | None:
 class Task(BaseModel):
     """The parsed request; names are canonical. Frozen; ``to_json`` and ``from_json`` are inverse.
 
-    ``methods`` is None for "any method", empty for none. ``parameters`` are those the request fixes.
-    ``max_loss`` limits the relative loss by metric; with ``two_sided`` a rise of as much is over the limit too.
-    ``excluded``: of any method, not these. ``one_of``: each of ``methods`` is tried alone, and the best of them
-    is the answer. ``lossless``: of any method, only those that draw the same images apart from rounding.
-    Of the setting, None is the model's or the machine's usual: ``height`` and ``width`` in pixels, ``dtype`` one
-    of ``DTYPES``.
+    Attributes:
+        model: the name of a model, or a folder.
+        scheduler: the diffusion scheduler.
+        steps: denoising steps of a call.
+        methods: the methods that are used together; None for any method, empty for none.
+        parameters: the parameters that the request fixes, by method.
+        target: the speedup or latency that is asked for; None for none.
+        max_loss: the limits of the relative loss, by metric.
+        two_sided: whether a score that rises by as much is over the limit too.
+        assumptions: what the request did not say, and was filled in.
+        excluded: methods that *any method* does not include here.
+        one_of: whether each of ``methods`` is tried alone, and the best of them is the answer.
+        lossless: whether *any method* means only methods that draw the same images apart from rounding.
+        height: of the images, in pixels. This and the following are None where the model's or the machine's usual
+            value is meant.
+        width: of the images, in pixels.
+        guidance_scale: of classifier-free guidance.
+        batch_size: images of one call.
+        device: a torch device.
+        dtype: one of ``DTYPES``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

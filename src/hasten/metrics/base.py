@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 class Metric(ABC):
     """A score for images, one number an image, so that plans can be compared prompt by prompt.
 
-    ``perfect`` is the score of images identical to the references where the metric needs them
-    (``needs_references``); a plan's loss is then taken against it. ``library``: the package that computes it.
+    Attributes:
+        name: as requests write it.
+        title: for people.
+        scale: the range of the scores.
+        library: the package that computes the scores.
+        higher_is_better: whether a higher score is a better image.
+        needs_references: whether images are compared with the baseline's.
+        needs_scorer: whether the metric needs the CLIP.
+        perfect: the score of images that are identical to the references. A plan's loss is taken against it.
     """
 
     name: str

@@ -14,12 +14,19 @@ from hasten.schedulers import SCHEDULERS, Scheduler, find_scheduler
 class Model:
     """A model that requests may name.
 
-    ``source`` is a hub id, or the name of a folder in ``hasten/assets`` when ``embedded``.
-    ``resolution`` in pixels; ``guidance_scale`` and ``steps`` are the family's usual values.
-    ``scorer`` is the CLIP that scores it: a hub id or, embedded, a folder in assets.
-    ``scheduler`` is the canonical name of the one that its own pipeline comes with, which is meant where a request
-    names none; empty for a folder, whose files tell.
-    ``call`` has the arguments that each call of its pipeline takes beside those of the family.
+    Args:
+        name: its canonical name.
+        source: a hub id or, when ``embedded``, the name of a folder in ``hasten/assets``.
+        resolution: of the images, in pixels.
+        guidance_scale: the usual one.
+        scorer: the CLIP that scores its images: a hub id or, embedded, a folder in the assets.
+        prompts: the set of prompts that it is measured on.
+        steps: the usual number of denoising steps.
+        scheduler: the canonical name of the scheduler that its own pipeline comes with, which is meant where a
+            request names none; empty for a folder, whose files tell.
+        aliases: other spellings in requests.
+        embedded: whether hasten ships it.
+        call: the arguments that each call of its pipeline takes beside those of the family.
     """
 
     name: str

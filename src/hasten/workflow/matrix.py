@@ -29,10 +29,19 @@ TASKS = "tasks.json"
 class Matrix(BaseModel):
     """Every model with every scheduler, number of steps, set of methods and limit. A single value may stand alone.
 
-    Where schedulers or steps are left out, those of each model's own pipeline are meant; where methods are, any.
-    A set of methods is comma-separated text, a list of names, or ``any``; a limit is a number, of the CLIP score,
-    or limits by metric; all of them hold on both sides with ``two_sided``. ``ratios``: shares of each bound's
-    gain, which the tasks that are made from it ask for; with ``difficulty`` an easy, a medium and a hard one.
+    Example::
+
+        Matrix.of(models="emoji-sd", schedulers=["DDIM", "UniPC"], steps=[20, 25], methods=["deepcache", "any"])
+
+    Attributes:
+        models: names, or folders in diffusers layout.
+        schedulers: diffusion schedulers; left out, that of each model's own pipeline.
+        steps: numbers of denoising steps; left out, that of each model's own pipeline.
+        methods: sets of methods, each as comma-separated text, a list of names, or ``any``; left out, any.
+        max_loss: limits of the loss, each a number, for the CLIP score, or limits by metric.
+        two_sided: whether the limits hold for a score that rises as well.
+        ratios: the shares of each bound's gain that the tasks made from it ask for.
+        difficulty: whether an easy, a medium and a hard task are made instead.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
