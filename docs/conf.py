@@ -23,6 +23,7 @@ PUBLIC = (
     "task",
     "measure.profile",
     "methods._apply",
+    "methods._stats",
     "methods.base",
     "metrics.base",
     "models.__init__",
