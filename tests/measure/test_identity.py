@@ -266,6 +266,13 @@ def test_switches_of_torch_count(switch: Callable[[bool], object], study: Callab
     assert found[:2] == found[2:] and found[0] != found[1]
 
 
+def test_a_hook_on_all_modules_counts(plain: str, study: Callable[..., str]) -> None:
+    handle = torch.nn.modules.module.register_module_forward_hook(lambda *given: given[-1])
+    assert study(tiny_sd()) != plain
+    handle.remove()
+    assert study(tiny_sd()) == plain
+
+
 def test_the_surroundings_of_a_pipeline_count(
     plain: str, study: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

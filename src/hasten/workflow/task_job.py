@@ -74,11 +74,25 @@ def work(
 
 
 def _key(task: str, choices: Choices, place: Place, delivery: Delivery | None, candidate: str) -> str:
-    """All that an answer depends on: another machine, another setting or another version answers anew."""
-    asked = placed(Task.from_json(task), place)
+    """All that an answer depends on: another machine, other files, another setting or version answers anew."""
+    wanted = Task.from_json(task)
+    asked = placed(wanted, place)
     here = environment_key(environment(*device_of(asked)))
-    parts = [__version__, task, choices, here, repr(delivery), candidate]
+    files = [_files(named) for named in (wanted.model, asked.scorer, asked.prompts) if named]
+    parts = [__version__, task, choices, here, files, repr(delivery), candidate]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _files(named: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of the last change of each file of a local folder, or of the file; none of what is no
+    path here."""
+    try:
+        place = Path(named).expanduser()
+        files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+        known = [(str(path), path.stat()) for path in files]
+    except (OSError, RuntimeError):
+        return []
+    return [(name, found.st_size, found.st_mtime_ns) for name, found in known]
 
 
 def _read(path: Path, key: str) -> Kept | None:

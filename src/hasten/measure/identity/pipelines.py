@@ -11,18 +11,21 @@ from typing import Any
 
 from hasten.measure.identity import modules, schedulers
 from hasten.measure.identity.names import ORIGIN
+from hasten.measure.identity.process import switches
 from hasten.measure.identity.values import Walk
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What was found in a pipeline. ``facts`` and ``scheduler``: texts by place. ``unknown``: what could not be
-    looked into, its type by place. ``compiled``: a part is."""
+    """What was found in a pipeline, as texts by place: of its scheduler, of the process, and all else.
+
+    ``unknown``: what could not be looked into, its type by place.
+    """
 
     facts: dict[str, str]
     scheduler: dict[str, str]
+    process: dict[str, str]
     unknown: dict[str, str]
-    compiled: bool
 
 
 def look_at(pipe: Any) -> Looked:
@@ -40,12 +43,11 @@ def look_at(pipe: Any) -> Looked:
     facts = {place: text for name, part in parts.items() for place, text in _of_part(part, name, walk)}
     without = frozenset({*parts, "scheduler", "_internal_dict", *_stored_by_calls(type(pipe))})
     facts["pipeline"] = "\n".join([walk.code.of_class(type(pipe)), *walk.attributes(pipe, "pipeline", without)])
-    facts["pipeline.config"] = walk.text(_own_config(pipe, held), "pipeline.config")
+    facts["pipeline.config"] = walk.text(_own_config(pipe), "pipeline.config")
     facts["code"] = "\n".join(sorted(walk.code.called))
     apart = walk.beside()
-    return Looked(
-        facts, dict(schedulers.facts_of(scheduler, apart)), {**walk.unknown, **apart.unknown}, walk.compiled
-    )
+    of_scheduler, of_process = dict(schedulers.facts_of(scheduler, apart)), switches(walk)
+    return Looked(facts, of_scheduler, of_process, {**walk.unknown, **apart.unknown})
 
 
 def digest_of(facts: dict[str, str]) -> str:
@@ -62,19 +64,9 @@ def _of_part(part: Any, name: str, walk: Walk) -> Iterator[tuple[str, str]]:
         yield f"{name} lies on", ", ".join(sorted({p.device.type for p in part.parameters()}))
 
 
-def _own_config(pipe: Any, held: dict[str, Any]) -> dict[str, Any]:
+def _own_config(pipe: Any) -> dict[str, Any]:
     """The configuration without its list of the components, which are looked at themselves."""
-    return {
-        name: value
-        for name, value in pipe.config.items()
-        if name not in ORIGIN and name not in held and not _names_a_class(value)
-    }
-
-
-def _names_a_class(value: Any) -> bool:
-    return (
-        isinstance(value, tuple | list) and len(value) == 2 and all(v is None or isinstance(v, str) for v in value)
-    )
+    return {name: v for name, v in pipe.config.items() if name not in vars(pipe) and name not in ORIGIN}
 
 
 def _stored_by_calls(cls: type) -> set[str]:

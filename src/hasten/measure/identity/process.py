@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from hasten.measure.identity.names import PLAIN
+from hasten.measure.identity.values import Walk
 
 VARIABLES = (
     "CUBLAS_WORKSPACE_CONFIG",
@@ -18,11 +19,13 @@ VARIABLES = (
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
 """Environment variables that change products of matrices without anything in Python that would tell."""
+HOOKS = ("_global_forward_pre_hooks", "_global_forward_hooks")
+"""Of all modules of the process."""
 COMPILERS = ("torch._dynamo.config", "torch._inductor.config")
 
 
-def switches(compiled: bool = False) -> dict[str, str]:
-    """All of them by name, as text; those of the compiler where something is ``compiled``."""
+def switches(walk: Walk) -> dict[str, str]:
+    """All of them by name, as text; those of the compiler where ``walk`` has met something that is compiled."""
     import torch
 
     found = {name: value for name in VARIABLES if (value := os.environ.get(name))}
@@ -37,7 +40,9 @@ def switches(compiled: bool = False) -> dict[str, str]:
     found["deterministic"] = str(torch.are_deterministic_algorithms_enabled())
     found["autocast"] = str([torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")])
     found["default_dtype"] = str(torch.get_default_dtype())
-    return found | _of_diffusers() | (_of_compilers() if compiled else {})
+    for name in HOOKS:
+        found[name] = walk.text(list(vars(torch.nn.modules.module)[name].values()), name)
+    return found | _of_diffusers() | (_of_compilers() if walk.compiled else {})
 
 
 def _of_compilers() -> dict[str, str]:

@@ -156,6 +156,8 @@ class Walk:
         """What is of no kind above: its class and attributes or, of what has none, what it is copied from."""
         module = type(value).__module__
         if hasattr(value, "tobytes") and hasattr(value, "dtype"):
+            if value.dtype.hasobject:  # its bytes are addresses
+                return self.text(value.tolist(), path)
             return f"{value.dtype}{getattr(value, 'shape', ())} {hashlib.sha256(value.tobytes()).hexdigest()}"
         if module.startswith("tokenizers"):
             return _tokens(value.to_str()) if hasattr(value, "to_str") else repr(str(value))

@@ -8,7 +8,6 @@ from typing import Any
 
 from hasten.measure.identity.names import WIDE
 from hasten.measure.identity.pipelines import digest_of, look_at
-from hasten.measure.identity.process import switches
 from hasten.measure.identity.scorers import scorer_digest
 from hasten.measure.identity.values import Walk
 from hasten.measure.pipeline import Pipeline
@@ -31,7 +30,7 @@ def identity_of(pipeline: Pipeline, scorer: str | ClipScorer, environment_key: s
         WIDE: digest_of(looked.facts),
         "scheduler": digest_of(looked.scheduler),
         "call": walk.text(pipeline.given, "call"),
-        "process": digest_of(switches(looked.compiled)),
+        "process": digest_of(looked.process),
         "environment": environment_key,
         "scorer": ", ".join([scorer_digest(scorer), *([scorer_digest(dino)] if dino else [])]),
         "prompts": pipeline.prompts.fingerprint,
