@@ -78,7 +78,7 @@ def _key(task: str, choices: Choices, place: Place, delivery: Delivery | None, c
     wanted = Task.from_json(task)
     asked = placed(wanted, place)
     here = environment_key(environment(*device_of(asked)))
-    files = [_files(named) for named in (wanted.model, asked.scorer, asked.prompts) if named]
+    files = [_files(named) for named in (wanted.model, asked.scorer, asked.prompts) if isinstance(named, str)]
     parts = [__version__, task, choices, here, files, repr(delivery), candidate]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
