@@ -74,7 +74,8 @@ def summary(tasks: Sequence[Settled], seconds: float) -> list[str]:
         ("loss on fresh prompts below the limit", kept),
     ]
     return [
-        f"{len(tasks)} tasks: " + ", ".join(f"{counts[s]} {s}" for s in ("met", "likely", "infeasible", "failed")),
+        f"{len(tasks)} tasks: "
+        + ", ".join(f"{counts[s]} {s}" for s in ("met", "likely", "infeasible", "undecided", "failed")),
         f"{len(found)} scripts measured in fresh processes; goal {GOAL:.0%}; {seconds / 60:.0f} minutes in all",
         "",
         "| | all scripts | those whose whole loss interval was inside |",

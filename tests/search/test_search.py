@@ -432,8 +432,10 @@ def test_no_second_verdict_is_begun_when_the_time_is_over() -> None:
 
 
 def test_a_grid_that_was_tried_to_its_end_is_infeasible_whatever_the_budget() -> None:
-    found = run_search(landscape(), task({"speedup": 9}), options(strategy="traversal", max_trials=17))
-    assert found.status == "infeasible" and found.reason.startswith("9x is out of reach here")
+    for strategy in ("traversal", "guided"):
+        found = run_search(landscape(), task({"speedup": 9}), options(strategy=strategy, max_trials=DEEPCACHE))
+        assert found.status == "infeasible" and found.reason.startswith("9x is out of reach here")
+        assert found.complete
 
 
 def test_an_upper_bound_from_part_of_the_grid_says_so() -> None:

@@ -127,7 +127,7 @@ class Session:
         """No further plan may be tried: the budget of trials or of time is used up."""
         limit = self.options.max_trials
         spent = limit is not None and len(self.trials) >= limit
-        self.out_of_budget |= spent
+        self.out_of_budget |= spent and self.any_open
         return spent or self.late
 
     @cached_property
