@@ -16,11 +16,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from hasten import api
 from hasten.cli.live import Live
 from hasten.measure.environment import environment
-from hasten.records import Answer, Trial
+from hasten.records import Answer, Status, Trial
 from hasten.script.claim import TOLERANCE
 from hasten.search.strategies import STRATEGIES
 from hasten.workflow.batch import Settled
@@ -74,8 +75,7 @@ def summary(tasks: Sequence[Settled], seconds: float) -> list[str]:
         ("loss on fresh prompts below the limit", kept),
     ]
     return [
-        f"{len(tasks)} tasks: "
-        + ", ".join(f"{counts[s]} {s}" for s in ("met", "likely", "infeasible", "undecided", "failed")),
+        f"{len(tasks)} tasks: " + ", ".join(f"{counts[s]} {s}" for s in get_args(Status)),
         f"{len(found)} scripts measured in fresh processes; goal {GOAL:.0%}; {seconds / 60:.0f} minutes in all",
         "",
         "| | all scripts | those whose whole loss interval was inside |",
