@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import random
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from hasten.metrics import METRICS, load_scorer
 from hasten.scenes import THINGS, caption, parse
 
 FOLDER = Path(__file__).parent.parent / "training"
@@ -193,16 +195,37 @@ def test_finished_weights_are_half_precision_and_small(training: Training) -> No
             assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {"F16"}  # noqa: SIM118
 
 
-def test_the_finished_parts_draw_what_the_caption_says(training: Training) -> None:
-    texts = [
-        "a pizza on a blue background", "a panda left of a red apple on a yellow and gray dotted background",
-        "three bats on a pink background", "a tomato above a duck on a green and purple striped background",
-    ]  # fmt: skip
-    nowhere = Path("nowhere")
-    pipe, reader = training.assemble.emoji_sd(nowhere), training.evaluate.Reader(nowhere, "cpu")
+DRAWN = [
+    "a pizza on a blue background", "a panda left of a red apple on a yellow and gray dotted background",
+    "three bats on a pink background", "a tomato above a duck on a green and purple striped background",
+]  # fmt: skip
+WRONG = [
+    "a pizza on a pink background", "a red apple left of a panda on a yellow and gray dotted background",
+    "four bats on a pink background", "a tomato above a duck on a green and purple checkered background",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drawn(training: Training) -> torch.Tensor:
+    """``DRAWN`` by the finished parts, −1 to 1."""
+    pipe = training.assemble.emoji_sd(Path("nowhere"))
     pipe.set_progress_bar_config(disable=True)
-    images = training.evaluate.draw(pipe, texts, steps=10, guidance=3.0)
-    others = [caption(training.prompts.scene(training.prompts.random.Random(i))) for i in range(60)]
-    cosines = reader.images(images) @ reader.texts([*texts, *others]).T
+    return training.evaluate.draw(pipe, DRAWN, steps=10, guidance=3.0)
+
+
+def test_the_finished_parts_draw_what_the_caption_says(training: Training, drawn: torch.Tensor) -> None:
+    reader = training.evaluate.Reader(Path("nowhere"), "cpu")
+    others = [caption(training.prompts.scene(random.Random(number))) for number in range(60)]
+    cosines = reader.images(drawn) @ reader.texts([*DRAWN, *WRONG, *others]).T
     assert cosines.argmax(1).tolist() == [0, 1, 2, 3]
-    assert reader.attributes(reader.images(images), texts)["all"] >= 0.8
+
+
+def test_attributes_are_read_of_drawn_scenes_and_one_wrong_word_is_seen(
+    training: Training, drawn: torch.Tensor, tmp_path: Path
+) -> None:
+    training.assemble._emoji_clip(Path("nowhere"), tmp_path)
+    training.assemble._finish(tmp_path)
+    metric, scorer, images = METRICS.get("attributes"), load_scorer(str(tmp_path)), (drawn + 1) / 2
+    right, wrong = metric.score(images, DRAWN, scorer=scorer), metric.score(images, WRONG, scorer=scorer)
+    assert sum(right) / 4 >= 0.9
+    assert all(w <= r - 0.2 for r, w in zip(right, wrong, strict=True))

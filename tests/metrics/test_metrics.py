@@ -21,6 +21,12 @@ from tiny_clip import PREPROCESSING, tiny_clip
 from tiny_dino import tiny_dino
 
 PROMPTS = ["red dog", "a cat", "bus", "owl"]
+SCENES = [
+    "a dog on a red background",
+    "two cats on a blue and gray striped background",
+    "a cat left of a dog on a red background",
+    "a cat, a dog and an owl in a row on a pink and red dotted background",
+]
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +68,10 @@ def test_every_metric_scores_image_by_image(name: str, scorer: ClipScorer) -> No
     metric = METRICS.get(name)
     images = pictures(4, 64, 64)
     references = images.lerp(images.flip(-1), 0.3)
-    together = metric.score(images, PROMPTS, references, scorer)
+    prompts = SCENES if name == "attributes" else PROMPTS
+    together = metric.score(images, prompts, references, scorer)
     alone = [
-        metric.score(images[i : i + 1], PROMPTS[i : i + 1], references[i : i + 1], scorer)[0] for i in range(4)
+        metric.score(images[i : i + 1], prompts[i : i + 1], references[i : i + 1], scorer)[0] for i in range(4)
     ]
     assert together == pytest.approx(alone, abs=1e-4)
     assert len(set(together)) > 1
@@ -106,6 +113,11 @@ def test_clip_score_is_transformers_cosine(folder: Path, scorer: ClipScorer) -> 
 def test_clip_score_needs_a_scorer() -> None:
     with pytest.raises(InputError, match="scorer"):
         METRICS.get("clip_score").score(pictures(1, 32, 32), ["x"])
+
+
+def test_attributes_score_scenes_only(scorer: ClipScorer) -> None:
+    with pytest.raises(InputError, match="'red dog' is no scene"):
+        METRICS.get("attributes").score(pictures(2, 32, 32), [SCENES[0], "red dog"], scorer=scorer)
 
 
 def test_long_texts_are_cut(scorer: ClipScorer) -> None:
