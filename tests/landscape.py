@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hasten.measure.cautions import FEW_PAIRS
 from hasten.plan import Plan
-from hasten.records import EqualTime, Latency, Loss, Split, Trial
+from hasten.records import FEW_PAIRS, EqualTime, Latency, Loss, Split, Trial
 from hasten.task import Setting
 
 SETTING = Setting("landscape", "DDIM", 25, 64, 64, 3.0)

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -60,6 +61,69 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     with updating(link) as path:
         save("new", path)
     assert link.is_symlink() and target.read_text() == "new"
+
+
+FILLS_UP = """
+import sys
+from pathlib import Path
+from hasten.errors import WriteError
+from hasten.files import save
+folder = Path(sys.argv[1])
+save("whole", folder / "script.py")
+save("whole", folder / "answer.json")
+try:
+    save("x" * 1_000_000, folder / "report.html")
+except WriteError as error:
+    print(error, error.exit_code)
+print(sorted(path.name for path in folder.iterdir()))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+def test_a_place_that_is_full_is_its_own_failure_and_tells_what_was_written(tmp_path: Path) -> None:
+    """Nothing half written stays behind. The process may write 100 kB to a file: the system refuses the rest."""
+    import resource
+
+    done = subprocess.run(
+        [sys.executable, "-c", FILLS_UP, str(tmp_path)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told, left = done.stdout.splitlines()
+    assert told.startswith(f"{tmp_path / 'report.html'} cannot be written: File too large. ")
+    assert "Written before it, and whole: script.py, answer.json." in told and told.endswith(" 1")
+    assert left == "['answer.json', 'script.py']"
+
+
+def test_no_space_left_is_the_same_failure(tmp_path: Path) -> None:
+    """On a file system of 64 kB, where one can be mounted."""
+    mounted = 'mount -t tmpfs -o size=64k none "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "-m", "sh", "-c", mounted, "sh", str(tmp_path), sys.executable, FILLS_UP]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no file system can be mounted here")
+    assert (
+        "report.html cannot be written: No space left on device. Written before it, and whole: script"
+        in done.stdout
+    )
+
+
+def test_what_a_killed_process_left_of_its_file_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what another one writes just now, or what is no draft of hasten."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    stale = [tmp_path / f".report.html.x1y2-{gone.pid}.tmp", tmp_path / f".0.png.ab-{gone.pid}.tmp"]
+    kept = [tmp_path / f".report.html.x1y2-{os.getpid()}.tmp", tmp_path / "mine.tmp"]
+    for path in (*stale, *kept):
+        path.touch()
+    monkeypatch.setattr(files, "STALE_S", -1)
+    save("text", tmp_path / "script.py")
+    assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / "script.py"])
 
 
 def count(path: Path, times: int) -> None:

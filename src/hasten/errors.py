@@ -61,6 +61,14 @@ class NoEffectWarning(UserWarning):
     """An applied method left out nothing in a whole call: its parameters, or the call, give it nothing to do."""
 
 
+class StoreError(HastenError):
+    """The store of trials is damaged, or can no longer be read or written."""
+
+
+class WriteError(HastenError):
+    """A file could not be written to its end, as on a full disk; the message tells what was written before."""
+
+
 def simplify(name: str) -> str:
     """How names are compared: lower case, letters (Chinese too), digits and "+" only (``T-Gate`` → ``tgate``)."""
     spelled = re.sub("[σς]", "sigma", name.lower().replace("α", "alpha"))

@@ -1,19 +1,30 @@
-"""Text files that no one ever sees half written, and that several processes may change at once."""
+"""Files that no one ever sees half written, and that several processes may change at once."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hasten.errors import InputError
+from hasten.errors import InputError, WriteError
 
 LOCK_WAIT_S = 60
+STALE_S = 60
+_DRAFTS = re.compile(r"\..+\..+-(\d+)\.tmp")
+"""What a file is called while it is written, with the number of the process that does."""
+_swept: set[Path] = set()
+_SPENT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Of a place that was fine until then, and is no mistake of the user's."""
+_written: list[Path] = []
+"""The files that this process has written, in their order."""
 
 
 def save(text: str, path: str | Path) -> Path:
@@ -23,26 +34,56 @@ def save(text: str, path: str | Path) -> Path:
 
     Raises:
         InputError: the folder cannot be made or written to.
+        WriteError: there is no space left; what was written before is told.
     """
+    return save_bytes(text.encode(), path)
+
+
+def save_bytes(content: bytes, path: str | Path) -> Path:
+    """The same with bytes."""
     path = Path(path)
     place = _followed(path)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=f".{place.name[:40]}.", dir=place.parent)
+        _sweep(place.parent)
+        handle, aside = tempfile.mkstemp(f"-{os.getpid()}.tmp", f".{place.name[:40]}.", place.parent)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from None
+        raise _fault(path, error) from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(handle)
         Path(aside).chmod(0o666 & ~_umask())
         Path(aside).replace(place)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}. Choose another place.") from None
+        raise _fault(path, error) from None
     finally:
         Path(aside).unlink(missing_ok=True)
+    if path not in _written:
+        _written.append(path)
     return path
+
+
+def _fault(path: Path, error: OSError) -> InputError | WriteError:
+    if error.errno not in _SPENT:
+        return InputError(f"{path} cannot be written: {error.strerror}. Choose another folder.")
+    beside = [file.name for file in _written if file.parent == path.parent]
+    kept = f"Written before it, and whole: {', '.join(beside)}" if beside else "Nothing was written before it"
+    return WriteError(f"{path} cannot be written: {error.strerror}. {kept}. Make space, and run the same again.")
+
+
+def _sweep(folder: Path) -> None:
+    """Removes drafts of processes that were killed while they wrote them; once a folder and process."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    import psutil
+
+    for found in os.scandir(folder):
+        draft = _DRAFTS.fullmatch(found.name)
+        if draft and not psutil.pid_exists(int(draft[1])) and time.time() - found.stat().st_mtime > STALE_S:
+            Path(found.path).unlink(missing_ok=True)
 
 
 def whole(text: str) -> str:
@@ -82,7 +123,7 @@ def updating(path: str | Path) -> Iterator[Path]:
             "end, or stop it."
         ) from None
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from None
+        raise _fault(path, error) from None
     try:
         yield path
     finally:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from hasten.limits import Limits
 from hasten.plan import Parameters
@@ -19,6 +20,12 @@ Status = Literal[Answered, "undecided", "failed"]
 measured, or a fresh process refuted it."""
 
 
+Confirmation = Literal["confirmed", "not refuted", "refuted"]
+"""Of a claim that is measured again: the intervals lie inside all that it promises, they cannot tell, or not."""
+FEW_PAIRS = 3
+"""Under so many pairs of times nothing is known of how far off their ratio may be: there is no interval."""
+
+
 class Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -28,22 +35,12 @@ def between(interval: Interval | None, spec: str, confidence: float) -> str:
     return f"{100 * confidence:g}% interval {interval[0]:{spec}} to {interval[1]:{spec}}" if interval else ""
 
 
-class Estimate(Record):
-    """A figure's bootstrap interval, which holds the true one with ``confidence``."""
-
-    interval: Interval
-    confidence: float = 0.95
-
-    def between(self, spec: str) -> str:
-        return between(self.interval, spec, self.confidence)
-
-
-class Latency(Estimate):
+class Latency(Record):
     """Wall-clock times of baseline and plan, taken in turn, in seconds a call of the pipeline (one batch).
 
     Attributes:
         speedup: the ratio of the medians.
-        interval: the interval of the speedup.
+        interval: the interval of the speedup; None of fewer than three pairs.
         confidence: with which the interval holds the true speedup.
         baseline_s: the median of the baseline's times.
         plan_s: the median of the plan's times.
@@ -55,6 +52,8 @@ class Latency(Estimate):
         warnings: what may have disturbed the times.
     """
 
+    interval: Interval | None
+    confidence: float = 0.95
     speedup: float
     baseline_s: float
     plan_s: float
@@ -65,8 +64,25 @@ class Latency(Estimate):
     peak_memory_bytes: int | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def highest(self) -> float:
+        """The highest speedup that the interval allows; of too few pairs for one what was measured."""
+        return self.interval[1] if self.interval else self.speedup
 
-class Loss(Estimate):
+    def between(self, spec: str) -> str:
+        """The interval in words; nothing where there is none."""
+        return between(self.interval, spec, self.confidence)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_enough_pairs(cls, given: Any) -> Any:
+        """Records from before there was none had an interval of two times, far too narrow."""
+        if isinstance(given, Mapping) and len(given.get("times_s", ())) < FEW_PAIRS:
+            return {**given, "interval": None}
+        return given
+
+
+class Loss(Record):
     """What a plan loses by one metric, on images of baseline and plan that are paired by prompt.
 
     Attributes:
@@ -83,6 +99,8 @@ class Loss(Estimate):
         version: the model and library behind the scores; empty in records from before it was kept.
     """
 
+    interval: Interval
+    confidence: float = 0.95
     metric: str
     baseline: float
     score: float
@@ -90,6 +108,10 @@ class Loss(Estimate):
     baseline_scores: tuple[float, ...]
     scores: tuple[float, ...]
     version: str = ""
+
+    def between(self, spec: str) -> str:
+        """The interval in words."""
+        return between(self.interval, spec, self.confidence)
 
     @property
     def samples(self) -> int:
@@ -203,6 +225,7 @@ class Answer(Record):
         instead_of: where plain fewer steps are the answer, because they dominate the plan of methods that was
             found and the request allows them: the trial of that plan. ``equal_time`` is then its comparison.
         verified: whether the script's claim held when a fresh process measured it again; None where none did.
+        outcome: what that came to: *confirmed*, *not refuted* or *refuted*.
         fresh: what that process measured, on prompts and seeds that neither the search nor the verdict used.
         warnings: what a reader should know beside.
     """
@@ -228,6 +251,7 @@ class Answer(Record):
     equal_time: EqualTime | None = None
     instead_of: Trial | None = None
     verified: bool | None = None
+    outcome: Confirmation | None = None
     fresh: Trial | None = None
     warnings: tuple[str, ...] = ()
 

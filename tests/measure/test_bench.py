@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import weakref
@@ -15,11 +17,10 @@ import torch
 
 from hasten.errors import InputError, MeasurementError
 from hasten.measure.bench import Bench
-from hasten.measure.cautions import FEW_PAIRS
 from hasten.measure.quality import Losses
 from hasten.metrics import ClipScorer
 from hasten.plan import Plan
-from hasten.records import Latency, Loss
+from hasten.records import FEW_PAIRS, Latency, Loss
 from hasten.task import Setting
 from pipelines import tiny_sd
 
@@ -361,10 +362,34 @@ def test_a_second_bench_takes_the_baseline_from_the_cache(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_cache_folder_that_cannot_be_written(bench: Bench, tmp_path: Path) -> None:
+def test_a_cache_folder_that_cannot_be_written_is_a_warning(
+    bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The images are drawn all the same; it is told once."""
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be written"):
-        Bench(bench.pipeline, "any", tmp_path / "file")
+    without = Bench(bench.pipeline, "any", tmp_path / "file")
+    assert torch.equal(without.images(Plan(), indices=[0]), bench.images(Plan(), indices=[0]))
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("The baseline's images are not kept for later: ") and "cannot be written" in told
+
+
+def test_a_cache_that_fills_up_is_a_warning(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No space left after the second file: what was drawn is no worse for it, and no draft is left."""
+    written = []
+
+    def full(handle: int) -> None:
+        written.append(handle)
+        if len(written) > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("hasten.files.os.fsync", full)
+    filling = Bench(bench.pipeline, "any", tmp_path)
+    assert torch.equal(filling.images(Plan(), indices=[0, 1, 2]), bench.images(Plan(), indices=[0, 1, 2]))
+    assert [record.getMessage() for record in caplog.records if "No space left" in record.getMessage()]
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["key.json", "search-4-steps-0.png"]
+    assert len(written) == 3, "nothing more is tried"
 
 
 def test_identity_tells_apart_what_cannot_be_compared(words: Path, monkeypatch: pytest.MonkeyPatch) -> None:

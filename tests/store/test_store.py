@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Thread
@@ -10,7 +14,7 @@ from threading import Barrier, Thread
 import optuna
 import pytest
 
-from hasten.errors import InputError
+from hasten.errors import InputError, StoreError
 from hasten.limits import Limits
 from hasten.measure.stats import paired_loss
 from hasten.plan import Plan
@@ -189,3 +193,70 @@ def test_a_file_that_is_no_database_is_one_clear_sentence(tmp_path: Path) -> Non
     path.write_text("not a database, but long enough to be read as one by mistake")
     with pytest.raises(InputError, match="cannot be opened"):
         Store(str(path), SETTING, {})
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        ("{", "its text"),
+        ("[]", "its text"),
+        ('{"plan": "tome"}', "steps: Field required"),
+        ('{"plan": "tome", "steps": "many"}', "steps: Input should be a valid integer"),
+    ],
+)
+def test_a_damaged_record_is_an_error_that_names_it(tmp_path: Path, damage: str, what: str) -> None:
+    """Trials, bounds, equal-time baselines, profiles: whatever is kept as text."""
+    limits = Limits({"clip_score": 0.02})
+    with store(tmp_path) as kept:
+        kept.add(trial())
+        kept.keep_bound(("deepcache",), limits, 32, Bound(status="met", plan=str(PLAN)))
+        name = kept.study_name(("deepcache",))
+    with sqlite3.connect(tmp_path / "trials.db") as database:
+        told = [json.dumps(damage)]
+        database.execute("update trial_user_attributes set value_json = ? where key = 'trial'", told)
+        database.execute("update study_user_attributes set value_json = ? where key like 'bound%'", told)
+    with store(tmp_path) as kept:
+        for read in (lambda: kept.find(PLAN), lambda: kept.bound(("deepcache",), limits, 32)):
+            with pytest.raises(StoreError) as raised:
+                read()
+            assert "trials.db' is damaged" in str(raised.value) and name in str(raised.value)
+        with pytest.raises(StoreError, match=f"a trial of the study .* cannot be read .*{what}"):
+            kept.find(PLAN)
+    assert StoreError.exit_code == 1
+
+
+FILLS_UP = """
+import resource, sys
+from hasten.errors import StoreError
+from hasten.store import Store
+from landscape import SETTING, trial
+with Store(sys.argv[1], SETTING, {}) as store:
+    store.add(trial())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    try:
+        store.add(trial(reason="x" * 1_000_000))
+    except StoreError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+def test_a_store_that_is_full_is_an_error_and_keeps_what_it_has(tmp_path: Path) -> None:
+    """The process may write 200 kB to a file: the system refuses the rest."""
+    path = tmp_path / "trials.db"
+    done = subprocess.run(
+        [sys.executable, "-c", FILLS_UP, str(path)],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "can no longer be read or written: " in done.stdout and "All trials that were finished" in done.stdout
+    with store(tmp_path) as kept:
+        assert kept.find(PLAN) == trial()
+
+
+def test_no_password_stands_in_an_error() -> None:
+    with pytest.raises(InputError) as raised:
+        open_database("nosuch://me:geheim@localhost:1/db")
+    assert "nosuch://me:***@localhost:1/db" in str(raised.value) and "geheim" not in str(raised.value)

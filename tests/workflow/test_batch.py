@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -10,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from batches import Place, alive, asked, children, made_place, until
 
+from examples import trial_of
+from hasten.cli.many import _finish
 from hasten.errors import InputError
 from hasten.language.render import render
-from hasten.records import Answer
+from hasten.plan import Plan
+from hasten.records import Answer, EqualTime
 from hasten.task import Task
 from hasten.workflow.batch import Batch, Settled, Standing, Wanted, batch_of, exit_code, in_order
+from hasten.workflow.generate import write_report
 
 WORDS = ("run", "--tasks", "list.txt", "--out", "out", "--no-verify")
 TASKS = [asked(branch=branch) for branch in (3, 2)]
@@ -168,3 +174,26 @@ def test_the_chosen_device_is_used_unless_several_are_named(tmp_path: Path) -> N
     assert batch_of(tmp_path, {"device": "cuda:1"}, ("cuda:0", "cuda:2"), None).devices == ("cuda:0", "cuda:2")
     assert batch_of(tmp_path, {}, ("auto",), None).devices == ("auto",)
     assert not list(tmp_path.iterdir())
+
+
+def test_warnings_and_equal_time_stand_in_report_manifest_and_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A plan that loses to fewer steps says so wherever its script is named."""
+    fewer = EqualTime(steps=6, trial=trial_of(Plan(), 1.9, steps=6), plan_loses=("ssim",))
+    found = {"verified": True, "outcome": "not refuted", "equal_time": fewer, "warnings": ("restless",)}
+    script = tmp_path / "scripts" / "task-1.py"
+    (one,) = settled(tmp_path, known(TASKS[0], 1, "likely", script=str(script), plan="tome", **found))
+    write_report([one], tmp_path)
+    (entry,) = json.loads((tmp_path / "generation_report.json").read_text())["tasks"]
+    (listed,) = json.loads((tmp_path / "manifest.json").read_text())
+    losses = {metric: loss.loss for metric, loss in fewer.trial.losses.items()}
+    told = {"steps": 6, "speedup": 1.9, "losses": losses, "plan_loses": ["ssim"], "says": ""}
+    for kept in (entry, listed["claim"]):
+        assert kept["equal_time"] == told
+        assert (kept["outcome"], kept["warnings"], kept["verified"]) == ("not refuted", ["restless"], True)
+    with pytest.raises(typer.Exit):
+        _finish({"tasks": [one]}, tmp_path, json=False)
+    printed = capsys.readouterr()
+    assert "not refuted" in printed.out and "6 steps 1.90x, better on ssim" in printed.out
+    assert "task-1: restless" in printed.err

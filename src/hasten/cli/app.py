@@ -20,6 +20,8 @@ from hasten.cli.values import open_task, task_of_flags
 from hasten.errors import HastenError, InputError
 from hasten.measure.ending import leave_if_asked, remember_interrupts
 from hasten.options.table import OUTPUT, REQUEST, SEARCH, SETTING
+from hasten.options.values import Range, seconds
+from hasten.texts import without_secrets
 
 INTERRUPTED = 130
 SHORT = ("profile", "verify")
@@ -217,15 +219,25 @@ def verify(
             rich_help_panel=SEARCH,
         ),
     ] = 32,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            help="A call of the script that takes longer (90s, 10m) is ended; else many times what is usual.",
+            metavar="TIME",
+            rich_help_panel=SEARCH,
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
     *,
     pairs: int,
 ) -> None:
-    """Measures a script in a fresh process and says whether its claim holds."""
+    """Measures a script in a fresh process: its claim is confirmed, not refuted, or refuted (exit code 1)."""
     from hasten.script.verify import verify as measure
 
+    limit_s = None if time_limit is None else seconds(Range(0, above=True))("--time-limit", time_limit)
     with show.waiting(f"Measuring {script} in a fresh process"):
-        found = measure(script, samples=samples, pairs=pairs)
+        found = measure(script, samples=samples, pairs=pairs, time_limit_s=limit_s)
     show.document(found.model_dump(mode="json")) if json else show.verification(found)
     raise typer.Exit(0 if found.holds else 1)
 
@@ -275,8 +287,8 @@ def doctor(json: Json = False) -> None:
 
 
 def _command() -> str:
-    """What was typed, fit to be typed again."""
-    return shlex.join(["hasten", *sys.argv[1:]])
+    """What was typed, fit to be typed again: all but secrets."""
+    return shlex.join(["hasten", *map(without_secrets, sys.argv[1:])])
 
 
 def _finish(answer: Any, json: bool) -> None:

@@ -11,7 +11,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import typer
+from hasten.cli.out import say
+from hasten.texts import cleaned
 
 if TYPE_CHECKING:
     from hasten.records import Trial
@@ -79,11 +80,11 @@ class Bar:
     def _say(self, text: str) -> None:
         """A line that stays; a terminal breaks a long one."""
         self._said = time.monotonic()
-        text = f"{span(self._said - self._began):>7}  {text}"
+        text = f"{span(self._said - self._began):>7}  {cleaned(text)}"
         if self._console.is_terminal:
             self._console.print(text, soft_wrap=True, markup=False, highlight=False)
         else:
-            typer.echo(f"{text}{self._standing()}", err=True)
+            say(f"{text}{self._standing()}", err=True)
 
     def _standing(self) -> str:
         """What the two lines of a terminal show, at the end of a plain line."""
@@ -112,7 +113,7 @@ class Bar:
         first = Table.grid(padding=(0, 2, 0, 0))
         first.add_row(Text(stage, style="bold", no_wrap=True), bar, Text(clock, no_wrap=True))
         told = " · ".join(filter(None, [best_line(now, self._best), now.message if now else ""]))
-        return Group(first, Text(told or "…", no_wrap=True, overflow="ellipsis"))
+        return Group(first, Text(cleaned(told) or "…", no_wrap=True, overflow="ellipsis"))
 
     def _left(self) -> str:
         """How long the stage may take yet: by the pace of the trials so far, and no longer than the search has."""

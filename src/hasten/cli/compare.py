@@ -11,6 +11,7 @@ from hasten.cli import show
 from hasten.cli.app import CLOSER, command
 from hasten.cli.bar import Bar
 from hasten.cli.choices import SETTING_NAMES, Json, takes
+from hasten.cli.out import say
 from hasten.cli.values import plain_task
 from hasten.options.table import REQUEST
 
@@ -48,23 +49,24 @@ def compare(
 
 
 def _shown(found: Comparison) -> None:
-    typer.echo(f"{show.setting(found.setting)}; {found.confidence:.0%} intervals")
+    say(f"{show.setting(found.setting)}; {found.confidence:.0%} intervals")
     metrics = dict.fromkeys(metric for one in found.plans for metric in one.trial.losses)
     show.table([_row(one, [*metrics]) for one in found.plans])
     for one in found.plans:
         if one.trial.status == "failed":
-            typer.secho(f"failed: {one.trial.plan}: {one.trial.reason}", fg="red")
+            say(f"failed: {one.trial.plan}: {one.trial.reason}", fg="red")
         if one.equal_time and one.equal_time.plan_loses:
             loses = ", ".join(one.equal_time.plan_loses)
-            typer.secho(f"note: {one.trial.plan} loses to fewer steps in the same time: {loses}", fg="yellow")
+            say(f"note: {one.trial.plan} loses to fewer steps in the same time: {loses}", fg="yellow")
 
 
 def _row(one: Compared, metrics: Sequence[str]) -> dict[str, str]:
     own, other = one.trial, one.equal_time
-    low, high = own.latency.interval if own.latency else (0.0, 0.0)
+    interval = own.latency.interval if own.latency else None
+    within = f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
     return {
         "plan": own.plan or "baseline",
-        "speedup": f"{own.speedup:.2f}x ({low:.2f} to {high:.2f})" if own.latency else "",
+        "speedup": f"{own.speedup:.2f}x{within}" if own.latency else "",
         **{f"{metric} loss": _loss(own, metric) for metric in metrics},
         "equal time": f"{other.steps} steps, {other.trial.speedup:.2f}x" if other else "",
         **{f"its {metric} loss": _loss(other.trial, metric) if other else "" for metric in metrics},

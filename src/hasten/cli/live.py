@@ -7,10 +7,10 @@ from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from hasten.cli.bar import span, trial_line
+from hasten.cli.out import say
 from hasten.cli.show import COLOURS
+from hasten.texts import cleaned
 
 if TYPE_CHECKING:
     from hasten.records import Trial
@@ -46,7 +46,7 @@ class Live:
         if not self._console.is_terminal:
             for note in standing.notes[self._noted :]:
                 self._noted += 1
-                self._console.print(note, soft_wrap=True, highlight=False, markup=False)
+                self._console.print(cleaned(note), soft_wrap=True, highlight=False, markup=False)
             for device, (name, progress) in standing.running.items():
                 self._tell(device, name, progress)
             for one in standing.done[self._said :]:
@@ -59,10 +59,10 @@ class Live:
         clock = span(time.monotonic() - self._began)
         if self._told.get(device) != (name, stage):
             self._told[device] = name, stage
-            typer.echo(f"{clock:>7}  {device}  {name}  {stage}", err=True)
+            say(f"{clock:>7}  {device}  {name}  {stage}", err=True)
         if progress and progress.trial and progress.trial is not self._trials.get(device):
             self._trials[device] = progress.trial
-            typer.echo(f"{clock:>7}  {device}  {name}  {trial_line(progress.trial)}", err=True)
+            say(f"{clock:>7}  {device}  {name}  {trial_line(progress.trial)}", err=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -82,7 +82,7 @@ class Live:
         for device, (name, progress) in self._standing.running.items():
             table.add_row(f"[bold]{device}[/bold]  {name}  {_doing(progress)}")
         for note in self._standing.notes[-1:]:
-            table.add_row(escape(note))
+            table.add_row(escape(cleaned(note)))
         first = max(0, len(self._standing.done) - LAST)
         for number, one in enumerate(self._standing.done[first:], first + 1):
             table.add_row(_line(one, number, self._standing.total))
@@ -107,7 +107,7 @@ def _doing(progress: Progress | None) -> str:
         return "loading"
     best = f"best {progress.best.speedup:.2f}x  " if progress.best else ""
     settled = f"{progress.done} trials  " if progress.done else ""
-    return escape(f"{progress.stage}  {settled}{best}{progress.message}")
+    return escape(cleaned(f"{progress.stage}  {settled}{best}{progress.message}"))
 
 
 def _line(one: Settled, number: int, total: int) -> str:
@@ -115,6 +115,6 @@ def _line(one: Settled, number: int, total: int) -> str:
 
     figures = f"{one.speedup:.2f}x" if one.speedup else ""
     asked = f" for {one.target} asked" if one.target else ""
-    why = escape(one.reason) if not one.held else one.plan
-    name = escape(one.name or one.place)
+    why = escape(cleaned(one.plan if one.held else one.reason))
+    name = escape(cleaned(one.name or one.place))
     return f"{number}/{total} [{COLOURS[one.status]}]{one.status}[/] {name}  {figures}{asked}  {why}"

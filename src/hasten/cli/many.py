@@ -15,7 +15,7 @@ from hasten.errors import InputError
 
 if TYPE_CHECKING:
     from hasten.store.seeds.tasks_file import Request
-    from hasten.workflow.batch import Settled
+    from hasten.workflow.batch import Fewer, Settled
     from hasten.workflow.generate import Generation
     from hasten.workflow.matrix import Matrix
 
@@ -119,6 +119,7 @@ def _finish(stages: dict[str, list[Settled]], out: Path, json: bool) -> NoReturn
     for name, found in stages.items():
         if not json and found:
             show.table([_row(one) for one in found])
+            _warnings(found)
         show.note(_summary(name, found))
     show.note(f"All of it is in {out}.")
     raise typer.Exit(exit_code([one for found in stages.values() for one in found]))
@@ -130,15 +131,30 @@ def _summary(name: str, found: Sequence[Settled]) -> str:
     return f"{name}: {len(found)} ({', '.join(counts)}); {took} of work." if found else f"{name}: none."
 
 
+def _warnings(found: Sequence[Settled]) -> None:
+    """What a person should know of each script before using it."""
+    for one in found:
+        says = [one.equal_time.says] if one.equal_time and one.equal_time.says else []
+        for warning in (*says, *one.warnings):
+            show.note(f"{one.name or one.place}: {warning}")
+
+
+def _equal_time(fewer: Fewer | None) -> str:
+    if fewer is None:
+        return ""
+    better = f", better on {', '.join(fewer.plan_loses)}" if fewer.plan_loses else ""
+    return f"{fewer.steps} steps {fewer.speedup:.2f}x{better}"
+
+
 def _row(one: Settled) -> dict[str, Any]:
-    verified = {None: "", True: "holds", False: "does not hold"}[one.verified]
     return {
         "task": one.name or one.place,
         "answer": one.status,
         "asked": one.target or "",
         "speedup": f"{one.speedup:.2f}x" if one.speedup else "",
         "loss": f"{one.quality_loss:.4f}" if one.quality_loss is not None else "",
-        "verified": verified,
+        "fresh process": one.outcome or "",
+        "equal time": _equal_time(one.equal_time),
         "time": span(one.seconds),
         "plan or reason": one.plan if one.held else one.reason,
     }

@@ -10,6 +10,7 @@ import typer
 from hasten.cli import show
 from hasten.cli.app import CLOSER, command
 from hasten.cli.choices import SETTING_NAMES, Json, takes
+from hasten.cli.out import say
 from hasten.cli.values import plain_task
 from hasten.errors import InputError
 from hasten.options.table import REQUEST, SEARCH, SETTING
@@ -77,20 +78,20 @@ def _integers(text: str) -> list[int]:
 
 def _shown(found: Profile) -> None:
     setting, sides = found.setting, ["baseline"] + ["plan"] * (found.plan != "baseline")
-    typer.echo(show.setting(setting))
+    say(show.setting(setting))
     if len(sides) == 2:
-        typer.echo(f"plan: {found.plan}")
+        say(f"plan: {found.plan}")
     for title, rows in (
         ("first call of a fresh process, in seconds", _first(found)),
         (f"where a warm call's time goes, batch size {setting.batch_size}", _parts(found.batch_sizes[0], sides)),
         ("batch sizes", [_batch(row, sides, found.confidence) for row in found.batch_sizes]),
     ):
         if rows:
-            typer.secho(f"\n{title}", bold=True)
+            say(f"\n{title}", bold=True)
             show.table(rows)
     for row in found.batch_sizes:
         for warning in row.warnings:
-            typer.secho(f"note: batch size {row.batch_size}: {warning}", fg="yellow")
+            say(f"note: batch size {row.batch_size}: {warning}", fg="yellow")
 
 
 def _first(found: Profile) -> list[dict[str, str]]:
@@ -128,8 +129,8 @@ def _batch(row: BatchRow, sides: Sequence[str], confidence: float) -> dict[str, 
         cells["images/s" if side == "baseline" else "plan images/s"] = f"{calls.images_per_s:.3g}" if calls else ""
     if "plan" in sides:
         cells["speedup"] = f"{row.speedup:.2f}x" if row.speedup else ""
-        low, high = row.speedup_interval or (0.0, 0.0)
-        cells[f"{confidence:.0%} interval"] = f"{low:.2f} to {high:.2f}" if row.speedup else ""
+        interval = row.speedup_interval
+        cells[f"{confidence:.0%} interval"] = f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else ""
     return {**cells, **_memory(row, sides), "note": row.reason}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import textwrap
@@ -11,9 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from hasten.cli.out import say, say_json
 from hasten.errors import HastenError
+from hasten.texts import cleaned
 
 if TYPE_CHECKING:
     from hasten.cli.checks import Check
@@ -26,21 +25,22 @@ APART_S = 5
 """Seconds between two lines that tell a pipe what is being done."""
 UNBROKEN = 1000
 """Characters of a line that goes to a file or another program."""
+OUTCOMES = {"confirmed": "green", "not refuted": "yellow", "refuted": "red"}
 COLOURS = {"met": "green", "likely": "yellow", "infeasible": "yellow", "undecided": "yellow", "failed": "red"}
 
 
 def document(data: Any) -> None:
     """The one JSON document of ``--json``."""
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    say_json(data)
 
 
 def note(text: str) -> None:
-    typer.secho(text, err=True)
+    say(text, err=True)
 
 
 def error(error: HastenError, *, as_json: bool) -> None:
     """The message on standard error; with ``--json`` also as a document on standard output."""
-    typer.secho(f"Error: {error}", err=True, fg="red")
+    say(f"Error: {error}", err=True, fg="red")
     if as_json:
         document({"status": "error", "kind": type(error).__name__, "reason": str(error)})
 
@@ -62,7 +62,7 @@ def task(task: Task) -> None:
         lines = {name: value for name, value in lines.items() if name not in ("parameters", "target", "loss")}
     _lines(lines)
     for assumption in task.assumptions:
-        typer.secho(f"assumed: {assumption}", fg="yellow")
+        say(f"assumed: {assumption}", fg="yellow")
 
 
 def _methods(task: Task) -> str:
@@ -76,13 +76,13 @@ def answer(answer: Answer) -> None:
     """The verdict, its figures, and where the files are."""
     from hasten.records import between
 
-    typer.secho(answer.status, fg=COLOURS[answer.status], bold=True, nl=False)
-    typer.echo(f": {answer.task.model}, {answer.task.scheduler}, {answer.task.steps} steps")
+    say(answer.status, fg=COLOURS[answer.status], bold=True, nl=False)
+    say(f": {answer.task.model}, {answer.task.scheduler}, {answer.task.steps} steps")
     shown = answer if answer.plan or not answer.best else answer.best
     if shown.equal_time and shown.equal_time.says:
-        typer.echo(shown.equal_time.says)
+        say(shown.equal_time.says)
     for text in answer.task.assumptions:
-        typer.echo(f"assumed: {text}")
+        say(f"assumed: {text}")
     asked = f"requested {answer.task.target}, measured " if answer.task.target else ""
     interval = between(shown.speedup_interval, ".2f", shown.confidence)
     lines = {
@@ -101,7 +101,7 @@ def answer(answer: Answer) -> None:
     }
     _lines({name: value for name, value in lines.items() if value not in (None, "")})
     for warning in dict.fromkeys(answer.warnings + shown.warnings):
-        typer.secho(_wrapped(f"note: {warning}", 6), fg="yellow")
+        say(_wrapped(f"note: {warning}", 6), fg="yellow")
 
 
 def setting(setting: Setting) -> str:
@@ -114,12 +114,12 @@ def setting(setting: Setting) -> str:
 def requests(made: Sequence[Made]) -> None:
     """A sentence a line, fit to be read again."""
     for one in made:
-        typer.echo(one.request)
+        say(one.request)
 
 
 def verification(found: Verification) -> None:
-    """Holds, or what does not."""
-    typer.secho("holds" if found.holds else "does not hold", fg="green" if found.holds else "red", bold=True)
+    """Confirmed, open or refuted, and by what."""
+    say(found.outcome, fg=OUTCOMES[found.outcome], bold=True)
     measured = found.measured_speedup and f"{found.measured_speedup:.2f}x"
     lines = {"plan": found.claim.plan}
     if measured:
@@ -131,9 +131,9 @@ def verification(found: Verification) -> None:
         ) + f"measured {loss:.4f}"
     _lines(lines)
     for reason in found.reasons:
-        typer.secho(f"does not hold: {reason}", fg="red")
+        say(f"refuted: {reason}", fg="red")
     for text in found.notes:
-        typer.secho(_wrapped(f"note: {text}", 6), fg="yellow")
+        say(_wrapped(f"note: {text}", 6), fg="yellow")
 
 
 def table(rows: Sequence[dict[str, Any]], without: Collection[str] = ()) -> None:
@@ -146,14 +146,16 @@ def table(rows: Sequence[dict[str, Any]], without: Collection[str] = ()) -> None
     made = Table(*columns, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for row in rows:
         cells = (row[name] for name in columns)
-        made.add_row(*(escape(", ".join(map(str, c)) if isinstance(c, list | tuple) else str(c)) for c in cells))
+        made.add_row(
+            *(escape(cleaned(", ".join(map(str, c)) if isinstance(c, list | tuple) else str(c))) for c in cells)
+        )
     Console(width=None if sys.stdout.isatty() else UNBROKEN).print(made)
 
 
 def checks(found: Sequence[Check]) -> None:
     for check in found:
-        typer.secho("ok  " if check.fine else "bad ", fg="green" if check.fine else "red", nl=False)
-        typer.echo(f"{check.name}: {check.detail}")
+        say("ok  " if check.fine else "bad ", fg="green" if check.fine else "red", nl=False)
+        say(f"{check.name}: {check.detail}")
 
 
 @contextmanager
@@ -185,7 +187,7 @@ class _NowAndThen:
 def _lines(lines: dict[str, Any]) -> None:
     width = max(map(len, lines))
     for name, value in lines.items():
-        typer.echo(_wrapped(f"  {name:<{width}}  {value}", width + 4))
+        say(_wrapped(f"  {name:<{width}}  {value}", width + 4))
 
 
 def _wrapped(text: str, indent: int) -> str:
@@ -238,4 +240,5 @@ def _equal_time(answer: Answer) -> str:
 def _verified(answer: Answer) -> str:
     if answer.verified is None:
         return ""
-    return "in a fresh process, the claim holds" if answer.verified else "in a fresh process: does not hold"
+    outcome = answer.outcome or ("not refuted" if answer.verified else "refuted")
+    return f"{outcome} in a fresh process"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hasten.errors import InputError
+from hasten.errors import HastenError
+from hasten.files import save, save_bytes
 from hasten.records import Split
 from hasten.task import Setting
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 
 class ImageCache:
@@ -27,11 +31,8 @@ class ImageCache:
         what = {"setting": setting.key(), **{k: v for k, v in identity.items() if k != "scorer"}}
         text = json.dumps(what, sort_keys=True, indent=1)
         self.folder = Path(folder) / hashlib.sha256(text.encode()).hexdigest()[:16]
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "key.json").write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"The cache folder {str(folder)!r} cannot be written: {error}.") from None
+        self._broken = False
+        self._keep(lambda: save(text, self.folder / "key.json"))
 
     def load(self, split: Split, index: int, steps: int) -> torch.Tensor | None:
         """The image (3, h, w), uint8; None when it is not there, or is no whole image."""
@@ -46,13 +47,24 @@ class ImageCache:
             return None
 
     def save(self, split: Split, index: int, steps: int, image: torch.Tensor) -> None:
-        """Keeps an image (3, h, w), uint8; whole or not at all, also when killed meanwhile."""
+        """Keeps an image (3, h, w), uint8; whole or not at all, also when killed meanwhile.
+
+        A cache that cannot be written makes nothing fail: it is told once, and nothing more is kept.
+        """
         from PIL import Image
 
-        path = self._path(split, index, steps)
-        draft = path.with_suffix(f".{os.getpid()}.tmp")
-        Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(draft, format="PNG")
-        draft.replace(path)
+        drawn = BytesIO()
+        Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(drawn, format="PNG")
+        self._keep(lambda: save_bytes(drawn.getvalue(), self._path(split, index, steps)))
+
+    def _keep(self, write: Callable[[], object]) -> None:
+        if self._broken:
+            return
+        try:
+            write()
+        except HastenError as error:
+            self._broken = True
+            logger.warning("The baseline's images are not kept for later: %s", error)
 
     def _path(self, split: Split, index: int, steps: int) -> Path:
         return self.folder / f"{split}-{steps}-steps-{index}.png"

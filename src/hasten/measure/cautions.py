@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 
 import numpy as np
 
 from hasten.measure.stats import relative_spread
-from hasten.records import Interval
+from hasten.records import FEW_PAIRS, Interval
 
-FEW_PAIRS = 3
-"""Under so many nothing but their number can be told."""
 RESTLESS = 0.2
 PRECISION = 0.02
 """A speedup is known when its interval is within so much of it on either side."""
@@ -29,7 +27,7 @@ CONTEXT_BYTES = 2 << 30
 class Caution(Enum):
     """The warnings, with what is filled in when one is due."""
 
-    FEW_PAIRS = "Only {pairs} timed pair(s): the speedup's interval means little."
+    FEW_PAIRS = "Only {pairs} timed pair(s): there is no interval of the speedup."
     IMPRECISE = "After {pairs} pairs, the most that are timed, the speedup is known to {half:.0%} either way only."
     RESTLESS = (
         "The {side}'s times spread by {spread:.0%} (interquartile range over median): "
@@ -86,8 +84,10 @@ def of_side(side: str, times: Sequence[float]) -> Iterator[str]:
         yield from _far_off(side, times)
 
 
-def of_precision(speedup: float, interval: Interval, pairs: int) -> Iterator[str]:
+def of_precision(speedup: float, interval: Interval | None, pairs: int) -> Iterator[str]:
     """That the cap on pairs was reached before the speedup was known."""
+    if interval is None:
+        return
     half = (interval[1] - interval[0]) / 2 / speedup
     if half > PRECISION:
         yield Caution.IMPRECISE.says(pairs=pairs, half=half)
@@ -125,11 +125,15 @@ class OtherLoad:
     The cores that others use are what the whole machine was busy, less this process' own time; work of other
     machines on the same host (``steal``) counts as others'. Their share of a GPU's time cannot be told without
     its vendor's tools, that they hold memory on it can.
+
+    Args:
+        own_s: the seconds that what is measured has spent on cores so far; this process' own, unless others work
+            for it.
     """
 
-    def __init__(self, device: str) -> None:
-        self.device = device
-        self._began, self._own, self._busy = time.monotonic(), time.process_time(), _busy_s()
+    def __init__(self, device: str, own_s: Callable[[], float] = time.process_time) -> None:
+        self.device, self._own_s = device, own_s
+        self._began, self._own, self._busy = time.monotonic(), own_s(), _busy_s()
 
     def cautions(self) -> Iterator[str]:
         """What was found until now."""
@@ -140,7 +144,7 @@ class OtherLoad:
             yield Caution.BUSY_CORES.says(used=used, cores=os.cpu_count())
 
     def _cores(self) -> float:
-        others_s = _busy_s() - self._busy - (time.process_time() - self._own)
+        others_s = _busy_s() - self._busy - (self._own_s() - self._own)
         return others_s / max(time.monotonic() - self._began, 1e-9)
 
 

@@ -57,7 +57,7 @@ def most_steps(measure: Timer, full: int, speedup: float, pairs: int = MOST_PAIR
 
 def where_it_loses(fewer: Trial, plan_latency: Latency, plan_losses: Losses) -> list[str]:
     """The metrics on which fewer steps cost less than the plan; none where they are clearly slower than it."""
-    if fewer.latency is None or fewer.latency.interval[1] < plan_latency.speedup:
+    if fewer.latency is None or fewer.latency.highest < plan_latency.speedup:
         return []
     return [m for m, loss in fewer.losses.items() if m in plan_losses and loss.loss < plan_losses[m].loss]
 
@@ -65,7 +65,7 @@ def where_it_loses(fewer: Trial, plan_latency: Latency, plan_losses: Losses) -> 
 def dominates(fewer: Trial, plan: Trial) -> bool:
     """Fewer steps, in no more time, do better than the plan by every metric that it is scored by, and by more than
     chance: paired by prompt, the whole interval of what the plan loses against them is above 0."""
-    if fewer.latency is None or plan.latency is None or fewer.latency.interval[1] < plan.speedup:
+    if fewer.latency is None or plan.latency is None or fewer.latency.highest < plan.speedup:
         return False
     if not plan.losses or not plan.losses.keys() <= fewer.losses.keys():
         return False

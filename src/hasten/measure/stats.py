@@ -109,8 +109,8 @@ def at_confidence(trial: Trial, confidence: float) -> Trial:
 
 
 def _latency_at(found: Latency, confidence: float) -> Latency:
-    if found.confidence == confidence:
-        return found
+    if found.confidence == confidence or found.interval is None:
+        return found.model_copy(update={"confidence": confidence})
     _, interval = bootstrap_ratio_of_medians(found.baseline_times_s, found.times_s, confidence=confidence)
     return found.model_copy(update={"interval": interval, "confidence": confidence})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import InputError
 from hasten.measure.cautions import PRECISION, OtherLoad, of_precision, of_times
 from hasten.measure.stats import CONFIDENCE, bootstrap_ratio_of_medians
-from hasten.records import Latency
+from hasten.records import FEW_PAIRS, Latency
 
 if TYPE_CHECKING:
     import torch
 
 Call = Callable[[], object]
 Around = Callable[[], AbstractContextManager[object]]
+Cautions = Callable[[], Iterable[str]]
 Enough = Callable[[Sequence[float], Sequence[float]], bool]
 PartsOf = Callable[[], dict[str, float]]
 Stopwatch = tuple[Callable[[], Any], Callable[[Any, Any], float]]
@@ -68,6 +69,7 @@ def interleaved(
     denoiser: torch.nn.Module | None = None,
     enough: Enough | None = None,
     report: Callable[[str], None] | None = None,
+    cautions: Cautions | None = None,
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Latency:
@@ -85,6 +87,7 @@ def interleaved(
         denoiser: its share of each call is timed beside.
         enough: asked after each pair with both rows of times; True ends the timing early.
         report: told what goes on.
+        cautions: asked in the end what else kept the device busy; None: this process looks itself.
         confidence: what the speedup's interval holds the true one with.
 
     Raises:
@@ -95,7 +98,18 @@ def interleaved(
         raise InputError(f"{pairs} pairs after {warmup} warm-up calls: allowed are 1 or more, and 0 or more.")
     a, b = Side(call_a, around_a, first), Side(call_b, around_b, warmup)
     modules = {"denoiser": [denoiser]} if denoiser is not None else {}
-    return compared(a, b, pairs, device, modules, enough=enough, report=report, confidence=confidence, seed=seed)
+    return compared(
+        a,
+        b,
+        pairs,
+        device,
+        modules,
+        enough=enough,
+        report=report,
+        cautions=cautions,
+        confidence=confidence,
+        seed=seed,
+    )
 
 
 def compared(
@@ -107,6 +121,7 @@ def compared(
     *,
     enough: Enough | None = None,
     report: Callable[[str], None] | None = None,
+    cautions: Cautions | None = None,
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Latency:
@@ -114,14 +129,14 @@ def compared(
     with module_timer(modules, device) as parts_s:
         a.warm_up()
         b.warm_up()
-        load, settled = OtherLoad(device), enough is None
+        look, settled = cautions or OtherLoad(device).cautions, enough is None
         for pair in take_turns((a, b), pairs, device, parts_s):
             if report:
                 report(f"latency {pair}/{pairs}")
             if enough and enough(a.times, b.times):
                 settled = not (isinstance(enough, UntilKnown) and enough.gave_up)
                 break
-        beside = tuple(load.cautions())
+        beside = tuple(look())
     found = latency_of(a, b, confidence, seed)
     open_still = () if settled else of_precision(found.speedup, found.interval, len(b.times))
     return found.model_copy(update={"warnings": (*found.warnings, *open_still, *beside)})
@@ -129,8 +144,8 @@ def compared(
 
 @dataclass
 class UntilKnown:
-    """Ends a timing after ``pairs`` pairs or more: when the speedup's interval is within 2% of it on either side,
-    or the pairs beyond those have taken ``longest_s``. Made anew for each timing.
+    """Ends a timing after ``pairs`` pairs or more, three at least: when the speedup's interval is within 2% of it
+    on either side, or the pairs beyond those have taken ``longest_s``. Made anew for each timing.
 
     ``decided`` is asked with the ends of the interval; where that is all that is to be known, True ends it too.
     ``gave_up``: it ended by the time alone.
@@ -143,7 +158,7 @@ class UntilKnown:
     gave_up: bool = False
 
     def __call__(self, baseline: Sequence[float], plan: Sequence[float]) -> bool:
-        if len(plan) < self.pairs:
+        if len(plan) < max(self.pairs, FEW_PAIRS):
             return False
         speedup, (low, high) = bootstrap_ratio_of_medians(baseline, plan, confidence=self.confidence)
         if high - low <= 2 * PRECISION * speedup or (self.decided is not None and self.decided(low, high)):

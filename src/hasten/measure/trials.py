@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from hasten.measure.cautions import FEW_PAIRS
 from hasten.measure.equal_time import most_steps, where_it_loses
 from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
@@ -15,7 +14,7 @@ from hasten.measure.quality import Losses, Report, StopEarly, chosen_metrics
 from hasten.measure.stats import joined, samples_of
 from hasten.measure.timing import Enough
 from hasten.plan import Plan
-from hasten.records import EqualTime, Latency, Split, Trial
+from hasten.records import FEW_PAIRS, EqualTime, Latency, Split, Trial
 from hasten.task import Setting
 
 METRIC_NAMES = ("clip_score", "ssim")

@@ -1,31 +1,35 @@
-"""The fresh process behind ``verify``: imports a script from its path and measures its own functions."""
+"""A script measured against hasten's own pipeline: the clock, the scores and the verdict are this process' own.
+
+Two processes draw in turn, image by image: one the script's, the other the plain pipeline that the claim names, as
+hasten loads it. Both draw the same prompts and seeds, which are chosen here, at random. Every image is timed from
+the question to its last pixel, and every timed image is scored.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
+import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hasten.errors import InputError, MeasurementError
-from hasten.measure.environment import environment
-from hasten.measure.fresh_process import answer
+from hasten.measure.cautions import OtherLoad
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import image_fault, image_seed
 from hasten.measure.prompts import PromptSet
 from hasten.measure.prompts import load as load_prompts
-from hasten.measure.setting import scheduler_name
 from hasten.measure.stats import loss_of
 from hasten.measure.timing import MOST_TIMES, UntilKnown, interleaved
 from hasten.metrics import METRICS, load_scorer
 from hasten.plan import Plan
 from hasten.records import Latency, Loss, Split, Trial
-from hasten.script.claim import Claim, promises, read_claim
+from hasten.script._drawer import Drawer, Patience
+from hasten.script.claim import Claim, model_source, needed_of, promises
+from hasten.script.surroundings import memory_limit
+from hasten.texts import fit
 
 if TYPE_CHECKING:
     import torch
@@ -33,156 +37,212 @@ if TYPE_CHECKING:
 SCORED_AT_ONCE = 8
 FIRST = 1_000_000
 """The first held-out image of a set without fresh prompts: far from those that a search has confirmed with."""
+PLACES = 1 << 40
+"""So many first images there are to choose from: a script cannot have drawn its images before it is asked."""
+WARM, NAME = -1, 80
+FIDELITY = "ssim"
+ALIKE = 0.02
+"""Two processes that draw the same image may differ by so much of a pixel's range on average."""
 
 
-PLACES = 100_000
-"""So many first images there are to choose from: each script has one of its own, always the same."""
-
-
-def place_of(claim: Claim, prompts: PromptSet) -> tuple[Split, int]:
+def place_of(prompts: PromptSet, place: int | None = None) -> tuple[Split, int]:
     """The split that is drawn here and nowhere else, and its first image: ``fresh`` where the set has it.
 
-    On the same few prompts all scripts of a batch would be lucky, or none.
+    ``place``: 0 to 2⁴⁰ − 1; None: at random.
     """
-    own = int(hashlib.sha256(claim.model_dump_json().encode()).hexdigest(), 16) % PLACES
+    own = secrets.randbelow(PLACES) if place is None else place % PLACES
     return ("fresh", own) if prompts.fresh else ("held-out", FIRST + own)
 
 
-class Sides:
-    """The script's pipeline without and with its plan.
+@dataclass
+class Row:
+    """One side: its process, and the images that it has drawn, (3, h, w), uint8."""
 
-    A plan of hasten's runtime comes off again, so one pipeline serves both; the packages of the upstream
-    runtime patch for good, so the accelerated one is loaded beside.
-    """
+    drawer: Drawer
+    images: list[torch.Tensor] = field(default_factory=list)
 
-    def __init__(self, module: ModuleType, claim: Claim) -> None:
-        self.module, self.claim = module, claim
-        self.prompts = load_prompts(claim.prompts)
-        self.split, self.first = place_of(claim, self.prompts)
-        self.baseline = module.load_pipeline()
-        self.accelerated = self.baseline
-        self.around: Callable[[], AbstractContextManager[object]] = nullcontext
-        if not Plan.parse(claim.plan):
-            return
-        if claim.runtime == "hasten":
-            self.around = lambda: module.accelerate(self.baseline)
-        else:
-            self.accelerated = module.accelerate(module.load_pipeline())
 
-    def chosen(self, samples: int) -> list[str]:
-        """The prompts of so many images, beginning anew when they run out."""
+@dataclass(frozen=True)
+class Sitting:
+    """The images that both sides are asked for. Image i has the prompt and seed of the split's ``first`` + i."""
+
+    claim: Claim
+    prompts: PromptSet
+    split: Split
+    first: int
+
+    @classmethod
+    def of(cls, claim: Claim, place: int | None) -> Sitting:
+        prompts = load_prompts(claim.prompts)
+        return cls(claim, prompts, *place_of(prompts, place))
+
+    def prompt(self, number: int) -> str:
         prompts = self.prompts.of(self.split)
-        return [prompts[i % len(prompts)] for i in range(self.first, self.first + samples)]
+        return prompts[(self.first + number) % len(prompts)]
 
-    def draw(self, pipe: Any, index: int, prompt: str) -> list[Any]:
-        """The images of one call of the script's ``generate``, as Pillow images."""
-        seed = image_seed(self.claim.seed, self.split, index)
-        drawn = self.module.generate(pipe, prompt, self.claim.steps, seed)
-        return list(drawn) if isinstance(drawn, Sequence) else [drawn]
+    def draw(self, drawer: Drawer, number: int, first: bool = False) -> torch.Tensor:
+        seed = image_seed(self.claim.seed, self.split, self.first + number)
+        return drawer.draw(self.prompt(number), seed, first)
 
-    def images(self, accelerated: bool, prompts: Sequence[str]) -> torch.Tensor:
-        """(n, 3, h, w), 0 to 1: one image a prompt, the split's from ``first`` on."""
-        import torch
-
-        pipe, around = (self.accelerated, self.around) if accelerated else (self.baseline, nullcontext)
-        with around():
-            drawn = [self.draw(pipe, i, prompt)[0] for i, prompt in enumerate(prompts, self.first)]
-        return torch.stack([_tensor(image) for image in drawn])
-
-    def latency(self, prompt: str, pairs: int) -> Latency:
-        return interleaved(
-            lambda: self.draw(self.baseline, self.first, prompt),
-            lambda: self.draw(self.accelerated, self.first, prompt),
-            pairs=pairs * MOST_TIMES,
-            device=self.claim.device,
-            around_b=self.around,
-            enough=UntilKnown(pairs, self._decided, self.claim.confidence),
-            confidence=self.claim.confidence,
-        )
-
-    def _decided(self, low: float, high: float) -> bool:
-        """The interval of the speedup lies on one side of all that the script promises."""
-        return not any(low < promised <= high for promised in promises(self.claim))
+    def next(self, row: Row) -> None:
+        row.images.append(self.draw(row.drawer, len(row.images)))
 
 
-def measure(path: Path, samples: int, pairs: int) -> Trial:
-    """The script's trial, on prompts and seeds that no search or verdict has used."""
-    started, claim = time.monotonic(), read_claim(path)
+def measure(
+    path: Path,
+    claim: Claim,
+    samples: int,
+    pairs: int,
+    python: str = sys.executable,
+    limit_s: float | None = None,
+    place: int | None = None,
+) -> Trial:
+    """The script's trial, on prompts and seeds that no search or verdict has used, and that no script can know.
+
+    Args:
+        samples: images that are scored and timed at least.
+        limit_s: how long any call of the script may take; None: many times as long as hasten's own.
+        place: of the first image; None: at random.
+    """
+    started, sitting = time.monotonic(), Sitting.of(claim, place)
     with device_lock(claim.device):
-        sides = Sides(_module(path), claim)
-        prompts = sides.chosen(samples)
-        reference, plan = sides.images(False, prompts), sides.images(True, prompts)
-        latency = sides.latency(prompts[0], pairs)
-    fault = next(_faults(sides, plan), "")
+        held = () if claim.device.startswith("cpu") else tuple(OtherLoad(claim.device).cautions())
+        with _own(path, claim, python) as own, _theirs(path, claim, python) as theirs:
+            for drawer in (own, theirs):
+                drawer.start()
+            opening = time.monotonic()
+            here = own.open()["environment"]
+            drawing = time.monotonic()
+            reference = sitting.draw(own, WARM)
+            patience = Patience.beside(drawing - opening, time.monotonic() - drawing, limit_s)
+            theirs.limit(patience, memory_limit(own.resident_bytes()))
+            faults = [*_of_its_pipeline(sitting, theirs, reference)]
+            rows = Row(own), Row(theirs)
+            latency = _latency(sitting, *rows, samples, pairs, held)
+    images = [row.images for row in rows]
+    faults += _of_images(sitting, *images)
     return Trial(
         plan=claim.plan,
         steps=claim.steps,
-        status="failed" if fault else "ok",
-        reason=fault,
-        split=sides.split,
-        offset=sides.first,
+        status="failed" if faults else "ok",
+        reason=faults[0] if faults else "",
+        split=sitting.split,
+        offset=sitting.first,
         latency=latency,
-        losses={} if fault else _losses(claim, reference, plan, prompts),
-        environment=environment(claim.device, claim.dtype),
+        losses={} if faults else _losses(sitting, *images),
+        environment=here,
         seconds=time.monotonic() - started,
     )
 
 
-def _faults(sides: Sides, images: torch.Tensor) -> Iterator[str]:
-    """What makes the script another one than it claims to be, or its images worthless."""
-    claim, found = sides.claim, scheduler_name(sides.baseline.scheduler)
+def _own(path: Path, claim: Claim, python: str) -> Drawer:
+    source = model_source(path, claim)
+    name = f"The plain pipeline of {path}"
+    return Drawer("reference", claim, source, name, python, needed_of(path, "diffusers"))
+
+
+def _theirs(path: Path, claim: Claim, python: str) -> Drawer:
+    return Drawer("script", claim, str(path), str(path), python, needed_of(path, "diffusers"))
+
+
+def _of_its_pipeline(sitting: Sitting, script: Drawer, reference: torch.Tensor) -> Iterator[str]:
+    """Opens the script up to its plan; what makes its pipeline another one than it claims."""
+    claim = sitting.claim
+    found = fit(str(script.open().get("scheduler")), NAME)
+    plain = sitting.draw(script, WARM, first=True)
     if found != claim.scheduler:
         yield f"its scheduler is {found}, the claim says {claim.scheduler}"
-    height, width = images.shape[-2:]
-    if (height, width) != (claim.height, claim.width):
+    elif plain.shape == reference.shape and (apart := _apart(plain, reference)) > ALIKE:
+        yield (
+            f"without its plan it draws other images than the model and scheduler that it claims: {apart:.0%} "
+            f"of the range of a pixel apart, allowed is {ALIKE:.0%}"
+        )
+    if Plan.parse(claim.plan):
+        script.accelerate()
+        sitting.draw(script, WARM, first=True)
+
+
+def _latency(
+    sitting: Sitting, reference: Row, script: Row, samples: int, pairs: int, held: Sequence[str]
+) -> Latency:
+    """Draws and times the images of both sides in turn; only one of the two processes runs at a time."""
+    claim, drawers = sitting.claim, (reference.drawer, script.drawer)
+    known = UntilKnown(pairs, partial(_decided, claim), claim.confidence)
+    load = OtherLoad("cpu", lambda: time.process_time() + sum(d.busy_s() for d in drawers))
+    for drawer in drawers:
+        drawer.rest()
+    return interleaved(
+        partial(sitting.next, reference),
+        partial(sitting.next, script),
+        pairs=max(samples, pairs * MOST_TIMES),
+        warmup=0,
+        around_a=reference.drawer.awake,
+        around_b=script.drawer.awake,
+        enough=lambda a, b: len(b) >= samples and known(a, b),
+        cautions=load.cautions if claim.device.startswith("cpu") else lambda: held,
+        confidence=claim.confidence,
+    )
+
+
+def _decided(claim: Claim, low: float, high: float) -> bool:
+    """The interval of the speedup lies on one side of all that the script promises."""
+    return not any(low < promised <= high for promised in promises(claim))
+
+
+def _of_images(
+    sitting: Sitting, reference: Sequence[torch.Tensor], images: Sequence[torch.Tensor]
+) -> Iterator[str]:
+    """What makes the script's images others than it claims, or worthless."""
+    claim = sitting.claim
+    sizes = {tuple(image.shape[-2:]) for image in images}
+    for height, width in sizes - {(claim.height, claim.width)}:
         yield f"its images are {width}x{height}, the claim says {claim.width}x{claim.height}"
-    for index, image in enumerate(images, sides.first):
-        if fault := image_fault(image):
-            yield f"{fault} at {sides.split} image {index}"
+    for number, image in enumerate(images):
+        if fault := image_fault(image.float() / 255):
+            yield f"{fault} at {sitting.split} image {sitting.first + number}"
+    if not Plan.parse(claim.plan) and sizes == {tuple(reference[0].shape[-2:])}:
+        apart = max(_apart(*pair) for pair in zip(reference, images, strict=True))
+        if apart > ALIKE:
+            yield f"it draws other images than the plain pipeline: {apart:.0%} of the range of a pixel apart"
 
 
-def _losses(claim: Claim, reference: torch.Tensor, plan: torch.Tensor, prompts: Sequence[str]) -> dict[str, Loss]:
+def _apart(a: torch.Tensor, b: torch.Tensor) -> float:
+    """How far two images are from each other, on average, in shares of a pixel's range."""
+    return float((a.float() - b.float()).abs().mean()) / 255
+
+
+def _losses(
+    sitting: Sitting, reference: Sequence[torch.Tensor], images: Sequence[torch.Tensor]
+) -> dict[str, Loss]:
+    """The claim's losses, and that of a fidelity metric in any case: images of another seed may score as well."""
+    claim = sitting.claim
     if not Plan.parse(claim.plan):
         return {}
-    return {name: _loss(name, claim, reference, plan, prompts) for name in {**claim.max_loss, **claim.losses}}
+    names = {**claim.max_loss, **claim.losses, FIDELITY: None}
+    prompts = [sitting.prompt(number) for number in range(len(images))]
+    return {name: _loss(name, claim, reference, images, prompts) for name in names}
 
 
-def _loss(name: str, claim: Claim, reference: torch.Tensor, plan: torch.Tensor, prompts: Sequence[str]) -> Loss:
+def _loss(
+    name: str,
+    claim: Claim,
+    reference: Sequence[torch.Tensor],
+    images: Sequence[torch.Tensor],
+    prompts: Sequence[str],
+) -> Loss:
+    import torch
+
     metric = METRICS.get(name)
     scorer = load_scorer(claim.scorer, claim.device) if metric.needs_scorer else None
 
-    def score(images: torch.Tensor) -> tuple[float, ...]:
-        return tuple(
-            value
-            for start in range(0, len(images), SCORED_AT_ONCE)
-            for part in [slice(start, start + SCORED_AT_ONCE)]
-            for value in metric.score(images[part], prompts[part], reference[part], scorer)
-        )
+    def score(images: Sequence[torch.Tensor]) -> tuple[float, ...]:
+        found: list[float] = []
+        for start in range(0, len(images), SCORED_AT_ONCE):
+            part = slice(start, start + SCORED_AT_ONCE)
+            pixels, beside = (torch.stack([*row[part]]).float() / 255 for row in (images, reference))
+            found += metric.score(pixels, prompts[part], beside, scorer)
+        return tuple(found)
 
-    scores = score(plan)
+    scores = score(images)
     baseline = (metric.perfect,) * len(scores) if metric.needs_references else score(reference)
     return loss_of(metric, baseline, scores, version=metric.version(scorer), confidence=claim.confidence)
-
-
-def _tensor(image: Any) -> torch.Tensor:
-    import numpy as np
-    import torch
-
-    if not hasattr(image, "convert"):
-        raise MeasurementError(f"generate() gave a {type(image).__name__}, not an image")
-    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255
-
-
-def _module(path: Path) -> ModuleType:
-    """The script as a module; its ``main`` does not run."""
-    spec = importlib.util.spec_from_file_location("hasten_generated_script", path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path} cannot be imported: its name must end in .py.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-if __name__ == "__main__":
-    answer(lambda given: measure(Path(given["path"]), given["samples"], given["pairs"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +13,15 @@ from pydantic import ConfigDict, Field, ValidationError
 from hasten import __version__
 from hasten.errors import InputError
 from hasten.limits import Limits
+from hasten.models import ASSETS
 from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer, Answered, Interval, Record
 from hasten.task import Setting, Target
 
 Runtime = Literal["hasten", "upstream"]
+_EMBEDDED = re.compile(r"str\(files\('hasten'\) / 'assets' / '([A-Za-z0-9._-]+)'\)")
+"""How a script finds weights that ship with hasten."""
 CLIP_SCORE = "clip_score"
 REQUIRED = ("load_pipeline", "generate")
 TOLERANCE = 0.95
@@ -174,6 +178,26 @@ def read_claim(path: str | Path) -> Claim:
     if Plan.parse(claim.plan) and "accelerate" not in functions:
         raise InputError(f"{path} claims the plan {claim.plan} but has no function 'accelerate'.")
     return claim
+
+
+def model_source(path: str | Path, claim: Claim) -> str:
+    """Where the script loads its weights from, a folder or a hub id, by its MODEL and without running it.
+
+    Where that is no plain text any more: the name of the claimed model.
+    """
+    for node in _tree(Path(path)).body:
+        if isinstance(node, ast.Assign) and _assigns(node, "MODEL"):
+            if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+                return node.value.value
+            if embedded := _EMBEDDED.fullmatch(ast.unparse(node.value)):
+                return str(ASSETS / embedded[1])
+    return claim.model
+
+
+def needed_of(path: str | Path, package: str) -> tuple[str, ...]:
+    """The names that the script imports from a package, without running it."""
+    imports = (n for n in _tree(Path(path)).body if isinstance(n, ast.ImportFrom) and n.module == package)
+    return tuple(alias.name for found in imports for alias in found.names)
 
 
 def _tree(path: Path) -> ast.Module:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hasten.limits import Limits, Verdict
-from hasten.measure.cautions import FEW_PAIRS
 from hasten.options.table import MIN_SAMPLES
 from hasten.records import Latency, Loss, Trial
 from hasten.search.options import Prefer
@@ -57,6 +56,8 @@ class Goal:
         """Even the lower end of the speedup's interval meets the target."""
         if trial.latency is None:
             return False
+        if trial.latency.interval is None:
+            return False
         low = trial.latency.interval[0]
         return self.reach(low, trial.latency.baseline_s / low) >= 1
 
@@ -64,7 +65,7 @@ class Goal:
         """Clearly too slow: even the upper end of the speedup's interval misses the target."""
         if self.target is None:
             return False
-        if len(latency.times_s) < FEW_PAIRS:  # their interval says little
+        if latency.interval is None:
             return self.hopeless(latency.baseline_times_s, latency.times_s, None)
         upper = latency.interval[1]
         return self.reach(upper, latency.baseline_s / upper) < 1
@@ -105,7 +106,8 @@ class Goal:
 
     def beats(self, challenger: Trial, holder: Trial) -> bool:
         """The challenger is faster than all that the holder's interval allows."""
-        return holder.latency is not None and challenger.speedup > holder.latency.interval[1]
+        interval = holder.latency.interval if holder.latency else None
+        return interval is not None and challenger.speedup > interval[1]
 
     def skip(self, latency: Latency, best: Trial | None) -> str | None:
         """Why a plan of that latency needs no scoring: it cannot become the choice. None when it may."""

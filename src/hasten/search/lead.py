@@ -33,7 +33,7 @@ def leading(session: Session, task: Task, trial: Trial, goal: Goal) -> Leading:
     if compared is None or not _may_lead(session, task, compared):
         return Leading(trial, compared)
     fewer = session.confirm(Plan.of({METHOD: {STEPS: compared.steps}}))
-    fast = fewer.latency is not None and fewer.latency.interval[1] >= trial.speedup
+    fast = fewer.latency is not None and fewer.latency.highest >= trial.speedup
     if not fast or decide(fewer, goal) == "rejected":
         return Leading(trial, compared)
     return Leading(fewer, compared, trial)

@@ -24,7 +24,8 @@ from hasten.measure.stats import CONFIDENCE, at_confidence
 from hasten.methods import METHODS
 from hasten.plan import Plan, steps_of
 from hasten.records import Bound, EqualTime, Split, Trial
-from hasten.store.database import open_database
+from hasten.store._faults import Kept, reached, read
+from hasten.store.database import open_database, storage_url
 from hasten.task import Setting
 
 CLASS, SCHEDULER = "class", "scheduler"
@@ -56,6 +57,7 @@ class Store:
         confidence: float = CONFIDENCE,
     ) -> None:
         self.setting, self.identity, self.confidence = setting, dict(identity), confidence
+        self.url = storage_url(storage)
         self._storage = open_database(storage)
         self._studies: dict[tuple[str, ...], Study] = {}
         self._read: dict[tuple[str, ...], int] = {}
@@ -65,16 +67,19 @@ class Store:
         """The latest finished trial of the plan on that split, or None."""
         return next(reversed(self.history(plan, split)), None)
 
+    @reached
     def history(self, plan: Plan, split: Split = "search") -> tuple[Trial, ...]:
         """All finished trials of the plan on that split, the latest last: of one that was scored a few prompts at
         a time each goes on from the one before."""
         self._refresh(plan.methods)
         return tuple(self._found.get((str(plan), split), ()))
 
+    @reached
     def add(self, trial: Trial) -> None:
         """Keeps a finished trial, in one transaction."""
         self._study(Plan.parse(trial.plan).methods).add_trial(_to_optuna(trial))
 
+    @reached
     def trials(self, methods: Iterable[str], split: Split = "search") -> tuple[Trial, ...]:
         """The latest trial of each plan of exactly these methods on that split."""
         methods = tuple(methods)
@@ -82,6 +87,7 @@ class Store:
         kept = (found[-1] for (_, of), found in self._found.items() if of == split)
         return tuple(t for t in kept if Plan.parse(t.plan).methods == methods)
 
+    @reached
     def elsewhere(self, methods: Iterable[str]) -> tuple[Trial, ...]:
         """The search trials of exactly these methods in settings that differ in scheduler and steps only."""
         methods, found = tuple(methods), list[Trial]()
@@ -90,44 +96,49 @@ class Store:
                 frozen = optuna.load_study(study_name=other.study_name, storage=self._storage).get_trials(False)
                 kept = (f.user_attrs for f in frozen if f.user_attrs.get("split") == "search")
                 latest = {attributes["plan"]: attributes[ATTRIBUTE] for attributes in kept}
-                found += map(Trial.model_validate_json, latest.values())
+                found += (self._read_trial(kept, other.study_name) for kept in latest.values())
         return tuple(found)
 
+    @reached
     def bound(self, methods: Iterable[str] | None, limits: Limits, samples: int) -> Bound | None:
         """The upper bound of these methods (None: any) within these limits, measured on so many prompts."""
-        kept = self._study(_named(methods)).user_attrs.get(self._bound_key(limits, samples))
-        return None if kept is None else Bound.model_validate_json(kept)
+        study = self._study(_named(methods))
+        return self._kept(Bound, study, self._bound_key(limits, samples))
 
+    @reached
     def keep_bound(self, methods: Iterable[str] | None, limits: Limits, samples: int, bound: Bound) -> None:
         """Keeps an upper bound in the place of an earlier one."""
         self._study(_named(methods)).set_user_attr(self._bound_key(limits, samples), bound.model_dump_json())
 
+    @reached
     def equal_time(self, plan: Plan) -> EqualTime | None:
         """The equal-time baseline that was measured for the plan's verdict last."""
-        kept = self._study(plan.methods).user_attrs.get(f"equal time {plan}")
-        if kept is None:
+        found = self._kept(EqualTime, self._study(plan.methods), f"equal time {plan}")
+        if found is None:
             return None
-        found = EqualTime.model_validate_json(kept)
         return found.model_copy(update={"trial": at_confidence(found.trial, self.confidence)})
 
+    @reached
     def keep_equal_time(self, plan: Plan, found: EqualTime) -> None:
         """Keeps the equal-time baseline of a plan's verdict in the place of an earlier one."""
         self._study(plan.methods).set_user_attr(f"equal time {plan}", found.model_dump_json())
 
+    @reached
     def profile(self) -> BlockProfile | None:
         """The baseline's profile, if one was kept."""
-        kept = self._study(()).user_attrs.get(PROFILE)
-        return None if kept is None else BlockProfile.model_validate_json(kept)
+        return self._kept(BlockProfile, self._study(()), PROFILE)
 
+    @reached
     def keep_profile(self, profile: BlockProfile) -> None:
         """Keeps the baseline's profile in the place of an earlier one."""
         self._study(()).set_user_attr(PROFILE, profile.model_dump_json())
 
+    @reached
     def sensitivity(self) -> Sensitivity | None:
         """What reuse was measured to cost, if that was kept."""
-        kept = self._study(()).user_attrs.get(SENSITIVITY)
-        return None if kept is None else Sensitivity.model_validate_json(kept)
+        return self._kept(Sensitivity, self._study(()), SENSITIVITY)
 
+    @reached
     def keep_sensitivity(self, found: Sensitivity) -> None:
         """Keeps what reuse costs in the place of an earlier measurement."""
         self._study(()).set_user_attr(SENSITIVITY, found.model_dump_json())
@@ -169,11 +180,22 @@ class Store:
                 study.set_user_attr("identity", json.dumps(self.identity, sort_keys=True, default=str))
         return self._studies[methods]
 
+    def _kept(self, kind: type[Kept], study: Study, name: str) -> Kept | None:
+        """An attribute of a study; None where it has none of that name."""
+        kept = study.user_attrs.get(name)
+        return None if kept is None else read(kind, kept, f"{name!r} of the study {study.study_name!r}", self.url)
+
+    def _read_trial(self, kept: object, study: str) -> Trial:
+        return read(Trial, kept, f"a trial of the study {study!r}", self.url)
+
     def _alike(self, attributes: Mapping[str, Any], name: str, methods: tuple[str, ...]) -> bool:
         """A study of these methods, of another setting in scheduler and steps only."""
         if not {"setting", "identity"} <= attributes.keys():
             return False
-        setting, identity = Setting(**json.loads(attributes["setting"])), json.loads(attributes["identity"])
+        try:
+            setting, identity = Setting(**json.loads(attributes["setting"])), json.loads(attributes["identity"])
+        except (ValueError, TypeError):  # of another version of hasten, or damaged: it is not this one's
+            return False
         own = replace(setting, scheduler=self.setting.scheduler, steps=self.setting.steps)
         same = self._name(own, {**identity, **self._of_scheduler}, methods) == self.study_name(methods)
         return same and name == self._name(setting, identity, methods) != self.study_name(methods)
@@ -190,7 +212,7 @@ class Store:
         seen = self._read.get(methods, 0)
         frozen = self._study(methods).get_trials(deepcopy=False)
         for kept in (f for f in frozen[seen:] if ATTRIBUTE in f.user_attrs):
-            trial = Trial.model_validate_json(kept.user_attrs[ATTRIBUTE])
+            trial = self._read_trial(kept.user_attrs[ATTRIBUTE], self.study_name(methods))
             self._found.setdefault((trial.plan, trial.split), []).append(at_confidence(trial, self.confidence))
         self._read[methods] = len(frozen)
 

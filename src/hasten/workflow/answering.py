@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from hasten.measure.bench import Bench
+from hasten.measure.failures import free_memory
 from hasten.plan import Plan
 from hasten.records import Answer
 from hasten.search import SearchOptions, SearchResult, run_search
@@ -49,6 +50,8 @@ def answered(
         setting, here = bench.setting, bench.environment
     if delivery is None:
         return answer
+    del bench  # what it holds on the device is needed by the processes that measure the script
+    free_memory()
     again = partial(delivery.script, setting=setting, model=model, environment=here)
     return delivery.finish(answer, again, options, setting.batch_size, progress)
 

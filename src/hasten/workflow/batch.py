@@ -7,11 +7,11 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
-from hasten.records import Answer, Interval, Record, Status
+from hasten.records import Answer, Confirmation, EqualTime, Interval, Record, Status
 from hasten.search import Progress
 from hasten.task import Target, Task
 from hasten.workflow.choices import Choices, split
@@ -48,8 +48,30 @@ class Wanted:
         return {**{f: getattr(self, f) for f in fields}, "labels": dict(self.labels)}
 
 
+class Fewer(Record):
+    """The equal-time baseline of an entry: the plain pipeline with so many steps, and on what it does better.
+
+    ``says``: that in words, where it does better on anything.
+    """
+
+    steps: int
+    speedup: float
+    losses: dict[str, float]
+    plan_loses: tuple[str, ...]
+    says: str = ""
+
+    @classmethod
+    def of(cls, found: EqualTime) -> Self:
+        losses = {metric: loss.loss for metric, loss in found.trial.losses.items()}
+        told: dict[str, Any] = {"steps": found.steps, "plan_loses": found.plan_loses, "says": found.says}
+        return cls(speedup=found.trial.speedup, losses=losses, **told)
+
+
 class Settled(Record):
-    """One entry of a batch with its answer, as it stands in the reports. ``seconds``: what the answer took."""
+    """One entry of a batch with its answer, as it stands in the reports.
+
+    ``outcome``: what the fresh process came to. ``seconds``: what the answer took.
+    """
 
     name: str
     request: str
@@ -65,6 +87,9 @@ class Settled(Record):
     plan: str = ""
     script: str | None = None
     verified: bool | None = None
+    outcome: Confirmation | None = None
+    equal_time: Fewer | None = None
+    warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     answer: Answer | None = None
 
@@ -201,6 +226,9 @@ def _settled(entry: Wanted, answer: Answer, seconds: float = 0.0) -> Settled:
         plan=shown.plan,
         script=answer.script,
         verified=answer.verified,
+        outcome=answer.outcome,
+        equal_time=Fewer.of(shown.equal_time) if shown.equal_time else None,
+        warnings=answer.warnings or shown.warnings,
         seconds=seconds,
         answer=answer,
     )

@@ -23,6 +23,7 @@ from hasten.script.upstream import refuse_missing, upstream_calls
 from hasten.script.write import RUNTIMES, family_of_model, render_script, script_name
 from hasten.search import Progress, SearchOptions
 from hasten.task import Setting, Task
+from hasten.texts import without_secrets
 from hasten.workflow.folder import Context, conclude, keep
 from hasten.workflow.verifying import Write, verified
 
@@ -32,7 +33,7 @@ Listener = Callable[[Progress], None]
 
 def command_of(request: str | Task) -> str:
     """What a reader types to get the same again."""
-    return f"hasten run {shlex.quote(request if isinstance(request, str) else render(request))}"
+    return f"hasten run {shlex.quote(without_secrets(request) if isinstance(request, str) else render(request))}"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Delivery:
 
     ``prompts``: those that were given as a list.
     ``verify``: measure the script again in a fresh process. ``report``: write one, with what it is made from.
+    Secrets in command and request, such as the password in a database's URL, are left out of all that is written.
     """
 
     folder: Path
@@ -64,6 +66,10 @@ class Delivery:
         family = family_named(model.name)
         if self.runtime == "upstream" and family:
             refuse_missing(task.methods or (), family.name)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "command", without_secrets(self.command))
+        object.__setattr__(self, "request", self.request and without_secrets(self.request))
 
     def check(self, task: Task, model: Model, bench: Bench) -> None:
         """What can be known to fail before anything is measured.

@@ -6,16 +6,18 @@ import json
 import re
 import tempfile
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from hasten.errors import InputError
-from hasten.files import save, save_json
+from hasten.files import save, save_bytes, save_json
 from hasten.records import Answer, Trial
 from hasten.report import ReportImages, render_report
 from hasten.task import Setting, Task
+from hasten.texts import without_secrets
 
 COLUMNS = ("reference", "accelerated", "equal_time")
 
@@ -38,7 +40,7 @@ def keep(folder: Path, trials: tuple[Trial, ...], context: Context, images: Repo
     (folder / "images").mkdir(exist_ok=True)
     for column in COLUMNS:
         for number, image in enumerate(getattr(images, column)):
-            _picture(image).save(folder / "images" / f"{column}-{number}.png")
+            save_bytes(_png(image), folder / "images" / f"{column}-{number}.png")
 
 
 def conclude(folder: Path, answer: Answer) -> Answer:
@@ -67,8 +69,8 @@ def rewrite_report(folder: Path) -> Answer:
         setting,
         context["environment"],
         _images(folder, context["prompts"]),
-        command=context["command"],
-        request=context["request"],
+        command=without_secrets(context["command"]),
+        request=context["request"] and without_secrets(context["request"]),
     )
     save(page, folder / "report.html")
     return answer
@@ -109,11 +111,14 @@ def _images(folder: Path, prompts: list[str]) -> ReportImages:
     return ReportImages(prompts=prompts, **columns)
 
 
-def _picture(image: Any) -> Any:
-    """A tensor (3, h, w), 0 to 1, as a Pillow image."""
+def _png(image: Any) -> bytes:
+    """A tensor (3, h, w), 0 to 1, as a PNG file."""
     from PIL import Image
 
-    return Image.fromarray(image.mul(255).round().byte().permute(1, 2, 0).cpu().numpy())
+    drawn = BytesIO()
+    pixels = image.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+    Image.fromarray(pixels).save(drawn, format="PNG")
+    return drawn.getvalue()
 
 
 def _read(file: Path) -> Any:

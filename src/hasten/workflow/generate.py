@@ -29,6 +29,10 @@ from hasten.workflow.explore import check_files, keep
 from hasten.workflow.opening import Place, listed_prompts, model_of, placed, task_of, usual_dtype
 
 REPORT, MANIFEST, SCRIPTS = "generation_report.json", "manifest.json", "scripts"
+CLAIMED = {
+    *("speedup", "speedup_interval", "quality_loss", "plan", "status"),
+    *("verified", "outcome", "equal_time", "warnings"),
+}
 NOT_MEASURED = "Parameters and figures are those of the given file: nothing was measured here."
 NO_PLAN = "The given file has no plan that answers it, and nothing is to be measured."
 
@@ -207,8 +211,7 @@ def write_report(found: Sequence[Settled], folder: Path, left: int = 0) -> None:
 
 
 def _claim(one: Settled, folder: Path) -> dict[str, Any]:
-    names = ("speedup", "speedup_interval", "quality_loss", "plan", "status", "verified")
-    claim = one.model_dump(mode="json", include=set(names))
+    claim = one.model_dump(mode="json", include=CLAIMED)
     return {"request": one.request, "place": one.place, "script": _near(one, folder), "claim": claim}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -201,14 +200,9 @@ def _bench(pipe: Any, steps: int, place: Place, usual: Mapping[str, Any]) -> Ben
     return Bench.of(pipe, steps=steps, **{**usual, **asked, **how})
 
 
-def _cache() -> Path | None:
-    """Where baseline images are kept for other processes: the user's cache folder, if it can be written."""
-    folder = user_cache_path("hasten", appauthor=False) / "baselines"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
+def _cache() -> Path:
+    """Where baseline images are kept for other processes: the user's cache folder."""
+    return user_cache_path("hasten", appauthor=False) / "baselines"
 
 
 def task_for(

@@ -36,13 +36,17 @@ def _measured(answer: Answer, options: SearchOptions) -> Answer:
     except MeasurementError as error:
         return _refuted(answer, str(error).rstrip("."))
     notes = tuple(f"In the fresh process: {note}" for note in found.notes)
-    answer = answer.model_copy(update={"fresh": found.trial, "warnings": answer.warnings + notes})
+    answer = answer.model_copy(
+        update={"fresh": found.trial, "outcome": found.outcome, "warnings": answer.warnings + notes}
+    )
     return answer.model_copy(update={"verified": True}) if found.holds else _refuted(answer, *found.reasons)
 
 
 def _refuted(answer: Answer, *reasons: str) -> Answer:
     reason = f"Measured again in a fresh process: {'; '.join(reasons)}."
-    return answer.model_copy(update={"verified": False, "status": "likely", "reason": reason})
+    return answer.model_copy(
+        update={"verified": False, "outcome": "refuted", "status": "likely", "reason": reason}
+    )
 
 
 def _corrected(answer: Answer, batch_size: int) -> Answer | None:
