@@ -93,7 +93,7 @@ def test_there_are_examples_of_every_kind() -> None:
 def test_a_command_is_one_that_hasten_has(line: str) -> None:
     name, values = understood(line)
     if values.get("text"):
-        task_of(parse(values["text"]))
+        task_of(parse(" ".join(values["text"])))
     elif name == "explore" or values.get("matrix"):
         assert cells(values).tasks()
     elif name == "search":
@@ -179,7 +179,7 @@ def test_the_demo_sets_its_threads_and_its_time_and_the_readme_says_how_long_it_
     (line,) = (one for one in done.stdout.splitlines() if " run " in one)
     assert line.startswith("OMP_NUM_THREADS=1 ")
     _, values = understood(line[line.index("hasten run") :])
-    assert values["max_time_s"] == 600 and task_of(parse(values["text"])).model == "emoji-sd"
+    assert values["max_time_s"] == 600 and task_of(parse(" ".join(values["text"]))).model == "emoji-sd"
     assert "in 4 to 10 minutes" in " ".join(README.split())
 
 
@@ -209,7 +209,7 @@ def test_the_output_in_the_readme_is_what_its_command_prints(
 ) -> None:
     """The command's answer is recorded, and the README shows what hasten prints of it, without the notes."""
     answer = Answer.model_validate_json((ROOT / "tests" / "recorded" / "readme" / "answer.json").read_bytes())
-    assert task_of(parse(understood(commands(README)[0])[1]["text"])) == answer.task
+    assert task_of(parse(" ".join(understood(commands(README)[0])[1]["text"]))) == answer.task
     show.answer(answer)
     printed = capsys.readouterr().out.partition("note:")[0]
     (shown,) = blocks(README, "text")

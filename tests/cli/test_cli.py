@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -58,6 +59,38 @@ def test_parse_prints_one_json_document(surroundings: dict[str, str]) -> None:
     )
     task = json.loads(done.stdout)
     assert (task["methods"], task["target"], task["steps"]) == (None, {"speedup": 10.5}, 50)
+
+
+def test_a_request_need_not_be_put_in_quotes(surroundings: dict[str, str]) -> None:
+    quoted = hasten(surroundings, "parse", "Make SDXL 2x faster with DeepCache", "--json")
+    plain = hasten(surroundings, "parse", *["Make", "SDXL", "2x", "faster", "with", "DeepCache", "--json"])
+    assert quoted.returncode == 0 and quoted.stdout == plain.stdout
+
+
+def test_a_request_by_flags_is_that_of_the_sentence(surroundings: dict[str, str], tmp_path: Path) -> None:
+    """The names of the original's search and the others do as well; what they ask for is measured and delivered."""
+    flags = ["--pipe", "emoji-sd", "--sched", "ddim", "--steps", "6", "--max_loss", "0.9", "--guidance", "1.5"]
+    flags += ["--plan", "deepcache(cache_interval=2)", "--height", "32", "--width", "32", "--no-verify"]
+    done = hasten(surroundings, "run", *flags, "--out", str(tmp_path / "out"), "--json", *QUICK)
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert answer["plan"] == "deepcache(cache_branch_id=0,cache_interval=2)"
+    assert answer["task"]["max_loss"] == {"clip_score": 0.9} and not answer["task"]["assumptions"]
+    context = json.loads((tmp_path / "out" / "context.json").read_text(encoding="utf-8"))
+    assert {n: context["setting"][n] for n in ("height", "width", "guidance_scale")} == {
+        "height": 32,
+        "width": 32,
+        "guidance_scale": 1.5,
+    }
+    assert shlex.split(context["command"]) == [
+        "hasten",
+        "run",
+        *flags,
+        "--out",
+        str(tmp_path / "out"),
+        "--json",
+        *QUICK,
+    ]
 
 
 @pytest.mark.parametrize("what", ["models", "schedulers", "methods", "metrics"])

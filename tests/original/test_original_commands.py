@@ -149,7 +149,7 @@ BAD = {
     "no number": (
         "traversal_search.py",
         ["--pipe", "emoji-sd", "--req_speedup", "fast"],
-        "--req_speedup is 'fast'",
+        "speedup is 'fast'",
     ),
     "no scheduler": ("explore_upper_bounds.py", ["--pipe", "SD1.5", "--sched", "DIMM"], "Did you mean 'DDIM'?"),
     "no bounds": ("generate_tasks.py", [], "speedup_bounds.json does not exist"),

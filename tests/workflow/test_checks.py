@@ -86,6 +86,10 @@ STATIC = {
         "Two targets are given, a speedup of 2 and a latency of 1 s an image: give one of them.",
     ),
     "a sentence and flags": (["run", "Make SDXL 2x faster", "--steps", "20"], "a sentence and --steps"),
+    "nothing to explore": (
+        ["explore", "--steps", "20"],
+        "There is nothing to explore: give a YAML file of settings",
+    ),
     "no request": (["run"], "There is no request."),
     "no model": (["run", "--speedup", "2"], "The request names no model: give --model, or a sentence."),
     "no such device": (

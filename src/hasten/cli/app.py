@@ -71,7 +71,7 @@ command = partial(app.command, cls=GroupedCommand, context_settings=AS_TYPED)
 """Declares a command whose help is in groups."""
 MANY, CLOSER = COMMAND_GROUPS[1:]
 SEARCHED = tuple(name for name in REQUEST_NAMES if name != "plan")
-Text = Annotated[str, typer.Argument(help="The request, in English or Chinese.", show_default=False)]
+REQUEST_HELP = "The request, in English or Chinese"
 Devices = Annotated[
     str | None,
     typer.Option(
@@ -81,6 +81,14 @@ Devices = Annotated[
         rich_help_panel=SETTING,
     ),
 ]
+
+
+def sentence(words: list[str]) -> str:
+    """The request as it was written, also where it was not put in quotes."""
+    return " ".join(words)
+
+
+Text = Annotated[list[str], typer.Argument(help=f"{REQUEST_HELP}.", metavar="TEXT", show_default=False)]
 
 
 def _version(asked: bool) -> None:
@@ -101,7 +109,7 @@ def parse(text: Text, json: Json = False) -> None:
     """Shows the task that a request is understood as, with the assumptions made."""
     from hasten.language.parse import parse as understand
 
-    task = understand(text)
+    task = understand(sentence(text))
     show.document(task.to_json()) if json else show.task(task)
 
 
@@ -109,8 +117,12 @@ def parse(text: Text, json: Json = False) -> None:
 @takes(*REQUEST_NAMES, *CHOICES, *SCRIPTS)
 def run(
     text: Annotated[
-        str | None,
-        typer.Argument(help="The request, in English or Chinese; or the flags of it below.", show_default=False),
+        list[str] | None,
+        typer.Argument(
+            help=f"{REQUEST_HELP}; or the flags of it below.",
+            metavar="[TEXT]",
+            show_default=False,
+        ),
     ] = None,
     tasks: Annotated[
         Path | None,
@@ -142,7 +154,7 @@ def run(
     """
     asked = {name: given.pop(name) for name in REQUEST_NAMES}
     flags = [flag_of(name) for name, value in asked.items() if is_given(name, value)]
-    if [text, tasks, matrix, flags or None].count(None) != 3:
+    if [text or None, tasks, matrix, flags or None].count(None) != 3:
         raise InputError(_one_request(text, tasks, matrix, flags))
     if tasks or matrix:
         how = many.generation(*(given.pop(name) for name in SCRIPTS))
@@ -153,16 +165,16 @@ def run(
         )
     from hasten import api
 
-    request = text if text is not None else open_task(**asked)
+    request = sentence(text) if text else open_task(**asked)
     with Bar(given["max_time_s"]) as bar:
         answer = api.run(request, out=out, command=_command(), progress=bar.update, **given)
     _finish(answer, json)
 
 
-def _one_request(text: str | None, tasks: Path | None, matrix: Path | None, flags: list[str]) -> str:
+def _one_request(text: Any, tasks: Path | None, matrix: Path | None, flags: list[str]) -> str:
     """What to say where there is no request, or more than one."""
     one = "a sentence, the flags of a request (--model …), --tasks FILE or --matrix FILE"
-    named = ["a sentence"] * (text is not None) + flags
+    named = ["a sentence"] * bool(text) + flags
     named += ["--tasks"] * (tasks is not None) + ["--matrix"] * (matrix is not None)
     return f"Give one of {one}: this has {' and '.join(named)}." if named else f"There is no request. Give {one}."
 

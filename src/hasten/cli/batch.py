@@ -85,6 +85,8 @@ def explore(
     given |= {"methods": methods} if methods else {}
     given |= {"max_loss": limit_cells(max_loss)} if max_loss else {}
     given |= {"two_sided": True} if two_sided else {}
+    if matrix is None and models is None:
+        raise InputError("There is nothing to explore: give a YAML file of settings, or --models.")
     if matrix is not None and given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"Give the file {matrix} or {flags}, not both.")

@@ -19,7 +19,7 @@ class GroupedCommand(TyperCommand):
         """Writes the arguments, then each group of options under its name."""
         rows: dict[str, list[tuple[str, str]]] = {"Arguments": [], **{group: [] for group in GROUPS}, HELP: []}
         for parameter in self.get_params(ctx):
-            if (row := parameter.get_help_record(ctx)) is not None:
+            if (row := _row(parameter, ctx)) is not None:
                 rows[_group(parameter)].append(row)
         for name, found in rows.items():
             _section(formatter, name, found)
@@ -43,6 +43,14 @@ def _group(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return "Arguments"
     return getattr(parameter, "rich_help_panel", None) or HELP
+
+
+def _row(parameter: Any, ctx: Any) -> tuple[str, str] | None:
+    """The name of an argument alone: typer would name its type in Python."""
+    row: tuple[str, str] | None = parameter.get_help_record(ctx)
+    if row is None or parameter.param_type_name != "argument":
+        return row
+    return parameter.human_readable_name.strip("[]"), row[1]
 
 
 def _section(formatter: Any, name: str, rows: list[tuple[str, str]]) -> None:
