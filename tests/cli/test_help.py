@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -52,6 +53,7 @@ def test_help_is_in_groups_of_80_columns(name: str) -> None:
     heads = [line.rstrip(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert set(heads) <= {"Arguments", *GROUPS, "Help"} and heads[-1] == "Help"
     assert all(len(line) <= 80 for line in text.splitlines())
+    assert not re.search(r"<(str|path|list)", text), "no type of Python"
 
 
 @pytest.mark.parametrize("name", ["run", "search"])

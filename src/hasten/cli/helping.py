@@ -50,7 +50,7 @@ def _row(parameter: Any, ctx: Any) -> tuple[str, str] | None:
     row: tuple[str, str] | None = parameter.get_help_record(ctx)
     if row is None or parameter.param_type_name != "argument":
         return row
-    return parameter.human_readable_name.strip("[]"), row[1]
+    return row[0].split(" ", 1)[0].strip("[]"), row[1]
 
 
 def _section(formatter: Any, name: str, rows: list[tuple[str, str]]) -> None:
