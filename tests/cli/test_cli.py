@@ -68,7 +68,7 @@ def test_a_request_need_not_be_put_in_quotes(surroundings: dict[str, str]) -> No
 
 
 def test_a_request_by_flags_is_that_of_the_sentence(surroundings: dict[str, str], tmp_path: Path) -> None:
-    """The names of the original's search and the others do as well; what they ask for is measured and delivered."""
+    """By the names of the original's search and by others; what is asked for is measured and delivered."""
     flags = ["--pipe", "emoji-sd", "--sched", "ddim", "--steps", "6", "--max_loss", "0.9", "--guidance", "1.5"]
     flags += ["--plan", "deepcache(cache_interval=2)", "--height", "32", "--width", "32", "--no-verify"]
     done = hasten(surroundings, "run", *flags, "--out", str(tmp_path / "out"), "--json", *QUICK)
