@@ -134,6 +134,11 @@ def test_a_plain_pipeline_gets_its_script(run: Any, model: str) -> None:
     assert "hasten" not in Path(answer.script).read_text().split("def ")[-1]
 
 
+def test_tune_refuses_a_speedup_that_is_none() -> None:
+    with pytest.raises(InputError, match="The target is 1x, which the plain pipeline has already"):
+        hasten.tune(tiny_sd(), steps=STEPS, speedup=1)
+
+
 def test_over_the_limit_is_infeasible(run: Any, model: str) -> None:
     given = task(model, parameters={"deepcache": {"cache_interval": 4}}, max_loss={"ssim": 0.0})
     answer = run(given)

@@ -51,15 +51,20 @@ class Target(BaseModel):
 
 def check_target(target: Target | None) -> None:
     """Raises InputError for a speedup that is none. Older files hold such targets: reading these is no fault."""
-    if target is not None and target.speedup is not None and target.speedup <= 1:
+    _check_speedup(target.speedup if target else None)
+
+
+def _check_speedup(speedup: float | None) -> None:
+    if speedup is not None and speedup <= 1:
         raise InputError(
-            f"The target is {target}, which the plain pipeline has already: ask for more than 1x, or name no "
+            f"The target is {speedup:g}x, which the plain pipeline has already: ask for more than 1x, or name no "
             "target for the highest speedup."
         )
 
 
 def target_of(speedup: float | None, latency_s: float | None) -> Target | None:
-    """The target that is asked for, if any. Raises InputError where there are two."""
+    """The target that is asked for, if any. Raises InputError where there are two, or a speedup that is none."""
+    _check_speedup(speedup)
     if speedup is not None and latency_s is not None:
         raise InputError(
             f"Two targets are given, a speedup of {speedup:g} and a latency of {latency_s:g} s an image: "

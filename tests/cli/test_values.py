@@ -37,6 +37,12 @@ def test_what_is_no_limit_is_refused(text: str) -> None:
         loss_limits([text])
 
 
+@pytest.mark.parametrize("speedup", [1.0, 0.9, 0.0, -2.0])
+def test_a_speedup_that_is_none_is_refused(speedup: float) -> None:
+    with pytest.raises(InputError, match=f"The target is {speedup:g}x, which the plain pipeline has already"):
+        task_of_flags(model="SD1.5", methods=("deepcache",), speedup=speedup)
+
+
 def test_an_unknown_metric_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'psnr'"):
         loss_limits(["psrn=0.2"])

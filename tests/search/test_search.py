@@ -13,7 +13,7 @@ from hasten.errors import InputError, ParameterError, UnknownNameError, Unsuppor
 from hasten.plan import Plan
 from hasten.search import Progress, SearchOptions, SearchResult, run_search
 from hasten.search.options import Prefer
-from hasten.task import Task
+from hasten.task import Target, Task
 from landscape import SETTING, Landscape
 from pipelines import tiny_sd
 
@@ -545,6 +545,7 @@ def test_progress_counts_up_to_what_was_planned() -> None:
         ({"parameters": {"deepcache": {"interval": 2}}}, ParameterError, "interval"),
         ({"parameters": {"tome": {"ratio": 1.2}}, "methods": ("tome",)}, ParameterError, "ratio"),
         ({"max_loss": {"sim": 0.2}}, UnknownNameError, "ssim"),
+        ({"target": Target(speedup=1)}, InputError, "The target is 1x, which the plain pipeline has already"),
     ],
 )
 def test_bad_methods_and_parameters_are_refused_before_measuring(
@@ -552,7 +553,7 @@ def test_bad_methods_and_parameters_are_refused_before_measuring(
 ) -> None:
     bench = landscape(pipe=tiny_sd())
     with pytest.raises(error, match=words):
-        run_search(bench, task({"speedup": 2}, **changes), options())
+        run_search(bench, task({"speedup": 2}).model_copy(update=changes), options())
     assert not bench.measured
 
 
@@ -586,7 +587,7 @@ def test_a_model_that_a_method_cannot_take_is_refused() -> None:
         ({"prefer": "best"}, "best-quality"),
         ({"max_trials": 0}, "max_trials is 0"),
         ({"num_samples": 4}, "num_samples is 4"),
-        ({"max_time_s": 0}, "max_time is 0"),
+        ({"max_time_s": 0}, "max_time_s is 0"),
         ({"pairs": 0}, "pairs is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"confidence": 0.3}, "confidence is 0.3: it must be from 0.5 to 0.999"),

@@ -49,10 +49,15 @@ class Budget:
         return None if limit is None else limit - self.elapsed_s
 
     @property
+    def spare_s(self) -> float | None:
+        """What is left of it without what must follow a search, 0 at least."""
+        left = self.left_s
+        return None if left is None else max(0.0, left - sum(self._after().values()))
+
+    @property
     def over(self) -> bool:
         """What must follow a search takes all the time that is left."""
-        left = self.left_s
-        return left is not None and left <= sum(self._after().values())
+        return self.spare_s == 0
 
     def expect(self, call_s: float) -> None:
         """Takes a call of the baseline to last so long, and an image its share of it."""

@@ -31,7 +31,7 @@ from hasten.task import Task, check_target
 Why = Callable[[Session, Trial | None], str]
 """Words a reason."""
 MEASURING = 0.25
-"""Share of the time that a search has, at most, for measuring what reuse costs at each step."""
+"""Share of the time that a search can spare, at most, for measuring what reuse costs at each step."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,8 @@ def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchRes
     strategy = STRATEGIES[session.options.strategy]
     session.foresee(profiled=strategy is guided)
     if lists and not kept:
-        limit_s = session.options.max_time_s and session.options.max_time_s * MEASURING
+        spare_s = session.budget.spare_s
+        limit_s = None if spare_s is None else MEASURING * spare_s
         grids = newly_measured(session.bench, session.store, limit_s, lambda words: session.tell(message=words))
         session.spaces = tuple(_spaces(task, session.bench.pipe, fixed, grids)) if grids else session.spaces
     return _searched(session, task, strategy)
