@@ -16,7 +16,7 @@ from hasten.errors import InputError, UnknownNameError
 from hasten.models import FAMILIES, family_of, load_pipeline, variant_of
 from hasten.schedulers import find_scheduler
 from hasten.task import Task
-from hasten.workflow.opening import Place, model_of
+from hasten.workflow.opening import Place, model_of, task_of
 from pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 
@@ -211,3 +211,12 @@ def test_a_single_file_is_refused_with_what_to_do(name: str) -> None:
     task = Task(model=name, scheduler="DDIM", steps=4)
     with pytest.raises(InputError, match="single file of weights"):
         model_of(task, Place())
+
+
+@pytest.mark.parametrize(
+    "words",
+    ['Make "sd15.ckpt" 2x faster with DeepCache', "让 ./my/sdxl.safetensors 快2倍", "make flux.gguf 2x faster"],
+)
+def test_a_sentence_that_names_a_single_file_is_told_so(words: str) -> None:
+    with pytest.raises(InputError, match="single file of weights"):
+        task_of(words)

@@ -26,6 +26,7 @@ from hasten.script.literals import assignment, in_docstring, labelled, prose
 from hasten.script.upstream import upstream_calls
 from hasten.script.write import render_script, script_name
 from hasten.task import Task
+from pipelines import tiny_sd
 
 NASTY = [
     '"""',
@@ -100,6 +101,17 @@ def test_local_model_folder_is_a_value_too(tmp_path: Path) -> None:
     values = {n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign)}  # type: ignore[attr-defined]
     assert ast.literal_eval(values["MODEL"]) == str(folder)
     assert "StableDiffusionXLPipeline.from_pretrained(" in ast.unparse(tree)
+
+
+def test_a_script_asks_for_the_variant_that_alone_lies_in_the_folder(tmp_path: Path) -> None:
+    tiny_sd().save_pretrained(tmp_path / "tiny", variant="fp16")
+    folder = str(tmp_path / "tiny")
+    text = rendered("fast", model=Model(folder, folder, 64, 5.0, "emoji-clip", "general"))
+    script = save(text, tmp_path / "script.py")
+    code = "import runpy, sys; print(type(runpy.run_path(sys.argv[1])['load_pipeline'](device='cpu')).__name__)"
+    done = subprocess.run([sys.executable, "-c", code, script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "StableDiffusionPipeline"
+    assert 'variant="fp16"' in text and "variant" not in rendered("fast")
 
 
 @pytest.mark.parametrize("kind", ["Alpha", "Sigma"])

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hasten.errors import UnknownNameError
-from hasten.models._files import refuse_single_file, variant_of
+from hasten.models._files import refuse_file_in, refuse_single_file, variant_of
 from hasten.models._likeness import likened
 from hasten.models._load import check_device, check_source, family_of, load_pipeline
 from hasten.models._quiet import quiet_loading
@@ -33,6 +33,7 @@ __all__ = [
     "model_name",
     "model_names",
     "quiet_loading",
+    "refuse_file_in",
     "refuse_single_file",
     "usual_scheduler",
     "usual_steps",

@@ -11,6 +11,7 @@ WEIGHTS = re.compile(r"[^.]+(?:\.(?P<variant>\w+?))?(?:-\d+-of-\d+)?(?:\.(?P<lat
 """``model.safetensors``, ``model.fp16.safetensors``, and both in parts, with the variant before or after these."""
 USUAL = "fp16"
 SINGLE = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+IN_WORDS = re.compile(r"""[^\s"'`“”「」]+\.(?:safetensors|ckpt|gguf)(?![\w/])""", re.IGNORECASE)
 
 
 def variant_of(source: str) -> str | None:
@@ -27,6 +28,12 @@ def _variants(part: Path) -> set[str | None]:
     """The variants whose weights a component has; None: those under the usual names."""
     matches = (WEIGHTS.fullmatch(path.name) for path in part.glob("*.safetensors"))
     return {match["variant"] or match["late"] for match in matches if match}
+
+
+def refuse_file_in(request: str) -> None:
+    """Raises InputError where a sentence names a file of weights."""
+    for word in IN_WORDS.findall(request):
+        refuse_single_file(word)
 
 
 def refuse_single_file(model: str) -> None:

@@ -17,7 +17,14 @@ from hasten.measure.bench import Bench
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import known_family
 from hasten.methods import METHODS
-from hasten.models import family_named, find_model, load_pipeline, model_at, refuse_single_file
+from hasten.models import (
+    family_named,
+    find_model,
+    load_pipeline,
+    model_at,
+    refuse_file_in,
+    refuse_single_file,
+)
 from hasten.models.base import Family, Model
 from hasten.models.stable_diffusion import VIT_G_14
 from hasten.options import checked, option_names
@@ -70,6 +77,8 @@ def task_of(request: str | Task) -> Task:
     """
     if not isinstance(request, str | Task):
         raise InputError(f"The request is {request!r}: give a sentence, or a task.")
+    if isinstance(request, str):
+        refuse_file_in(request)
     task = parse(request) if isinstance(request, str) else request
     parameters = {METHODS.canonical(m): given for m, given in task.parameters.items()}
     methods = None if task.methods is None else tuple(METHODS.canonical(m) for m in task.methods)
