@@ -1,9 +1,13 @@
-"""Damaged requests: whatever is written, the answer is a task or one of hasten's own errors."""
+"""Damaged requests: whatever is written, the answer is a task or one of hasten's own errors.
+
+More of them than the suite has time for: ``python -m tests.language.test_mutations 100000``.
+"""
 
 from __future__ import annotations
 
 import json
 import random
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +17,17 @@ from hasten.errors import HastenError
 from hasten.language.parse import parse
 from hasten.task import Task
 
+SLOTS = (
+    *("SDXL", "2", "50", "150", "40", "6", "3", "10", "25", "DDIM", "DeepCache", "T-GATE"),
+    *("2", "98", "0.9", "768", "1344", "7", "4"),
+)
 SENTENCES = [s["text"] for s in json.loads(Path(__file__).with_name("sentences.json").read_text(encoding="utf-8"))]
+TEMPLATES = [
+    line.partition(" => ")[0].format_map(dict(zip("mxpPcSsrnkdeqQFhwgb", SLOTS, strict=True)))
+    for name in ("templates.txt", "templates_zh.txt")
+    for line in Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+]
 NUMBERS = (
     "0",
     "-1",
@@ -36,6 +50,8 @@ WORDS = (
     "SD1.5", "sdxl", "DDIM", "Euler a", "tome", "T-Gate", "cache_interval", "gate_step", "ratio",
     "steps", "speedup", "loss", "ssim", "no", "not exceeding", "at least", "x", "%", "ms", "s",
     "per image", "any method", "without", "倍", "步", "加速", "损失", "不超过", "百分之", "十百", "点",
+    "or", "but not", "except", "lossless", "without", "half", "from", "to", "1024x768", "batch size", "cfg",
+    "in fp16", "on cuda", "at most", "in half", "一半", "减半", "不要用", "或", "无损", "每秒", "从",
     "两", "./", "a/b", "'", '"', "(", ")", "=", "<", "",
 )  # fmt: skip
 CHARACTERS = "aZ0９.,-−+/\\'\"`“」%×x倍步 \t\n\0\x1b\u200b\u202e\ufeffÀßſKİıμ½٣⅓🍓\ud800中"
@@ -61,11 +77,11 @@ def _mutated(text: str, rng: random.Random) -> str:
     return ("" if by_character else " ").join(parts)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_a_thousand_mutations_raise_only_our_own_errors(seed: int) -> None:
-    rng, outcomes = random.Random(seed), Counter()
-    for _ in range(1000):
-        text = rng.choice(SENTENCES)
+def _outcomes(seed: int, count: int) -> Counter[str]:
+    """What becomes of so many damaged sentences; any error but hasten's own is raised."""
+    rng, outcomes = random.Random(seed), Counter[str]()
+    for _ in range(count):
+        text = rng.choice(rng.choice((SENTENCES, TEMPLATES)))
         for _ in range(rng.randint(1, 6)):
             text = _mutated(text, rng)
         try:
@@ -76,12 +92,21 @@ def test_a_thousand_mutations_raise_only_our_own_errors(seed: int) -> None:
         else:
             assert Task.from_json(task.to_json()) == task
             outcomes["task"] += 1
+    return outcomes
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_thousand_mutations_raise_only_our_own_errors(seed: int) -> None:
+    outcomes = _outcomes(seed, 1000)
     assert outcomes["task"] > 50
     assert outcomes["RequestError"] > 50
     assert {"UnknownNameError", "InputError"} <= set(outcomes)
 
 
-@pytest.mark.parametrize("character", [*" ,-(x0'\"一倍%\n", "speed up ", "loss of ", "at most ", "a/"])
+RUNS = ("speed up ", "loss of ", "at most ", "a/", "x 9", "by 9% ", "不用", "deepcache or ", "SDXL ", "my ")
+
+
+@pytest.mark.parametrize("character", [*" ,-(x0'\"一倍%\n", *RUNS])
 def test_long_runs_are_read_in_good_time(character: str) -> None:
     """Backtracking that grows faster than the text would hang here."""
     text = "SD1.5 " + (character * 5000)[:4900]
@@ -89,3 +114,10 @@ def test_long_runs_are_read_in_good_time(character: str) -> None:
         parse(text)
     except HastenError as error:
         assert str(error)
+
+
+if __name__ == "__main__":
+    total = Counter[str]()
+    for block in range(int(sys.argv[1]) // 1000):
+        total += _outcomes(1000 + block, 1000)
+    print(f"{total.total()} mutations: {dict(total)}")

@@ -89,6 +89,10 @@ def forms(
     return tuple(Form(kind, compiled(source), read, note, tuple(needs)) for source in sources)
 
 
+ROUNDS = 6
+"""A word beside a longer one is found in the round after it; nobody's request needs more than three or four."""
+
+
 @cache
 def compiled(source: str) -> re.Pattern[str]:
     """ASCII, so that only plain digits are digits."""
@@ -103,8 +107,11 @@ def told(said: Said) -> bool:
 def readings(text: Text, declared: Sequence[Form]) -> list[Reading]:
     """Claims what the forms understand, longest first, until nothing more is found; in the order of the text."""
     found: list[Reading] = []
-    while taken := list(_round(text, declared)):
+    for _ in range(ROUNDS):
+        taken = list(_round(text, declared))
         found += taken
+        if not taken:
+            break
     return sorted(found, key=lambda reading: reading.said.span())
 
 

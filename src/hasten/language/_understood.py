@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from hasten.errors import InputError
@@ -14,13 +15,16 @@ from hasten.methods import METHODS
 from hasten.models import usual_scheduler, usual_steps
 from hasten.task import DEFAULT_MAX_LOSS, Target, Task
 
+MOST, LONGEST = 16, 120
+"""So many things are told, and so much of each."""
 MODEL = "SD1.5"
 """That of the sentence where the request names none that can be used."""
 
 
 def understood(request: Request) -> str:
     """``Understood: SDXL, 2x. This is a request: '…'.``"""
-    known = ", ".join(_parts(request))
+    parts = list(islice(_parts(request), MOST + 1))
+    known = ", ".join(part[:LONGEST] for part in parts[:MOST]) + (" …" if len(parts) > MOST else "")
     return f"{f'Understood: {known}. ' if known else ''}This is a request: {corrected(request)!r}."
 
 

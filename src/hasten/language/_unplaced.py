@@ -14,6 +14,9 @@ from hasten.methods import METHODS
 from hasten.models import model_names
 from hasten.schedulers import scheduler_names
 
+MOST, LONGEST, AROUND = 8, 80, 300
+"""So many words are looked at and shown, so much of each and of what stands around it: a text of any length
+is answered at once."""
 _LISTED = r"(?:,| ?[+&、] ?|,? (?:and|plus) |[和与及])"
 
 
@@ -32,8 +35,9 @@ def refuse_unplaced(text: Text, method_spans: Iterable[tuple[int, int]], missing
     """
     spans = text.unplaced()
     listed, missing = text.masked(method_spans), tuple(missing)
-    for start, end in spans:
-        word, before, after = text.original[start:end], listed[:start], listed[end:]
+    for start, end in spans[:MOST]:
+        word = text.original[start : min(end, start + LONGEST)]
+        before, after = listed[max(0, start - AROUND) : start], listed[end : end + AROUND]
         _refuse_parameter(word)
         kind = _place(before, after, missing) or _nearly(word, before)
         if kind is not None and not word.isnumeric():
@@ -78,7 +82,9 @@ def _refuse_parameter(word: str) -> None:
 
 
 def _sorry(words: list[str]) -> str:
-    listed = " and ".join(filter(None, [", ".join(map(repr, words[:-1])), repr(words[-1])]))
+    shown = [repr(word if len(word) <= LONGEST else f"{word[:LONGEST]}…") for word in words[:MOST]]
+    shown += [f"{len(words) - MOST} more"] if len(words) > MOST else []
+    listed = " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
     comma = any(re.match(r"\d+,\d", word) for word in words)
     hint = " Write numbers with a decimal point, as in 2.5." if comma else ""
     return f"I could not place {listed} in the request.{hint}"
