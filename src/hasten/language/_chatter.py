@@ -60,4 +60,4 @@ _CHINESE = (
     r"|给(?:我|我们)(?:的)?(?:项目|产品|客户|网站|应用|团队)(?:用)?"
 )
 
-FORMS = forms("chatter", told, (w.either(_ENGLISH, _CHINESE),))
+FORMS = forms("chatter", told, (w.either(_ENGLISH, _CHINESE), r"(?<=\0 )out of(?= \x01)"))

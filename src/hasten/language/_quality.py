@@ -46,7 +46,7 @@ _STAY = (
 _ABOVE = w.either(
     r"above|over|at (?:the )?least|(?:not |no )?(?:below|under|lower than|less than|worse than)|exceeding|exceed"
     r"|(?:more|greater|higher|better) than|min(?:imum)?",
-    r"至少|不(?:得|能|要)?(?:低于|小于|少于)|大于等于|大于|高于|超过|>=?|≥|≧|=",
+    r"至少|不(?:得|能|要)?(?:低于|小于|少于)|大于等于|大于|高于|超过|>=?|≥|≧",
 )
 _NOTICEABLE = (
     "visibl[ey]|noticeabl[ey]|obvious(?:ly)?|significant(?:ly)?|much|too much|major|perceptibl[ey]|big"
@@ -133,6 +133,9 @@ def quality_forms() -> tuple[Form, ...]:
     losses += [
         rf"(?:{w.QUALITY} )?{w.NOT_MORE} {figure}{of_quality}",
         rf"{w.LOSE} ?(?:{w.AT_MOST} ?)?{figure}{_LESS}{of_quality}",
+        rf"{w.START}(?:no|without(?: an?| any)?) {noun} (?:of )?"
+        r"(?:(?:greater|more|larger|higher|worse) than|over|above|beyond) ?"
+        rf"{figure}",
         rf"(?:{_ALLOW} ?)?(?:{w.QUALITY}|{metric}) ?{_MAY}(?:{_ALLOW} ?)?{_FALL}(?: by)? ?"
         rf"(?:{w.AT_MOST}){_GLUE} ?{figure}{_LESS}",
         rf"(?:{w.QUALITY}|{metric}) ?{_MAY}(?:{_ALLOW} ?)?(?:{w.AT_MOST} ?){_FALL}(?: by)? ?{figure}{_LESS}",
@@ -150,7 +153,7 @@ def quality_forms() -> tuple[Form, ...]:
         rf"(?: ?db{w.END})?(?! ?{w.LOSS}){_OR_MORE}",
         rf"{metric}{_STAY} ?{FIGURES}(?P<percent>{w.PERCENT})?(?: ?db{w.END})?(?: ?{w.OR_MORE})",
         rf"{w.AT_LEAST} ?(?:{w.START}an? )?{FIGURES}(?P<percent>{w.PERCENT})?(?: ?db{w.END})? {metric}",
-        rf"(?:{w.START}an? )?{metric}(?:of )?{FIGURES}(?P<percent>)(?: ?db{w.END})?{w.END}",
+        rf"(?:{w.START}an? )?{metric}of {FIGURES}(?P<percent>)(?: ?db{w.END})?{w.END}",
     )
     return (
         *forms("loss", _loss, losses),

@@ -8,8 +8,9 @@ from typing import Any
 
 from hasten.errors import InputError
 from hasten.language._numbers import read
+from hasten.language._request import Request, legal
 from hasten.language._speed import SPEEDUP
-from hasten.language.parse import Request, legal, parse
+from hasten.language.parse import parse
 from hasten.language.render import render
 from hasten.methods import METHODS
 from hasten.models import usual_scheduler, usual_steps
@@ -93,8 +94,20 @@ def _draft(request: Request, model: str) -> Task:
         parameters=dict(_parameters(given, methods, steps)) if given else {},
         target=target,
         max_loss=_limits(request),
+        **_choice(request, methods),
         **_setting(request),
     )
+
+
+def _choice(request: Request, methods: tuple[str, ...] | None) -> dict[str, Any]:
+    """What is said of the choice of methods beside their names."""
+    if methods is not None:
+        return {"one_of": request.one_of and len(methods) > 1}
+    try:
+        excluded = request.chosen()[1]
+    except InputError:
+        excluded = ()
+    return {"excluded": excluded, "lossless": request.says("lossless")}
 
 
 def _methods(request: Request, goal: bool) -> tuple[str, ...] | None:
