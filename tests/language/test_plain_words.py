@@ -77,6 +77,7 @@ MEANT: list[tuple[str, dict[str, Any]]] = [
     ("SD1.5 accelerated by ['deepcache', 'tgate']", {"methods": ["deepcache", "tgate"]}),
     ("StableDiffusionXLPipeline 2x", _x(2, model="SDXL")),
     ("Make a Stable Diffusion pipeline 2x faster", _x(2, model="SD1.5")),
+    ("SDXL 2x, height 768", _x(2, height=768, width=768)),
     ("SDXL 2x without CFG", _x(2, guidance_scale=1.0)),
     ("SDXL 2x but don't reduce the steps", _x(2, excluded=["fewer_steps"])),
     ("SDXL 2x, quality doesn't matter", _x(2, max_loss={})),

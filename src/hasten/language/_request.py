@@ -83,7 +83,8 @@ class Request:
         if len({"height", "width"} & found.keys()) == 1:
             (side,) = {"height", "width"} & found.keys()
             other = "width" if side == "height" else "height"
-            found[other] = self._assume(found[side], f"{other} {found[side]}: as the {side}")
+            self.assumptions.append(f"{other} {found[side]}: as the {side}")
+            found[other] = found[side]
         return found
 
     def _dtype_alone(self, named: tuple[str, ...]) -> Iterator[dict[str, str]]:
