@@ -18,7 +18,8 @@ import yaml
 import hasten.cli
 from hasten.cli import show
 from hasten.cli.app import SEARCHED
-from hasten.cli.values import task_of_flags
+from hasten.cli.choices import REQUEST_NAMES
+from hasten.cli.values import open_task, task_of_flags
 from hasten.language.parse import parse
 from hasten.methods import METHODS
 from hasten.records import Answer
@@ -96,6 +97,8 @@ def test_a_command_is_one_that_hasten_has(line: str) -> None:
         task_of(parse(" ".join(values["text"])))
     elif name == "explore" or values.get("matrix"):
         assert cells(values).tasks()
+    elif values.get("model") and name == "run":
+        task_of(open_task(**{name: values[name] for name in REQUEST_NAMES}))
     elif name == "search":
         task_of(task_of_flags(**{name: values[name] for name in SEARCHED}))
 
