@@ -102,8 +102,8 @@ def test_parts_that_were_measured_otherwise_are_refused(recorded: Path, tmp_path
     work.mkdir()
     parts.PartFile(work, "quality", header)
     parts.PartFile(work, "quality", {**header, "identity": {**header["identity"], "environment": "another"}})
-    with pytest.raises(InputError, match=r"weights .* now it is 'others'"):
-        parts.PartFile(work, "quality", {**header, "identity": {**header["identity"], "weights": "others"}})
+    with pytest.raises(InputError, match=r"pipeline .* now it is 'others'"):
+        parts.PartFile(work, "quality", {**header, "identity": {**header["identity"], "pipeline": "others"}})
     parts.PartFile(work, "latency", header)
     with pytest.raises(InputError, match="another --work"):
         parts.PartFile(work, "latency", {**header, "identity": {**header["identity"], "environment": "another"}})
