@@ -49,7 +49,10 @@ def device_lock(device: str, wait: bool = True) -> Iterator[Path]:
 def _acquire(lock: FileLock, path: Path, device: str, wait: bool) -> None:
     waiting_for, remind_at = "", 0.0
     while not _acquired(lock, path, LOOK_S if waiting_for else 0.0):
-        holder = str(Holder.of(path) or "one that does not say who it is")
+        found = Holder.of(path)
+        if found is None and wait and not waiting_for and _acquired(lock, path, LOOK_S):
+            break  # it has only just begun, and says who it is in a moment
+        holder = str(found or Holder.of(path) or "one that does not say who it is")
         if not wait:
             raise MeasurementError(
                 f"Another process measures on {device!r}: {holder}. Wait for its end, or stop it (lock file "
