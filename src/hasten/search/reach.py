@@ -11,21 +11,24 @@ from hasten.search.guided import WIDE
 from hasten.search.session import Session
 
 logger = logging.getLogger(__name__)
+FAR = 1.5
+"""So many times as fast as the fastest plan may be, a target is far out of reach: a profile of a restless machine
+may be wrong by more than the cost model knows, and nearer targets are searched for."""
 FEW_TRIALS, FEW_VERDICTS = 8, 3
 """What the best plan is then looked for in, where no budget is given."""
 
 
 def out_of_reach(session: Session) -> str:
-    """Why the target is out of reach by the predicted speeds: even the fastest plan misses it by more than these
-    may be wrong. Nothing where it is not, or where no profile tells of speeds."""
+    """Why the target is far out of reach by the predicted speeds: even the fastest plan misses it by much more
+    than these may be wrong. Nothing where it is not, or where no profile tells of speeds."""
     target, predictor = session.asked.target, session.predictor
     if target is None or predictor.baseline_s is None:
         return ""
     highest = _ceiling(session)
-    if session.asked.reach(highest, predictor.baseline_s / highest) >= 1:
+    if session.asked.reach(FAR * highest, predictor.baseline_s / highest / FAR) >= 1:
         return ""
     methods = ", ".join(sorted({name for space in session.spaces for name in space.methods}))
-    return f"{target} is out of reach here: by the cost model no plan of {methods} is faster than {highest:.2f}x"
+    return f"{target} is out of reach here: the cost model expects at most {highest:.2f}x of {methods}"
 
 
 def settle_for_the_best(session: Session, why: str) -> None:
