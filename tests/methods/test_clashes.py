@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from itertools import combinations
 from pathlib import Path
 
@@ -71,6 +72,27 @@ def test_these_pairs_clash_and_no_others(pair: tuple[str, str]) -> None:
     told = f"{one.title} and {other.title} {reason}: use one of them." if reason else None
     assert clash((one, other)) == told
     assert (clash((other, one)) is None) == (told is None)
+
+
+def test_a_new_method_clashes_by_what_it_declares() -> None:
+    """It is safe by default: neither compiled nor replayed beside others, unless it says so."""
+
+    class Toy(type(METHODS.get("taylorseer"))):  # type: ignore[misc]
+        name, title, replaces, compilable, replay = "toy", "Toy", ("guidance",), False, "never"
+
+    toy = Toy()
+    found = {name for name in METHODS.names() if clash((toy, METHODS.get(name)))}
+    assert found == {"compile", "cuda_graph", "faster_cache", "guidance_cutoff", "schedule", "tgate"}
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_no_method_knows_another_by_name(name: str) -> None:
+    """In no string of its file but docstrings and the names that people use for it."""
+    tree = ast.parse((Path(hasten.methods.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
+    words = {
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert not words & (set(METHODS.names()) - {name})
 
 
 def test_the_pinned_pairs_are_pairs_of_methods() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from itertools import combinations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError, UnsupportedError
+from hasten.methods._clash import clash
 from hasten.methods._stats import MethodStats
 from hasten.methods._unfit import unfit
 from hasten.methods.base import MOST, Method, Step
@@ -69,15 +69,6 @@ def _left(plan: Plan, pipe: Any, steps: int | None) -> int | None:
     for method, given in ((METHODS.get(name), given) for name, given in shorter.items()):
         steps = method.left(method.check(given, pipe, steps), steps or MOST)
     return steps
-
-
-def clash(methods: Iterable[Method]) -> str | None:
-    """Why these methods cannot be used together; None when they can."""
-    for one, other in combinations(methods, 2):
-        if one.name in other.excludes or other.name in one.excludes:
-            reason = one.exclusion if other.name in one.excludes else other.exclusion
-            return f"{one.title} and {other.title} {reason}: use one of them."
-    return None
 
 
 def work(plan: Plan, pipe: Any, steps: int) -> tuple[Step, ...]:

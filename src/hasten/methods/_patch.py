@@ -107,6 +107,11 @@ class Patches:
         """All methods that are installed, with their parameters."""
         return Plan.of(self._given)
 
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All that are installed."""
+        return tuple(self._methods.values())
+
     def has(self, name: str) -> bool:
         """The method of that name is installed."""
         return name in self._methods

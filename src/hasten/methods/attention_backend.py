@@ -44,6 +44,8 @@ class AttentionBackend(Method):
         "arXiv:2205.14135"
     )
     order = 1
+    compilable = True
+    replay = "always"
     denoisers = ("transformer",)
     cuts_work = False
     exact = True

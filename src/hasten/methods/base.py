@@ -19,6 +19,15 @@ MOST = 1000
 USUAL = 25
 """The number of steps that defaults are meant for, where it is not known."""
 
+Work = Literal["features", "attention", "guidance", "weights"]
+"""What a method may replace: what the denoiser or its blocks give at a step, what its attentions give, the halves
+of guidance, the data of its weights."""
+
+Replay = Literal["always", "by_call", "never"]
+"""A recorded call of the denoiser can be replayed at any call with inputs of the same shapes; or only at the same
+call of another run, because what a call does depends on those before it; or never, because what it does depends on
+numbers in tensors, or is more than the recorded kernels."""
+
 Mode = Literal["run", "store", "reuse"]
 """What an attention does at a step: computes, computes and keeps its output, or gives the one that it kept."""
 
@@ -135,10 +144,16 @@ class Method(ABC):
     title: str
     summary: str
     paper: str
-    excludes: tuple[str, ...] = ()
-    """Names of methods that this method cannot be used beside. It is enough that one of the two says so."""
-    exclusion: str = "replace the same work"
-    """Why the method cannot be used beside those that it excludes."""
+    replaces: tuple[Work, ...] = ()
+    """The work that it leaves out or does otherwise. Of two methods that replace the same one can be used."""
+    compilable: bool = False
+    """The denoiser's repeated blocks can be compiled beside it: what it wraps lies outside of them."""
+    compiles: bool = False
+    """It compiles the denoiser's repeated blocks: only compilable methods can be used beside it."""
+    replay: Replay = "never"
+    """What a recording of the denoiser's calls is good for beside it."""
+    records: bool = False
+    """It replays recorded calls of the denoiser: no method can be used beside it whose ``replay`` is never."""
     aliases: tuple[str, ...] = ()
     """Other names that requests may use, e.g. ``token merging``; name and title need not be repeated."""
     order: int

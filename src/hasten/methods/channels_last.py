@@ -28,6 +28,7 @@ class ChannelsLast(Method):
         "Deep Convolutional Neural Networks on GPUs. SC 2016, arXiv:1610.03618"
     )
     order = 95
+    compilable = True
     cuts_work = False
     exact = True
     by_default = False

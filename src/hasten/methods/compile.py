@@ -28,14 +28,14 @@ class Compile(Method):
     name = "compile"
     title = "Compile"
     aliases = ("torch.compile", "torch compile", "compilation", "编译")
-    excludes = ("faster_cache", "first_block_cache", "magcache", "pyramid_attention", "tgate", "tome")
-    exclusion = "cannot be used together, as what the one changes is inside the blocks that the other compiles"
     summary = "compiles the denoiser's repeated blocks; the first call takes long"
     paper = (
         "Ansel et al.: PyTorch 2: Faster Machine Learning Through Dynamic Python Bytecode Transformation and "
         "Graph Compilation. ASPLOS 2024, doi:10.1145/3620665.3640366"
     )
     order = 0
+    compiles = True
+    replay = "always"
     denoisers = ("unet", "transformer")
     cuts_work = False
     exact = True

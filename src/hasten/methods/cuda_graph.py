@@ -19,32 +19,22 @@ class CudaGraph(Method):
     """A call of the denoiser launches thousands of kernels one after another; where they are short, the GPU waits
     for the processor. Recorded in a CUDA graph, they are launched at once, the same kernels on the same numbers.
 
-    The first call with inputs of a shape records; beside DeepCache each step of a run is recorded for itself. What
-    is recorded is kept for the denoiser, also while the method is off, until something else is recorded for it.
+    The first call with inputs of a shape records; beside a method that stores at one step what it reuses at
+    another, each step of a run is recorded for itself. What is recorded is kept for the denoiser, also while the
+    method is off, until something else is recorded for it.
     """
 
     name = "cuda_graph"
     title = "CUDA graph"
     aliases = ("cuda graphs", "CUDA图")
-    excludes = (
-        "channels_last",
-        "faster_cache",
-        "first_block_cache",
-        "half_precision",
-        "magcache",
-        "pyramid_attention",
-        "quantize",
-        "schedule",
-        "tgate",
-        "tome",
-    )
-    exclusion = "cannot be used together, as what the one does anew each time the other would replay as it was"
     summary = "replays the denoiser's kernels instead of launching each anew"
     paper = (
         "Kwon et al.: Nimble. Lightweight and Parallel GPU Task Scheduling for Deep Learning. NeurIPS 2020, "
         "arXiv:2012.02732"
     )
     order = 21
+    records = True
+    compilable = True
     denoisers = ("unet", "transformer")
     device = "cuda"
     cuts_work = False
@@ -117,8 +107,13 @@ def _tape_of(patches: Patches, warm_up: int) -> Tape:
     denoiser, made_with = patches.denoiser, (patches.plan, *made_of(patches.denoiser))
     known = _TAPES.get(denoiser)
     if known is None or known[0] != made_with:
-        _TAPES[denoiser] = known = made_with, Tape(warm_up, by_call=patches.has("deepcache"))
+        _TAPES[denoiser] = known = made_with, Tape(warm_up, by_call=_differ(patches))
     return known[1]
+
+
+def _differ(patches: Patches) -> bool:
+    """What a call does depends on those of its run before it, by what another method does."""
+    return any(method.replay == "by_call" for method in patches.methods)
 
 
 def made_of(denoiser: Any) -> tuple[object, object]:

@@ -22,6 +22,9 @@ class DeepCache(Method):
     summary = "reuses the UNet's deep features for several steps"
     paper = "Ma, Fang, Wang: DeepCache: Accelerating Diffusion Models for Free. CVPR 2024, arXiv:2312.00858"
     order = 20
+    replaces = ("features",)
+    compilable = True
+    replay = "by_call"
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         most = steps or MOST

@@ -28,21 +28,13 @@ class FasterCache(Method):
     name = "faster_cache"
     title = "FasterCache"
     aliases = ("faster cache", "cfg-cache", "cfg cache")
-    excludes = (
-        "deepcache",
-        "first_block_cache",
-        "guidance_cutoff",
-        "pyramid_attention",
-        "schedule",
-        "taylorseer",
-        "tgate",
-    )
     summary = "makes the unconditional half of guidance of the conditional one at most steps"
     paper = (
         "Lv et al.: FasterCache: Training-Free Video Diffusion Model Acceleration with High Quality. "
         "ICLR 2025, arXiv:2410.19355"
     )
     order = 26
+    replaces = ("features", "attention", "guidance")
     denoisers = ("unet", "transformer")
     by_default = False
 

@@ -32,11 +32,11 @@ class FewerSteps(Method):
     name = "fewer_steps"
     title = "Fewer steps"
     aliases = ("step reduction", "fewer sampling steps", "更少的步数", "更少步数", "减少步数")
-    excludes = ("schedule",)
-    exclusion = "cannot be used together, as the lists of the one are measured for all steps"
     summary = "takes fewer steps; alone it is the baseline that other methods are held against"
     paper = "Song et al.: Denoising Diffusion Implicit Models. ICLR 2021, arXiv:2010.02502 (section 4.2)"
     order = 100
+    compilable = True
+    replay = "always"
     denoisers = ("unet", "transformer")
     by_default = False
     shortens = True

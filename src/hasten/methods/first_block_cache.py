@@ -33,6 +33,7 @@ class FirstBlockCache(Method):
         "after Liu et al.: Timestep Embedding Tells (TeaCache). CVPR 2025, arXiv:2411.19108"
     )
     order = 20
+    replaces = ("features",)
     denoisers = ("transformer",)
     adaptive = True
     presence = 0.3

@@ -23,13 +23,15 @@ class GuidanceCutoff(Method):
     name = "guidance_cutoff"
     title = "Guidance cutoff"
     aliases = ("cfg cutoff", "cutoff of guidance", "引导截断", "提前停止引导")
-    excludes = ("schedule", "tgate")
     summary = "stops guidance after a step, so that half of the batch is left"
     paper = (
         "Kynkäänniemi et al.: Applying Guidance in a Limited Interval Improves Sample and Distribution Quality in "
         "Diffusion Models. NeurIPS 2024, arXiv:2404.07724"
     )
     order = 28
+    replaces = ("guidance",)
+    compilable = True
+    replay = "always"
     denoisers = ("unet", "transformer")
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:

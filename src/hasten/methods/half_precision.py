@@ -46,6 +46,8 @@ class HalfPrecision(Method):
         "al.: Mixed Precision Training. ICLR 2018, arXiv:1710.03740"
     )
     order = 90
+    replaces = ("weights",)
+    compilable = True
     denoisers = ("unet", "transformer")
     cuts_work = False
     by_default = False

@@ -31,10 +31,10 @@ class MagCache(Method):
     name = "magcache"
     title = "MagCache"
     aliases = ("mag cache", "magnitude cache", "magnitude-aware cache", "幅值缓存")
-    excludes = ("faster_cache", "first_block_cache", "taylorseer")
     summary = "reuses what all transformer blocks add while its size hardly changes"
     paper = "Ma et al.: MagCache: Fast Video Generation with Magnitude-Aware Cache. NeurIPS 2025, arXiv:2506.09045"
     order = 21
+    replaces = ("features",)
     denoisers = ("transformer",)
     adaptive = True
     presence = 0.3

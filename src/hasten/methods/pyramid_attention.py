@@ -26,10 +26,10 @@ class PyramidAttention(Method):
     name = "pyramid_attention"
     title = "Pyramid Attention Broadcast"
     aliases = ("pyramid attention", "pab", "attention broadcast", "金字塔注意力广播", "金字塔注意力")
-    excludes = ("schedule", "tgate")
     summary = "gives attention's last output again at some steps in the middle of a run"
     paper = "Zhao et al.: Real-Time Video Generation with Pyramid Attention Broadcast. ICLR 2025, arXiv:2408.12588"
     order = 24
+    replaces = ("attention",)
     denoisers = ("unet", "transformer")
     by_default = False
 

@@ -53,14 +53,14 @@ class Quantize(Method):
         "w8a8": {"scheme": "int8_dynamic"},
         "fp8": {"scheme": "float8_weight_only"},
     }
-    excludes = ("half_precision",)
-    exclusion = "cannot be used together, as both change the same weights; a pipeline of 16 bits can be quantised"
     summary = "holds the weights of linear layers in 8 bits, by torchao"
     paper = (
         "Dettmers et al.: LLM.int8(): 8-bit Matrix Multiplication for Transformers at Scale. NeurIPS 2022, "
         "arXiv:2208.07339; Micikevicius et al.: FP8 Formats for Deep Learning. 2022, arXiv:2209.05433"
     )
     order = 5
+    replaces = ("weights",)
+    compilable = True
     denoisers = ("unet", "transformer")
     cuts_work = False
     by_default = False

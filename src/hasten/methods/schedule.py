@@ -39,10 +39,11 @@ class Schedule(Method):
     name = "schedule"
     title = "Step schedule"
     aliases = ("schedule of steps",)
-    excludes = ("deepcache", "tgate")
     summary = "reuses deep features and guidance at the steps where that was measured to cost least"
     paper = "hasten's own; the reuse is that of Ma, Fang, Wang: DeepCache. CVPR 2024, arXiv:2312.00858"
     order = 25
+    replaces = ("features", "attention", "guidance")
+    compilable = True
     measured = True
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:

@@ -23,13 +23,15 @@ class TaylorSeer(Method):
     name = "taylorseer"
     title = "TaylorSeer"
     aliases = ("taylor seer", "taylorseers")
-    excludes = ("deepcache", "first_block_cache", "schedule")
     summary = "forecasts the denoiser's output at some steps from those before"
     paper = (
         "Liu et al.: From Reusing to Forecasting. Accelerating Diffusion Models with TaylorSeers. "
         "ICCV 2025, arXiv:2503.06923"
     )
     order = 22
+    replaces = ("features",)
+    compilable = True
+    replay = "always"
     denoisers = ("unet", "transformer")
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:

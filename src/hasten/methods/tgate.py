@@ -23,6 +23,7 @@ class TGate(Method):
     summary = "stops cross-attention and guidance once the image is planned"
     paper = "Liu et al.: Faster Diffusion via Temporal Attention Decomposition. 2024, arXiv:2404.02747"
     order = 30
+    replaces = ("attention", "guidance")
     denoisers = ("unet", "transformer")
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:

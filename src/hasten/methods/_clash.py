@@ -1,0 +1,46 @@
+"""Which methods cannot be used together: derived from what each declares of itself. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+
+from hasten.methods.base import Method, Work
+
+SAME_WORK = "replace the same work"
+REPLACED: dict[Work, str] = {
+    "features": SAME_WORK,
+    "attention": SAME_WORK,
+    "guidance": SAME_WORK,
+    "weights": (
+        "cannot be used together, as both change the same weights; a pipeline of 16 bits can be quantised"
+    ),
+}
+"""What is told of two methods that replace the same kind of work."""
+COMPILED = "cannot be used together, as what the one changes is inside the blocks that the other compiles"
+REPLAYED = "cannot be used together, as what the one does anew each time the other would replay as it was"
+MEASURED = "cannot be used together, as the lists of the one are measured for all steps"
+
+
+def clash(methods: Iterable[Method]) -> str | None:
+    """Why these methods cannot be used together; None when they can."""
+    for one, other in combinations(methods, 2):
+        if reason := _shared(one, other) or _disturbed(one, other) or _disturbed(other, one):
+            return f"{one.title} and {other.title} {reason}: use one of them."
+    return None
+
+
+def _shared(one: Method, other: Method) -> str | None:
+    """Both replace the same work. Methods that no denoiser takes both of are kept apart by that alone."""
+    if not set(one.denoisers) & set(other.denoisers):
+        return None
+    return next((REPLACED[work] for work in one.replaces if work in other.replaces), None)
+
+
+def _disturbed(one: Method, other: Method) -> str | None:
+    """The one takes for granted that the calls it sees are of a kind that the other does not make."""
+    if one.compiles and not other.compilable:
+        return COMPILED
+    if one.records and other.replay == "never":
+        return REPLAYED
+    return MEASURED if one.shortens and other.measured else None
