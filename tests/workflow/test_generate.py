@@ -230,7 +230,7 @@ def test_as_is_writes_the_scripts_of_stored_plans_without_any_model(known: Place
     claim = read_claim(script)
     assert (claim.model, claim.speedup, claim.environment) == ("SD1.5", 2.6, {})
     assert (claim.losses, claim.loss_intervals, claim.samples) == ({"clip_score": 0.01}, {}, 0)
-    assert claim.limits == {"clip_score": 0.02}, "what it is held to when it is verified"
+    assert dict(claim.limits) == {"clip_score": 0.02}, "what it is held to when it is verified"
     text = script.read_text(encoding="utf-8")
     assert "quality loss 0.0100 on clip_score, limit 0.02" in text and "nothing was measured here" in text
     assert claim.plan == "deepcache(cache_branch_id=0,cache_interval=3)"
