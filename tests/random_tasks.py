@@ -87,8 +87,10 @@ def _value(rng: Random, parameter: Parameter) -> Value:
 
 
 def _target(rng: Random) -> Target | None:
-    name, most = rng.choice([("speedup", 1000), ("latency_s", 86_400), ("", 0)])
-    return Target(**{name: _number(rng, math.ulp(0), most)}) if name else None
+    name, least, most = rng.choice(
+        [("speedup", math.nextafter(1, 2), 1000), ("latency_s", math.ulp(0), 86_400), ("", 0, 0)]
+    )
+    return Target(**{name: _number(rng, least, most)}) if name else None
 
 
 def _limits(rng: Random) -> dict[str, float]:

@@ -181,6 +181,8 @@ def test_what_hasten_has_instead_is_said(sentence: str, said: str, has: str) -> 
         ("SDXL 2x, batch size 0", "The batch size is 0: allowed is a whole number"),
         ("SDXL 2x, batch size 2, batch size 4", "gives batch_size twice: 2 and 4"),
         ("SDXL, reduce latency by 100%", "reduced by 100%: allowed is more than 0%, less than 100%"),
+        ("SDXL 0.5x faster", "The target is 0.5x, which the plain pipeline has already"),
+        ("SDXL at 80% of its speed", "The target is 0.8x, which the plain pipeline has already"),
         ("SDXL from 3 s to 6 s", "is no speedup: the second time has to be shorter"),
         ("SDXL 2x, clip score above 0.3", "is a limit of the score itself"),
         ("SDXL 2x, SSIM above 1.5", "The least SSIM is 1.5: allowed is 0 to 1"),

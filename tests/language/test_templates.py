@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hasten.errors import InputError, RequestError
+from hasten.errors import InputError
 from hasten.language._quality import STRICTEST
 from hasten.language.parse import parse
 from hasten.models import usual_scheduler, usual_steps
@@ -156,7 +156,7 @@ def test_a_template_with_any_values_is_its_task(template: str, meanings: list[st
         values = _values(rng)
         sentence = template.format(**values)
         if meanings == ["!"]:
-            with pytest.raises(RequestError, match="This is a request: "):
+            with pytest.raises(InputError, match="This is a request: "):
                 parse(sentence)
             continue
         task = parse(sentence)

@@ -81,7 +81,9 @@ def _model(request: Request) -> str:
 
 def _draft(request: Request, model: str) -> Task:
     speedup, latency_s = _first(request, "speedup") or _least(request), _first(request, "latency")
-    target = Target(speedup=speedup) if speedup else Target(latency_s=latency_s) if latency_s else None
+    target = (
+        Target(speedup=speedup) if speedup and speedup > 1 else Target(latency_s=latency_s) if latency_s else None
+    )
     steps = _first(request, "steps") or usual_steps(model)
     methods = _methods(request, target is not None)
     schedulers = [name for name, _ in request.schedulers] or [usual_scheduler(model)]

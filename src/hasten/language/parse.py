@@ -16,7 +16,7 @@ from hasten.language._unplaced import refuse_unplaced
 from hasten.methods import METHODS
 from hasten.models import assumed_scheduler, assumed_steps, usual_scheduler, usual_steps
 from hasten.plan import Parameters
-from hasten.task import DEFAULT_MAX_LOSS, Target, Task
+from hasten.task import DEFAULT_MAX_LOSS, Task, target_of
 
 T = TypeVar("T")
 
@@ -56,8 +56,9 @@ class _Meaning(Request):
         model, scheduler = self.model(), one("schedulers", [name for name, _ in self.schedulers])
         speedup, latency_s = self.figure("speedup"), self.figure("latency")
         self._refuse_contradictions(speedup, latency_s)
+        target = target_of(speedup, latency_s)
         named, excluded = self.chosen()
-        goal = speedup is not None or latency_s is not None
+        goal = target is not None
         methods = self._methods(named, excluded, goal)
         steps = self.steps() or self._assume(usual_steps(model), assumed_steps(model))
         given, setting = self.given(named), self.setting(named)
@@ -72,7 +73,7 @@ class _Meaning(Request):
             steps=steps,
             methods=methods,
             parameters=parameters,
-            target=Target(speedup=speedup, latency_s=latency_s) if goal else None,
+            target=target,
             lossless=self._lossless(methods),
             max_loss=self._max_loss(searched, methods),
             two_sided=self.says("two-sided"),
