@@ -95,7 +95,7 @@ def _outcomes(seed: int, count: int) -> Counter[str]:
     return outcomes
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_thousand_mutations_raise_only_our_own_errors(seed: int) -> None:
     outcomes = _outcomes(seed, 1000)
     assert outcomes["task"] > 50

@@ -20,9 +20,9 @@ TOLD = (": the default", "each is tried alone", "methods any but", "lossless: on
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_two_thousand_tasks_at_random_are_parsed_back(language: str) -> None:
+def test_a_thousand_tasks_at_random_are_parsed_back(language: str) -> None:
     rng = random.Random(language)
-    for _ in range(2000):
+    for _ in range(1000):
         task = random_task(rng)
         sentence = render(task, language)
         read = parse(sentence)

@@ -340,6 +340,11 @@ def test_a_reading_that_is_not_literal_is_said(words: str, speedup: float, assum
             "DeepCache's cache_interval is 0: allowed is an integer, 1 to 50.",
         ),
         (
+            "SD1.5, 50 steps, T-GATE with gate_step " + "9" * 400,
+            ParameterError,
+            "T-GATE's gate_step is inf: allowed is an integer, 1 to 50.",
+        ),
+        (
             "SD1.5, 50 steps, T-GATE with gate_step 60",
             ParameterError,
             "T-GATE's gate_step is 60: allowed is an integer, 1 to 50.",

@@ -16,6 +16,8 @@ from hasten.methods import METHODS
 from hasten.models import model_names
 from hasten.plan import Parameters, Value
 
+LARGE = 10**15
+"""From here on whole numbers are floats too: those of hundreds of digits, which no method takes, have no float."""
 PLURALS = {"speedup": "speedups", "latency": "latency targets", "steps": "numbers of steps"}
 
 
@@ -149,4 +151,4 @@ def legal(method: str, values: Mapping[str, Decimal | str], steps: int) -> Param
 def _value(said: Decimal | str) -> Value:
     if isinstance(said, str):
         return said
-    return int(said) if said == said.to_integral_value() else float(said)
+    return int(said) if said == said.to_integral_value() and abs(said) < LARGE else float(said)
