@@ -41,11 +41,11 @@ BAD = {
         "key of a matrix 'stepps'. Did you mean 'steps'?",
     ),
     "no matrix": (["explore", "nowhere.yaml"], "cannot be read: No such file or directory."),
-    "nothing": (["explore"], "models is missing; schedulers is missing; steps is missing; methods is missing."),
+    "nothing": (["explore"], "There is nothing to explore: give a YAML file"),
     "file and flags": (["explore", "matrix.yaml", "--max-loss", "0.1"], "Give the file matrix.yaml or --max-loss"),
     "two of three": (
         ["run", SENTENCE, "--tasks", "list.txt"],
-        "Give one of: a request, --tasks FILE",
+        "this has a sentence and --tasks",
     ),
     "devices for one": (["run", SENTENCE, "--devices", "0"], "--devices 0 is for --tasks and --matrix"),
     "no list": (["generate", "nowhere.json"], "nowhere.json does not exist"),
