@@ -34,12 +34,13 @@ def test_the_searches_of_a_run_share_the_store_in_memory(tmp_path: Path, monkeyp
         scheduler="DDIM",
         steps=4,
         methods=("deepcache",),
-        parameters={"deepcache": {"cache_branch_id": 0}},
         target=Target(speedup=1.01),
         max_loss={"ssim": 1.0},
     )
     place = Place(device="cpu", height=64, width=64, prompts=str(tmp_path / "prompts.txt"))
-    options = SearchOptions(strategy="traversal", storage="memory", num_samples=8, pairs=1, search_pairs=1)
+    options = SearchOptions(
+        strategy="traversal", storage="memory", num_samples=8, pairs=1, search_pairs=1, max_trials=2
+    )
     answered(task, place, options, search=known_first(Plan(), explore=True))
     assert asked and len(asked) == len(set(asked))
 
