@@ -100,7 +100,7 @@ def test_a_thousand_mutations_raise_only_our_own_errors(seed: int) -> None:
     outcomes = _outcomes(seed, 1000)
     assert outcomes["task"] > 50
     assert outcomes["RequestError"] > 50
-    assert {"UnknownNameError", "InputError"} <= set(outcomes)
+    assert {"UnknownNameError", "ParameterError"} <= set(outcomes)
 
 
 RUNS = ("speed up ", "loss of ", "at most ", "a/", "x 9", "by 9% ", "不用", "deepcache or ", "SDXL ", "my ")
