@@ -195,8 +195,8 @@ def spoiled(bench: Bench, monkeypatch: pytest.MonkeyPatch, module: torch.nn.Modu
     original = bench.pipeline.installed
 
     @contextmanager
-    def installed(plan: Plan, steps: int | None = None) -> Iterator[None]:
-        with original(plan, steps):
+    def installed(plan: Plan, *how: Any) -> Iterator[None]:
+        with original(plan, *how):
             handle = module.register_forward_hook(hook) if plan else None
             try:
                 yield

@@ -13,7 +13,7 @@ from diffusers import UNet2DModel
 
 from hasten.errors import InputError, UnsupportedError
 from hasten.measure import _runs, blocks
-from hasten.measure._halves import ratios_of
+from hasten.measure._halves import hook_cost_s, ratios_of
 from hasten.measure._hooks import DECODE, DENOISER, TEXT, Run, _Recorder, outside_s, parts_s
 from hasten.measure._runs import Runs
 from hasten.measure.bench import Bench
@@ -77,6 +77,20 @@ def test_without_guidance_both_halves_are_one(bench: Bench) -> None:
     assert profile.half_latency_s == profile.latency_s
     assert all(part.half_s == part.full_s for part in profile.parts)
     assert profile.between_s == 0
+
+
+def test_other_work_beside_the_runs_with_hooks_leaves_something_of_the_parts() -> None:
+    block = ("down_blocks.0", "block")
+    disturbed = Run(
+        gaps_s=[0.0] * 5,
+        calls_s=[{DENOISER: 0.01, block: 0.01}] * 3 + [{DENOISER: 9.0, block: 9.0}],
+        modules=Counter({DENOISER: 4, block: 4}),
+        inside=Counter({DENOISER: 4}),
+    )
+    hook_s = hook_cost_s([disturbed], plain_s=0.02)
+    assert sum(parts_s([disturbed], hook_s).values()) == pytest.approx(0.01)  # half of what they take
+    assert hook_cost_s([disturbed], plain_s=18.06 - 8 * 0.001) == pytest.approx(0.001)
+    assert hook_cost_s([disturbed], plain_s=20.0) == 0.0
 
 
 def test_what_cannot_be_profiled_is_an_error_before_anything_runs(bench: Bench) -> None:

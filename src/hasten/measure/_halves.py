@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from hasten.measure._hooks import Key, outside_s, parts_s
+from hasten.measure._hooks import Key, Run, outside_s, parts_s
 from hasten.measure._runs import Runs
 from hasten.measure.blocks import merged_share
 from hasten.measure.pieces import seconds_of
@@ -25,6 +25,18 @@ def ratios_of(runs: Runs, probe: Plan) -> Mapping[str, float]:
     return work(probe, runs.pipeline.pipe, 1)[0].merged
 
 
+def hook_cost_s(hooked: Sequence[Run], plain_s: float) -> float:
+    """Seconds that a hooked module takes, from what runs with hooks take beyond a plain one.
+
+    All hooks together are believed to take at most half of what the parts take with them. More is other work that
+    disturbed the runs with hooks, and subtracting it would leave nothing of the parts.
+    """
+    first, parts = hooked[0], parts_s(hooked, 0.0)
+    beyond_s = seconds_of([run.pieces_s for run in hooked]) - plain_s
+    most_s = sum(parts.values()) / 2 * first.calls / sum(first.hooks(key) for key in parts)
+    return min(max(0.0, beyond_s) / sum(first.modules.values()), most_s)
+
+
 class Half:
     """What the runs of one half tell, all of it scaled so that it sums to what a run without hooks takes.
 
@@ -35,8 +47,7 @@ class Half:
     def __init__(self, runs: Runs, name: str) -> None:
         hooked, plain_s = runs.hooked[name, Plan()], seconds_of(runs.plain[name, Plan()])
         self._runs, self._name, self.calls = runs, name, hooked[0].calls
-        beyond_s = seconds_of([run.pieces_s for run in hooked]) - plain_s
-        self.hook_s = max(0.0, beyond_s) / sum(hooked[0].modules.values())
+        self.hook_s = hook_cost_s(hooked, plain_s)
         self._hooked = {plan: parts_s(runs.hooked[name, plan], self.hook_s) for plan in (Plan(), *runs.probes)}
         outside = outside_s(hooked, self.hook_s)
         once_s = outside["text"] + outside["decode"] + outside["rest"]
