@@ -9,6 +9,7 @@ import pytest
 from hasten.errors import InputError, RequestError
 from hasten.language._quality import STRICTEST
 from hasten.language.parse import parse
+from hasten.methods import METHODS
 
 LOSSLESS = {"lossless": True, "max_loss": {"clip_score": STRICTEST}}
 
@@ -210,3 +211,9 @@ def test_a_refusal_shows_what_was_understood_and_a_sentence_that_works() -> None
 def test_a_line_of_100_kb_is_answered_at_once(text: str) -> None:
     with pytest.raises(RequestError, match="characters: allowed are 5000"):
         parse(text)
+
+
+def test_a_long_list_of_methods_is_read_at_once() -> None:
+    listed = ", ".join(METHODS.get(name).title for name in METHODS.names())
+    task = parse(f"Make SDXL 1.5x faster with one of {listed} and no loss limit")
+    assert task.one_of and set(task.methods or ()) == set(METHODS.names())

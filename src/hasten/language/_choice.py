@@ -18,7 +18,8 @@ from hasten.methods import METHODS
 
 _GLUE = rf"(?: ?{w.GLUE}){{0,4}}"
 _JOINED = r"(?:,? ?(?:and|or|nor|&|,|/|和|与|及|、|或者?)? ?)"
-_METHODS = rf"\x03++(?:{_JOINED}\x03++){{0,20}}"
+_METHODS = rf"\x03++(?:{_JOINED}\x03++){{0,20}}+"
+"""Methods in a list, never read again with fewer of them: a comma can be read in two ways, so n of them in 2^n."""
 _NOT = w.either(
     r"(?:but |and |though )?(?:(?:not|without|w/o|except(?: for)?|excluding|other than|no|never|besides"
     r"|apart from|aside from|minus"
