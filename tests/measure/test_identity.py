@@ -339,7 +339,15 @@ def freeu_and_not(pipe: Any) -> None:
     pipe.disable_freeu()
 
 
+def another_compiled(pipe: Any) -> None:
+    """The first compiled call of a process changes how all modules are made."""
+    module = torch.nn.Linear(1, 1)
+    module.compile(backend="eager")
+    module(torch.ones(1, 1))
+
+
 SAME: dict[str, Change] = {
+    "another module is compiled": another_compiled,
     "built again": lambda pipe: None,
     "called before": drawn,
     "another bar of progress": lambda pipe: pipe.set_progress_bar_config(desc="mine", disable=False),

@@ -51,7 +51,7 @@ def test_it_is_tuned(words: Path, tmp_path: Path, own_surroundings: None) -> Non
     pipe, scorer = other(StableDiffusionSAGPipeline), str(tiny_clip(tmp_path / "clip"))
     how = {"prompts": str(words), "scorer": scorer, "storage": "memory", "num_samples": 8, "pairs": 1}
     answer = hasten.tune(pipe, steps=2, methods=["tome"], max_loss={"ssim": 1.0}, max_trials=1, **how)
-    assert answer.status in ("met", "likely", "infeasible") and answer.trials == 1
+    assert answer.status in ("met", "likely", "infeasible", "undecided") and answer.trials == 1
     pipe.scheduler = find_scheduler("FlowMatchEuler").build({})
     with pytest.raises(UnsupportedError, match=r"StableDiffusionSAGPipeline cannot .* FlowMatchEuler"):
         hasten.tune(pipe, steps=2, **how)

@@ -14,6 +14,10 @@ from typing import Any
 
 from hasten.measure.identity.names import PLAIN, qualified
 
+MAKING = ("__init__", "__new__", "__setstate__")
+"""Methods that make an object. What they made is looked at itself, and torch.compile puts counters around those of
+all modules of the process when it is first used."""
+
 
 class Code:
     """Digests of the code of classes and functions, each made once.
@@ -42,6 +46,8 @@ class Code:
     def _own(self, cls: type) -> Iterator[str]:
         installed = _is_installed(cls.__module__)
         for name, value in sorted(vars(cls).items()):
+            if name in MAKING:
+                continue
             for function in _functions_in(value):
                 yield f"{name} {self.of_function(function)}"
             if not name.startswith("_" if installed else "__") and _is_plain(value):
