@@ -19,7 +19,7 @@ from diffusers import (
 )
 from tests import pipelines
 
-from hasten.denoisers import denoiser_of, stacked
+from hasten.methods._denoiser import denoiser_of, stacked
 
 BUILD = {
     "sd": pipelines.tiny_sd,

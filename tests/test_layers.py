@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "hasten"
 RANKS = {
     **dict.fromkeys(("errors", "registry", "files", "processes", "texts", "options"), 0),
     **dict.fromkeys(("plan", "limits", "task", "records", "scenes"), 0),
-    **dict.fromkeys(("models", "methods", "metrics", "schedulers", "denoisers"), 1),
+    **dict.fromkeys(("models", "methods", "metrics", "schedulers"), 1),
     **dict.fromkeys(("store", "measure"), 2),
     **dict.fromkeys(("language", "search", "script", "report", "workflow"), 3),
     "api": 4,
@@ -55,12 +55,3 @@ def test_imports_point_downward(path: Path) -> None:
     own = own if own in RANKS else "cli"
     upward = {layer for layer in _imports(path) if RANKS[layer] > RANKS[own]}
     assert not upward, f"{own} imports upward: {sorted(upward)}"
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_private_modules_of_methods_are_their_own_business(path: Path) -> None:
-    """What others need to know of denoisers and schedulers is in the packages of those names."""
-    if path.relative_to(SOURCE).parts[0] != "methods":
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        assert not [module for module in modules if module.startswith("hasten.methods._")]

@@ -14,11 +14,11 @@ from diffusers import HeunDiscreteScheduler
 from tests.contracts.expected import COMBINATIONS, declared, effective, neutral
 from tests.generating import UNETS, counting, fresh, latents, shared
 
-from hasten.denoisers import denoiser_of, transformer_blocks
 from hasten.errors import InputError, ParameterError
 from hasten.measure._hooks import _sites
 from hasten.measure.blocks import BlockProfile, Merged, Part, merged_share
 from hasten.methods import apply, check_plan
+from hasten.methods._denoiser import denoiser_of, transformer_blocks
 from hasten.plan import Plan
 from hasten.records import Latency, Trial
 from hasten.search.cost import CostModel, calls_of

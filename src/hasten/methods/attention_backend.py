@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hasten.denoisers import declaration_of, denoiser_of, no_denoiser
 from hasten.errors import UnsupportedError
+from hasten.methods._denoiser import denoiser_of, is_a, no_denoiser
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 
@@ -27,6 +27,8 @@ BACKENDS = (
     "flex",
 )
 """Of diffusers' AttentionBackendName, those that download no code."""
+UNDISPATCHED = ("UNet2DConditionModel", "PixArtTransformer2DModel", "SD3Transformer2DModel")
+"""Classes whose attention processors call torch themselves, as of diffusers 0.42.1."""
 CHOICE = "_attention_backend"
 
 
@@ -58,8 +60,7 @@ class AttentionBackend(Method):
         if reason := no_denoiser(pipe, self.title):
             return reason
         # By class first: of a model that is only listed there are no modules to look at.
-        known = declaration_of(denoiser)
-        if (known is not None and not known.dispatched) or not any(_processors(denoiser)):
+        if any(is_a(denoiser, known) for known in UNDISPATCHED) or not any(_processors(denoiser)):
             name = type(denoiser).__name__
             return (
                 f"the attention of the {name} does not go through diffusers' dispatcher, which alone has backends"

@@ -13,13 +13,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from hasten.denoisers import denoiser_of
 from hasten.errors import InputError
 from hasten.measure.blocks import BlockProfile
 from hasten.methods import METHODS, check_plan, work
+from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
 from hasten.records import Trial
-from hasten.schedulers import step_numbers
 from hasten.search._grid_cost import GridCosts, cells_of
 from hasten.search._pairs import error_of, log_ratio, scatter_of
 from hasten.search._residual import Numbers, Residual
@@ -165,6 +164,8 @@ def _features(logs: _Logs) -> list[Numbers]:
 
 def calls_of(scheduler: Any, steps: int) -> list[int]:
     """How often each of ``steps`` steps calls the denoiser: Heun's twice, but the last once."""
+    from hasten.methods._clock import step_numbers
+
     scheduler = copy.deepcopy(scheduler)
     scheduler.set_timesteps(steps)
     counts = Counter(step_numbers(scheduler))
