@@ -77,7 +77,7 @@ def test_a_bound_is_written_with_its_margin_and_that_a_budget_cut_it_short(ran: 
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, float("nan")])
 def test_a_margin_that_is_none_is_told_at_once(tmp_path: Path, margin: float) -> None:
-    with pytest.raises(InputError, match="The margin is"):
+    with pytest.raises(InputError, match="margin is"):
         api.explore(CELLS, out=tmp_path / "out", margin=margin)
     assert not list(tmp_path.iterdir())
 
