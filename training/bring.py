@@ -1,6 +1,6 @@
 """Packs what a stretch on another machine has made into parts of at most 15 MiB, and puts them together again.
 
-python bring.py pack work $OUT        # there
+python bring.py pack work parts       # there
 python bring.py unite parts work      # here
 """
 
