@@ -149,9 +149,8 @@ def group_offloaded(pipe: Any) -> None:
 
 
 def quantised(pipe: Any) -> None:
-    from torchao.quantization import Int8WeightOnlyConfig, quantize_
-
-    quantize_(pipe.text_encoder, Int8WeightOnlyConfig())
+    quantization = pytest.importorskip("torchao.quantization", reason="torchao is not installed")
+    quantization.quantize_(pipe.text_encoder, quantization.Int8WeightOnlyConfig())
 
 
 def compiled(**how: Any) -> Change:
