@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support.pipelines import tiny_sd
 
 import hasten
 from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
 from hasten.search import Progress
 from hasten.task import Task
-from pipelines import tiny_sd
 
 STEPS = 4
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.support.examples import answer_of, plan_of, trial_of
 
-from examples import answer_of, plan_of, trial_of
 from hasten.cli import show
 from hasten.cli.live import Live
 from hasten.cli.out import say, say_json

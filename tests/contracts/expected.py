@@ -12,7 +12,7 @@ from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
-from tests.generating import FAMILIES
+from tests.support.generating import FAMILIES
 
 from hasten.methods import METHODS, clash
 from hasten.plan import Plan

@@ -24,7 +24,7 @@ from tests.contracts.expected import (
     record,
     with_most,
 )
-from tests.generating import (
+from tests.support.generating import (
     CALLS,
     FAMILIES,
     attributes,

@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 import torch
 from tests.contracts.expected import COMBINATIONS, SUPPORTED, Names, effective
-from tests.generating import FAMILIES, attributes, latents, slim
+from tests.support.generating import FAMILIES, attributes, latents, slim
 
 from hasten.methods import METHODS, apply, clash
 

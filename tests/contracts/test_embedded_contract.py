@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.contracts.expected import LARGEST, SUPPORTED, Names, effective, neutral
-from tests.generating import attributes, counting, latents
+from tests.support.generating import attributes, counting, latents
 
 from hasten.methods import METHODS, apply
 from hasten.methods._denoiser import denoiser_of

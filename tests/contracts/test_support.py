@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from tests.contracts.expected import APART, NAMES, effective, neutral
-from tests.generating import FAMILIES, attributes, latents, slim
+from tests.support.generating import FAMILIES, attributes, latents, slim
 
 from hasten.methods import METHODS, apply
 from hasten.models import family_of

@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.random_tasks import random_task
+from tests.support.random_tasks import random_task
 
 from hasten.errors import InputError, ParameterError, UnknownNameError
 from hasten.language.parse import parse

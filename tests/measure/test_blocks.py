@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import UNet2DModel
+from tests.support.pipelines import tiny_pixart
 
 from hasten.errors import InputError, UnsupportedError
 from hasten.measure import _runs, blocks
@@ -21,7 +22,6 @@ from hasten.measure.blocks import BlockProfile, Merged, Part, merged_share, prof
 from hasten.measure.pipeline import Pipeline
 from hasten.metrics import ClipScorer
 from hasten.plan import Plan
-from pipelines import tiny_pixart
 
 LEVELS = (
     "down_blocks.0",

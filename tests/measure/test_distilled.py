@@ -14,8 +14,9 @@ from diffusers import (
     LCMScheduler,
     UNet2DConditionModel,
 )
+from tests.support.examples import answer_of, setting_of
+from tests.support.pipelines import tiny_flux, tiny_sd
 
-from examples import answer_of, setting_of
 from hasten.measure.bench import Bench
 from hasten.measure.distilled import distillation_of, of_weights
 from hasten.metrics import ClipScorer
@@ -23,7 +24,6 @@ from hasten.models import find_model
 from hasten.plan import Plan
 from hasten.task import Setting
 from hasten.workflow.answers import figures
-from pipelines import tiny_flux, tiny_sd
 
 LIGHTNING = "ByteDance/SDXL-Lightning"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from tests.support.landscape import latency, loss, trial
 
 from hasten.measure.bench import Bench
 from hasten.measure.equal_time import dominates, most_steps, where_it_loses
@@ -13,7 +14,6 @@ from hasten.measure.stats import loss_of
 from hasten.metrics import METRICS
 from hasten.plan import Plan
 from hasten.records import Latency, Loss, Trial
-from landscape import latency, loss, trial
 
 FULL = 50
 

@@ -22,6 +22,8 @@ from diffusers import (
 )
 from diffusers.models import attention_processor
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
+from tests.support.tiny_clip import tiny_clip
 from torch.nn.utils import parametrize
 
 from hasten import accelerate
@@ -34,8 +36,6 @@ from hasten.measure.identity.whole import OWN
 from hasten.methods import METHODS
 from hasten.schedulers import SCHEDULERS
 from hasten.store import Store
-from pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
-from tiny_clip import tiny_clip
 
 SIZE, STEPS = 64, 4
 TESTS = Path(__file__).parent.parent

@@ -12,6 +12,7 @@ import optuna
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from tests.support.pipelines import tiny_sd
 from torch.nn.utils import parametrize
 
 import hasten
@@ -21,7 +22,6 @@ from hasten.measure.pipeline import Pipeline
 from hasten.store import Store
 from hasten.store.database import open_database, storage_url
 from hasten.store.trials import outdated
-from pipelines import tiny_sd
 
 STEPS = 2
 

@@ -12,6 +12,8 @@ from diffusers import (
     StableDiffusionPipeline,
     StableDiffusionSAGPipeline,
 )
+from tests.support.pipelines import tiny_sd
+from tests.support.tiny_clip import tiny_clip
 
 import hasten
 from hasten.errors import InputError, UnsupportedError
@@ -20,8 +22,6 @@ from hasten.measure.prompts import load
 from hasten.measure.setting import setting_of
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
-from pipelines import tiny_sd
-from tiny_clip import tiny_clip
 
 
 def other(kind: type) -> object:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDPMPipeline
+from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 from hasten.errors import InputError, MeasurementError
 from hasten.measure._cut_prompts import _tell
@@ -21,7 +22,6 @@ from hasten.measure.setting import setting_of
 from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
-from pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 BASELINE = Plan()
 LATENTS = {tiny_sd3: (2, 16, 8, 8), tiny_flux: (2, 16, 64)}

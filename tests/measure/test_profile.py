@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support.pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 from hasten import api
 from hasten.errors import InputError, MeasurementError
@@ -19,7 +20,6 @@ from hasten.measure.profile import Calls, Profile, modules_of, profile
 from hasten.measure.timing import MOST_TIMES, module_timer
 from hasten.metrics import ClipScorer
 from hasten.plan import Plan
-from pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 DEEPCACHE = Plan.parse("deepcache(cache_branch_id=0,cache_interval=2)")
 PARTS = ["text_encoding", "denoiser", "decoding", "rest"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.support.landscape import loss, trial
 
 from hasten.errors import InputError, MeasurementError
 from hasten.limits import Limits
 from hasten.measure.stats import at_confidence, bootstrap_ratio_of_medians, paired_loss, relative_spread, student_t
-from landscape import loss, trial
 
 TABLE = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 7: 2.365, 10: 2.228, 31: 2.0395, 100: 1.984}
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from optuna.distributions import CategoricalDistribution
-from tests.generating import FAMILIES, attributes, fresh, latents, shared
-from tests.pipelines import tiny_flux
+from tests.support.generating import FAMILIES, attributes, fresh, latents, shared
+from tests.support.pipelines import tiny_flux
 
 from hasten.errors import InputError, ParameterError, UnsupportedError
 from hasten.language.parse import parse

@@ -18,7 +18,7 @@ from diffusers import (
     PNDMScheduler,
     UniPCMultistepScheduler,
 )
-from tests.generating import counting, fresh, img2img, latents, picture, shared
+from tests.support.generating import counting, fresh, img2img, latents, picture, shared
 
 from hasten.methods import apply
 from hasten.methods._clock import Clock, step_numbers

@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from tests.contracts.expected import EXPECTED
-from tests.generating import attributes, counting, fresh, latents, shared
+from tests.support.generating import attributes, counting, fresh, latents, shared
 from torch._dynamo.utils import counters
 
 from hasten.errors import InputError, MeasurementError, ParameterError, UnsupportedError

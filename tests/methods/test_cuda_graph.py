@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor
-from tests.generating import FAMILIES, UNETS, attributes, beside, fresh, latents, shared
+from tests.support.generating import FAMILIES, UNETS, attributes, beside, fresh, latents, shared
 
 from hasten.errors import UnsupportedError
 from hasten.language.parse import parse

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import FasterCacheConfig, HeunDiscreteScheduler, apply_faster_cache
-from tests.generating import counting, fresh, latents, shared
+from tests.support.generating import counting, fresh, latents, shared
 
 from hasten.language.parse import parse
 from hasten.methods import apply

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.generating import attributes, beside, fresh, latents
+from tests.support.generating import attributes, beside, fresh, latents
 
 from hasten.methods import apply
 

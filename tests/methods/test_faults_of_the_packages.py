@@ -11,7 +11,7 @@ import torch
 from DeepCache import DeepCacheSDHelper
 from diffusers import HeunDiscreteScheduler, PNDMScheduler
 from diffusers.models.attention_processor import AttnProcessor2_0
-from tests.generating import counting, fresh, img2img, latents, picture, shared
+from tests.support.generating import counting, fresh, img2img, latents, picture, shared
 
 from hasten.errors import InputError, ParameterError
 from hasten.methods import apply

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, HeunDiscreteScheduler
-from tests.examples import ENVIRONMENT, model_of, setting_of
-from tests.examples import answer_of as script_answer
-from tests.generating import FAMILIES, beside, counting, fresh, latents, shared
-from tests.landscape import Landscape
 from tests.search.test_cost import random_profile
+from tests.support.examples import ENVIRONMENT, model_of, setting_of
+from tests.support.examples import answer_of as script_answer
+from tests.support.generating import FAMILIES, beside, counting, fresh, latents, shared
+from tests.support.landscape import Landscape
 
 from hasten.errors import InputError, ParameterError, UnsupportedError
 from hasten.language.parse import parse

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.generating import fresh, latents, shared
+from tests.support.generating import fresh, latents, shared
 
 from hasten.errors import UnsupportedError
 from hasten.methods import apply, work

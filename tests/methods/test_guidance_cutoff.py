@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import HeunDiscreteScheduler
 from diffusers.callbacks import SDCFGCutoffCallback, SDXLCFGCutoffCallback
-from tests.generating import FAMILIES, counting, fresh, latents, shared
+from tests.support.generating import FAMILIES, counting, fresh, latents, shared
 
 from hasten.language.parse import parse
 from hasten.methods import apply, work

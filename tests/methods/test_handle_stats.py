@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import LatentConsistencyModelPipeline, LCMScheduler, UNet2DConditionModel
 from tests.contracts.expected import EXPECTED, SUPPORTED, effective
-from tests.generating import FAMILIES, denoiser_of, fresh, img2img, latents, picture, shared
+from tests.support.generating import FAMILIES, denoiser_of, fresh, img2img, latents, picture, shared
 
 from hasten.errors import NoEffectWarning
 from hasten.methods import METHODS, apply

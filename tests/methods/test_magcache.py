@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import MagCacheConfig
 from diffusers.hooks import apply_mag_cache
-from tests.generating import counting, fresh, latents, shared
+from tests.support.generating import counting, fresh, latents, shared
 
 from hasten.language.parse import parse
 from hasten.methods import apply

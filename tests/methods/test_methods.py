@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.unets import unet_2d_blocks
-from tests.generating import FAMILIES, UNETS, blocks_of, counting, latents, shared
+from tests.support.generating import FAMILIES, UNETS, blocks_of, counting, latents, shared
 
 from hasten.errors import InputError, ParameterError, UnknownNameError
 from hasten.methods import METHODS, apply, check_plan, work

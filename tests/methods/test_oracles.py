@@ -20,7 +20,7 @@ from diffusers import (
     UNet2DConditionModel,
     UniPCMultistepScheduler,
 )
-from tests.generating import UNETS, counting, fresh, latents, shared
+from tests.support.generating import UNETS, counting, fresh, latents, shared
 
 from hasten.methods import METHODS, apply
 

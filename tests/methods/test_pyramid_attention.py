@@ -11,7 +11,7 @@ from diffusers import (
     PyramidAttentionBroadcastConfig,
     apply_pyramid_attention_broadcast,
 )
-from tests.generating import FAMILIES, counting, fresh, latents, shared
+from tests.support.generating import FAMILIES, counting, fresh, latents, shared
 
 from hasten.errors import ParameterError
 from hasten.language.parse import parse

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 from tests.contracts.expected import EXPECTED
-from tests.examples import ENVIRONMENT, answer_of, model_of, setting_of
-from tests.generating import FAMILIES, attributes, counting, fresh, latents, shared
 from tests.methods.test_cheaper import tensors
 from tests.methods.test_compile import small
+from tests.support.examples import ENVIRONMENT, answer_of, model_of, setting_of
+from tests.support.generating import FAMILIES, attributes, counting, fresh, latents, shared
 from torch._dynamo.utils import counters
 
 from hasten.errors import InputError, ParameterError, UnsupportedError

@@ -11,7 +11,7 @@ import torch
 from diffusers import HeunDiscreteScheduler
 from diffusers.callbacks import SDCFGCutoffCallback, SDXLCFGCutoffCallback
 from diffusers.models.unets import unet_2d_blocks
-from tests.generating import UNETS, fresh, latents, shared
+from tests.support.generating import UNETS, fresh, latents, shared
 
 from hasten.errors import InputError
 from hasten.methods import METHODS, apply, check_plan, work

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import HeunDiscreteScheduler, TaylorSeerCacheConfig
-from tests.generating import counting, fresh, latents, shared
+from tests.support.generating import counting, fresh, latents, shared
 
 from hasten.methods import apply
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.support.tiny_clip import PREPROCESSING, tiny_clip
+from tests.support.tiny_dino import tiny_dino
 from transformers import CLIPModel
 from transformers.models.clip import CLIPImageProcessor
 
 from hasten.errors import InputError
 from hasten.metrics import METRICS, ClipScorer, load_scorer
 from hasten.metrics._scorer import Preprocessing
-from tiny_clip import PREPROCESSING, tiny_clip
-from tiny_dino import tiny_dino
 
 PROMPTS = ["red dog", "a cat", "bus", "owl"]
 SCENES = [

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from tests.support.tiny_clip import PREPROCESSING as CLIP_PREPROCESSING
+from tests.support.tiny_clip import tiny_clip
+from tests.support.tiny_dino import PREPROCESSING as DINO_PREPROCESSING
+from tests.support.tiny_dino import tiny_dino
 from torchmetrics.functional.image import (
     multiscale_structural_similarity_index_measure,
     structural_similarity_index_measure,
@@ -17,10 +21,6 @@ from transformers.models.clip import CLIPImageProcessor
 from hasten.errors import InputError
 from hasten.metrics import METRICS, load_scorer, named_dino
 from hasten.metrics.ms_ssim import SMALLEST, WEIGHTS, weights
-from tiny_clip import PREPROCESSING as CLIP_PREPROCESSING
-from tiny_clip import tiny_clip
-from tiny_dino import PREPROCESSING as DINO_PREPROCESSING
-from tiny_dino import tiny_dino
 
 
 def pictures(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:

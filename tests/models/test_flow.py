@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-
-from pipelines import tiny_flux, tiny_sd3
+from tests.support.pipelines import tiny_flux, tiny_sd3
 
 PIPELINES = {
     "sd3": tiny_sd3,

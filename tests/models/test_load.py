@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DDPMPipeline, StableDiffusionPipeline
+from tests.support.pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 from hasten.errors import InputError, UnknownNameError
 from hasten.models import FAMILIES, family_of, load_pipeline, variant_of
 from hasten.schedulers import find_scheduler
 from hasten.task import Task
 from hasten.workflow.opening import Place, model_of, task_of
-from pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from PIL import Image
+from tests.support.examples import ENVIRONMENT, answer_of, loss_of, model_of, plan_of, setting_of, trial_of
 
-from examples import ENVIRONMENT, answer_of, loss_of, model_of, plan_of, setting_of, trial_of
 from hasten.errors import InputError
 from hasten.plan import Plan
 from hasten.records import Answer, EqualTime, Trial

@@ -8,8 +8,8 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from tests.support.examples import ENVIRONMENT, PARAMETERS, answer_of, model_of, plan_of, setting_of
 
-from examples import ENVIRONMENT, PARAMETERS, answer_of, model_of, plan_of, setting_of
 from hasten.errors import UnsupportedError
 from hasten.language.render import render
 from hasten.models import find_model

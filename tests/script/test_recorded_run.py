@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image, ImageChops
+from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 from hasten.models import load_pipeline
 from hasten.schedulers import find_scheduler
-from pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 RECORDED = Path(__file__).parent.parent / "recorded"
 FLOW = {

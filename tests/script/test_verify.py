@@ -14,8 +14,10 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
+from tests.support.examples import ENVIRONMENT, answer_of, plan_of, setting_of, trial_of
+from tests.support.pipelines import tiny_sd
+from tests.support.tiny_clip import tiny_clip
 
-from examples import ENVIRONMENT, answer_of, plan_of, setting_of, trial_of
 from hasten.errors import InputError
 from hasten.files import save
 from hasten.measure.bench import Bench
@@ -30,8 +32,6 @@ from hasten.script.claim import Runtime, model_source, read_claim
 from hasten.script.verify import Verification, judge, verify
 from hasten.script.write import render_script
 from hasten.task import Target
-from pipelines import tiny_sd
-from tiny_clip import tiny_clip
 
 STEPS = 4
 PLAN = plan_of("deepcache", "tome")

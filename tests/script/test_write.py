@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.examples import ENVIRONMENT, answer_of, model_of, plan_of, setting_of
+from tests.support.pipelines import tiny_sd
 
-from examples import ENVIRONMENT, answer_of, model_of, plan_of, setting_of
 from hasten.errors import InputError, UnsupportedError
 from hasten.files import save
 from hasten.methods import METHODS, check_plan
@@ -26,7 +27,6 @@ from hasten.script.literals import assignment, in_docstring, labelled, prose
 from hasten.script.upstream import upstream_calls
 from hasten.script.write import render_script, script_name
 from hasten.task import Task
-from pipelines import tiny_sd
 
 NASTY = [
     '"""',

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.landscape import Landscape
+from tests.support.pipelines import tiny_sd
 
 from hasten.errors import InputError
 from hasten.methods import METHODS
 from hasten.plan import Plan
 from hasten.search import SearchOptions, SearchResult, run_search
 from hasten.task import Task
-from landscape import Landscape
-from pipelines import tiny_sd
 
 
 def _searched(storage: str = "memory", **said: object) -> SearchResult:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from diffusers import HeunDiscreteScheduler
 from tests.contracts.expected import COMBINATIONS, declared, effective, neutral
-from tests.generating import UNETS, counting, fresh, latents, shared
+from tests.support.generating import UNETS, counting, fresh, latents, shared
 
 from hasten.errors import InputError, ParameterError
 from hasten.measure._hooks import _sites

@@ -13,6 +13,8 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+from tests.support.landscape import BASELINE_S, SETTING, Landscape, latency, loss, trial
+from tests.support.pipelines import tiny_sd
 
 from hasten.limits import Limits
 from hasten.plan import Plan
@@ -24,8 +26,6 @@ from hasten.search.reach import FEW_TRIALS
 from hasten.search.space import Space, grid, spaces
 from hasten.search.surrogate import Quality
 from hasten.task import Target, Task
-from landscape import BASELINE_S, SETTING, Landscape, latency, loss, trial
-from pipelines import tiny_sd
 
 TGATE, BOTH = ("tgate",), ("deepcache", "tgate")
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.examples import ENVIRONMENT, model_of, setting_of
+from tests.support.landscape import Landscape, latency, loss, trial
+from tests.support.pipelines import tiny_sd
 
-from examples import ENVIRONMENT, model_of, setting_of
 from hasten.language.parse import parse
 from hasten.methods import METHODS
 from hasten.plan import Plan
@@ -18,8 +20,6 @@ from hasten.script.write import render_script
 from hasten.search import SearchOptions, SearchResult, run_search
 from hasten.task import Task
 from hasten.workflow.answers import answer_of
-from landscape import Landscape, latency, loss, trial
-from pipelines import tiny_sd
 
 FEWER, STEPS = "fewer_steps(reduced_steps=5)", 5
 OTHERS = tuple(name for name in METHODS.names() if name != "deepcache")

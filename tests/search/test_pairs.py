@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.support.landscape import latency
 
 from hasten.records import Latency
 from hasten.search._pairs import ASSUMED_SCATTER, error_of, log_ratio, scatter_of
 from hasten.search._residual import NOISE, Residual
-from landscape import latency
 
 
 def timed(baseline_s: list[float], plan_s: list[float]) -> Latency:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.landscape import Landscape
 
 from hasten.plan import Plan
 from hasten.search import Progress, SearchOptions, SearchResult, run_search
 from hasten.task import Task
-from landscape import Landscape
 
 
 def interval(p: Plan) -> int:

@@ -7,6 +7,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from tests.support.landscape import Landscape
+from tests.support.pipelines import tiny_sd
+from tests.support.tiny_clip import tiny_clip
 
 from hasten.errors import InputError
 from hasten.measure.bench import Bench
@@ -18,9 +21,6 @@ from hasten.search.schedules import least_costly, measured_grids, newly_measured
 from hasten.search.space import Space
 from hasten.store import Store
 from hasten.task import Task
-from landscape import Landscape
-from pipelines import tiny_sd
-from tiny_clip import tiny_clip
 
 Costs = tuple[tuple[float, ...], ...]
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.landscape import SETTING, Landscape
+from tests.support.pipelines import tiny_sd
 
 from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
 from hasten.plan import Plan
 from hasten.search import Progress, SearchOptions, SearchResult, run_search
 from hasten.search.options import Prefer
 from hasten.task import Target, Task
-from landscape import SETTING, Landscape
-from pipelines import tiny_sd
 
 DEEPCACHE = 16
 LUCKY = Plan.parse("deepcache(cache_branch_id=0,cache_interval=5)")

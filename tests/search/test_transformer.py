@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.support.pipelines import tiny_pixart
+from tests.support.tiny_clip import tiny_clip
 
 from hasten.errors import UnsupportedError
 from hasten.measure.bench import Bench
@@ -15,8 +17,6 @@ from hasten.search.cost import CostModel
 from hasten.search.predict import Learned, predictor_of
 from hasten.store import Store
 from hasten.task import Target, Task
-from pipelines import tiny_pixart
-from tiny_clip import tiny_clip
 
 OPTIONS = SearchOptions(storage="memory", strategy="guided", num_samples=8, pairs=1)
 PLAIN = Task(model="tiny", scheduler="DPM-Solver++", steps=2)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.landscape import loss, trial
 
 from hasten.errors import InputError
 from hasten.plan import Plan
@@ -20,7 +21,6 @@ from hasten.records import Answer
 from hasten.store.seeds.keys import Key
 from hasten.store.seeds.search_params import SearchParams
 from hasten.task import Target, Task
-from landscape import loss, trial
 
 SPAWN = multiprocessing.get_context("spawn")
 OLD = "('StableDiffusionPipeline', 'DDIMScheduler', '50', {}, 0.02, {})"

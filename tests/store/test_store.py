@@ -13,6 +13,7 @@ from threading import Barrier, Thread
 
 import optuna
 import pytest
+from tests.support.landscape import SETTING, latency, loss, trial
 
 from hasten.errors import InputError, StoreError
 from hasten.limits import Limits
@@ -21,7 +22,6 @@ from hasten.plan import Plan
 from hasten.records import Bound
 from hasten.store import Store, default_storage, storage_url
 from hasten.store.database import open_database
-from landscape import SETTING, latency, loss, trial
 
 PLAN = Plan.of({"deepcache": {"cache_interval": 3, "cache_branch_id": 0}})
 
@@ -229,7 +229,7 @@ FILLS_UP = """
 import resource, sys
 from hasten.errors import StoreError
 from hasten.store import Store
-from landscape import SETTING, trial
+from tests.support.landscape import SETTING, trial
 with Store(sys.argv[1], SETTING, {}) as store:
     store.add(trial())
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

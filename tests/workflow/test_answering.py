@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.pipelines import tiny_sd
 
 from hasten.measure.bench import Bench
 from hasten.plan import Plan
@@ -15,7 +16,6 @@ from hasten.store.memory import one_memory
 from hasten.task import Target, Task
 from hasten.workflow.answering import answered, known_first
 from hasten.workflow.opening import Place
-from pipelines import tiny_sd
 
 
 def test_the_searches_of_a_run_share_the_store_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import typer
-from batches import Place, alive, asked, children, made_place, until
+from tests.support.batches import Place, alive, asked, children, made_place, until
+from tests.support.examples import trial_of
 
-from examples import trial_of
 from hasten.cli.many import _finish
 from hasten.errors import InputError
 from hasten.language.render import render

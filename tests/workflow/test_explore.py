@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from batches import HUGE, TINY, Place, made_place
+from tests.support.batches import HUGE, TINY, Place, made_place
 
 from hasten import api
 from hasten.errors import InputError

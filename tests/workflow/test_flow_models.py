@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd3
 
 import hasten
 import hasten.api
@@ -16,7 +17,6 @@ from hasten.script.claim import read_claim
 from hasten.script.verify import verify
 from hasten.task import Task
 from hasten.workflow.opening import Place, device_of, usual_dtype
-from pipelines import tiny_flux, tiny_pixart, tiny_sd3
 
 MAKERS = {"sd3": tiny_sd3, "flux": tiny_flux}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batches import HUGE, Place, asked, children, made_place, until
+from tests.support.batches import HUGE, Place, asked, children, made_place, until
 
 from hasten import api
 from hasten.language.parse import parse

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from batches import HUGE, TINY, Place, made_place, until
+from tests.support.batches import HUGE, TINY, Place, made_place, until
 
 from hasten.errors import InputError
 from hasten.language.parse import parse

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.examples import ENVIRONMENT, answer_of, model_of, plan_of, setting_of, trial_of
 
-from examples import ENVIRONMENT, answer_of, model_of, plan_of, setting_of, trial_of
 from hasten.cli.app import _command
 from hasten.errors import InputError
 from hasten.files import save_json

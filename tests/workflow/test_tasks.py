@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.random_tasks import random_task
+from tests.support.random_tasks import random_task
 
 from hasten.errors import InputError
 from hasten.language.parse import parse

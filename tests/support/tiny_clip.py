@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import torch
+from tests.support.pipelines import tiny_text_config, tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig
-
-from pipelines import tiny_text_config, tiny_tokenizer
 
 PREPROCESSING = {
     "image_processor_type": "CLIPImageProcessor",

@@ -17,7 +17,7 @@ from diffusers import (
     StableDiffusionXLImg2ImgPipeline,
     UNet2DConditionModel,
 )
-from tests import pipelines
+from tests.support import pipelines
 
 from hasten.methods._denoiser import denoiser_of, stacked
 
