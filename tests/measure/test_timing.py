@@ -12,6 +12,7 @@ import torch
 
 from hasten.errors import InputError
 from hasten.measure.timing import UntilKnown, interleaved
+from hasten.records import Latency
 
 Log = list[str]
 
@@ -67,6 +68,14 @@ def test_installing_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert latency.times_s == (2.0, 2.0, 2.0)
     assert latency.baseline_times_s == (6.0, 6.0, 6.0)
     assert (latency.speedup, latency.interval) == (3.0, (3.0, 3.0))
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 3])
+def test_fewer_than_three_pairs_have_no_interval(pairs: int) -> None:
+    latency = interleaved(lambda: None, lambda: None, pairs=pairs)
+    assert len(latency.times_s) == pairs and (latency.interval is None) == (pairs < 3)
+    assert any("there is no interval" in text for text in latency.warnings) == (pairs < 3)
+    assert Latency.model_validate_json(latency.model_dump_json()) == latency
 
 
 def test_timing_ends_when_it_is_enough() -> None:

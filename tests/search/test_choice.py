@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.landscape import Landscape
-from tests.support.pipelines import tiny_sd
+from tests.support.pipelines import tiny_flux, tiny_sd
 
 from hasten.errors import InputError
 from hasten.methods import METHODS
@@ -15,10 +17,10 @@ from hasten.search import SearchOptions, SearchResult, run_search
 from hasten.task import Task
 
 
-def _searched(storage: str = "memory", **said: object) -> SearchResult:
+def _searched(storage: str = "memory", make: Callable[[], Any] = tiny_sd, **said: object) -> SearchResult:
     known = {"model": "landscape", "scheduler": "DDIM", "steps": 4, "methods": None}
     task = Task.model_validate({**known, **said})
-    bench = Landscape(lambda plan: 1.5 + 0.01 * len(str(plan)), lambda plan: 0.001, pipe=tiny_sd())
+    bench = Landscape(lambda plan: 1.5 + 0.01 * len(str(plan)), lambda plan: 0.001, pipe=make())
     return run_search(bench, task, SearchOptions(storage=storage, strategy="random", max_trials=30))
 
 
@@ -52,6 +54,15 @@ def test_a_lossless_request_tries_exact_methods_only() -> None:
     exact = {m.name for m in METHODS.all() if m.exact}
     assert exact == {"attention_backend", "channels_last", "compile", "cuda_graph"}
     assert set() < _methods(_searched(lossless=True)) <= exact
+
+
+def test_a_lossless_request_tries_no_kernel_that_quantises() -> None:
+    def kernels(**changes: Any) -> set[Any]:
+        plans = (Plan.parse(trial.plan).parameters for trial in _searched(make=tiny_flux, **changes).trials)
+        return {p["attention_backend"]["backend"] for p in plans if "attention_backend" in p}
+
+    assert "sage" in kernels(methods=("attention_backend",))
+    assert "flash" in (exact := kernels(lossless=True)) and "sage" not in exact
 
 
 def test_a_bound_of_some_methods_is_not_that_of_all(tmp_path: Path) -> None:

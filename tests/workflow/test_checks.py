@@ -107,6 +107,10 @@ STATIC = {
         "No prompts at 'nowhere.txt'.",
     ),
     "no such scorer": (["run", "Make SDXL 2x faster", "--scorer", "nowhere"], "No scorer 'nowhere'."),
+    "no such DINOv2": (
+        ["run", "Make SDXL 2x faster with a dinov2 loss below 0.1"],
+        "The DINOv2 model '/nowhere/dino' cannot be loaded: there is no such folder. Set HASTEN_DINOV2",
+    ),
     "no such runtime": (["run", "Make SDXL 2x faster", "--runtime", "magic"], "Unknown runtime 'magic'."),
     "no package for it": (
         ["run", "Make SDXL 2x faster with the method taylorseer", "--runtime", "upstream"],
@@ -133,7 +137,13 @@ STATIC = {
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str]]:
     """Exit code, output and errors of each; one process tries them all."""
     here = tmp_path_factory.mktemp("here")
-    surroundings = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "CUDA_VISIBLE_DEVICES": ""}
+    surroundings = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "COLUMNS": "200",
+        "CUDA_VISIBLE_DEVICES": "",
+        "HASTEN_DINOV2": "/nowhere/dino",
+    }
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(TOO_EARLY)],
         input=json.dumps({case: words for case, (words, _) in STATIC.items()}),

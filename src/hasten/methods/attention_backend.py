@@ -27,6 +27,8 @@ BACKENDS = (
     "flex",
 )
 """Of diffusers' AttentionBackendName, those that download no code."""
+QUANTISED = ("sage",)
+"""The kernels among them that compute in 8 bits, which changes the images by more than rounding."""
 UNDISPATCHED = ("UNet2DConditionModel", "PixArtTransformer2DModel", "SD3Transformer2DModel")
 """Classes whose attention processors call torch themselves, as of diffusers 0.42.1."""
 CHOICE = "_attention_backend"
@@ -53,7 +55,7 @@ class AttentionBackend(Method):
     presence = 0.2
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        return (named("backend", BACKENDS, "diffusers' name of the kernel", neutral="native"),)
+        return (named("backend", BACKENDS, "diffusers' name of the kernel", neutral="native", lossy=QUANTISED),)
 
     def unsupported(self, pipe: Any) -> str | None:
         denoiser = denoiser_of(pipe)

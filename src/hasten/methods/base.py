@@ -50,6 +50,7 @@ class Parameter:
         grid: the values that ``traversal`` walks, the mildest first.
         meaning: a few words for people.
         allowed: the legal values, where not all from ``low`` to ``high`` are; of a name, all names.
+        lossy: the values with which an exact method is exact no more; a lossless request tries none of them.
         ordered: whether each value of the grid is expected to be no slower than those before it, and no better in
             quality. Where it is not, a plan rules out no plan with another value.
     """
@@ -64,6 +65,7 @@ class Parameter:
     meaning: str
     allowed: tuple[Value, ...] | None = None
     ordered: bool = True
+    lossy: tuple[Value, ...] = ()
 
 
 def at_shares(shares: Iterable[float], steps: int, least: int = 1) -> tuple[int, ...]:
@@ -72,11 +74,17 @@ def at_shares(shares: Iterable[float], steps: int, least: int = 1) -> tuple[int,
 
 
 def named(
-    name: str, allowed: tuple[str, ...], meaning: str, default: str | None = None, neutral: str | None = None
+    name: str,
+    allowed: tuple[str, ...],
+    meaning: str,
+    default: str | None = None,
+    neutral: str | None = None,
+    lossy: tuple[str, ...] = (),
 ) -> Parameter:
     """A parameter whose values are names, none stronger than another. The default is the first not neutral."""
     tried = tuple(value for value in allowed if value != neutral)
-    return Parameter(name, str, 0, 0, default or tried[0], neutral, tried, meaning, allowed=allowed, ordered=False)
+    more: dict[str, Any] = {"allowed": allowed, "ordered": False, "lossy": lossy}
+    return Parameter(name, str, 0, 0, default or tried[0], neutral, tried, meaning, **more)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,12 @@ def dino_source() -> str:
     return named_dino() or DEFAULT
 
 
+def find_dino(source: str) -> None:
+    """Raises InputError where a source is neither a folder nor a hub id, such as a file that holds no model."""
+    if not Path(source).is_dir() and (Path(source).is_absolute() or source.count("/") != 1):
+        raise _unusable(source, "there is no such folder")
+
+
 @dataclass(frozen=True)
 class Dino:
     """A loaded DINOv2 with its preprocessing."""
@@ -65,8 +71,12 @@ def load_dino(source: str, device: str = "cpu") -> Dino:
             preprocessing = Preprocessing.of(processor_config(source))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise InputError(
-            f"The DINOv2 model {source!r} cannot be loaded: {reason}. Set {VARIABLE} to the hub id or the folder "
-            f"of one, such as {DEFAULT}; without a connection, download it elsewhere and give its folder."
-        ) from error
+        raise _unusable(source, reason) from error
     return Dino(model.to(device), preprocessing)
+
+
+def _unusable(source: str, reason: str) -> InputError:
+    return InputError(
+        f"The DINOv2 model {source!r} cannot be loaded: {reason}. Set {VARIABLE} to the hub id or the folder "
+        f"of one, such as {DEFAULT}; without a connection, download it elsewhere and give its folder."
+    )

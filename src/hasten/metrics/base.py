@@ -47,6 +47,9 @@ class Metric(ABC):
             return ""
         return str(scorer.source) if scorer is not None else "no scorer loaded"
 
+    def find(self) -> None:  # noqa: B027 - most have no model of their own
+        """Raises InputError where its own model is certainly missing; nothing is loaded or asked for."""
+
     def check(self, height: int, width: int, device: str = "cpu") -> None:  # noqa: B027 - most take any image
         """Raises InputError where images of that size in pixels cannot be scored, or its own model is missing."""
 

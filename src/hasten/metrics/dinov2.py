@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hasten.metrics._dino import dino_source, load_dino
+from hasten.metrics._dino import dino_source, find_dino, load_dino
 from hasten.metrics._scorer import cosines
 from hasten.metrics.base import Metric
 
@@ -28,6 +28,9 @@ class DinoV2(Metric):
 
     def model(self, scorer: Any = None) -> str:
         return dino_source()
+
+    def find(self) -> None:
+        find_dino(dino_source())
 
     def check(self, height: int, width: int, device: str = "cpu") -> None:
         load_dino(dino_source(), device)

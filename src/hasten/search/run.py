@@ -149,6 +149,7 @@ def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchRes
 
 def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None = None) -> list[Space]:
     methods = task.methods
+    grids = {**(grids or {}), **(_exact_values() if task.lossless else {})}
     if methods is None:
         tried = (m for m in METHODS.all() if is_tried(m, task, fixed))
         methods = tuple(m.name for m in tried if m.unsupported(pipe) is None)
@@ -168,6 +169,12 @@ def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None
             "plain pipeline. Name a method, or free a parameter."
         )
     return found
+
+
+def _exact_values() -> Grids:
+    """The values of exact methods with which they are exact, by method and parameter."""
+    known = ((method.name, p) for method in METHODS.all() if method.exact for p in method.parameters())
+    return {(name, p.name): tuple(v for v in p.grid if v not in p.lossy) for name, p in known if p.lossy}
 
 
 def is_tried(method: Method, task: Task, fixed: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import InputError, UnsupportedError
 from hasten.measure.prompts import load
 from hasten.methods import METHODS, check_plan, unfit
-from hasten.metrics import find_scorer
+from hasten.metrics import METRICS, find_scorer
 from hasten.models import Model, check_device, check_source, family_named
 from hasten.plan import Plan
 from hasten.search.run import is_tried
@@ -22,13 +22,15 @@ def check_request(task: Task, model: Model, place: Place) -> None:
     """A task on a model, at a place.
 
     Raises:
-        InputError: a folder lacks files, prompts cannot be read, or there is no such scorer or device.
+        InputError: a folder lacks files, prompts cannot be read, or there is no such scorer, metric or device.
         UnsupportedError: a method cannot take the models of that family.
     """
     check_methods(task, task.methods)
     check_source(model)
     load(place.prompts or model.prompts)
     find_scorer(model.scorer)
+    for metric in task.max_loss:
+        METRICS.get(metric).find()
     if place.device is not None:
         check_device(place.device)
 
