@@ -151,9 +151,10 @@ def test_the_same_request_again_measures_no_plan_anew(run: Any, model: str, monk
     from hasten.measure.bench import Bench
 
     given = task(model, parameters={"deepcache": {"cache_interval": 2}})
-    first = run(given)
+    # not verified: what a fresh process measures on a busy machine may correct the one answer and not the other
+    first = run(given, verify=False)
     monkeypatch.setattr(Bench, "trial", lambda *_, **__: pytest.fail("measured again"))
-    second = run(given)
+    second = run(given, verify=False)
     assert second.confirmed == first.confirmed
 
 
