@@ -78,12 +78,15 @@ _LOSSLESS = w.either(
 )
 _GOOD = w.either(
     rf"{_NO}(?: (?:any|a))* (?:{_NOTICEABLE})(?: (?:image|visual))?(?: (?:quality|precision))? ?(?:loss"
-    rf"(?:es)?|degradation|drops?|difference)"
+    rf"(?:es)?|degradation|drops?|differences?|changes?|impact|art[ie]facts?|deterioration)"
     rf"(?: (?:of|in){_WHAT} {_QUALITY_WORD})?"
     rf"|{_NO} (?:losing|sacrificing|hurting|degrading|affecting) (?:{_NOTICEABLE}|too much)"
     rf"(?: of)?{_WHAT} {_QUALITY_WORD}"
     rf"|{_NO}(?: {_NOTICEABLE})? (?:hurting|degrading|affecting|losing|reducing){_WHAT} {_QUALITY_WORD} "
     rf"(?:{_NOTICEABLE}|too much)"
+    rf"|(?:the )?{_QUALITY_WORD} (?:should|must|has to|have to)? ?(?:still )?look the same"
+    rf"|(?:visually|perceptually) (?:identical|indistinguishable|lossless|unchanged|the same)"
+    rf"(?: {_QUALITY_WORD})?"
     rf"|(?:with|keep(?:ing)?|at)?(?: (?:the|a|image))* ?(?:good|high|decent|acceptable|great|reasonable) "
     rf"(?:image )?quality"
     rf"|(?:keep(?:ing)? )?(?:the )?(?:image )?(?:quality|images?)(?: (?:should|must|has to|still|be|stay"
