@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from diffusers import DDPMPipeline, StableDiffusionPipeline
-from tests.support.pipelines import tiny_pixart, tiny_sd, tiny_sdxl
+from safetensors.torch import load_file, save_file
+from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 from hasten.errors import InputError, UnknownNameError
 from hasten.models import FAMILIES, family_of, load_pipeline, variant_of
@@ -220,3 +224,90 @@ def test_a_single_file_is_refused_with_what_to_do(name: str) -> None:
 def test_a_sentence_that_names_a_single_file_is_told_so(words: str) -> None:
     with pytest.raises(InputError, match="single file of weights"):
         task_of(words)
+
+
+def change_weights(file: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+NETWORKS = [
+    ("unet", "diffusion_pytorch_model", "conv_out.bias"),
+    ("vae", "diffusion_pytorch_model", "decoder.conv_out.bias"),
+    ("text_encoder", "model", "text_model.encoder.layers.1.mlp.fc1.bias"),
+]
+
+
+@pytest.mark.parametrize(("part", "file", "tensor"), NETWORKS)
+def test_a_part_that_lacks_weights_is_refused(folder: Path, part: str, file: str, tensor: str) -> None:
+    path = folder / part / f"{file}.safetensors"
+    found = next(name for name in load_file(path) if tensor.endswith(name) or name.endswith(tensor))
+    change_weights(path, lambda weights: weights.pop(found))
+    with pytest.raises(InputError, match=rf"{part}' lack 1 of .*{re.escape(found)}.*again"):
+        load_pipeline(str(folder))
+
+
+@pytest.mark.parametrize(("part", "file", "tensor"), NETWORKS)
+def test_a_part_that_has_weights_too_many_is_refused(folder: Path, part: str, file: str, tensor: str) -> None:
+    path = folder / part / f"{file}.safetensors"
+    strange = next(iter(load_file(path))).partition(".")[0] + ".strange.weight"
+    change_weights(path, lambda weights: weights.update({strange: torch.zeros(1)}))
+    with pytest.raises(InputError, match=rf"{part}' hold, without a place for 1 of .*strange"):
+        load_pipeline(str(folder))
+
+
+def test_weights_that_a_class_leaves_out_are_not_missed(folder: Path) -> None:
+    path = folder / "text_encoder" / "model.safetensors"
+    first = next(name for name in load_file(path) if name.endswith("position_embedding.weight"))
+    numbers = first.replace("position_embedding.weight", "position_ids")
+    change_weights(path, lambda weights: weights.update({numbers: torch.arange(4)}))
+    assert load_pipeline(str(folder)).text_encoder is not None
+
+
+@pytest.mark.parametrize("make", [tiny_sd, tiny_sdxl, tiny_pixart, tiny_sd3, tiny_flux])
+def test_pipelines_as_they_are_saved_lack_nothing(make: Callable[[], Any], tmp_path: Path) -> None:
+    """Tied weights, such as those of a T5, are saved once."""
+    make().save_pretrained(tmp_path)
+    assert type(load_pipeline(str(tmp_path))).__name__ == type(make()).__name__
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "scheduler"])
+@pytest.mark.parametrize("damage", ["half", "empty", "garbage"])
+def test_damaged_files_are_told(folder: Path, part: str, damage: str) -> None:
+    (path,) = (p for p in (folder / part).iterdir() if part == "scheduler" or p.suffix == ".safetensors")
+    content = path.read_bytes()
+    path.write_bytes({"half": content[: len(content) // 2], "empty": b"", "garbage": b"\x80\xff" * 99}[damage])
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_pipeline(str(folder))
+
+
+@pytest.mark.parametrize("name", ["utils", "DDIMScheduler", "DiffusionPipeline", "__name__", "no such", ""])
+def test_a_class_that_is_no_pipeline(folder: Path, name: str) -> None:
+    index_with(folder, _class_name=name)
+    with pytest.raises(InputError, match=r"diffusers does not have|cannot be loaded"):
+        load_pipeline(str(folder))
+
+
+def index_with(folder: Path, **changes: object) -> None:
+    index = json.loads((folder / "model_index.json").read_text()) | changes
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("changes", "file"),
+    [
+        ({"_class_name": ["pipeline", "Mine"]}, "pipeline.py"),
+        ({"unet": ["mine", "Mine"]}, "unet/mine.py"),
+        ({"unet": ["diffusers", "Mine"]}, "unet/diffusers.py"),
+        ({"scheduler": ["diffusers", "DDIMScheduler"]}, "scheduler/diffusers.py"),
+        ({"tokenizer": ["json.tool", "main"]}, "mine.py"),
+        ({"../outside": ["diffusers", "UNet2DConditionModel"]}, "mine.py"),
+    ],
+)
+def test_code_of_a_folder_never_runs(folder: Path, changes: dict[str, object], file: str) -> None:
+    (folder / file).write_text(f"open({str(folder / 'ran')!r}, 'w')\nclass Mine: pass\n")
+    index_with(folder, **changes)
+    with pytest.raises(InputError, match=r"never run"):
+        load_pipeline(str(folder))
+    assert not (folder / "ran").exists()

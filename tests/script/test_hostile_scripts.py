@@ -213,4 +213,4 @@ def test_what_is_kept_of_the_environment() -> None:
         },
         **{"OPENAI_API_KEY": "x", "HF_ENDPOINT": "https://me:x@mirror", "PGPASSWORD": "x", "ANYTHING": "x"},
     }
-    assert cleared({**kept, **left_out}) == {**kept, "HF_HUB_OFFLINE": "1"}
+    assert cleared({**kept, **left_out}) == {**kept, "HF_HUB_OFFLINE": "1", "PYTHONSAFEPATH": "1"}

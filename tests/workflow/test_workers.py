@@ -83,6 +83,16 @@ def test_one_process_does_many_jobs_in_order_and_tells_what_it_does() -> None:
     assert all(o.seconds > 0 and o.device == "cpu" for o in outcomes)
 
 
+def test_modules_of_the_current_folder_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by a worker nor by what it starts in turn: the names are of the standard library."""
+    for name in ("pickle", "struct", "json"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    (outcome,), _ = ran(job("starts_python"))
+    assert (outcome.status, outcome.result) == ("done", 0)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_what_a_job_raises_is_its_own_failure(tmp_path: Path) -> None:
     kinds = ("input", "measurement", "value", "exit", "memory")
     jobs = [job("raises", kind, kind=kind) for kind in kinds]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
-from hasten.metrics._scorer import Preprocessing, processor_config, unit
+from hasten.files import folder_at
+from hasten.metrics._scorer import Preprocessing, loading, processor_config, unit, whole_network
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ def dino_source() -> str:
 
 def find_dino(source: str) -> None:
     """Raises InputError where a source is neither a folder nor a hub id, such as a file that holds no model."""
-    if not Path(source).is_dir() and (Path(source).is_absolute() or source.count("/") != 1):
+    if not folder_at(source) and (Path(source).is_absolute() or source.count("/") != 1):
         raise _unusable(source, "there is no such folder")
 
 
@@ -58,20 +59,14 @@ def load_dino(source: str, device: str = "cpu") -> Dino:
     Raises:
         InputError: it cannot be loaded, or is another model.
     """
-    from hasten.models import quiet_loading
+    with loading(source, partial(_unusable, source)):
+        from transformers import AutoConfig, Dinov2Model, Dinov2WithRegistersModel
 
-    try:
-        with quiet_loading(bars=not Path(source).is_dir()):
-            from transformers import AutoConfig, AutoModel
-
-            kind = AutoConfig.from_pretrained(source).model_type
-            if kind not in KINDS:
-                raise ValueError(f"it is a {kind} model, not one of {', '.join(KINDS)}")
-            model = AutoModel.from_pretrained(source).eval()
-            preprocessing = Preprocessing.of(processor_config(source))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise _unusable(source, reason) from error
+        kind = AutoConfig.from_pretrained(source, trust_remote_code=False).model_type
+        if kind not in KINDS:
+            raise ValueError(f"it is a {kind} model, not one of {', '.join(KINDS)}")
+        model = whole_network(Dinov2Model if kind == KINDS[0] else Dinov2WithRegistersModel, source)
+        preprocessing = Preprocessing.of(processor_config(source))
     return Dino(model.to(device), preprocessing)
 
 

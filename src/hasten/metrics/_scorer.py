@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import InputError
+from hasten.errors import HastenError, InputError
 
 if TYPE_CHECKING:
     import torch
@@ -122,23 +123,49 @@ def load_scorer(scorer: str, device: str = "cpu") -> ClipScorer:
     Raises:
         InputError: it cannot be loaded.
     """
+    source = find_scorer(scorer)
+    with loading(source, partial(_unusable, scorer)):
+        from transformers import AutoTokenizer, CLIPModel
+
+        model = whole_network(CLIPModel, source)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        preprocessing = Preprocessing.of(processor_config(source))
+    return ClipScorer(scorer, model.to(device), tokenizer, preprocessing)
+
+
+@contextmanager
+def loading(source: str, unusable: Callable[[str], InputError]) -> Iterator[None]:
+    """Turns whatever a library makes of files that are not what they should be into InputError.
+
+    ``unusable`` makes it of a reason.
+    """
     from hasten.models import quiet_loading
 
-    source = find_scorer(scorer)
     try:
         with quiet_loading(bars=not Path(source).is_dir()):
-            from transformers import AutoTokenizer, CLIPModel
+            yield
+    except HastenError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise unusable(reason.rstrip(".")) from error
 
-            model = CLIPModel.from_pretrained(source).eval()
-            tokenizer = AutoTokenizer.from_pretrained(source)
-            preprocessing = Preprocessing.of(processor_config(source))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise InputError(
-            f"The scorer {scorer!r} cannot be loaded: {reason}. Give a CLIP model's folder or hub id; without a "
-            "connection, download it elsewhere and give its folder."
-        ) from error
-    return ClipScorer(scorer, model.to(device), tokenizer, preprocessing)
+
+def _unusable(scorer: str, reason: str) -> InputError:
+    return InputError(
+        f"The scorer {scorer!r} cannot be loaded: {reason}. Give a CLIP model's folder or hub id; without a "
+        "connection, download it elsewhere and give its folder."
+    )
+
+
+def whole_network(cls: Any, source: str) -> Any:
+    """A network of transformers with all of its weights. Raises InputError where some are missing.
+
+    No code of a folder or hub id is run: neither a module of its own nor what a pickle holds.
+    """
+    from hasten.models import checked
+
+    return checked(cls.from_pretrained(source, output_loading_info=True, weights_only=True), source).eval()
 
 
 def find_scorer(scorer: str) -> str:

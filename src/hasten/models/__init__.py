@@ -10,6 +10,7 @@ from hasten.errors import UnknownNameError
 from hasten.models._files import refuse_file_in, refuse_single_file, variant_of
 from hasten.models._likeness import likened
 from hasten.models._load import check_device, check_source, family_of, load_pipeline
+from hasten.models._parts import checked
 from hasten.models._quiet import quiet_loading
 from hasten.models._usual import assumed_scheduler, assumed_steps, usual_scheduler, usual_steps
 from hasten.models.base import Family, Model
@@ -24,6 +25,7 @@ __all__ = [
     "assumed_steps",
     "check_device",
     "check_source",
+    "checked",
     "family_named",
     "family_of",
     "find_model",

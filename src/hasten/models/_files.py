@@ -24,6 +24,12 @@ def variant_of(source: str) -> str | None:
     return USUAL if USUAL in shared else min(shared, default=None)
 
 
+def variant_among(part: Path, variant: str | None) -> str | None:
+    """The variant that one component has to be asked for, where its folder's is ``variant``."""
+    found = _variants(part)
+    return variant if variant in found and None not in found else None
+
+
 def _variants(part: Path) -> set[str | None]:
     """The variants whose weights a component has; None: those under the usual names."""
     matches = (WEIGHTS.fullmatch(path.name) for path in part.glob("*.safetensors"))

@@ -7,8 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import InputError, UnknownNameError
-from hasten.models._files import refuse_single_file, variant_of
+from hasten.errors import HastenError, InputError, UnknownNameError
+from hasten.models._files import refuse_single_file
+from hasten.models._parts import INDEX, load_networks, parts_of, refuse_code
 from hasten.models._quiet import quiet_loading
 from hasten.models.base import Family, Model
 
@@ -122,15 +123,16 @@ def _index(source: str) -> dict[str, Any]:
             raise InputError(f"No model folder at {source!r}. Give a folder in diffusers layout.")
         return _hub_index(source)
     try:
-        index: dict[str, Any] = dict(json.loads((folder / "model_index.json").read_text(encoding="utf-8")))
+        index: dict[str, Any] = dict(json.loads((folder / INDEX).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(
             f"{source!r} is no model folder: it has no model_index.json. "
             "Give a folder in diffusers layout, as written by pipe.save_pretrained(folder)."
         ) from None
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"The model_index.json in {source!r} cannot be read: {error}.") from None
-    if missing := [name for name in _parts(index) if not (folder / name).is_dir()]:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"The model_index.json in {source!r} cannot be read: {_first_line(error)}.") from None
+    refuse_code(source, index, folder)
+    if missing := [name for name in parts_of(index) if not (folder / name).is_dir()]:
         raise InputError(
             f"The model folder {source!r} lacks {', '.join(missing)}, which its model_index.json names. "
             "Copy or download the folder again."
@@ -138,42 +140,51 @@ def _index(source: str) -> dict[str, Any]:
     return index
 
 
-def _parts(index: dict[str, Any]) -> list[str]:
-    """The components that have a folder of their own; the safety checker is never loaded."""
-    named = (name for name, value in index.items() if isinstance(value, list) and value and value[0] is not None)
-    return [name for name in named if name != "safety_checker"]
-
-
 def _hub_index(source: str) -> dict[str, Any]:
     from diffusers import DiffusionPipeline
 
     try:
-        return dict(DiffusionPipeline.load_config(source))
+        index = dict(DiffusionPipeline.load_config(source))
     except (OSError, ValueError) as error:
         raise InputError(
             f"The model {source!r} cannot be fetched from the hub ({_first_line(error)}). Check the name and the "
             "connection, or download the model elsewhere and give its folder."
         ) from None
+    refuse_code(source, index)
+    return index
 
 
 def _read(source: str, index: dict[str, Any], dtype: torch.dtype) -> Any:
-    import diffusers
-
-    with quiet_loading():
-        cls = getattr(diffusers, str(index.get("_class_name")), None)
-    if cls is None:
-        raise InputError(f"{source!r} is for {index.get('_class_name')!r}, which diffusers does not have.")
-    options = {_dtype_keyword(): dtype, "use_safetensors": True, "variant": variant_of(source)}
+    cls = _pipeline_class(source, index)
+    options: dict[str, Any] = {"use_safetensors": True}
     if "safety_checker" in index:
         options |= {"safety_checker": None, "requires_safety_checker": False}
     try:
         with quiet_loading(bars=_is_remote(source)):
-            return cls.from_pretrained(source, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+            folder = Path(cls.download(source, **options) if _is_remote(source) else source)
+            refuse_code(source, index, folder)
+            options |= load_networks(folder, index, dtype)
+            pipe = cls.from_pretrained(str(folder), **{_dtype_keyword(): dtype}, **options)
+    except HastenError:
+        raise
+    except Exception as error:  # whatever a library makes of files that are not what they should be
         raise InputError(
             f"The model {source!r} cannot be loaded: {_first_line(error)}. It needs every part that its "
             "model_index.json names, with weights as safetensors."
         ) from error
+    pipe.register_to_config(_name_or_path=source)
+    return pipe
+
+
+def _pipeline_class(source: str, index: dict[str, Any]) -> Any:
+    import diffusers
+
+    name = str(index.get("_class_name"))
+    with quiet_loading():
+        cls = getattr(diffusers, name, None)
+    if not isinstance(cls, type) or not issubclass(cls, diffusers.DiffusionPipeline) or cls.config_name != INDEX:
+        raise InputError(f"{source!r} is for {name!r}, a pipeline that diffusers does not have.")
+    return cls
 
 
 def _is_remote(source: str) -> bool:

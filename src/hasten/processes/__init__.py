@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hasten.processes.child import Child, fate_of
+from hasten.processes.child import SAFE_PATH, Child, fate_of
 
-__all__ = ["Child", "fate_of"]
+__all__ = ["SAFE_PATH", "Child", "fate_of"]

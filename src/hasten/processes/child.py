@@ -19,6 +19,8 @@ GUARDED = os.name == "posix"
 """Windows has neither process groups nor signals of this kind: there the child is ended alone."""
 GUARDIAN = Path(__file__).with_name("guardian.py")
 GRACE_S = 5.0
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""Python imports nothing from the current folder, where a ``struct.py`` would go before the standard library's."""
 TERMINATE, KILL, PAUSE, RESUME = b"T", b"K", b"S", b"C"
 """The guardian's orders."""
 
@@ -31,7 +33,7 @@ class Child:
 
     Args:
         command: the program and its arguments.
-        environment: all that its environment holds; None: that of this process.
+        environment: all that its environment holds; None: that of this process, and ``SAFE_PATH``.
         limits: resource limits by their name in ``resource``, such as ``RLIMIT_CORE``.
         stdin, stdout, stderr: as ``subprocess.Popen`` takes them.
 
@@ -51,7 +53,8 @@ class Child:
     ) -> None:
         if shutil.which(command[0]) is None:
             raise FileNotFoundError(2, "No such program", command[0])
-        streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr, "env": environment}
+        inherited = {**os.environ, **SAFE_PATH} if environment is None else environment
+        streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr, "env": inherited}
         self._orders: socket.socket | None = None
         self._ordering = threading.Lock()
         self._process: subprocess.Popen[bytes]

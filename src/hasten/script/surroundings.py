@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from hasten.processes import SAFE_PATH
 from hasten.texts import without_secrets
 
 _NAMES = {
@@ -48,7 +49,7 @@ _FILE_BYTES = 16 * GIB
 def cleared(environment: Mapping[str, str]) -> dict[str, str]:
     """What a script's process gets of an environment: what is known to be needed and looks like no secret."""
     kept = {name: value for name, value in environment.items() if _needed(name) and not _secret(name, value)}
-    return {**kept, **_OFFLINE}
+    return {**kept, **_OFFLINE, **SAFE_PATH}
 
 
 def _needed(name: str) -> bool:

@@ -34,7 +34,7 @@ class WorkerProcess:
         self.log, self.started = log, time.monotonic()
         with log.open("ab") if log else contextlib.nullcontext() as errors:
             self._process = Child(
-                [sys.executable, "-c", COMMAND, device, "INFO" if log else "WARNING"],
+                [sys.executable, "-P", "-c", COMMAND, device, "INFO" if log else "WARNING"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
