@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from hasten import files
 from hasten.errors import InputError
-from hasten.files import save, updating, whole
+from hasten.files import folder_at, save, updating, whole
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -186,3 +186,15 @@ def test_killed_while_writing_the_file_is_whole_and_free(tmp_path: Path) -> None
         assert len(numbers) == 50_000 and len(set(numbers)) == 1
         with updating(path):
             save(path.read_text(), path)
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/x", "n" * 300, "a\0b", "no such folder", __file__])
+def test_names_that_are_no_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert folder_at(name) is None
+
+
+def test_a_folder_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    assert folder_at("~/mine") == folder_at(tmp_path / "mine") == tmp_path / "mine"

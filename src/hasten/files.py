@@ -65,6 +65,15 @@ def save_bytes(content: bytes, path: str | Path) -> Path:
     return path
 
 
+def folder_at(name: str | Path) -> Path | None:
+    """The folder of that name, with ``~`` for a user's home; None where there is none, or can be none."""
+    try:
+        place = Path(name).expanduser()
+        return place if place.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long a name, no such user, a NUL byte
+        return None
+
+
 def _fault(path: Path, error: OSError) -> InputError | WriteError:
     if error.errno not in _SPENT:
         return InputError(f"{path} cannot be written: {error.strerror}. Choose another folder.")

@@ -25,8 +25,8 @@ from hasten.records import Answer
 from hasten.script.claim import read_claim
 from hasten.script.literals import assignment, in_docstring, labelled, prose
 from hasten.script.upstream import upstream_calls
-from hasten.script.write import render_script, script_name
-from hasten.task import Task
+from hasten.script.write import LONGEST_NAME, render_script, script_name
+from hasten.task import Target, Task
 
 NASTY = [
     '"""',
@@ -244,3 +244,10 @@ def test_script_name_tells_what_was_asked(changes: dict[str, Any], told: str) ->
 def test_script_name_of_a_plain_pipeline() -> None:
     task = answer_of(Plan(), "SDXL", "DPM-Solver++", 20).task
     assert re.fullmatch(r"sdxl_dpm-solver\+\+_20_plain_[0-9a-f]{6}\.py", script_name(task))
+
+
+def test_names_fit_every_file_system() -> None:
+    many = [method.name for method in METHODS.all()]
+    task = Task(model="SD1.5", scheduler="DDIM", steps=50, methods=tuple(many), target=Target(speedup=2.0))
+    name = script_name(task)
+    assert len("-".join(many)) > LONGEST_NAME and len(name) < 255 and name != script_name(task, "upstream")

@@ -339,6 +339,8 @@ def test_limits_on_other_metrics_are_kept(tmp_path: Path) -> None:
         ("('SD1.5', 'DDIM', '50', 2.0)", {"cache_interval": 3}, "no key"),
         ("(SD1.5, 'DDIM', '50', 2.0, 0.02)", {"cache_interval": 3}, "no key"),
         ("(" * 500, {"cache_interval": 3}, "no key"),
+        *((text, {"cache_interval": 3}, "no key") for text in ("{[]:1}", "{[]}", "{{}}", "{(1, []): 2}")),
+        ("('SD1.5', 'DDIM', '50', 2.0, 0.02, {[]: 1})", {"cache_interval": 3}, "no key"),
         ("('SD1.5', 'DDIM', 'many', 2.0, 0.02)", {"cache_interval": 3}, "number of steps"),
         ("('SD1.5', 'DDIM', '50', inf, 0.02)", {"cache_interval": 3}, "speedup is inf"),
         ("('SD1.5', 'DDIM', '50', 0.0, 0.02)", {"cache_interval": 3}, "speedup is 0.0"),

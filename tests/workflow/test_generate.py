@@ -256,6 +256,10 @@ def test_a_bound_that_a_budget_cut_short_puts_nothing_out_of_reach(known: Place)
     assert "has no plan" in found[1].reason, "left to be searched for, which as-is does not"
 
 
+def asked_for(model: str) -> dict[str, Any]:
+    return {"model": model, "scheduler": "DDIM", "steps": 9, "methods": ["deepcache"], "target": {"speedup": 2}}
+
+
 ODD: list[tuple[str, str]] = [
     ('["a SD9\\ud800 pipeline"]', "SD9"),
     ('[{"request": "a SD9 pipeline", "label": "\\udfff", "weight": NaN}]', "Unknown model 'SD9'"),
@@ -271,6 +275,11 @@ ODD: list[tuple[str, str]] = [
         '"scheduler": "DDIM", "steps": 9, "methods": ["deepcache"], "target": {"speedup": 3}}}]',
         "Its sentence and its task differ in target: change both",
     ),
+    (json.dumps([asked_for("~nosuchuser/x")]), "Unknown model '~nosuchuser/x'"),
+    (json.dumps([asked_for("n" * 300)]), "Unknown model 'nnn"),
+    (json.dumps([asked_for("/" + "n" * 300)]), "Unknown model '/nnn"),
+    (json.dumps([asked_for("a\0b")]), "Unknown model 'a"),
+    (f'[{{"request": "Make SD1.5 2x faster with DeepCache", "id": {"[" * 300}{"]" * 300}}}]', "nested too deeply"),
 ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import HastenError, InputError
+from hasten.files import folder_at
 
 if TYPE_CHECKING:
     import torch
@@ -172,11 +173,10 @@ def find_scorer(scorer: str) -> str:
     """A CLIP's folder or hub id, of which nothing is read yet. Raises InputError where there is none."""
     from hasten.models import ASSETS
 
-    asset = ASSETS / scorer
-    if Path(scorer).name == scorer and asset.is_dir():
+    if Path(scorer).name == scorer and (asset := folder_at(ASSETS / scorer)):
         return str(asset)
-    if Path(scorer).is_dir() or "/" in scorer.strip("/"):
-        return scorer
+    if (folder := folder_at(scorer)) or "/" in scorer.strip("/"):
+        return str(folder or scorer)
     raise InputError(
         f"No scorer {scorer!r}. Give a CLIP model's folder or hub id, e.g. 'openai/clip-vit-base-patch32'."
     )

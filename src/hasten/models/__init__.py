@@ -7,10 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from hasten.errors import UnknownNameError
+from hasten.files import folder_at
 from hasten.models._files import refuse_file_in, refuse_single_file, variant_of
 from hasten.models._likeness import likened
 from hasten.models._load import check_device, check_source, family_of, load_pipeline
-from hasten.models._parts import checked
+from hasten.models._parts import INDEX, checked
 from hasten.models._quiet import quiet_loading
 from hasten.models._usual import assumed_scheduler, assumed_steps, usual_scheduler, usual_steps
 from hasten.models.base import Family, Model
@@ -66,9 +67,11 @@ def family_named(model: str) -> Family | None:
         return find_model(model)[0]
     except UnknownNameError:
         pass
-    index = Path(model).expanduser() / "model_index.json"
+    folder = folder_at(model)
+    if folder is None:
+        return None
     try:
-        pipeline = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
+        pipeline = json.loads((folder / INDEX).read_text(encoding="utf-8"))["_class_name"]
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None  # what is wrong with the folder is told by whoever reads it for its model
     return next((family for family in FAMILIES.all() if family.pipeline == pipeline), None)

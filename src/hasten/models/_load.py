@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import HastenError, InputError, UnknownNameError
+from hasten.files import folder_at
 from hasten.models._files import refuse_single_file
 from hasten.models._parts import INDEX, load_networks, parts_of, refuse_code
 from hasten.models._quiet import quiet_loading
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from hasten.schedulers import Scheduler
 
+LONGEST_PART = 96
+"""Of a hub id, on either side of its slash."""
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -67,8 +70,8 @@ def _source(model: Model | str) -> str:
     try:
         return _source(find_model(model)[1])
     except UnknownNameError:
-        if Path(model).is_dir() or _is_hub_id(model):
-            return model
+        if (folder := folder_at(model)) or _is_hub_id(model):
+            return str(folder or model)
         if Path(model).name != model:
             raise InputError(f"No model folder at {model!r}. Give a folder in diffusers layout.") from None
         raise
@@ -76,7 +79,7 @@ def _source(model: Model | str) -> str:
 
 def _is_hub_id(text: str) -> bool:
     parts = text.split("/")
-    return len(parts) == 2 and all(p and not p.startswith((".", "~")) for p in parts) and not Path(text).exists()
+    return len(parts) == 2 and all(0 < len(p) <= LONGEST_PART and p[0] not in ".~" for p in parts)
 
 
 def _dtype(name: str) -> torch.dtype:
@@ -96,7 +99,7 @@ def check_device(name: str) -> None:
 def check_source(model: Model | str) -> None:
     """Raises InputError where the model is to be a folder and lacks files. What is on a hub is not asked for."""
     source = _source(model)
-    if Path(source).is_dir() or Path(source).is_absolute():
+    if folder_at(source) or Path(source).is_absolute():
         _index(source)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hasten.errors import UnknownNameError
+from hasten.files import folder_at
 from hasten.models.base import Family, Model
 from hasten.schedulers import SCHEDULERS, scheduler_of
 
@@ -42,7 +43,7 @@ def _scheduler(model: str) -> tuple[str, str]:
     family, known = _found(model)
     if known is not None:
         return known.scheduler, f"that of {known.name}'s own pipeline"
-    config = _json(Path(model).expanduser() / "scheduler" / "scheduler_config.json")
+    config = _json((folder_at(model) or Path()) / "scheduler" / "scheduler_config.json")
     own = scheduler_of(str(config.get("_class_name")), config)
     if own is not None:
         return own.name, "the one that the folder has"

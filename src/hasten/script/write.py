@@ -100,6 +100,10 @@ def _refuse_methods(plan: Plan, family: Family) -> None:
             raise UnsupportedError(f"{method.title} cannot be used on {family.title}: {reason}.")
 
 
+LONGEST_NAME = 150
+"""Of what a file's name says of its task: systems take 255 bytes."""
+
+
 def script_name(task: Task, runtime: Runtime = "hasten") -> str:
     """A file name for the task's script: readable, safe on every file system, the same for the same task only.
 
@@ -115,7 +119,7 @@ def script_name(task: Task, runtime: Runtime = "hasten") -> str:
     ]
     parts += [_aim(task)] if _aim(task) else []
     parts += ["upstream"] if runtime == "upstream" else []
-    return f"{'_'.join([*parts, hashlib.sha256(told.encode()).hexdigest()[:6]])}.py"
+    return f"{'_'.join(parts)[:LONGEST_NAME]}_{hashlib.sha256(told.encode()).hexdigest()[:6]}.py"
 
 
 _SKELETONS = Environment(

@@ -6,6 +6,7 @@ import json
 import re
 import tempfile
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hasten.errors import InputError
 from hasten.files import save, save_bytes, save_json
 from hasten.records import Answer, Trial
 from hasten.report import ReportImages, render_report
+from hasten.script.write import LONGEST_NAME
 from hasten.task import Setting, Task
 from hasten.texts import without_secrets
 
@@ -83,21 +85,25 @@ def folder_of(task: Task, out: str | Path | None) -> Path:
         parts[3:3] = ["any", *(f"but-{name}" for name in task.excluded), *(["lossless"] if task.lossless else [])]
     parts += [f"{name}-{value}" for name, value in task.own_setting.items()]
     name = "_".join(p for part in parts if (p := re.sub(r"[^A-Za-z0-9.+-]+", "-", part).strip("-")))
-    folder = Path(out) if out is not None else Path("hasten-out") / name
+    cut = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}_{sha256(name.encode()).hexdigest()[:6]}"
+    folder = Path(out) if out is not None else Path("hasten-out") / cut
     check_folder(folder.absolute())
     return folder
 
 
 def check_folder(folder: Path) -> None:
     """Raises InputError where the folder could not be made or written. Nothing is left behind."""
-    place = next(p for p in (folder, *folder.parents) if p.exists())
+    place = folder
     try:
+        place = next(p for p in (folder, *folder.parents) if p.exists())
         with tempfile.TemporaryFile(dir=place):
             return
     except NotADirectoryError:
         reason = f"{str(place)!r} is a file"
     except OSError as error:
         reason = f"{str(place)!r}: {error.strerror}"
+    except ValueError:
+        reason = "it has a NUL byte in its name"
     raise InputError(f"The output folder {str(folder)!r} cannot be written: {reason}. Choose another with --out.")
 
 

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hasten.errors import InputError, UnknownNameError
+from hasten.files import folder_at
 from hasten.models import assumed_scheduler, assumed_steps, find_model, usual_scheduler, usual_steps
 from hasten.script.write import script_name
 from hasten.store.seeds.bounds import Bounds
@@ -161,7 +162,7 @@ def _task(
     limit: float | dict[str, float],
     two_sided: bool,
 ) -> Task:
-    model = name if Path(name).expanduser().is_dir() else find_model(name)[1].name
+    model = name if folder_at(name) else find_model(name)[1].name
     assumed = [assumed_steps(model)] * (steps is None) + [assumed_scheduler(model)] * (scheduler is None)
     names = methods.split(",") if isinstance(methods, str) else methods
     return task_of(

@@ -12,6 +12,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from hasten.errors import InputError, UnknownNameError, UnsupportedError
+from hasten.files import folder_at
 from hasten.language.parse import parse
 from hasten.measure.bench import Bench
 from hasten.measure.lock import device_lock
@@ -135,10 +136,10 @@ def model_of(task: Task, place: Place) -> Model:
     try:
         model = find_model(task.model)[1]
     except UnknownNameError:
-        folder = str(Path(task.model).expanduser())
-        if not Path(folder).is_dir():
+        folder = folder_at(task.model)
+        if folder is None:
             raise
-        model = Model(folder, folder, 0, 0.0, VIT_G_14, PROMPTS, task.steps)
+        model = Model(str(folder), str(folder), 0, 0.0, VIT_G_14, PROMPTS, task.steps)
     return replace(model, **asked)
 
 

@@ -149,7 +149,7 @@ def _tuple(text: str) -> Any:
         try:
             tree = ast.parse(text.strip() if len(text) <= LONGEST else "", mode="eval")
             return _literal(tree.body)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
             return None
 
 

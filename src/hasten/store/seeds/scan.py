@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -11,6 +12,8 @@ from typing import Any, Literal, NoReturn
 from hasten.errors import InputError
 
 SHOWN = 100
+DEEPEST = 100
+"""How deep lists and objects may be nested: what is read is written again, by tools with limits of their own."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
 
@@ -114,6 +117,8 @@ class _Scanner:
             if self.named:
                 name = self._name()
             value, self.at = _DECODER.raw_decode(self.text, self.at)
+            if depth(value) > DEEPEST:
+                raise RecursionError
             self._separated()
         except RecursionError:
             self._damaged(start, name, "it is nested too deeply")
@@ -167,6 +172,19 @@ class _Scanner:
 
 
 _DECODER = json.JSONDecoder()
+
+
+def depth(value: Any) -> int:
+    """How deep lists and objects are nested in what JSON or YAML holds; at most one more than is allowed."""
+    deep, level = 0, [value]
+    while level and deep <= DEEPEST:
+        level = [each for one in level for each in _held(one)]
+        deep += bool(level)
+    return deep
+
+
+def _held(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def place(source: str, item: Item) -> str:
