@@ -24,7 +24,7 @@ from hasten.script.write import RUNTIMES, family_of_model, render_script, script
 from hasten.search import Progress, SearchOptions
 from hasten.task import Setting, Task
 from hasten.texts import without_secrets
-from hasten.workflow.folder import Context, conclude, keep
+from hasten.workflow.folder import Context, conclude, keep, told
 from hasten.workflow.verifying import Write, verified
 
 IMAGES = 4
@@ -97,7 +97,7 @@ class Delivery:
             progress(Progress("report", message="drawing the images of the report"))
         images = _images(answer, bench)
         prompts = tuple(images.prompts)
-        context = Context(bench.setting, bench.environment, self.command, self.request, prompts)
+        context = Context(bench.setting, bench.environment, self.command, self.request, prompts, told(answer))
         keep(self.folder, tuple(trials), context, images)
         return answer
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from hasten.errors import InputError
 from hasten.files import save, save_bytes, save_json
@@ -33,14 +34,26 @@ class Context:
     command: str
     request: str | None
     prompts: tuple[str, ...] = ()
+    answer: str = ""
+    """What it belongs to, as ``told`` names an answer."""
+
+
+def told(answer: Answer) -> str:
+    """The task and the plan of an answer, which set it apart from that of another request in the same folder."""
+    return json.dumps([answer.task.to_json(), answer.plan], sort_keys=True)
 
 
 def keep(folder: Path, trials: tuple[Trial, ...], context: Context, images: ReportImages) -> None:
-    """Saves what was measured and drawn; the answer itself is saved by ``conclude``."""
+    """Saves what was measured and drawn; the answer itself is saved by ``conclude``.
+
+    Images of an earlier request in the folder are removed: the context tells how many there are of each kind.
+    """
+    drawn = {column: len(getattr(images, column)) for column in COLUMNS}
     save_json([t.model_dump(mode="json") for t in trials], folder / "trials.json")
-    save_json(asdict(context), folder / "context.json")
-    (folder / "images").mkdir(exist_ok=True)
+    save_json({**asdict(context), "images": drawn}, folder / "context.json")
     for column in COLUMNS:
+        for old in (folder / "images").glob(f"{column}-*.png"):
+            old.unlink()
         for number, image in enumerate(getattr(images, column)):
             save_bytes(_png(image), folder / "images" / f"{column}-{number}.png")
 
@@ -60,20 +73,22 @@ def rewrite_report(folder: Path) -> Answer:
     """
     try:
         answer = Answer.model_validate(_read(folder / "answer.json"))
-        trials = [Trial.model_validate(t) for t in _read(folder / "trials.json")]
+        trials = TypeAdapter(list[Trial]).validate_python(_read(folder / "trials.json"))
         context = _read(folder / "context.json")
-        setting = Setting(**context["setting"])
-    except (ValidationError, KeyError, TypeError) as error:
-        raise InputError(f"The files in {str(folder)!r} are damaged: {error}. Run the request again.") from None
-    page = render_report(
-        answer,
-        trials,
-        setting,
-        context["environment"],
-        _images(folder, context["prompts"]),
-        command=without_secrets(context["command"]),
-        request=context["request"] and without_secrets(context["request"]),
-    )
+        images = _images(folder, context)
+        page = render_report(
+            answer,
+            trials,
+            Setting(**context["setting"]),
+            context["environment"],
+            images,
+            command=without_secrets(context["command"]),
+            request=context["request"] and without_secrets(context["request"]),
+        )
+    except (ValidationError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _damaged(folder, str(error)) from None
+    if context.get("answer") not in (None, "", told(answer)):
+        raise _damaged(folder, "answer.json and context.json are of two requests")
     save(page, folder / "report.html")
     return answer
 
@@ -93,6 +108,8 @@ def folder_of(task: Task, out: str | Path | None) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raises InputError where the folder could not be made or written. Nothing is left behind."""
+    if "\0" in str(folder):
+        raise InputError(f"The output folder {str(folder)!r} cannot be written: no name has a NUL byte in it.")
     place = folder
     try:
         place = next(p for p in (folder, *folder.parents) if p.exists())
@@ -102,19 +119,34 @@ def check_folder(folder: Path) -> None:
         reason = f"{str(place)!r} is a file"
     except OSError as error:
         reason = f"{str(place)!r}: {error.strerror}"
-    except ValueError:
-        reason = "it has a NUL byte in its name"
     raise InputError(f"The output folder {str(folder)!r} cannot be written: {reason}. Choose another with --out.")
 
 
-def _images(folder: Path, prompts: list[str]) -> ReportImages:
-    from PIL import Image
+def _damaged(folder: Path, why: str) -> InputError:
+    return InputError(f"The files in {str(folder)!r} are damaged: {why}. Run the request again.")
 
+
+def _images(folder: Path, context: Mapping[str, Any]) -> ReportImages:
+    """Those that the context tells of; where it is older than that, those that there are."""
+    prompts = list(context["prompts"])
     columns: dict[str, list[Any]] = {}
     for column in COLUMNS:
         files = [folder / "images" / f"{column}-{number}.png" for number in range(len(prompts))]
-        columns[column] = [Image.open(file) for file in files] if files and files[0].exists() else []
+        drawn = context["images"][column] if "images" in context else bool(files) and files[0].exists()
+        columns[column] = [_image(file) for file in files] if drawn else []
     return ReportImages(prompts=prompts, **columns)
+
+
+def _image(file: Path) -> Any:
+    """An image that was read to its end. Raises InputError where it is missing or damaged."""
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=["PNG"]) as image:
+            image.load()
+            return image
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _damaged(file.parent.parent, f"{file.name}: {error}") from None
 
 
 def _png(image: Any) -> bytes:
@@ -130,7 +162,7 @@ def _png(image: Any) -> bytes:
 def _read(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{str(file)!r} does not exist: give a folder that `hasten run` wrote.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{str(file)!r} cannot be read: {error}. Run the request again.") from None
