@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import sqlite3
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Thread
 
 import optuna
 import pytest
+from sqlalchemy import event
 from tests.support.landscape import SETTING, latency, loss, trial
 
 from hasten.errors import InputError, StoreError
 from hasten.limits import Limits
 from hasten.measure.stats import paired_loss
 from hasten.plan import Plan
-from hasten.records import Bound
+from hasten.records import Bound, EqualTime
 from hasten.store import Store, default_storage, storage_url
+from hasten.store._aside import Aside
 from hasten.store.database import open_database
+from hasten.store.trials import outdated
 
 PLAN = Plan.of({"deepcache": {"cache_interval": 3, "cache_branch_id": 0}})
 
@@ -225,38 +229,148 @@ def test_a_damaged_record_is_an_error_that_names_it(tmp_path: Path, damage: str,
     assert StoreError.exit_code == 1
 
 
-FILLS_UP = """
-import resource, sys
-from hasten.errors import StoreError
-from hasten.store import Store
-from tests.support.landscape import SETTING, trial
-with Store(sys.argv[1], SETTING, {}) as store:
-    store.add(trial())
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-    try:
-        store.add(trial(reason="x" * 1_000_000))
-    except StoreError as error:
-        print(error)
-"""
+@contextmanager
+def filled(kept: Store) -> Iterator[None]:
+    """Meanwhile the database takes no further page, as on a full disk."""
+    engine = kept._storage.engine
+
+    def limit(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("pragma max_page_count = 1")
+
+    kept.let_go()
+    event.listen(engine, "connect", limit)
+    yield
+    event.remove(engine, "connect", limit)
+    kept.let_go()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
-def test_a_store_that_is_full_is_an_error_and_keeps_what_it_has(tmp_path: Path) -> None:
-    """The process may write 200 kB to a file: the system refuses the rest."""
-    path = tmp_path / "trials.db"
-    done = subprocess.run(
-        [sys.executable, "-c", FILLS_UP, str(path)],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "can no longer be read or written: " in done.stdout and "All trials that were finished" in done.stdout
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("hasten.store._faults.PATIENCE_S", 0.0)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+LARGE = trial(reason="x" * 1_000_000)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_trial_that_a_full_store_does_not_take_is_kept_aside_for_the_next_start(tmp_path: Path) -> None:
     with store(tmp_path) as kept:
-        assert kept.find(PLAN) == trial()
+        kept.add(trial())
+        with filled(kept), pytest.raises(StoreError, match=r"no longer be read or written: .*full") as raised:
+            kept.add(LARGE)
+        (aside,) = tmp_path.glob("hasten-trials-*.json")
+        assert f"The trial just measured is kept in {aside}" in str(raised.value)
+        assert kept.history(PLAN) == (trial(),)
+    with Store(str(tmp_path / "trials.db"), replace(SETTING, steps=7), {}) as other:
+        assert not other.history(PLAN) and aside.exists(), "it is not that setting's"
+    with store(tmp_path) as kept:
+        assert kept.history(PLAN) == (trial(), LARGE)
+    assert not aside.exists()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_trial_is_kept_elsewhere_where_the_folder_of_the_database_is_full_too(tmp_path: Path) -> None:
+    with store(tmp_path) as kept:
+        (tmp_path / Aside(kept.url, tmp_path).name).mkdir()
+        with filled(kept), pytest.raises(StoreError, match=f"is kept in {tmp_path}/data/hasten/hasten-trials-"):
+            kept.add(LARGE)
+    with store(tmp_path) as kept:
+        assert kept.history(PLAN) == (LARGE,)
+
+
+def test_a_store_that_is_full_for_a_moment_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store(tmp_path) as kept:
+        full = ExitStack()
+        full.enter_context(filled(kept))
+        monkeypatch.setattr("hasten.store._faults.time.sleep", lambda _: full.close())
+        kept.add(LARGE)
+        assert kept.history(PLAN) == (LARGE,)
+    assert not list(tmp_path.glob("hasten-trials-*"))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"format": "x"}', "[" * 9999])
+def test_a_file_aside_that_is_damaged_is_left_alone(tmp_path: Path, content: str) -> None:
+    path = tmp_path / Aside(storage_url(str(tmp_path / "trials.db"))).name
+    path.write_text(content)
+    with store(tmp_path) as kept:
+        assert kept.history(PLAN) == ()
+    assert path.read_text() == content
 
 
 def test_no_password_stands_in_an_error() -> None:
     with pytest.raises(InputError) as raised:
         open_database("nosuch://me:geheim@localhost:1/db")
     assert "nosuch://me:***@localhost:1/db" in str(raised.value) and "geheim" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["what?.db", "what?mode=ro", "a#b.db", "a%20b.db", "{a}.db", "{", "a b.db", "ä.db"]
+)
+def test_any_name_of_a_file_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    for _ in range(2):
+        with Store(str(tmp_path / name), SETTING, {}) as kept:
+            kept.add(trial())
+    assert {path.name for path in tmp_path.iterdir()} <= {name, f".{name}.lock"}
+    with Store(str(tmp_path / name), SETTING, {}) as kept:
+        assert len(kept.history(PLAN)) == 2
+
+
+def test_a_url_of_sqlite_may_say_more_than_a_path(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path}/trials.db?timeout=5", SETTING, {}) as kept:
+        kept.add(trial())
+    with store(tmp_path) as kept:
+        assert kept.find(PLAN) == trial()
+
+
+@contextmanager
+def statements(kept: Store) -> Iterator[list[str]]:
+    """What the database is asked meanwhile."""
+    asked: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(kept._storage.engine, "before_cursor_execute", note)
+    yield asked
+    event.remove(kept._storage.engine, "before_cursor_execute", note)
+
+
+def test_no_trial_of_another_model_is_read(tmp_path: Path) -> None:
+    """However many there are: a search asks for names first."""
+    for model in ("SDXL", "FLUX.1-dev"):
+        with Store(str(tmp_path / "trials.db"), replace(SETTING, model=model), {}) as other:
+            other.add(trial())
+    with store(tmp_path) as kept:
+        with statements(kept) as asked:
+            assert kept.elsewhere(("deepcache",)) == ()
+        assert asked and not [statement for statement in asked if re.search(r"\btrial", statement)]
+        with statements(kept) as asked:
+            assert outdated(kept._storage) == (2, 2)
+        assert [s for s in asked if re.search(r"\btrial", s)] == [s for s in asked if "count(*)" in s] != []
+
+
+LIMITED = """
+create trigger limited_{table} before insert on {table} when length(new.{column}) > 512
+begin select raise(abort, 'value too long for type character varying(512)'); end
+"""
+
+
+def test_names_fit_databases_that_limit_them(tmp_path: Path) -> None:
+    """PostgreSQL refuses more than 512 characters where SQLite takes them: here SQLite does so too."""
+    long = Plan.of({"schedule": {"full_steps": "+".join(map(str, range(300)))}})
+    setting = replace(SETTING, model="/models/" + "m" * 600, steps=300)
+    path = str(tmp_path / "trials.db")
+    Store(path, SETTING, {}).close()
+    with sqlite3.connect(path) as database:
+        for table, column in (("studies", "study_name"), ("study_user_attributes", "key")):
+            database.execute(LIMITED.format(table=table, column=column))
+    with Store(path, setting, {}) as kept:
+        fewer = EqualTime(steps=9, trial=trial())
+        kept.keep_equal_time(long, fewer)
+        assert len(str(long)) > 512 and kept.equal_time(long) == fewer
+        many = Limits({f"metric{n}": 0.02 for n in range(99)})
+        kept.keep_bound(("deepcache",), many, 32, Bound(status="met", plan=str(PLAN)))
+        assert kept.bound(("deepcache",), many, 32) is not None
+        assert kept.bound(("deepcache",), Limits({**many, "ssim": 0.1}), 32) is None

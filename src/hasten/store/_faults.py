@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from optuna.exceptions import StorageInternalError
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
 from hasten.errors import StoreError
 
@@ -18,29 +19,46 @@ Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class Located(Protocol):
-    """Something that knows which database it is in."""
+    """Something that knows which database it is in, and can let its connections to it go."""
 
     url: str
+
+    def let_go(self) -> None: ...
 
 
 S = TypeVar("S", bound=Located)
 
 
+PATIENCE_S, PAUSE_S = 5.0, 0.5
+"""A database that cannot be reached is asked again for so long, with pauses; one that waited for a lock is not."""
+PASSING = (OperationalError, InterfaceError, PendingRollbackError)
+"""What may be over in a moment: a lock, a full disk, a database that is started anew."""
+
+
 def reached(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Turns what a database raises inside a method of a store into StoreError."""
+    """Tries a method again where the database of its store cannot be reached now; then raises StoreError."""
 
     @wraps(method)
     def called(store: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return method(store, *args, **kwargs)
-        except (SQLAlchemyError, StorageInternalError) as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise StoreError(
-                f"The store of trials {store.url!r} can no longer be read or written: {reason}. All trials that "
-                "were finished before are kept: mend it, and give the same command again."
-            ) from None
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return method(store, *args, **kwargs)
+            except (SQLAlchemyError, StorageInternalError) as error:
+                if not isinstance(error.__cause__ or error, PASSING) or time.monotonic() > until:
+                    raise _lost(store, error) from None
+            store.let_go()
+            time.sleep(PAUSE_S)
 
     return called
+
+
+def _lost(store: Located, error: Exception) -> StoreError:
+    reason = str(error.__cause__ or error).splitlines()[0]
+    return StoreError(
+        f"The store of trials {store.url!r} can no longer be read or written: {reason}. All trials that were "
+        "finished before are kept: mend it, and give the same command again."
+    )
 
 
 def read(kind: type[Kept], text: object, what: str, url: str) -> Kept:

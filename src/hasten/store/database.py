@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -18,6 +18,8 @@ from hasten.store.memory import in_memory
 
 MEMORY = "memory"
 SQLITE = "sqlite:///"
+ANY_FILE = f"{SQLITE}trials.db"
+"""What Optuna and SQLAlchemy are told of a file that hasten opens itself."""
 LOCK_WAIT_S = 60
 
 
@@ -47,10 +49,13 @@ def open_database(storage: str | None) -> BaseStorage:
         memory: BaseStorage = in_memory(InMemoryStorage)
         return memory
     try:
-        engine = _engine(url)
-        with _alone(url):
-            return RDBStorage(url, engine_kwargs=engine)
-    except (SQLAlchemyError, StorageInternalError, ImportError, OSError, RuntimeError) as error:
+        path = sqlite_file(storage)
+        if path is None:
+            return RDBStorage(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with updating(path):  # of two that create the tables at once, one would find them half made and give up
+            return RDBStorage(ANY_FILE, engine_kwargs={"creator": partial(_connection, path)})
+    except (SQLAlchemyError, StorageInternalError, ImportError, OSError, RuntimeError, ValueError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise InputError(
             f"The store of trials {url!r} cannot be opened: {reason}. Give --storage the path of an SQLite file "
@@ -58,18 +63,16 @@ def open_database(storage: str | None) -> BaseStorage:
         ) from None
 
 
-def _engine(url: str) -> dict[str, dict[str, int]]:
-    if not url.startswith(SQLITE):
-        return {}
-    Path(url.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-    return {"connect_args": {"timeout": LOCK_WAIT_S}}
+def sqlite_file(storage: str | None) -> Path | None:
+    """The file of an SQLite database; None for any other storage, and for a URL that says more than a path."""
+    url = storage_url(storage)
+    given = url.removeprefix(SQLITE)
+    as_url = storage is not None and "://" in storage
+    if given == url or not given or (as_url and any(sign in given for sign in "?%")):
+        return None
+    return Path(given)
 
 
-@contextmanager
-def _alone(url: str) -> Iterator[None]:
-    """Of two processes that create the tables of a new file at once, one would find them half made and give up."""
-    if not url.startswith(SQLITE):
-        yield
-        return
-    with updating(url.removeprefix(SQLITE)):
-        yield
+def _connection(path: Path) -> sqlite3.Connection:
+    """Opened by its path: in a URL ``?``, ``#``, ``%`` and braces mean something else than in a file's name."""
+    return sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)

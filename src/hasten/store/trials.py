@@ -6,33 +6,35 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import text
 
+from hasten.errors import StoreError
 from hasten.limits import Limits
 from hasten.measure.blocks import BlockProfile
 from hasten.measure.identity.names import WIDE
 from hasten.measure.sensitivity import Sensitivity
 from hasten.measure.stats import CONFIDENCE, at_confidence
-from hasten.methods import METHODS
-from hasten.plan import Plan, steps_of
+from hasten.plan import Plan
 from hasten.records import Bound, EqualTime, Split, Trial
+from hasten.store._aside import Aside
 from hasten.store._faults import Kept, reached, read
-from hasten.store.database import open_database, storage_url
+from hasten.store._frozen import ATTRIBUTE, frozen
+from hasten.store.database import MEMORY, open_database, sqlite_file, storage_url
 from hasten.task import Setting
 
 CLASS, SCHEDULER = "class", "scheduler"
 """The entries of an identity that say what is in the setting, too: the pipeline's class and its scheduler."""
-ATTRIBUTE, PROFILE, SENSITIVITY = "trial", "block profile", "step sensitivity"
+PROFILE, SENSITIVITY = "block profile", "step sensitivity"
+NOWHERE = "The trial just measured could not be kept in any other place: it is lost"
 SCHEMA = 1
-STATES = {"ok": TrialState.COMPLETE, "skipped": TrialState.PRUNED, "failed": TrialState.FAIL}
+LONGEST = 512
+"""Characters of a name in Optuna's tables. SQLite takes more, PostgreSQL and MySQL do not."""
 
 
 class Store:
@@ -62,6 +64,10 @@ class Store:
         self._studies: dict[tuple[str, ...], Study] = {}
         self._read: dict[tuple[str, ...], int] = {}
         self._found: dict[tuple[str, Split], list[Trial]] = {}
+        file = sqlite_file(storage)
+        self._aside = Aside(self.url, file.parent if file else None)
+        if self.url != MEMORY:
+            self._take_up()
 
     def find(self, plan: Plan, split: Split = "search") -> Trial | None:
         """The latest finished trial of the plan on that split, or None."""
@@ -74,10 +80,33 @@ class Store:
         self._refresh(plan.methods)
         return tuple(self._found.get((str(plan), split), ()))
 
-    @reached
     def add(self, trial: Trial) -> None:
-        """Keeps a finished trial, in one transaction."""
-        self._study(Plan.parse(trial.plan).methods).add_trial(_to_optuna(trial))
+        """Keeps a finished trial, in one transaction; where that cannot be done, in a file for the next start.
+
+        Raises:
+            StoreError: the database cannot be written; the message names that file.
+        """
+        try:
+            self._add(trial)
+        except StoreError as error:
+            aside = self._aside.keep(self.study_name(Plan.parse(trial.plan).methods), trial.model_dump_json())
+            kept = f"The trial just measured is kept in {aside}, for that" if aside else NOWHERE
+            raise StoreError(f"{error} {kept}.") from None
+
+    @reached
+    def _add(self, trial: Trial) -> None:
+        self._study(Plan.parse(trial.plan).methods).add_trial(frozen(trial))
+
+    def _take_up(self) -> None:
+        """Adds the trials that an earlier run had to keep aside."""
+
+        def mine(study: str, text: str) -> bool:
+            return study == self.study_name(Plan.parse(kept(text).plan).methods)
+
+        def kept(text: str) -> Trial:
+            return read(Trial, text, "a trial that was kept aside", self.url)
+
+        self._aside.take(mine, lambda text: self._add(kept(text)))
 
     @reached
     def trials(self, methods: Iterable[str], split: Split = "search") -> tuple[Trial, ...]:
@@ -91,12 +120,13 @@ class Store:
     def elsewhere(self, methods: Iterable[str]) -> tuple[Trial, ...]:
         """The search trials of exactly these methods in settings that differ in scheduler and steps only."""
         methods, found = tuple(methods), list[Trial]()
-        for other in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
+        for other in self._storage.get_all_studies():  # their names and attributes: no trial of another setting
             if self._alike(other.user_attrs, other.study_name, methods):
-                frozen = optuna.load_study(study_name=other.study_name, storage=self._storage).get_trials(False)
-                kept = (f.user_attrs for f in frozen if f.user_attrs.get("split") == "search")
-                latest = {attributes["plan"]: attributes[ATTRIBUTE] for attributes in kept}
-                found += (self._read_trial(kept, other.study_name) for kept in latest.values())
+                study = optuna.load_study(study_name=other.study_name, storage=self._storage)
+                kept = (t.user_attrs for t in study.get_trials(deepcopy=False))
+                searched = (a for a in kept if a.get("split") == "search")
+                latest = {attributes["plan"]: attributes[ATTRIBUTE] for attributes in searched}
+                found += (self._read_trial(trial, other.study_name) for trial in latest.values())
         return tuple(found)
 
     @reached
@@ -113,7 +143,7 @@ class Store:
     @reached
     def equal_time(self, plan: Plan) -> EqualTime | None:
         """The equal-time baseline that was measured for the plan's verdict last."""
-        found = self._kept(EqualTime, self._study(plan.methods), f"equal time {plan}")
+        found = self._kept(EqualTime, self._study(plan.methods), _equal_key(plan))
         if found is None:
             return None
         return found.model_copy(update={"trial": at_confidence(found.trial, self.confidence)})
@@ -121,7 +151,7 @@ class Store:
     @reached
     def keep_equal_time(self, plan: Plan, found: EqualTime) -> None:
         """Keeps the equal-time baseline of a plan's verdict in the place of an earlier one."""
-        self._study(plan.methods).set_user_attr(f"equal time {plan}", found.model_dump_json())
+        self._study(plan.methods).set_user_attr(_equal_key(plan), found.model_dump_json())
 
     @reached
     def profile(self) -> BlockProfile | None:
@@ -153,10 +183,15 @@ class Store:
         named = s if CLASS not in identity else replace(s, model=identity[CLASS])
         apart = json.dumps([SCHEMA, named.key(), identity, methods], sort_keys=True, default=str)
         digest = hashlib.sha256(apart.encode()).hexdigest()[:12]
-        return f"{named.model} {s.scheduler} {s.steps} {'+'.join(methods) or 'baseline'} {digest}"
+        told = f"{named.model} {s.scheduler} {s.steps} {'+'.join(methods) or 'baseline'}"
+        return f"{told[: LONGEST - len(digest) - 1]} {digest}"
 
     def close(self) -> None:
         """Lets the database go."""
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Ends the connections to the database; the next call opens others."""
         self._storage.remove_session()
         if isinstance(self._storage, RDBStorage):
             self._storage.engine.dispose()
@@ -206,7 +241,7 @@ class Store:
 
     def _bound_key(self, limits: Limits, samples: int) -> str:
         sure = "" if self.confidence == CONFIDENCE else f" {self.confidence:g}"
-        return f"bound {json.dumps(dict(limits), sort_keys=True)}{limits.suffix} {samples}{sure}"
+        return _fitting(f"bound {json.dumps(dict(limits), sort_keys=True)}{limits.suffix} {samples}{sure}")
 
     def _refresh(self, methods: tuple[str, ...]) -> None:
         seen = self._read.get(methods, 0)
@@ -220,49 +255,32 @@ class Store:
 def outdated(storage: BaseStorage) -> tuple[int, int]:
     """How many trials of a database are never found, for their identity was of the denoiser's weights alone, and
     how many there are in all."""
-    studies = optuna.get_all_study_summaries(storage, include_best_trial=False)
-    identities = [(json.loads(study.user_attrs.get("identity", "{}")), study.n_trials) for study in studies]
+    sizes, studies = _sizes(storage), storage.get_all_studies()
+    identities = [(json.loads(s.user_attrs.get("identity", "{}")), sizes.get(s.study_name, 0)) for s in studies]
     return sum(n for identity, n in identities if WIDE not in identity), sum(n for _, n in identities)
+
+
+def _sizes(storage: BaseStorage) -> dict[str, int]:
+    """How many trials the studies of a database have, by their names. Optuna would read all of them for that."""
+    if not isinstance(storage, RDBStorage):
+        return {s.study_name: storage.get_n_trials(s._study_id) for s in storage.get_all_studies()}
+    counting = "select study_name, count(*) as number from studies natural join trials group by study_name"
+    with storage.engine.connect() as connection:
+        return {row.study_name: row.number for row in connection.execute(text(counting))}
+
+
+def _fitting(name: str) -> str:
+    """The name of an attribute, which databases with limits take too."""
+    return (
+        name
+        if len(name) <= LONGEST
+        else f"{name[: LONGEST - 13]} {hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    )
+
+
+def _equal_key(plan: Plan) -> str:
+    return _fitting(f"equal time {plan}")
 
 
 def _named(methods: Iterable[str] | None) -> tuple[str, ...]:
     return ("any",) if methods is None else tuple(methods)
-
-
-def _to_optuna(trial: Trial) -> FrozenTrial:
-    """Optuna's form: speedup and loss as its two values, so that its dashboard draws the front."""
-    params, distributions = _space(Plan.parse(trial.plan))
-    frozen = create_trial(
-        state=STATES[trial.status],
-        values=[trial.speedup, _headline(trial)] if trial.status == "ok" else None,
-        params=params,
-        distributions=distributions,
-        user_attrs={ATTRIBUTE: trial.model_dump_json(), "plan": trial.plan, "split": trial.split},
-    )
-    frozen.datetime_complete = datetime.now()
-    frozen.datetime_start = frozen.datetime_complete - timedelta(seconds=trial.seconds)
-    return frozen
-
-
-def _headline(trial: Trial) -> float:
-    metric = "clip_score" if "clip_score" in trial.losses else min(trial.losses)
-    return trial.losses[metric].loss
-
-
-def _space(plan: Plan) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-    params: dict[str, Any] = {}
-    distributions: dict[str, BaseDistribution] = {}
-    for method, given in plan.parameters.items():
-        for p in METHODS.get(method).parameters():
-            if (value := given.get(p.name)) is None:
-                continue
-            if p.kind is str and p.allowed:
-                params[f"{method}.{p.name}"] = value
-                distributions[f"{method}.{p.name}"] = CategoricalDistribution(p.allowed)
-                continue
-            shown = float(len(steps_of(value)) if p.kind is str else value)  # of a list how many steps it has
-            kind, number = (FloatDistribution, float) if p.kind is float else (IntDistribution, int)
-            params[f"{method}.{p.name}"] = number(shown)
-            low, high = number(min(p.low, shown)), number(max(p.high, shown))
-            distributions[f"{method}.{p.name}"] = kind(low, high)  # type: ignore[arg-type]
-    return params, distributions

@@ -1,0 +1,88 @@
+"""Trials that a store could not take: kept in a file of their own until it can."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from hasten.errors import HastenError
+from hasten.files import save_json, updating
+
+FORMAT = "hasten trials kept aside 1"
+
+
+@dataclass(frozen=True)
+class Aside:
+    """The files of one store: beside its database, in the user's data folder, or in the temporary folder, wherever
+    there is room.
+
+    Args:
+        url: of the store.
+        beside: the folder of its database, where that is a file.
+    """
+
+    url: str
+    beside: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return f"hasten-trials-{sha256(self.url.encode()).hexdigest()[:12]}.json"
+
+    def keep(self, study: str, trial: str) -> Path | None:
+        """Adds a trial, as JSON text, to the first file that can be written; None where none can."""
+        for path in self._files():
+            try:
+                with updating(path):
+                    save_json({"format": FORMAT, "trials": [*_read(path), {"study": study, "trial": trial}]}, path)
+            except (HastenError, OSError):
+                continue
+            return path
+        return None
+
+    def take(self, wanted: Callable[[str, str], bool], add: Callable[[str], None]) -> None:
+        """Hands the trials that are wanted over, and forgets each file's once all of these were taken.
+
+        Args:
+            wanted: whether a trial is, by its study and itself.
+            add: takes one; what it raises passes, and the file stays.
+        """
+        for path in self._files():
+            if not _read(path):
+                continue
+            with updating(path):
+                entries = _read(path)
+                mine = [entry for entry in entries if wanted(entry["study"], entry["trial"])]
+                for entry in mine:
+                    add(entry["trial"])
+                left = [entry for entry in entries if entry not in mine]
+                save_json({"format": FORMAT, "trials": left}, path) if left else path.unlink()
+
+    def _files(self) -> Iterator[Path]:
+        folders = [self.beside] if self.beside else []
+        own = Path(tempfile.gettempdir()) / f"hasten-{os.getuid() if hasattr(os, 'getuid') else 'aside'}"
+        for folder in (*folders, Path(platformdirs.user_data_dir("hasten", appauthor=False)), own):
+            yield folder / self.name
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    """What a file holds that this user wrote; nothing where it is missing, another's, or damaged."""
+    try:
+        if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
+            return []
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return []
+    entries = found.get("trials") if isinstance(found, dict) and found.get("format") == FORMAT else None
+    return [e for e in entries if isinstance(e, dict) and _text(e)] if isinstance(entries, list) else []
+
+
+def _text(entry: dict[str, Any]) -> bool:
+    return all(isinstance(entry.get(name), str) for name in ("study", "trial"))
