@@ -27,10 +27,10 @@ from hasten.measure.bench import Bench
 from hasten.measure.blocks import BlockProfile, profile_blocks
 from hasten.models import find_model
 from hasten.plan import Plan
+from hasten.predict.cost_model import CostModel
+from hasten.predict.space import Space
+from hasten.predict.timed_pairs import error_of, log_ratio, scatter_of
 from hasten.records import Trial
-from hasten.search._pairs import error_of, log_ratio, scatter_of
-from hasten.search.cost import CostModel
-from hasten.search.space import Space
 from hasten.task import Setting
 
 from .lines import Lines

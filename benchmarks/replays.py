@@ -26,9 +26,9 @@ from rich.progress import track
 from hasten.limits import Limits
 from hasten.measure import stats
 from hasten.plan import Plan
+from hasten.predict.cost_model import CostModel
 from hasten.records import Trial
 from hasten.search import SearchOptions
-from hasten.search.cost import CostModel
 from hasten.search.judge import Goal
 from hasten.search.session import Session
 from hasten.store import Store

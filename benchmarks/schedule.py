@@ -36,9 +36,9 @@ from hasten.measure.blocks import BlockProfile, profile_blocks
 from hasten.measure.sensitivity import Sensitivity, measure_sensitivity
 from hasten.methods import METHODS
 from hasten.plan import Parameters, Plan, step_list
-from hasten.search.cost import CostModel
+from hasten.predict.cost_model import CostModel
+from hasten.predict.space import Grids
 from hasten.search.schedules import measured_grids
-from hasten.search.space import Grids
 
 from .schedule_report import METRICS, SPLITS, UNCONFIRMED, Point, confirm, parts, show
 from .tables.parts import read

@@ -8,15 +8,32 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "hasten"
-RANKS = {
-    **dict.fromkeys(("errors", "registry", "files", "processes", "texts", "options"), 0),
-    **dict.fromkeys(("plan", "limits", "task", "records", "scenes"), 0),
-    **dict.fromkeys(("models", "methods", "metrics", "schedulers"), 1),
-    **dict.fromkeys(("store", "measure"), 2),
-    **dict.fromkeys(("language", "search", "script", "report", "workflow"), 3),
-    "api": 4,
-    **dict.fromkeys(("cli", "web"), 5),
-}
+LAYERS = (
+    (
+        "errors",
+        "registry",
+        "files",
+        "processes",
+        "texts",
+        "options",
+        "plan",
+        "limits",
+        "task",
+        "records",
+        "scenes",
+    ),
+    ("models", "methods", "metrics", "schedulers"),
+    ("language",),
+    ("store", "measure"),
+    ("predict",),
+    ("search",),
+    ("script", "report"),
+    ("workflow",),
+    ("api",),
+    ("cli", "web"),
+)
+"""From the lowest to the highest; those of one layer may import each other."""
+RANKS = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 
 def _layer(module: str) -> str | None:

@@ -23,8 +23,8 @@ from hasten.measure.profile import side_of
 from hasten.measure.timing import take_turns
 from hasten.methods import METHODS, check_plan, clash
 from hasten.plan import Parameters, Plan, Value
+from hasten.predict.cost_model import CostModel
 from hasten.script.upstream import upstream_calls
-from hasten.search.cost import CostModel
 
 from ..cost_model import drawn, profile, row
 from ..lines import Lines

@@ -12,8 +12,8 @@ from hasten.errors import InputError, UnknownNameError
 from hasten.methods import METHODS
 from hasten.models import find_model, load_pipeline
 from hasten.plan import Plan
+from hasten.predict.space import Space
 from hasten.schedulers import find_scheduler
-from hasten.search.space import Space
 from hasten.task import Setting
 
 MODEL = "emoji-sd"

@@ -26,8 +26,8 @@ from hasten.measure.timing import Enough, Side, latency_of
 from hasten.measure.trials import METRIC_NAMES, Trials
 from hasten.metrics import METRICS
 from hasten.plan import Plan
+from hasten.predict.space import Index, Space
 from hasten.records import Latency, Loss, Split
-from hasten.search.space import Index, Space
 
 from .plans import Row, pipeline_of
 from .tables import Predict, Table
@@ -36,7 +36,7 @@ Found = tuple[Table, int]
 
 
 class TableBench(Trials):
-    """What a search needs of a bench (``hasten.search.options.Measures``), from tables of one setting.
+    """What a search needs of a bench (``hasten.measure.contract.Measures``), from tables of one setting.
 
     Prompts come in the recorded order, batch after batch as a bench draws them. With a ``seed`` the prompts of
     both splits are shuffled and dealt anew into search and held-out ones, and pairs of times come in another

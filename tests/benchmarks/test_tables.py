@@ -20,10 +20,10 @@ from benchmarks.tables.tables import Table, load
 from hasten.errors import InputError, UnknownNameError
 from hasten.measure.bench import Bench
 from hasten.plan import Plan
+from hasten.predict.cost_model import CostModel
+from hasten.predict.space import grid
 from hasten.records import Latency, Loss
 from hasten.search import SearchOptions, run_search
-from hasten.search.cost import CostModel
-from hasten.search.space import grid
 from hasten.task import Task
 
 SETTING = "DDIM 2"

@@ -19,7 +19,7 @@ from hasten.language.render import render
 from hasten.methods import METHODS, apply, check_plan
 from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
-from hasten.search.space import Space
+from hasten.predict.space import Space
 from hasten.store.trials import _space
 from hasten.task import Task
 

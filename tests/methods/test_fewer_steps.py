@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, HeunDiscreteScheduler
-from tests.search.test_cost import random_profile
 from tests.support.examples import ENVIRONMENT, model_of, setting_of
 from tests.support.examples import answer_of as script_answer
 from tests.support.generating import FAMILIES, beside, counting, fresh, latents, shared
 from tests.support.landscape import Landscape
+from tests.support.profiles import random_profile
 
 from hasten.errors import InputError, ParameterError, UnsupportedError
 from hasten.language.parse import parse
 from hasten.language.render import render
 from hasten.methods import METHODS, apply, check_plan, is_equal_time, work
 from hasten.plan import Plan
+from hasten.predict.cost_model import CostModel
+from hasten.predict.space import Space
 from hasten.script.claim import read_claim
 from hasten.script.write import render_script
 from hasten.search import SearchOptions, run_search
-from hasten.search.cost import CostModel
 from hasten.search.run import check_task
-from hasten.search.space import Space
 from hasten.task import Target, Task
 from hasten.workflow.answers import ITSELF, answer_of
 

@@ -24,8 +24,8 @@ from hasten.methods._denoiser import denoiser_of
 from hasten.methods._extra import missing
 from hasten.methods.quantize import SCHEMES, _linears
 from hasten.plan import Plan
+from hasten.predict.space import Space
 from hasten.script.write import render_script
-from hasten.search.space import Space
 
 BESIDE = {"sd": "deepcache(cache_interval=2)+tome", "pixart": "tgate(gate_step=2)", "flux": "taylorseer"}
 with_torchao = pytest.mark.skipif(find_spec("torchao") is None, reason="torchao is not installed")

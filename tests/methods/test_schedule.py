@@ -17,7 +17,7 @@ from hasten.errors import InputError
 from hasten.methods import METHODS, apply, check_plan, work
 from hasten.methods.base import Step
 from hasten.plan import Plan, step_list, steps_of
-from hasten.search._step_cost import step_key
+from hasten.predict.step_cost import step_key
 
 STEPS = 6
 CUTOFFS = {"sd": SDCFGCutoffCallback, "sdxl": SDXLCFGCutoffCallback}

@@ -18,13 +18,13 @@ from tests.support.pipelines import tiny_sd
 
 from hasten.limits import Limits
 from hasten.plan import Plan
+from hasten.predict.losses import Quality
+from hasten.predict.space import Space, grid, spaces
+from hasten.predict.speeds import Learned
 from hasten.records import Trial
 from hasten.search import Progress, SearchOptions, SearchResult, run_search
 from hasten.search.options import Prefer
-from hasten.search.predict import Learned
 from hasten.search.reach import FEW_TRIALS
-from hasten.search.space import Space, grid, spaces
-from hasten.search.surrogate import Quality
 from hasten.task import Target, Task
 
 TGATE, BOTH = ("tgate",), ("deepcache", "tgate")

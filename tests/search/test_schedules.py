@@ -15,10 +15,10 @@ from hasten.errors import InputError
 from hasten.measure.bench import Bench
 from hasten.measure.sensitivity import Sensitivity
 from hasten.plan import Plan, Value, steps_of
+from hasten.predict.space import Space
 from hasten.search import run_search
 from hasten.search.options import Progress, SearchOptions
 from hasten.search.schedules import least_costly, measured_grids, newly_measured
-from hasten.search.space import Space
 from hasten.store import Store
 from hasten.task import Task
 

@@ -52,7 +52,7 @@ def options(**changes: Any) -> SearchOptions:
 
 def truth(limit: float) -> tuple[int, int]:
     """The fastest plan inside the limit, by trying all."""
-    from hasten.search.space import grid
+    from hasten.predict.space import grid
 
     return deepcache(max((p for p in grid(["deepcache"]) if cost(p) < limit), key=speed))
 

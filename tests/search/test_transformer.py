@@ -12,9 +12,9 @@ from tests.support.tiny_clip import tiny_clip
 from hasten.errors import UnsupportedError
 from hasten.measure.bench import Bench
 from hasten.methods import METHODS
+from hasten.predict.cost_model import CostModel
+from hasten.predict.speeds import Learned, predictor_of
 from hasten.search import SearchOptions, run_search
-from hasten.search.cost import CostModel
-from hasten.search.predict import Learned, predictor_of
 from hasten.store import Store
 from hasten.task import Target, Task
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 from hasten.measure.bench import Bench
 from hasten.measure.blocks import PROFILED_STEPS
+from hasten.measure.contract import Measures
 from hasten.measure.pace import pace_of, profiled_pace
 from hasten.measure.stats import samples_of
 from hasten.options.table import MIN_SAMPLES
 from hasten.records import Trial
-from hasten.search.options import Measures, SearchOptions
+from hasten.search.options import SearchOptions
 from hasten.store import Store
 
 logger = logging.getLogger(__name__)

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hasten.plan import Plan
+from hasten.predict.losses import Quality, normal_cdf, normal_pdf
+from hasten.predict.residual import Numbers
+from hasten.predict.space import Index, Space
+from hasten.predict.speeds import Predictor
+from hasten.predict.timed_pairs import error_of, log_ratio, scatter_of
 from hasten.records import Latency, Trial
-from hasten.search._pairs import error_of, log_ratio, scatter_of
-from hasten.search._residual import Numbers
 from hasten.search.judge import Goal
-from hasten.search.predict import Predictor
 from hasten.search.session import Session
-from hasten.search.space import Index, Space
-from hasten.search.surrogate import Quality, normal_cdf, normal_pdf
 
 CONSIDERED = 3000
 """Of the open plans of a space so many, the most promising by speed alone, are looked at closely."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from hasten.measure.contract import Measures
 from hasten.measure.timing import MOST_TIMES, UntilKnown
 from hasten.plan import Plan
+from hasten.predict.space import Space
 from hasten.records import Loss, Trial
 from hasten.search.judge import Goal
-from hasten.search.options import Measures, SearchOptions
-from hasten.search.space import Space
+from hasten.search.options import SearchOptions
 from hasten.store import Store
 
 WorthTiming = Callable[[Mapping[str, Loss]], bool]

@@ -2,57 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from hasten.options import checked, option_names
 from hasten.plan import Plan
-from hasten.records import EqualTime, Latency, Loss, Split, Trial
-from hasten.task import Setting, Target
+from hasten.records import Latency, Trial
+from hasten.task import Target
 
 Prefer = Literal["first", "closest", "fastest", "best-quality"]
-
-
-class Measures(Protocol):
-    """What a search needs of ``hasten.measure.bench.Bench``."""
-
-    setting: Setting
-    pipe: Any
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What makes two trials comparable beside the setting: environment, weights, scorer, prompts, seed."""
-
-    def trial(
-        self,
-        plan: Plan,
-        *,
-        split: Split = ...,
-        samples: int = ...,
-        offset: int = ...,
-        pairs: int = ...,
-        metrics: Sequence[str] = ...,
-        enough: Callable[[Sequence[float], Sequence[float]], bool] | None = ...,
-        worth_scoring: Callable[[Latency], str | None] | None = ...,
-        worth_timing: Callable[[dict[str, Loss]], bool] | None = ...,
-        stop_early: Callable[[dict[str, Loss]], bool] | None = ...,
-        begun: Trial | None = ...,
-        report: Callable[[str], None] | None = ...,
-    ) -> Trial: ...
-
-    def equal_time(
-        self,
-        plan_latency: Latency,
-        *,
-        samples: int = ...,
-        offset: int = ...,
-        split: Split = ...,
-        pairs: int = ...,
-        metrics: Sequence[str] = ...,
-        plan_losses: dict[str, Loss] | None = ...,
-        report: Callable[[str], None] | None = ...,
-    ) -> EqualTime: ...
 
 
 class Beliefs(Protocol):

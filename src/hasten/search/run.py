@@ -7,23 +7,24 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hasten.errors import InputError, MeasurementError, UnsupportedError
+from hasten.measure.contract import Measures
 from hasten.methods import METHODS, check_plan
 from hasten.methods.base import Method
 from hasten.metrics import METRICS
 from hasten.plan import Parameters, Plan
+from hasten.predict.space import Grids, Space, spaces
+from hasten.predict.speeds import Predictor
 from hasten.records import EqualTime, Status, Trial
 from hasten.search.confirm import Decision, decide, equal_time, pursue, shortfall
 from hasten.search.guided import guided
 from hasten.search.judge import Goal
 from hasten.search.known import keep_bound, known
 from hasten.search.lead import Leading, leading
-from hasten.search.options import Measures, Progress, SearchOptions
-from hasten.search.predict import Predictor
+from hasten.search.options import Progress, SearchOptions
 from hasten.search.reach import out_of_reach, settle_for_the_best
 from hasten.search.reasons import infeasible, of_part, undecided
 from hasten.search.schedules import measured_grids, newly_measured
 from hasten.search.session import Session
-from hasten.search.space import Grids, Space, spaces
 from hasten.search.strategies import STRATEGIES, Strategy
 from hasten.store import Store
 from hasten.task import Task, check_target

@@ -8,11 +8,11 @@ import numpy as np
 
 from hasten.errors import InputError, MeasurementError, UnsupportedError
 from hasten.measure.bench import Bench
+from hasten.measure.contract import Measures
 from hasten.measure.sensitivity import Sensitivity, measure_sensitivity
 from hasten.methods.schedule import METHOD, SHARES
 from hasten.plan import Value, step_list
-from hasten.search.options import Measures
-from hasten.search.space import Grids
+from hasten.predict.space import Grids
 from hasten.store import Store
 
 

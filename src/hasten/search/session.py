@@ -7,18 +7,19 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
+from hasten.measure.contract import Measures
 from hasten.measure.stats import samples_of
 from hasten.measure.timing import MOST_TIMES, Enough, UntilKnown
 from hasten.options.table import MIN_SAMPLES
 from hasten.plan import Plan
+from hasten.predict.space import Space
+from hasten.predict.speeds import Predictor, predictor_of
 from hasten.records import Latency, Trial
 from hasten.search._stored import Stored, tells
 from hasten.search.budget import Budget
 from hasten.search.held_out import HeldOut
 from hasten.search.judge import Goal
-from hasten.search.options import Beliefs, Measures, Progress, SearchOptions
-from hasten.search.predict import Predictor, predictor_of
-from hasten.search.space import Space
+from hasten.search.options import Beliefs, Progress, SearchOptions
 from hasten.store import Store
 
 FIDELITY = "ssim"

@@ -10,10 +10,10 @@ from optuna.trial import TrialState
 
 from hasten.errors import InputError
 from hasten.plan import Plan
+from hasten.predict.space import Space
 from hasten.records import Trial
 from hasten.search.guided import guided
 from hasten.search.session import Session
-from hasten.search.space import Space
 
 Strategy = Callable[[Session], None]
 SAMPLED_TRIALS = 200

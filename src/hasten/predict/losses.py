@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from hasten.limits import Limits
 from hasten.plan import Plan
+from hasten.predict.residual import Numbers
+from hasten.predict.shared_errors import Measured, estimates
+from hasten.predict.space import Space
 from hasten.records import Loss, Trial
-from hasten.search._residual import Numbers
-from hasten.search._shared import Measured, estimates
-from hasten.search.space import Space
 
 SCALES = (0.5, 1.0, 2.0, 4.0)
 """How far losses reach, in limits."""

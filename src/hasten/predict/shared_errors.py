@@ -12,8 +12,8 @@ import numpy as np
 
 from hasten.metrics import METRICS
 from hasten.options.table import MIN_SAMPLES
+from hasten.predict.residual import Numbers
 from hasten.records import Loss, Trial
-from hasten.search._residual import Numbers
 
 MOST = 0.95
 """Errors of plans on the same images go together by no more than this: a few images show too much now and then."""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tests.support.landscape import latency
 
+from hasten.predict.residual import NOISE, Residual
+from hasten.predict.timed_pairs import ASSUMED_SCATTER, error_of, log_ratio, scatter_of
 from hasten.records import Latency
-from hasten.search._pairs import ASSUMED_SCATTER, error_of, log_ratio, scatter_of
-from hasten.search._residual import NOISE, Residual
 
 
 def timed(baseline_s: list[float], plan_s: list[float]) -> Latency:

@@ -11,13 +11,13 @@ import numpy as np
 from hasten.errors import MeasurementError, UnsupportedError
 from hasten.measure.bench import Bench
 from hasten.measure.blocks import profile_blocks
+from hasten.measure.contract import Measures
 from hasten.plan import Plan
+from hasten.predict.cost_model import CostModel
+from hasten.predict.residual import Numbers, Residual
+from hasten.predict.space import Space
+from hasten.predict.timed_pairs import error_of, log_ratio, scatter_of
 from hasten.records import Trial
-from hasten.search._pairs import error_of, log_ratio, scatter_of
-from hasten.search._residual import Numbers, Residual
-from hasten.search.cost import CostModel
-from hasten.search.options import Measures
-from hasten.search.space import Space
 from hasten.store import Store
 
 EXPECTED, SPREAD = 0.7, 0.3
@@ -25,7 +25,7 @@ EXPECTED, SPREAD = 0.7, 0.3
 
 
 class Predictor(Protocol):
-    """What the guided strategy asks of a cost model: ``hasten.search.cost.CostModel``."""
+    """What the guided strategy asks of a cost model: ``hasten.predict.cost_model.CostModel``."""
 
     @property
     def baseline_s(self) -> float | None:

@@ -18,12 +18,12 @@ from hasten.measure.blocks import BlockProfile
 from hasten.methods import METHODS, check_plan, work
 from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
+from hasten.predict.grid_cost import GridCosts, cells_of
+from hasten.predict.residual import Numbers, Residual
+from hasten.predict.space import Space
+from hasten.predict.step_cost import StepCosts
+from hasten.predict.timed_pairs import error_of, log_ratio, scatter_of
 from hasten.records import Trial
-from hasten.search._grid_cost import GridCosts, cells_of
-from hasten.search._pairs import error_of, log_ratio, scatter_of
-from hasten.search._residual import Numbers, Residual
-from hasten.search._step_cost import StepCosts
-from hasten.search.space import Space
 
 ALONE, TOGETHER = 0.1, 0.2
 """How wrong the pure prediction is expected to be (standard deviations): of a method's own log speedup (relative),

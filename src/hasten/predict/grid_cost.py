@@ -19,8 +19,8 @@ import numpy.typing as npt
 from hasten.methods import METHODS, together
 from hasten.methods.base import Method, Step
 from hasten.plan import Parameters
-from hasten.search._step_cost import Numbers, StepCosts, step_key
-from hasten.search.space import Space
+from hasten.predict.space import Space
+from hasten.predict.step_cost import Numbers, StepCosts, step_key
 
 Indices = npt.NDArray[np.int64]
 

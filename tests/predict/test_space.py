@@ -8,7 +8,7 @@ from tests.support.pipelines import tiny_pixart, tiny_sd
 from hasten.errors import UnknownNameError
 from hasten.methods import METHODS, check_plan
 from hasten.plan import Plan, Value
-from hasten.search.space import Space, grid, spaces
+from hasten.predict.space import Space, grid, spaces
 
 
 def plan(**methods: dict[str, float]) -> Plan:

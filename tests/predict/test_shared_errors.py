@@ -10,8 +10,8 @@ from tests.support.landscape import loss, trial
 
 from hasten.measure.stats import loss_of
 from hasten.metrics import METRICS
+from hasten.predict.shared_errors import MOST, Measured, estimates, together_of
 from hasten.records import Loss
-from hasten.search._shared import MOST, Measured, estimates, together_of
 
 HARD = np.tile([0.03, -0.03], 16) + np.repeat([0.018, -0.006], [8, 24])
 """What each prompt costs any plan, beside what the plan itself costs: the first eight are the hard ones."""
