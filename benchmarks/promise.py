@@ -26,7 +26,8 @@ from hasten.script.claim import TOLERANCE
 from hasten.search.strategies import STRATEGIES
 from hasten.workflow.batch import Settled
 from hasten.workflow.matrix import Matrix
-from hasten.workflow.opening import Place, device_of
+from hasten.workflow.opening import device_of
+from hasten.workflow.place import Place
 
 MATRIX = {
     "models": ["emoji-sd", "emoji-sdxl"],

@@ -38,7 +38,8 @@ from hasten.measure.stats import relative_spread
 from hasten.measure.timing import MOST_TIMES, UntilKnown, take_turns
 from hasten.plan import Plan
 from hasten.task import Task
-from hasten.workflow.opening import Place, model_of, open_bench
+from hasten.workflow.opening import model_of, open_bench
+from hasten.workflow.place import Place
 
 Row = dict[str, Any]
 GOAL = 0.03

@@ -34,7 +34,8 @@ from hasten.measure.trials import METRIC_NAMES
 from hasten.models import quiet_loading
 from hasten.plan import Plan
 from hasten.task import Task
-from hasten.workflow.opening import Place, model_of, open_bench
+from hasten.workflow.opening import model_of, open_bench
+from hasten.workflow.place import Place
 
 COST, START_S = 1.1, 2.0
 FIRST, SECOND = "deepcache", "tome"

@@ -1,74 +1,92 @@
-"""Imports point downward only (the layers of the design)."""
+"""The layers of the design: imports point downward only, also inside functions and for types, and in no circle.
+
+``python -m tests.test_layers`` prints the ranks with their lines and imports.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "hasten"
 LAYERS = (
-    (
-        "errors",
-        "registry",
-        "files",
-        "processes",
-        "texts",
-        "options",
-        "plan",
-        "limits",
-        "task",
-        "records",
-        "scenes",
-    ),
-    ("models", "methods", "metrics", "schedulers"),
-    ("language",),
-    ("store", "measure"),
+    ("texts", "version"),
+    ("errors",),
+    ("files", "options", "plan", "registry", "scenes", "schedulers"),
+    ("limits", "models", "processes"),
+    ("methods", "metrics", "task"),
+    ("language", "records"),
+    ("measure", "report"),
+    ("store",),
     ("predict",),
-    ("search",),
-    ("script", "report"),
+    ("search", "script"),
     ("workflow",),
     ("api",),
-    ("cli", "web"),
+    ("cli",),
+    ("__init__", "__main__"),
 )
-"""From the lowest to the highest; those of one layer may import each other."""
-RANKS = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+"""From the lowest to the highest. Those of one layer do not import each other."""
+RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
-def _layer(module: str) -> str | None:
-    parts = module.split(".")
-    return parts[1] if parts[0] == "hasten" and len(parts) > 1 else None
+def test_every_package_has_a_rank() -> None:
+    assert {_home(name) for name in _modules()} == set(RANKS)
 
 
-def _imports(path: Path) -> set[str]:
-    """The layers that a file imports at run time, also inside functions; not under TYPE_CHECKING."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing_only = {
-        id(child)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        for child in ast.walk(node)
+@pytest.mark.parametrize("home", RANKS)
+def test_imports_point_downward(home: str) -> None:
+    upward = {
+        f"{name} imports {other}"
+        for name, others in _imports().items()
+        for other in others
+        if _home(name) == home != _home(other) and RANKS[_home(other)] >= RANKS[home]
     }
+    assert not upward
+
+
+@cache
+def _modules() -> Mapping[str, Path]:
+    """All modules by their names; that of a package is the name of its ``__init__``."""
+    found = {path: ("hasten", *path.relative_to(SOURCE).with_suffix("").parts) for path in SOURCE.rglob("*.py")}
+    return {".".join(p for p in parts if p != "__init__"): path for path, parts in found.items()}
+
+
+@cache
+def _imports() -> Mapping[str, frozenset[str]]:
+    """The modules that each imports: when it is imported itself, inside functions, and for types alone."""
+    return {name: frozenset(_imported(path) - {name}) for name, path in _modules().items()}
+
+
+def _imported(path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {layer for alias in node.names if (layer := _layer(alias.name))}
-        elif isinstance(node, ast.ImportFrom) and node.module == "hasten":
-            found |= {alias.name for alias in node.names if alias.name in RANKS}
-        elif isinstance(node, ast.ImportFrom) and node.module and (layer := _layer(node.module)):
-            found.add(layer)
-    return found
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inside & _modules().keys()) or {node.module}
+    return found & _modules().keys()
 
 
-FILES = [p for p in sorted(SOURCE.rglob("*.py")) if p != SOURCE / "__init__.py"]
+def _home(module: str) -> str:
+    """The package or top-level module that a module is of."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_point_downward(path: Path) -> None:
-    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-    own = own if own in RANKS else "cli"
-    upward = {layer for layer in _imports(path) if RANKS[layer] > RANKS[own]}
-    assert not upward, f"{own} imports upward: {sorted(upward)}"
+def _table() -> Iterator[str]:
+    for rank, names in enumerate(LAYERS):
+        for home in names:
+            own = [name for name in _modules() if _home(name) == home]
+            lines = sum(len(_modules()[name].read_text(encoding="utf-8").splitlines()) for name in own)
+            used = {_home(other) for name in own for other in _imports()[name]} - {home}
+            below = ", ".join(sorted(used, key=RANKS.__getitem__)) or "nothing"
+            yield f"{rank:2} {home:12} {len(own):3} modules {lines:6,} lines: {below}"
+
+
+if __name__ == "__main__":
+    print("\n".join(_table()))

@@ -39,7 +39,8 @@ from hasten.measure.environment import environment
 from hasten.measure.failures import free_memory
 from hasten.schedulers import find_scheduler
 from hasten.task import Setting
-from hasten.workflow.opening import Place, device_of
+from hasten.workflow.opening import device_of
+from hasten.workflow.place import Place
 
 from ..cost_model import REPEATS
 from ..lines import Lines

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hasten.errors import HastenError, InputError
-from hasten.workflow.opening import Place, device_of
+from hasten.workflow.opening import device_of
+from hasten.workflow.place import Place
 
 from .packing import pack
 from .parts import Stage

@@ -8,14 +8,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hasten.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from hasten.api import accelerate, explore, generate, run, tune
     from hasten.errors import HastenError
     from hasten.plan import Plan
     from hasten.records import Answer, Trial
     from hasten.task import Task
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "accelerate": "hasten.api",

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from hasten.records import Loss
+from typing import Literal, Protocol
 
 Verdict = Literal["inside", "outside", "open"]
+
+
+class Measured(Protocol):
+    """What limits judge: the mean of a loss, and the interval that holds the true one."""
+
+    @property
+    def loss(self) -> float:
+        """The mean."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The lower and the upper end."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +55,15 @@ class Limits(Mapping[str, float]):
         """How far a loss is beyond its limit; below 0 keeps it."""
         return (abs(loss) if self.two_sided else loss) - self[metric]
 
-    def broken(self, losses: Mapping[str, Loss]) -> list[str]:
+    def broken(self, losses: Mapping[str, Measured]) -> list[str]:
         """The metrics whose mean loss is at its limit or beyond, or was not measured."""
         return [m for m in self if m not in losses or not self.excess(m, losses[m].loss) < 0]
 
-    def refuted(self, losses: Mapping[str, Loss]) -> list[str]:
+    def refuted(self, losses: Mapping[str, Measured]) -> list[str]:
         """Of those that were measured, the metrics whose whole interval is at the limit or beyond."""
         return [m for m in self if m in losses and not self._least(m, losses[m].interval) < 0]
 
-    def verdict(self, losses: Mapping[str, Loss], stretch: float = 1.0) -> Verdict:
+    def verdict(self, losses: Mapping[str, Measured], stretch: float = 1.0) -> Verdict:
         """Inside: every loss' interval keeps its limit. Outside: one interval lies beyond. Else open.
 
         ``stretch``: the intervals are taken to be so many times as wide.
@@ -73,6 +82,6 @@ class Limits(Mapping[str, float]):
         return self.excess(metric, min(max(low, 0.0), high) if self.two_sided else low)
 
 
-def _stretched(loss: Loss, by: float) -> tuple[float, float]:
+def _stretched(loss: Measured, by: float) -> tuple[float, float]:
     low, high = loss.interval
     return loss.loss + by * (low - loss.loss), loss.loss + by * (high - loss.loss)

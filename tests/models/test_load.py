@@ -21,7 +21,8 @@ from hasten.errors import InputError, UnknownNameError
 from hasten.models import FAMILIES, family_of, load_pipeline, variant_of
 from hasten.schedulers import find_scheduler
 from hasten.task import Task
-from hasten.workflow.opening import Place, model_of, task_of
+from hasten.workflow.opening import model_of, task_of
+from hasten.workflow.place import Place
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from hasten.script.claim import Runtime
 from hasten.search import Prefer, SearchOptions
 from hasten.search.strategies import STRATEGIES as BY_NAME
 from hasten.workflow.choices import Choices
-from hasten.workflow.opening import Place
+from hasten.workflow.place import Place
 
 OWN = {"verified", "spent_s"}
 """What hasten itself tells a search."""

@@ -15,7 +15,7 @@ from hasten.store.database import open_database
 from hasten.store.memory import one_memory
 from hasten.task import Target, Task
 from hasten.workflow.answering import answered, known_first
-from hasten.workflow.opening import Place
+from hasten.workflow.place import Place
 
 
 def test_the_searches_of_a_run_share_the_store_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

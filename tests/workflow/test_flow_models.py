@@ -16,7 +16,8 @@ from hasten.models import family_named
 from hasten.script.claim import read_claim
 from hasten.script.verify import verify
 from hasten.task import Task
-from hasten.workflow.opening import Place, device_of, usual_dtype
+from hasten.workflow.opening import device_of, usual_dtype
+from hasten.workflow.place import Place
 
 MAKERS = {"sd3": tiny_sd3, "flux": tiny_flux}
 

@@ -6,7 +6,8 @@ import pytest
 
 from hasten.errors import InputError
 from hasten.task import Task
-from hasten.workflow.opening import Place, model_of, open_bench, placed
+from hasten.workflow.opening import model_of, open_bench, placed
+from hasten.workflow.place import Place
 
 PLAIN = {"model": "emoji-sd", "scheduler": "DDIM", "steps": 2}
 

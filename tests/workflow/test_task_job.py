@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from hasten.task import Task
-from hasten.workflow.opening import Place
+from hasten.workflow.place import Place
 from hasten.workflow.task_job import _key
 
 

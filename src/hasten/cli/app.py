@@ -11,7 +11,6 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from hasten import __version__
 from hasten.cli import many, show
 from hasten.cli.bar import Bar
 from hasten.cli.choices import CHOICES, REQUEST_NAMES, SCRIPTS, Json, flag_of, is_given, takes
@@ -22,6 +21,7 @@ from hasten.measure.ending import leave_if_asked, remember_interrupts
 from hasten.options.table import OUTPUT, REQUEST, SEARCH, SETTING
 from hasten.options.values import Range, seconds
 from hasten.texts import without_secrets
+from hasten.version import __version__
 
 INTERRUPTED = 130
 SHORT = ("profile", "verify")

@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Any
 
 from hasten.errors import InputError
+from hasten.language._meaning import meant
 from hasten.language._numbers import read
 from hasten.language._request import Request, legal
 from hasten.language._speed import SPEEDUP
-from hasten.language.parse import parse
 from hasten.language.render import render
 from hasten.methods import METHODS
 from hasten.models import usual_scheduler, usual_steps
@@ -34,7 +34,7 @@ def corrected(request: Request) -> str:
     for model in (_model(request), MODEL):
         try:
             sentence = render(_draft(request, model))
-            parse(sentence)
+            meant(sentence)
         except InputError:
             continue
         return sentence

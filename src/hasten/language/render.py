@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from hasten.errors import InputError
+from hasten.language._meaning import meant
 from hasten.language._names import parameter_owners
 from hasten.language._quality import DEFAULT_METRIC
-from hasten.language.parse import parse
 from hasten.methods import METHODS
 from hasten.metrics import METRICS
 from hasten.models import model_names
@@ -161,7 +161,7 @@ def _refuse_unsayable(task: Task) -> None:
 def _refuse_misread(sentence: str, model: str) -> None:
     """Of all that a task holds, only a folder's name may be any text: two spaces, say, are read as one."""
     try:
-        read = repr(parse(sentence).model)
+        read = repr(meant(sentence).model)
     except InputError:
         read = "none"
     if read != repr(model):

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hasten import __version__
+from hasten.version import __version__
 
 NOT_COMPARED = ("os",)
 """Shown in reports; a newer kernel does not make old trials worthless."""

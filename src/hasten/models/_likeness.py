@@ -6,6 +6,7 @@ import inspect
 from dataclasses import replace
 from typing import Any
 
+from hasten.models._known import FAMILIES
 from hasten.models.base import Family
 
 TAKEN = ("prompt", "num_inference_steps", "guidance_scale", "height", "width", "generator", "output_type")
@@ -20,8 +21,6 @@ def likened(pipe: Any) -> Family | None:
     It takes the schedulers that the known family takes. What its ``encode_prompt`` gives is not known, so that its
     calls are given the prompts themselves.
     """
-    from hasten.models import FAMILIES
-
     takes = inspect.signature(type(pipe).__call__).parameters
     if not set(TAKEN) <= takes.keys() or set(PICTURES) & takes.keys():
         return None

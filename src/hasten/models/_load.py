@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import HastenError, InputError, UnknownNameError
 from hasten.files import folder_at
 from hasten.models._files import refuse_single_file
+from hasten.models._known import ASSETS, FAMILIES, find_model
 from hasten.models._parts import INDEX, load_networks, parts_of, refuse_code
 from hasten.models._quiet import quiet_loading
 from hasten.models.base import Family, Model
@@ -54,16 +55,12 @@ def load_pipeline(
 
 def family_of(pipe: Any) -> Family | None:
     """The family of a pipeline object, by its class or a class that it derives from; None when unknown."""
-    from hasten.models import FAMILIES
-
     by_class = {family.pipeline: family for family in FAMILIES.all()}
     return next((by_class[c.__name__] for c in type(pipe).__mro__ if c.__name__ in by_class), None)
 
 
 def _source(model: Model | str) -> str:
     """A folder's path or a hub id."""
-    from hasten.models import ASSETS, find_model
-
     if isinstance(model, Model):
         return str(ASSETS / model.source) if model.embedded else model.source
     refuse_single_file(model)

@@ -9,6 +9,7 @@ from typing import Any
 
 from hasten.errors import UnknownNameError
 from hasten.files import folder_at
+from hasten.models._known import family_named, find_model
 from hasten.models.base import Family, Model
 from hasten.schedulers import SCHEDULERS, scheduler_of
 
@@ -61,8 +62,6 @@ def _steps(model: str) -> tuple[int, str]:
 
 
 def _found(model: str) -> tuple[Family | None, Model | None]:
-    from hasten.models import family_named, find_model
-
     try:
         return find_model(model)
     except UnknownNameError:

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from hasten import __version__
 from hasten.errors import InputError
 from hasten.limits import Limits
 from hasten.models import ASSETS
@@ -18,6 +17,7 @@ from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer, Answered, Interval, Record
 from hasten.task import Setting, Target
+from hasten.version import __version__
 
 Runtime = Literal["hasten", "upstream"]
 _EMBEDDED = re.compile(r"str\(files\('hasten'\) / 'assets' / '([A-Za-z0-9._-]+)'\)")

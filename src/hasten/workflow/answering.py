@@ -16,7 +16,8 @@ from hasten.store.memory import one_memory
 from hasten.task import Task
 from hasten.workflow.answers import answer_of
 from hasten.workflow.delivery import Delivery, Listener
-from hasten.workflow.opening import Place, model_of, open_bench
+from hasten.workflow.opening import model_of, open_bench
+from hasten.workflow.place import Place
 
 EXPLORING = 0.5
 """Share of a target's time that the search for its upper bound has, at most."""

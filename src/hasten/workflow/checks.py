@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hasten.errors import InputError, UnsupportedError
 from hasten.measure.prompts import load
@@ -13,9 +13,7 @@ from hasten.models import Model, check_device, check_source, family_named
 from hasten.plan import Plan
 from hasten.search.run import is_tried
 from hasten.task import Task
-
-if TYPE_CHECKING:
-    from hasten.workflow.opening import Place
+from hasten.workflow.place import Place
 
 
 def check_request(task: Task, model: Model, place: Place) -> None:

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from hasten.options import checked, option_names
 from hasten.search import Prefer, SearchOptions
-from hasten.workflow.opening import Place
+from hasten.workflow.place import Place
 
 
 class Choices(TypedDict, total=False):

@@ -17,7 +17,8 @@ from hasten.search import Progress, SearchOptions
 from hasten.store import Store
 from hasten.task import Setting, Task
 from hasten.workflow.checks import check_plans
-from hasten.workflow.opening import Place, model_of, open_bench, require_plain
+from hasten.workflow.opening import model_of, open_bench, require_plain
+from hasten.workflow.place import Place
 
 Tell = Callable[[Progress], None]
 

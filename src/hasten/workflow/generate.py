@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from hasten import __version__
 from hasten.errors import HastenError, InputError
 from hasten.files import save_json, whole
 from hasten.language.parse import parse
@@ -23,10 +22,12 @@ from hasten.store.seeds.bounds import BoundEntry, Bounds
 from hasten.store.seeds.search_params import Entry, SearchParams
 from hasten.store.seeds.tasks_file import Request
 from hasten.task import Setting, Task
+from hasten.version import __version__
 from hasten.workflow.batch import Batch, Settled, Wanted, in_order
 from hasten.workflow.delivery import Delivery, command_of
 from hasten.workflow.explore import check_files, keep
-from hasten.workflow.opening import Place, listed_prompts, model_of, placed, task_of, usual_dtype
+from hasten.workflow.opening import listed_prompts, model_of, placed, task_of, usual_dtype
+from hasten.workflow.place import Place
 
 REPORT, MANIFEST, SCRIPTS = "generation_report.json", "manifest.json", "scripts"
 CLAIMED = {

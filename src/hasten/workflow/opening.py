@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,46 +28,14 @@ from hasten.models import (
 )
 from hasten.models.base import Family, Model
 from hasten.models.stable_diffusion import VIT_G_14
-from hasten.options import checked, option_names
 from hasten.schedulers import SCHEDULERS, find_scheduler
 from hasten.search import check_task
 from hasten.task import Setting, Task, target_of
 from hasten.workflow.checks import check_own_place, check_request
+from hasten.workflow.place import Place
 
 PROMPTS = "general"
 ASKED = ("height", "width", "guidance_scale", "scorer", "prompts")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where and at what size to measure. None stands for what is usual for the model or the machine.
-
-    Args:
-        device: a torch device, such as ``cuda:1``.
-        dtype: float32, float16 or bfloat16.
-        batch_size: images of one call.
-        height: of the images, in pixels.
-        width: of the images, in pixels.
-        guidance_scale: of classifier-free guidance.
-        scorer: the CLIP that scores images: a folder, an embedded model or a hub id.
-        prompts: a built-in set, ``general`` or ``emoji``, a file, or the prompts themselves.
-        seed: of the initial latents.
-        confidence: with which intervals hold the true value.
-    """
-
-    device: str | None = None
-    dtype: str | None = None
-    batch_size: int | None = None
-    height: int | None = None
-    width: int | None = None
-    guidance_scale: float | None = None
-    scorer: str | None = None
-    prompts: str | tuple[str, ...] | None = None
-    seed: int = 0
-    confidence: float = 0.95
-
-    def __post_init__(self) -> None:
-        vars(self).update(checked({name: vars(self)[name] for name in option_names(type(self))}))
 
 
 def task_of(request: str | Task) -> Task:

@@ -12,7 +12,8 @@ from hasten.measure.profile import Profile, Report, checked_sizes, profile
 from hasten.plan import Plan
 from hasten.task import Task
 from hasten.workflow.checks import check_plans
-from hasten.workflow.opening import Place, model_of, open_bench, require_plain
+from hasten.workflow.opening import model_of, open_bench, require_plain
+from hasten.workflow.place import Place
 
 
 def profiled(

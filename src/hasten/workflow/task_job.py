@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from hasten import __version__
 from hasten.files import save
 from hasten.measure.environment import environment, environment_key
 from hasten.models import check_device
@@ -18,11 +17,13 @@ from hasten.plan import Plan
 from hasten.records import Answer, Record
 from hasten.search import Progress
 from hasten.task import Task
+from hasten.version import __version__
 from hasten.workflow.answering import answered, known_first
 from hasten.workflow.choices import Choices, split
 from hasten.workflow.delivery import Delivery
 from hasten.workflow.jobs import AUTO
-from hasten.workflow.opening import Place, device_of, placed
+from hasten.workflow.opening import device_of, placed
+from hasten.workflow.place import Place
 
 WORK = f"{__name__}:work"
 

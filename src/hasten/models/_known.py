@@ -1,0 +1,65 @@
+"""The model families, found by their files, and the models that they name."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from hasten.errors import UnknownNameError
+from hasten.files import folder_at
+from hasten.models._parts import INDEX
+from hasten.models.base import Family, Model
+from hasten.registry import Registry
+
+FAMILIES: Registry[Family] = Registry("model family", "hasten.models", "FAMILY")
+ASSETS = Path(__file__).parent.parent / "assets"
+
+
+def model_names() -> tuple[str, ...]:
+    """The canonical names of all models."""
+    return tuple(model.name for family in FAMILIES.all() for model in family.models)
+
+
+def find_model(name: str) -> tuple[Family, Model]:
+    """The model of that name, alias or hub id, and its family. Raises UnknownNameError."""
+    for family in FAMILIES.all():
+        for model in family.models:
+            if model.answers_to(name):
+                return family, model
+    raise UnknownNameError("model", name, model_names())
+
+
+def family_named(model: str) -> Family | None:
+    """The family of a model's name, a hub id or a folder; None where that cannot be told without loading it."""
+    try:
+        return find_model(model)[0]
+    except UnknownNameError:
+        pass
+    folder = folder_at(model)
+    if folder is None:
+        return None
+    try:
+        pipeline = json.loads((folder / INDEX).read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return None  # what is wrong with the folder is told by whoever reads it for its model
+    return next((family for family in FAMILIES.all() if family.pipeline == pipeline), None)
+
+
+@lru_cache
+def model_name(name: str) -> str:
+    """The canonical name of a model, or of the first model of a pipeline's class; others stay as they are."""
+    for family in FAMILIES.all():
+        if family.pipeline == name:
+            return family.models[0].name
+    try:
+        return find_model(name)[1].name
+    except UnknownNameError:
+        return name
+
+
+def model_at(origin: str) -> Model | None:
+    """The model that ``from_pretrained(origin)`` loads: a hub id, or an embedded folder; None for any other."""
+    models = (model for family in FAMILIES.all() for model in family.models)
+    places = ((str(ASSETS / model.source) if model.embedded else model.source, model) for model in models)
+    return next((model for place, model in places if place == origin), None)
