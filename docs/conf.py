@@ -33,14 +33,14 @@ PUBLIC = (
     "workflow.comparing",
     "workflow.generate",
     "workflow.matrix",
-    "workflow.opening",
+    "workflow.place",
 )
 """The modules that the pages of reference/ take from; the others need not be read."""
 
 project = "hasten"
 author = "the hasten authors"
 project_copyright = "the hasten authors, Apache-2.0"
-release = re.findall(r'__version__ = "(.+?)"', (SOURCES / "hasten/__init__.py").read_text(encoding="utf-8"))[0]
+release = re.findall(r'__version__ = "(.+?)"', (SOURCES / "hasten/version.py").read_text(encoding="utf-8"))[0]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "autoapi.extension"]
 myst_heading_anchors = 4

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 
+import hasten.api
 import hasten.cli
 
 ROOT = Path(__file__).parent.parent
@@ -69,6 +70,14 @@ def test_the_files_of_the_code_that_a_page_names_exist(page: Path) -> None:
     places = (ROOT, ROOT / "src" / "hasten", ROOT / "training", page.parent)
     elsewhere = {name for name in named if name.startswith("generated/") or name.endswith("/NAME.py")}
     assert not [name for name in named - elsewhere if not any((place / name).exists() for place in places)]
+
+
+def test_what_the_reference_shows_of_the_api_can_be_had_from_there() -> None:
+    pages = (
+        (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") for name in ("python.md", "records.md")
+    )
+    named = {name for page in pages for name in re.findall(r"autoapi(?:class|function):: [\w.]+\.(\w+)", page)}
+    assert named == set(hasten.api.__all__) and all(getattr(hasten.api, name) for name in named)
 
 
 def test_the_page_of_commands_names_them_all() -> None:

@@ -7,21 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from hasten.limits import Limits
 from hasten.measure.lock import device_lock
 from hasten.measure.profile import BATCH_SIZES, Profile
 from hasten.measure.trials import METRIC_NAMES
+from hasten.models import load_pipeline
 from hasten.options import checked
 from hasten.plan import Plan, plan_of
-from hasten.records import Answer
-from hasten.search import Progress, check_task, run_search
+from hasten.records import Answer, EqualTime, Latency, Loss, Trial
+from hasten.search import Progress, SearchOptions, check_task, run_search
 from hasten.store.seeds.tasks_file import Request
-from hasten.task import Task, target_of
+from hasten.task import Target, Task, target_of
 from hasten.workflow.answering import answered
 from hasten.workflow.answers import answer_of
 from hasten.workflow.batch import Settled, Tell, batch_of, in_order
 from hasten.workflow.checks import check_pipeline
 from hasten.workflow.choices import Choices, split
-from hasten.workflow.comparing import Comparison, compared
+from hasten.workflow.comparing import Compared, Comparison, compared
 from hasten.workflow.delivery import Delivery, command_of
 from hasten.workflow.explore import check_files, keep
 from hasten.workflow.explore import explore as explore_tasks
@@ -31,11 +33,44 @@ from hasten.workflow.jobs import AUTO
 from hasten.workflow.matrix import Matrix, matrix_of
 from hasten.workflow.matrix import run_matrix as all_stages
 from hasten.workflow.opening import bench_of, listed_prompts, task_for, task_of
+from hasten.workflow.place import Place
 from hasten.workflow.profiling import profiled
 
 if TYPE_CHECKING:
-    from hasten.methods import Handle
+    from hasten.methods import Handle, MethodStats
     from hasten.script.claim import Runtime
+
+__all__ = [
+    "Answer",
+    "Compared",
+    "Comparison",
+    "EqualTime",
+    "Generation",
+    "Handle",
+    "Latency",
+    "Limits",
+    "Loss",
+    "Matrix",
+    "MethodStats",
+    "Place",
+    "Plan",
+    "Profile",
+    "Progress",
+    "SearchOptions",
+    "Target",
+    "Task",
+    "Trial",
+    "accelerate",
+    "compare",
+    "explore",
+    "generate",
+    "load_pipeline",
+    "profile",
+    "run",
+    "run_matrix",
+    "search",
+    "tune",
+]
 
 Report = Callable[[Progress], None]
 
@@ -309,3 +344,12 @@ def accelerate(pipe: Any, plan: str | Plan | Mapping[str, Any], steps: int | Non
 
     check_pipeline(pipe)
     return apply(pipe, plan, steps=checked({"steps": steps})["steps"])
+
+
+def __getattr__(name: str) -> Any:
+    """What comes from modules that import torch is loaded when it is first asked for."""
+    if name not in ("Handle", "MethodStats"):
+        raise AttributeError(f"module 'hasten.api' has no attribute {name!r}")
+    import hasten.methods
+
+    return getattr(hasten.methods, name)
