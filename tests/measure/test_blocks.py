@@ -18,7 +18,8 @@ from hasten.measure._halves import hook_cost_s, ratios_of
 from hasten.measure._hooks import DECODE, DENOISER, TEXT, Run, _Recorder, outside_s, parts_s
 from hasten.measure._runs import Runs
 from hasten.measure.bench import Bench
-from hasten.measure.blocks import BlockProfile, Merged, Part, merged_share, profile_blocks
+from hasten.measure.blocks import BlockProfile, Merged, Part, profile_blocks
+from hasten.measure.merging import merged_share
 from hasten.measure.pipeline import Pipeline
 from hasten.metrics import ClipScorer
 from hasten.plan import Plan

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from hasten.measure._hooks import _sites
-from hasten.measure.blocks import BlockProfile, Merged, Part, merged_share
+from hasten.measure.blocks import BlockProfile, Merged, Part
+from hasten.measure.merging import merged_share
 from hasten.methods._denoiser import denoiser_of, transformer_blocks
 
 SIDE = 16

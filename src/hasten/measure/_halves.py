@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hasten.measure._hooks import Key, Run, outside_s, parts_s
 from hasten.measure._runs import Runs
-from hasten.measure.blocks import merged_share
+from hasten.measure.merging import merged_share
 from hasten.measure.pieces import seconds_of
 from hasten.methods import work
 from hasten.plan import Plan

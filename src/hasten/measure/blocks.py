@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +10,7 @@ from hasten.errors import InputError, UnsupportedError
 from hasten.measure.environment import environment
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
+from hasten.measure.merging import merged_share
 from hasten.measure.pipeline import Pipeline
 from hasten.methods._denoiser import ANY, denoiser_of, not_among
 from hasten.plan import Plan
@@ -112,17 +113,6 @@ class BlockProfile(Record):
             kinds = found.setdefault(part.block, {})
             kinds[part.kind] = kinds.get(part.kind, 0.0) + part.full_s
         return found
-
-
-def merged_share(module: str, tokens: int, merged: Mapping[str, float]) -> float:
-    """The share of a layer's tokens that is really merged: whole tokens, of the blocks within the layer."""
-    ratio = max((r for name, r in merged.items() if within(name, module)), default=0.0)
-    return int(tokens * ratio) / tokens if tokens else 0.0
-
-
-def within(module: str, outer: str) -> bool:
-    """The module is the outer one or inside it, by their names."""
-    return module == outer or module.startswith(f"{outer}.")
 
 
 def profile_blocks(

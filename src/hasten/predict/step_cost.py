@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hasten.measure.blocks import BlockProfile, merged_share, within
+from hasten.measure.blocks import BlockProfile
+from hasten.measure.merging import merged_share, within
 from hasten.methods.base import Step
 
 Numbers = npt.NDArray[np.float64]
