@@ -17,7 +17,7 @@ LAYERS = (
     ("texts", "version"),
     ("errors",),
     ("files", "options", "plan", "registry", "scenes", "schedulers"),
-    ("limits", "models", "processes"),
+    ("denoisers", "limits", "models", "processes"),
     ("methods", "metrics", "task"),
     ("language", "records"),
     ("measure", "report"),
@@ -46,6 +46,17 @@ def test_imports_point_downward(home: str) -> None:
         if _home(name) == home != _home(other) and RANKS[_home(other)] >= RANKS[home]
     }
     assert not upward
+
+
+def test_private_modules_of_methods_are_their_own_business() -> None:
+    """What others need to know of denoisers and schedulers is in the packages of those names."""
+    private = {
+        f"{name} imports {other}"
+        for name, others in _imports().items()
+        for other in others
+        if other.startswith("hasten.methods._") and _home(name) != "methods"
+    }
+    assert not private
 
 
 @cache

@@ -123,3 +123,14 @@ def find_scheduler(name: str) -> Scheduler:
 def scheduler_of(class_name: str, config: Mapping[str, Any]) -> Scheduler | None:
     """The scheduler that a diffusers class with such a configuration is; None where hasten has no name for it."""
     return next((s for s in SCHEDULERS if s.describes(class_name, config)), None)
+
+
+def step_numbers(scheduler: Any) -> list[int]:
+    """The step that each of ``scheduler.timesteps`` belongs to, counted from 0."""
+    count, order = len(scheduler.timesteps), getattr(scheduler, "order", 1)
+    extra = count - (getattr(scheduler, "num_inference_steps", None) or count) * order
+    if extra <= 0:
+        return [place // order for place in range(count)]
+    # PNDM, the only one with more timesteps than steps: it begins with one step of two calls, or with
+    # three Runge-Kutta steps of four; from there on a call is a step.
+    return [max(place - extra, place // 4) for place in range(count)]

@@ -37,9 +37,9 @@ from tests.support.generating import (
     work_of,
 )
 
+from hasten.denoisers import denoiser_of, no_guided_batch
 from hasten.errors import InputError, ParameterError, UnsupportedError
 from hasten.methods import METHODS, apply, clash, work
-from hasten.methods._denoiser import denoiser_of, no_guided_batch
 from hasten.plan import Plan
 
 STEPS = 4

@@ -11,8 +11,8 @@ import torch
 from tests.contracts.expected import LARGEST, SUPPORTED, Names, effective, neutral
 from tests.support.generating import attributes, counting, latents
 
+from hasten.denoisers import denoiser_of
 from hasten.methods import METHODS, apply
-from hasten.methods._denoiser import denoiser_of
 from hasten.models import load_pipeline
 
 STEPS = 4

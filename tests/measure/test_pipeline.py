@@ -13,13 +13,13 @@ import torch
 from diffusers import DDPMPipeline
 from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
+from hasten.denoisers import denoiser_of
 from hasten.errors import InputError, MeasurementError
 from hasten.measure._cut_prompts import _tell
 from hasten.measure.identity.modules import weights_digest
 from hasten.measure.pipeline import Pipeline, image_fault, image_seed, quiet
 from hasten.measure.prompts import PromptSet, load
 from hasten.measure.setting import setting_of
-from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
 

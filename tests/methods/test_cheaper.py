@@ -13,11 +13,11 @@ from optuna.distributions import CategoricalDistribution
 from tests.support.generating import FAMILIES, attributes, fresh, latents, shared
 from tests.support.pipelines import tiny_flux
 
+from hasten.denoisers import denoiser_of
 from hasten.errors import InputError, ParameterError, UnsupportedError
 from hasten.language.parse import parse
 from hasten.language.render import render
 from hasten.methods import METHODS, apply, check_plan
-from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
 from hasten.predict.space import Space
 from hasten.store.trials import _space

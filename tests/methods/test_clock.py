@@ -21,8 +21,9 @@ from diffusers import (
 from tests.support.generating import counting, fresh, img2img, latents, picture, shared
 
 from hasten.methods import apply
-from hasten.methods._clock import Clock, step_numbers
+from hasten.methods._clock import Clock
 from hasten.methods.base import State
+from hasten.schedulers import step_numbers
 
 SAMPLE = torch.zeros(2, 4, 8, 8)
 TGATE = "tgate(gate_step=2,sp_interval=1,fi_interval=1,warm_up=0)"

@@ -10,9 +10,9 @@ import pytest
 import torch
 from tests.support.generating import fresh, latents, shared
 
+from hasten.denoisers import stacked
 from hasten.errors import UnsupportedError
 from hasten.methods import apply, work
-from hasten.methods._denoiser import stacked
 from hasten.plan import Plan
 
 THRESHOLD = 0.5

@@ -13,10 +13,10 @@ from diffusers import (
 )
 from tests.support.generating import FAMILIES, counting, fresh, latents, shared
 
+from hasten.denoisers import denoiser_of, timestep_of
 from hasten.errors import ParameterError
 from hasten.language.parse import parse
 from hasten.methods import apply, work
-from hasten.methods._denoiser import denoiser_of, timestep_of
 from hasten.plan import Plan
 
 STEPS, FIRST, LAST = 8, 2, 5

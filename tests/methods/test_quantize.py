@@ -16,11 +16,11 @@ from tests.support.examples import ENVIRONMENT, answer_of, model_of, setting_of
 from tests.support.generating import FAMILIES, attributes, counting, fresh, latents, shared
 from torch._dynamo.utils import counters
 
+from hasten.denoisers import denoiser_of
 from hasten.errors import InputError, ParameterError, UnsupportedError
 from hasten.language.parse import parse
 from hasten.language.render import render
 from hasten.methods import METHODS, apply, check_plan
-from hasten.methods._denoiser import denoiser_of
 from hasten.methods._extra import missing
 from hasten.methods.quantize import SCHEMES, _linears
 from hasten.plan import Plan

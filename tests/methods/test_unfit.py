@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
+from hasten.denoisers import denoiser_of
 from hasten.methods import METHODS, unfit
-from hasten.methods._denoiser import denoiser_of
 from hasten.methods._extra import missing
 from hasten.models import FAMILIES, family_of
 

@@ -27,10 +27,10 @@ from diffusers import (
 from safetensors import safe_open
 from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel
 
+from hasten.denoisers import denoiser_of
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import PromptSet
 from hasten.measure.setting import setting_of
-from hasten.methods._denoiser import denoiser_of
 from hasten.models import ASSETS, find_model
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler

@@ -19,7 +19,7 @@ from diffusers import (
 )
 from tests.support import pipelines
 
-from hasten.methods._denoiser import denoiser_of, stacked
+from hasten.denoisers import denoiser_of, stacked
 
 BUILD = {
     "sd": pipelines.tiny_sd,

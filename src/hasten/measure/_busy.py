@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
+from hasten.denoisers import denoiser_of
 from hasten.measure._hooks import Arguments
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.timing import Stopwatch, stopwatch, synchronise
-from hasten.methods._denoiser import denoiser_of
 
 BUSY = 0.85
 """From this share of the time on it is the GPU that a call waits for, and below it the processor."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from hasten.denoisers import denoiser_of, is_a, is_joint, stacked
 from hasten.measure.pieces import undisturbed
 from hasten.measure.timing import Stopwatch, synchronise
-from hasten.methods._denoiser import denoiser_of, is_a, stacked
 
 if TYPE_CHECKING:
     import torch
@@ -166,7 +166,7 @@ def _sites(pipe: Any) -> Iterator[tuple[Key, Any]]:
     denoiser = denoiser_of(pipe)
     yield DENOISER, denoiser
     for name, block in stacked(denoiser):
-        yield from _parts(name, block)
+        yield from _parts(name, block, JOINT if is_joint(denoiser) else INNER)
     for name, module in denoiser.named_modules():
         names = name.split(".")
         depth = 1 if names[0] == "mid_block" else 2
@@ -180,10 +180,9 @@ def _sites(pipe: Any) -> Iterator[tuple[Key, Any]]:
             yield (".".join(names[: depth + 2]), INNER[names[-1]]), module
 
 
-def _parts(name: str, block: Any) -> Iterator[tuple[Key, Any]]:
+def _parts(name: str, block: Any, inner: dict[str, str]) -> Iterator[tuple[Key, Any]]:
     """The parts of a transformer's block; one that has no feed-forward of its own does that itself."""
     yield (name, "block"), block
-    inner = INNER if is_a(block, "BasicTransformerBlock") else JOINT
     parts = ((kind, getattr(block, part, None)) for part, kind in inner.items())
     yield from (((name, kind), module) for kind, module in parts if module is not None)
 

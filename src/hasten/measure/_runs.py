@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from hasten.denoisers import sample_of
 from hasten.measure._busy import watch_of
 from hasten.measure._hooks import Arguments, Run, calls_in, timed
 from hasten.measure.pieces import CLOCK, Calls, pieces_of, undisturbed
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.timing import Stopwatch
 from hasten.methods import METHODS, check_plan
-from hasten.methods._denoiser import sample_of
 from hasten.plan import Plan
 
 T = TypeVar("T")

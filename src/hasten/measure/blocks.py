@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from hasten.denoisers import denoiser_of, not_declared
 from hasten.errors import InputError, UnsupportedError
 from hasten.measure.environment import environment
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.merging import merged_share
 from hasten.measure.pipeline import Pipeline
-from hasten.methods._denoiser import ANY, denoiser_of, not_among
 from hasten.plan import Plan
 from hasten.records import Record
 
@@ -161,7 +161,7 @@ def profile_blocks(
 
 def _require_profilable(pipeline: Pipeline) -> None:
     pipe, device = pipeline.pipe, pipeline.setting.device
-    if reason := not_among(ANY, pipe, "the cost model"):
+    if reason := not_declared(pipe, "the cost model"):
         raise UnsupportedError(f"The pipeline's blocks cannot be profiled: {reason}.")
     if pipeline.denoiser is not denoiser_of(pipe):
         raise UnsupportedError(

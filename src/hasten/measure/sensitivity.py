@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from hasten.denoisers import denoiser_of
 from hasten.errors import InputError, MeasurementError, UnsupportedError
 from hasten.measure.environment import environment
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.methods import METHODS
-from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan, step_list
 from hasten.records import Record
+from hasten.schedulers import step_numbers
 
 if TYPE_CHECKING:
     import torch
@@ -99,8 +100,6 @@ class _Runs:
         deadline: float,
         report: Callable[[str], None] | None,
     ) -> None:
-        from hasten.methods._clock import step_numbers
-
         self._pipeline, self._indices, self._deadline, self._report = pipeline, indices, deadline, report
         self._steps, self._unet = pipeline.setting.steps, denoiser_of(pipeline.pipe)
         self._inputs: list[torch.Tensor] = []

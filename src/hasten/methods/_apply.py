@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from hasten.denoisers import denoiser_of
 from hasten.methods import METHODS, check_plan
-from hasten.methods._denoiser import denoiser_of
 from hasten.methods._patch import Patches
 from hasten.methods._stats import MethodStats, Tally, Tell, warn
 from hasten.plan import Plan, Value, plan_of

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from hasten.methods._denoiser import denoiser_of, no_unet
+from hasten.denoisers import denoiser_of, no_unet
 from hasten.methods.base import Parameter, Step
 
 LAYERS = 3  # a branch id counts three layers a block, whatever the UNet has: DeepCache's published numbering

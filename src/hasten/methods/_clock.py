@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import torch
 
-from hasten.methods._denoiser import sample_of, timestep_of
+from hasten.denoisers import sample_of, timestep_of
 from hasten.methods._stats import Tally
 from hasten.methods.base import State
+from hasten.schedulers import step_numbers
 
 
 class Clock:
@@ -175,17 +176,6 @@ def _begin(timestep: Any, schedulers: Sequence[Any]) -> _Track:
     if timestep.untyped_storage().nbytes() > timestep.element_size():
         return _Views(timestep, _distinct(timestep))
     return _Values(timestep, schedulers)
-
-
-def step_numbers(scheduler: Any) -> list[int]:
-    """The step that each of ``scheduler.timesteps`` belongs to, counted from 0."""
-    count, order = len(scheduler.timesteps), getattr(scheduler, "order", 1)
-    extra = count - (getattr(scheduler, "num_inference_steps", None) or count) * order
-    if extra <= 0:
-        return [place // order for place in range(count)]
-    # PNDM, the only one with more timesteps than steps: it begins with one step of two calls, or with
-    # three Runge-Kutta steps of four; from there on a call is a step.
-    return [max(place - extra, place // 4) for place in range(count)]
 
 
 def _distinct(timestep: torch.Tensor) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import InputError
 from hasten.methods import clash
 from hasten.methods._clock import Clock
-from hasten.methods._denoiser import ATTRIBUTE
+from hasten.methods._installed import ATTRIBUTE
 from hasten.methods._stats import Tally, Tell
 from hasten.plan import Plan
 

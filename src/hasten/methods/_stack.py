@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from hasten.methods._denoiser import is_joint, sample_of
+from hasten.denoisers import Stream, sample_of, text_of
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Wrapper
 
 
-def image_of(output: Any) -> torch.Tensor:
-    """The image's tokens (batch, tokens, channels) of a block's output: alone, or after the text's."""
-    image: torch.Tensor = output[-1] if isinstance(output, tuple) else output
+Streams = tuple[Stream, ...]
+"""What a block gives, in that order."""
+
+
+def image_of(output: Any, gives: Streams) -> torch.Tensor:
+    """The image's tokens (batch, tokens, channels) of what a block gave: alone, or beside the text's."""
+    image: torch.Tensor = output[gives.index("image")] if isinstance(output, tuple) else output
     return image
 
 
-def passed(block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], image: torch.Tensor) -> Any:
+def passed(gives: Streams, args: tuple[Any, ...], kwargs: Mapping[str, Any], image: torch.Tensor) -> Any:
     """What the block would give if it only passed on the text's tokens that it was called with, and ``image``."""
-    if not is_joint(block):  # has the text to look at only
+    if gives == ("image",):  # it has the text to look at only
         return image
-    text = kwargs["encoder_hidden_states"] if "encoder_hidden_states" in kwargs else args[1]
-    return text, image
+    streams = {"image": image, "text": text_of(args, kwargs)}
+    return tuple(streams[stream] for stream in gives)
 
 
 def change(now: torch.Tensor, before: torch.Tensor) -> float:
@@ -45,25 +49,25 @@ class Rests(Protocol):
         """All blocks ran, and gave these tokens of the image."""
 
 
-def resting(state: Rests) -> Wrapper:
+def resting(state: Rests, gives: Streams) -> Wrapper:
     """Of a block that only passes its tokens on while the blocks rest."""
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         if not state.resting:
             return call_next(*args, **kwargs)
-        return passed(module, args, kwargs, sample_of(module, args, kwargs))
+        return passed(gives, args, kwargs, sample_of(module, args, kwargs))
 
     return wrapper
 
 
-def finishing(state: Rests) -> Wrapper:
+def finishing(state: Rests, gives: Streams) -> Wrapper:
     """Of the last block, after which stands what is kept or reused."""
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         if state.resting:
-            return passed(module, args, kwargs, state.reused())
+            return passed(gives, args, kwargs, state.reused())
         output = call_next(*args, **kwargs)
-        state.keep(image_of(output))
+        state.keep(image_of(output, gives))
         return output
 
     return wrapper

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hasten.denoisers import declaration_of, denoiser_of, no_denoiser
 from hasten.errors import UnsupportedError
-from hasten.methods._denoiser import denoiser_of, is_a, no_denoiser
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 
@@ -29,8 +29,6 @@ BACKENDS = (
 """Of diffusers' AttentionBackendName, those that download no code."""
 QUANTISED = ("sage",)
 """The kernels among them that compute in 8 bits, which changes the images by more than rounding."""
-UNDISPATCHED = ("UNet2DConditionModel", "PixArtTransformer2DModel", "SD3Transformer2DModel")
-"""Classes whose attention processors call torch themselves, as of diffusers 0.42.1."""
 CHOICE = "_attention_backend"
 
 
@@ -62,7 +60,8 @@ class AttentionBackend(Method):
         if reason := no_denoiser(pipe, self.title):
             return reason
         # By class first: of a model that is only listed there are no modules to look at.
-        if any(is_a(denoiser, known) for known in UNDISPATCHED) or not any(_processors(denoiser)):
+        known = declaration_of(denoiser)
+        if (known is not None and not known.dispatched) or not any(_processors(denoiser)):
             name = type(denoiser).__name__
             return (
                 f"the attention of the {name} does not go through diffusers' dispatcher, which alone has backends"

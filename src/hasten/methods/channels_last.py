@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from hasten.methods._denoiser import denoiser_of, no_unet
+from hasten.denoisers import denoiser_of, no_unet
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from hasten.denoisers import denoiser_of, no_denoiser
 from hasten.errors import MeasurementError
-from hasten.methods._denoiser import denoiser_of, no_denoiser
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 

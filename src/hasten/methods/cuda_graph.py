@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from hasten.methods._denoiser import denoiser_of, no_denoiser, weights_in_other_hands
+from hasten.denoisers import denoiser_of, no_denoiser, weights_in_other_hands
 from hasten.methods.base import Method, Parameter, State
 from hasten.plan import Parameters
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from hasten.methods._denoiser import attentions, is_crossing, no_guided_batch, sample_of
+from hasten.denoisers import attentions, is_crossing, is_joint, no_guided_batch, sample_of
 from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
@@ -62,8 +62,8 @@ class FasterCache(Method):
         state = _State(rhythm)
         if rhythm.rests:
             patches.wrap(self, patches.denoiser, _guide(state))
-        for block, attention in attentions(patches.denoiser) if rhythm.attention_rests else ():
-            patches.wrap(self, attention, _go_on(state, block))
+        for attention in attentions(patches.denoiser) if rhythm.attention_rests else ():
+            patches.wrap(self, attention, _go_on(state, is_joint(patches.denoiser)))
         patches.listen(self, state, pipe)
 
     def steps(
@@ -240,9 +240,9 @@ def _guide(state: _State) -> Wrapper:
     return wrapper
 
 
-def _go_on(state: _State, block: Any) -> Wrapper:
+def _go_on(state: _State, joint: bool) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        if not state.keeps_attention or is_crossing(block, args, kwargs):
+        if not state.keeps_attention or is_crossing(joint, args, kwargs):
             return call_next(*args, **kwargs)
         return state.attention(module, lambda: call_next(*args, **kwargs))
 

@@ -8,8 +8,8 @@ from functools import partial, wraps
 from types import new_class
 from typing import TYPE_CHECKING, Any
 
+from hasten.denoisers import no_denoiser
 from hasten.errors import InputError
-from hasten.methods._denoiser import no_denoiser
 from hasten.methods.base import MOST, Method, Parameter, Step, at_shares
 from hasten.plan import Parameters
 

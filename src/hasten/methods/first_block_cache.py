@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from hasten.methods._denoiser import denoiser_of, no_stack, sample_of, stacked
+from hasten.denoisers import Stream, denoiser_of, in_stacks, no_stack, sample_of, stacked
 from hasten.methods.base import Method, Parameter, State, Step
 from hasten.plan import Parameters
 
@@ -59,12 +59,12 @@ class FirstBlockCache(Method):
         from hasten.methods._stack import finishing, resting
 
         state = _State(float(parameters["threshold"]))
-        head, *inner, tail = (block for _, block in stacked(patches.denoiser))
+        (head, gives), *inner, (tail, tail_gives) = in_stacks(patches.denoiser)
         patches.wrap(self, patches.denoiser, _begin(state))
-        patches.wrap(self, head, _decide(state))
-        for block in inner:
-            patches.wrap(self, block, resting(state))
-        patches.wrap(self, tail, finishing(state))
+        patches.wrap(self, head, _decide(state, gives))
+        for block, block_gives in inner:
+            patches.wrap(self, block, resting(state, block_gives))
+        patches.wrap(self, tail, finishing(state, tail_gives))
         patches.listen(self, state, pipe)
 
     def steps(
@@ -141,12 +141,12 @@ def _begin(state: _State) -> Wrapper:
     return wrapper
 
 
-def _decide(state: _State) -> Wrapper:
+def _decide(state: _State, gives: tuple[Stream, ...]) -> Wrapper:
     from hasten.methods._stack import image_of
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         output = call_next(*args, **kwargs)
-        state.decide(sample_of(module, args, kwargs), image_of(output))
+        state.decide(sample_of(module, args, kwargs), image_of(output, gives))
         return output
 
     return wrapper

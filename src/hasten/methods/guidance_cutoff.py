@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from hasten.methods._denoiser import no_guided_batch, sample_of
+from hasten.denoisers import no_guided_batch, sample_of
 from hasten.methods.base import MOST, Method, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 

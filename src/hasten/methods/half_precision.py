@@ -6,15 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hasten.denoisers import arguments_of, denoiser_of, no_denoiser, sample_of, weights_in_other_hands
 from hasten.errors import InputError
-from hasten.methods._denoiser import (
-    arguments_of,
-    denoiser_of,
-    is_installed,
-    no_denoiser,
-    sample_of,
-    weights_in_other_hands,
-)
+from hasten.methods._installed import is_installed
 from hasten.methods.base import Method, Parameter, State, named
 from hasten.plan import Parameters
 

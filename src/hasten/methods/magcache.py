@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from hasten.methods._denoiser import denoiser_of, no_stack, sample_of, stacked
+from hasten.denoisers import Stream, denoiser_of, in_stacks, no_stack, sample_of, stacked
 from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
@@ -82,12 +82,12 @@ class MagCache(Method):
         from hasten.methods._stack import finishing, resting
 
         state = _State(parameters)
-        head, *inner, tail = (block for _, block in stacked(patches.denoiser))
+        (head, gives), *inner, (tail, tail_gives) = in_stacks(patches.denoiser)
         patches.wrap(self, patches.denoiser, _begin(state))
-        patches.wrap(self, head, _enter(state))
-        for block in inner:
-            patches.wrap(self, block, resting(state))
-        patches.wrap(self, tail, finishing(state))
+        patches.wrap(self, head, _enter(state, gives))
+        for block, block_gives in inner:
+            patches.wrap(self, block, resting(state, block_gives))
+        patches.wrap(self, tail, finishing(state, tail_gives))
         patches.listen(self, state, pipe)
 
     def steps(
@@ -198,10 +198,10 @@ def _begin(state: _State) -> Wrapper:
     return wrapper
 
 
-def _enter(state: _State) -> Wrapper:
+def _enter(state: _State, gives: tuple[Stream, ...]) -> Wrapper:
     from hasten.methods._stack import resting
 
-    rest = resting(state)
+    rest = resting(state, gives)
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         state.enter(sample_of(module, args, kwargs))

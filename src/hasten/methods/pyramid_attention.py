@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hasten.methods._denoiser import KNOWN, attentions, is_crossing, no_attention, not_among
+from hasten.denoisers import attentions, denoiser_of, is_crossing, is_joint, no_attention
 from hasten.methods.base import MOST, USUAL, Method, Mode, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
@@ -68,8 +68,9 @@ class PyramidAttention(Method):
         state = _State(modes)
         if modes.reuse:
             patches.wrap(self, patches.denoiser, _count(state))
-            for block, attention in attentions(patches.denoiser):
-                patches.wrap(self, attention, _broadcast(state, block))
+            broadcast = _broadcast(state, is_joint(patches.denoiser))
+            for attention in attentions(patches.denoiser):
+                patches.wrap(self, attention, broadcast)
         patches.listen(self, state, pipe)
 
     def steps(
@@ -89,7 +90,7 @@ def _interval(name: str, default: int, grid: tuple[int, ...], what: str, most: i
 
 def _cross(pipe: Any, most: int) -> Parameter:
     """The interval of cross-attention; 1 and nothing else where the model has none."""
-    has = pipe is None or not_among(KNOWN, pipe, "") is None
+    has = pipe is None or not is_joint(denoiser_of(pipe))
     grid, default, most = ((1, 2, 3, 5), 3, most) if has else ((1,), 1, 1)
     return _interval("cross_interval", default, grid, "cross-attention", most)
 
@@ -180,11 +181,11 @@ def _count(state: _State) -> Wrapper:
     return wrapper
 
 
-def _broadcast(state: _State, block: Any) -> Wrapper:
+def _broadcast(state: _State, joint: bool) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         if state.idle:
             return call_next(*args, **kwargs)
-        return state.output(module, is_crossing(block, args, kwargs), lambda: call_next(*args, **kwargs))
+        return state.output(module, is_crossing(joint, args, kwargs), lambda: call_next(*args, **kwargs))
 
     return wrapper
 

@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import UnsupportedError
-from hasten.methods._denoiser import (
-    ANY,
+from hasten.denoisers import (
     denoiser_of,
     is_a,
-    is_installed,
-    not_among,
+    not_declared,
     stacked,
     transformer_blocks,
     weights_in_other_hands,
 )
+from hasten.errors import UnsupportedError
 from hasten.methods._extra import missing
+from hasten.methods._installed import is_installed
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 
@@ -71,7 +70,7 @@ class Quantize(Method):
         return (named("scheme", tuple(SCHEMES), "what is held in 8 bits: int8 or float8 weights, or all of int8"),)
 
     def unsupported(self, pipe: Any) -> str | None:
-        if reason := not_among(ANY, pipe, self.title):
+        if reason := not_declared(pipe, self.title):
             return reason
         linear, denoiser = next(_linears(denoiser_of(pipe)), None), type(denoiser_of(pipe)).__name__
         if linear is None:

@@ -8,8 +8,8 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from hasten.denoisers import sample_of, transformer_blocks
 from hasten.methods._branch import branch_parameter, copied, no_branch, partial_step, scales_in_place, skipped
-from hasten.methods._denoiser import sample_of, transformer_blocks
 from hasten.methods.base import MOST, Method, Mode, Parameter, State, Step
 from hasten.plan import Parameters, step_list, steps_of
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from math import factorial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hasten.methods._denoiser import ANY, blocks_of, denoiser_of, not_among
+from hasten.denoisers import blocks_of, denoiser_of, not_declared
 from hasten.methods.base import MOST, Method, Parameter, State, Step
 from hasten.plan import Parameters
 
@@ -71,7 +71,7 @@ class TaylorSeer(Method):
         )
 
     def unsupported(self, pipe: Any) -> str | None:
-        return not_among(ANY, pipe, self.title)
+        return not_declared(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         state = _State(parameters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from hasten.methods._denoiser import no_transformer_blocks, sample_of, transformer_blocks
+from hasten.denoisers import no_transformer_blocks, sample_of, transformer_blocks
 from hasten.methods.base import MOST, Method, Mode, Parameter, State, Step
 from hasten.plan import Parameters
 

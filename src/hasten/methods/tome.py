@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hasten.errors import ParameterError
-from hasten.methods._denoiser import (
+from hasten.denoisers import (
     TransformerBlock,
     denoiser_of,
     no_transformer_blocks,
     no_unet,
     transformer_blocks,
 )
+from hasten.errors import ParameterError
 from hasten.methods.base import Method, Parameter, State, Step
 from hasten.plan import Parameters, Value
 

@@ -13,10 +13,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from hasten.denoisers import denoiser_of
 from hasten.errors import InputError
 from hasten.measure.blocks import BlockProfile
 from hasten.methods import METHODS, check_plan, work
-from hasten.methods._denoiser import denoiser_of
 from hasten.plan import Plan
 from hasten.predict.grid_cost import GridCosts, cells_of
 from hasten.predict.residual import Numbers, Residual
@@ -24,6 +24,7 @@ from hasten.predict.space import Space
 from hasten.predict.step_cost import StepCosts
 from hasten.predict.timed_pairs import error_of, log_ratio, scatter_of
 from hasten.records import Trial
+from hasten.schedulers import step_numbers
 
 ALONE, TOGETHER = 0.1, 0.2
 """How wrong the pure prediction is expected to be (standard deviations): of a method's own log speedup (relative),
@@ -164,8 +165,6 @@ def _features(logs: _Logs) -> list[Numbers]:
 
 def calls_of(scheduler: Any, steps: int) -> list[int]:
     """How often each of ``steps`` steps calls the denoiser: Heun's twice, but the last once."""
-    from hasten.methods._clock import step_numbers
-
     scheduler = copy.deepcopy(scheduler)
     scheduler.set_timesteps(steps)
     counts = Counter(step_numbers(scheduler))
