@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from hasten.measure._hooks import _sites
+from hasten.denoisers import denoiser_of, transformer_blocks
 from hasten.measure.blocks import BlockProfile, Merged, Part
 from hasten.measure.merging import merged_share
-from hasten.methods._denoiser import denoiser_of, transformer_blocks
 
 SIDE = 16
 RATIOS = (0.1, 0.5, 0.75)

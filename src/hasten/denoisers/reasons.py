@@ -7,7 +7,7 @@ from typing import Any
 
 from hasten.denoisers.blocks import attentions, stacked
 from hasten.denoisers.calls import denoiser_of
-from hasten.denoisers.declared import Denoiser, declaration_of, denoisers, is_a
+from hasten.denoisers.declared import Denoiser, declaration_of, denoisers
 
 Need = Callable[[Denoiser], bool]
 """What a method asks of a declaration."""
@@ -39,20 +39,15 @@ def not_declared(pipe: Any, title: str, need: Need = any_declared) -> str | None
     known = declaration_of(denoiser)
     if known is not None and need(known):
         return None
-    classes = [d.class_name for d in denoisers() if need(d)]
-    needed = ", ".join(classes[:-1]) + f" or {classes[-1]}" if classes[1:] else classes[0]
-    return f"the {_kind(pipe)} of {type(pipe).__name__} is a {type(denoiser).__name__}: {title} needs a {needed}"
+    name = type(denoiser).__name__
+    return f"the {_kind(pipe)} of {type(pipe).__name__} is a {name}: {title} needs a {_classes(need)}"
 
 
 def no_unet(pipe: Any, title: str) -> str | None:
-    """The same for a method that needs diffusers' conditional UNet."""
-    name = type(pipe).__name__
+    """The same for a method that works on the levels of a UNet."""
     if getattr(pipe, "unet", None) is None:
-        return f"{name} has no unet: {title} needs a UNet2DConditionModel"
-    unet = denoiser_of(pipe)
-    if not is_a(unet, "UNet2DConditionModel"):
-        return f"the unet of {name} is a {type(unet).__name__}: {title} needs a UNet2DConditionModel"
-    return None
+        return f"{type(pipe).__name__} has no unet: {title} needs a {_classes(_has_levels)}"
+    return not_declared(pipe, title, _has_levels)
 
 
 def no_transformer_blocks(pipe: Any, title: str) -> str | None:
@@ -89,6 +84,16 @@ def weights_in_other_hands(denoiser: Any, hooks: Collection[str] = tuple(WEIGHT_
         if found := next((name for name in hooks if name in installed), None):
             return f"the {type(denoiser).__name__} {WEIGHT_HOOKS[found]}"
     return None
+
+
+def _has_levels(denoiser: Denoiser) -> bool:
+    return not denoiser.stacks
+
+
+def _classes(need: Need) -> str:
+    """The names of all declared classes that have that."""
+    names = [known.class_name for known in denoisers() if need(known)]
+    return ", ".join(names[:-1]) + f" or {names[-1]}" if names[1:] else names[0]
 
 
 def _kind(pipe: Any) -> str:
