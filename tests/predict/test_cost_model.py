@@ -12,7 +12,7 @@ from tests.contracts.expected import COMBINATIONS, declared, effective, neutral
 from tests.support.generating import UNETS, counting, fresh, latents, shared
 from tests.support.profiles import Seconds, profile_of, random_profile, tokens_of
 
-from hasten.denoisers import denoiser_of, transformer_blocks
+from hasten.denoisers import denoiser_of
 from hasten.errors import InputError, ParameterError
 from hasten.methods import apply, check_plan
 from hasten.plan import Plan

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hasten.denoisers import denoiser_of, transformer_blocks
 from hasten.measure._hooks import _sites
 from hasten.denoisers import denoiser_of, transformer_blocks
 from hasten.measure.blocks import BlockProfile, Merged, Part
