@@ -20,7 +20,7 @@ from hasten.language.render import render
 from hasten.methods import METHODS, apply, check_plan
 from hasten.plan import Plan
 from hasten.predict.space import Space
-from hasten.store.trials import _space
+from hasten.store._frozen import _space
 from hasten.task import Task
 
 every_family = pytest.mark.parametrize("family", FAMILIES)

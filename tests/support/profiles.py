@@ -11,7 +11,6 @@ import numpy as np
 
 from hasten.denoisers import denoiser_of, transformer_blocks
 from hasten.measure._hooks import _sites
-from hasten.denoisers import denoiser_of, transformer_blocks
 from hasten.measure.blocks import BlockProfile, Merged, Part
 from hasten.measure.merging import merged_share
 
