@@ -1,1 +1,1 @@
-"""Requests in words: sentence to task (``parse``) and task to sentence (``render``), in English and Chinese."""
+"""Turns a sentence into a task (``parse``) and a task into a sentence (``render``), in English and Chinese."""

@@ -1,4 +1,4 @@
-"""Words that ask for nothing: skipped, and said to be, where everything else found its place."""
+"""Patterns of words that ask for nothing. They are skipped, with a note, where all other words were understood."""
 
 from __future__ import annotations
 

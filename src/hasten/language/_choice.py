@@ -1,4 +1,4 @@
-"""Which methods: any, none, all but some, one or the other; and the parameters that are given for them."""
+"""Patterns for the choice of methods (any, none, all but some, one or the other) and for their parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from hasten.methods import METHODS
 _GLUE = rf"(?: ?{w.GLUE}){{0,4}}"
 _JOINED = r"(?:,? ?(?:and|or|nor|&|,|/|和|与|及|、|或者?)? ?)"
 _METHODS = rf"\x03++(?:{_JOINED}\x03++){{0,20}}+"
-"""Methods in a list, never read again with fewer of them: a comma can be read in two ways, so n of them in 2^n."""
+"""Matches a list of methods. It is possessive: each comma can be read in two ways, so that trying shorter lists
+after a failure would take 2^n attempts for n commas."""
 _NOT = w.either(
     r"(?:but |and |though )?(?:(?:not|without|w/o|except(?: for)?|excluding|other than|no|never|besides"
     r"|apart from|aside from|minus"
@@ -81,12 +82,12 @@ _SHORT = {
     "reduced": "reduced to",
     "order": "(?:taylor )?order|阶数",
 }
-"""What people call a parameter where its method is plain, by a word of its name."""
+"""Short names that people use for a parameter when its method is clear, by a word of the parameter's full name."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """A parameter that the request gives: its name, or short name, the value as said, and where it stands."""
+    """A parameter that the request gives: its full or short name, the value as said, and its position."""
 
     name: str
     value: Decimal | str
@@ -96,7 +97,7 @@ class Given:
 
 @lru_cache
 def parameter_forms() -> tuple[Form, ...]:
-    """Made when they are first needed, since they hold the names of all methods' parameters."""
+    """Returns the forms that name parameters. They are built on first use, since they hold all methods' names."""
     spelled = sorted((name.replace("_", "[ _-]?") for name in parameter_owners()), key=len, reverse=True)
     value = rf"(?:(?P<word>{_named_values()})|{STEP_LIST}|{FIGURES}(?P<percent>{w.PERCENT})?)"
     full = rf"{w.START}(?P<name>{'|'.join(spelled)}){_GLUE} ?{value}{w.END}"
@@ -126,13 +127,13 @@ def _figure(match: Said) -> Decimal:
 
 
 def meant(short: str, methods: tuple[str, ...]) -> list[str]:
-    """The parameters of these methods that a short name may mean."""
+    """Returns the parameters of these methods that a short name may mean."""
     known = [p.name for method in methods for p in METHODS.get(method).parameters()]
     return [name for name in dict.fromkeys(known) if f"_{short}_" in f"_{name}_"]
 
 
 def _named_values() -> str:
-    """The pattern of all names that are values of parameters."""
+    """Returns a pattern that matches all names that are values of parameters."""
     known = {str(v) for m in METHODS.all() for p in m.parameters() if p.kind is str for v in p.allowed or ()}
     return "|".join(re.escape(name) for name in sorted(known, key=len, reverse=True)) or "(?!)"
 
@@ -148,11 +149,11 @@ _EITHER = re.compile(r"(?<![a-z])(?P<or>either)(?![a-z])(?: of)?(?=[ (\[]*(?:use
 BUT = re.compile(
     r"(?<![a-z])(?:but|yet|though|although|however|while)(?![a-z])(?=,? ?\0)|(?:但是?|不过|然而)(?=，?\0)"
 )
-"""Words that only join what follows, where that was understood by itself."""
+"""Matches words that only join the next clause to the text, where that clause was understood by itself."""
 
 
 def take_alternatives(text: Text) -> bool:
-    """Claims the words between methods that say one or the other; whether there are any."""
+    """Claims the words between methods that say one or the other, and returns whether there were any."""
     found = False
     while match := _BETWEEN.search(text.view):
         _claim_word(text, match)
@@ -168,6 +169,6 @@ def _claim_word(text: Text, match: re.Match[str]) -> None:
 
 
 def joined(text: Text, spans: list[tuple[int, int]]) -> Iterator[str]:
-    """What stands between neighbouring methods, as it was written."""
+    """Yields the text between neighbouring methods, as it was written."""
     for (_, end), (start, _) in pairwise(spans):
         yield text.plain[end:start]

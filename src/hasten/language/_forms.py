@@ -1,4 +1,4 @@
-"""How a request is read: every kind of thing declares its forms, and where two overlap the longer one is meant."""
+"""Matches a request against forms. Each kind of thing declares forms; where two overlap, the longer one wins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hasten.language._text import Text
 
 
 class Said:
-    """A match on the view of a request, which is lower case, and the same places as they were written."""
+    """A match on the lower-case view of a request, with access to the same places as they were written."""
 
     def __init__(self, match: re.Match[str], text: Text) -> None:
         self._match, self._original = match, text.original
@@ -21,15 +21,15 @@ class Said:
         return self._match[group] or ""
 
     def get(self, group: str) -> str:
-        """The text of a group, empty where the form has none of that name."""
+        """Returns the text of a group, or "" where the form has no group of that name."""
         return self._match.groupdict().get(group) or ""
 
     def groups(self) -> dict[str, str]:
-        """The groups that matched, by their names."""
+        """Returns the text of each group that matched, by the group's name."""
         return {name: said for name, said in self._match.groupdict().items() if said}
 
     def written(self, group: str | int = 0) -> str:
-        """A group as the user wrote it."""
+        """Returns a group as the user wrote it."""
         return self._original[slice(*self._match.span(group))].strip()
 
     def span(self) -> tuple[int, int]:
@@ -40,9 +40,9 @@ class Said:
 class Form:
     """One way to say one kind of thing.
 
-    ``read`` gives the value of a match, and may raise InputError for one that cannot be. ``note`` says beside the
-    value how it was taken, where the words are not literal. Without ``needs`` among its words a request has no
-    such form: a cheap test before the pattern is tried.
+    ``read`` returns the value of a match, and may raise InputError for an impossible value. ``note`` returns a
+    sentence about how the value was taken, for words that are not literal. ``needs`` is a cheap test before the
+    pattern is tried: the form is skipped when the request contains none of these words.
     """
 
     kind: str
@@ -68,11 +68,11 @@ class Reading:
         return self.said.written()
 
     def value(self) -> Any:
-        """The value. Raises InputError for one that cannot be."""
+        """Returns the value of the match. Raises InputError for an impossible value."""
         return self.form.read(self.said)
 
     def notes(self) -> tuple[str, ...]:
-        """How it was taken, where the words are not literal."""
+        """Returns notes on how the words were taken, where they are not literal."""
         note = self.form.note(self.value(), self.written) if self.form.note else ""
         return (note,) if note else ()
 
@@ -85,27 +85,28 @@ def forms(
     note: Callable[[Any, str], str] | None = None,
     needs: Sequence[str] = (),
 ) -> tuple[Form, ...]:
-    """Forms of one kind that are read alike."""
+    """Returns forms of one kind that share the same reader."""
     return tuple(Form(kind, compiled(source), read, note, tuple(needs)) for source in sources)
 
 
 ROUNDS = 6
-"""A word beside a longer one is found in the round after it; nobody's request needs more than three or four."""
+"""Limit on the rounds of ``readings``. A word beside a longer one is found one round later, and real requests need
+at most three or four rounds."""
 
 
 @cache
 def compiled(source: str) -> re.Pattern[str]:
-    """ASCII, so that only plain digits are digits."""
+    """Compiles a pattern with ASCII rules, so that only plain digits count as digits."""
     return re.compile(source, re.ASCII)
 
 
 def told(said: Said) -> bool:
-    """The value of a form that only says yes."""
+    """Returns True: the value of a form that only says yes."""
     return True
 
 
 def readings(text: Text, declared: Sequence[Form]) -> list[Reading]:
-    """Claims what the forms understand, longest first, until nothing more is found; in the order of the text."""
+    """Claims what the forms understand, longest first, until nothing is left. The result is in text order."""
     found: list[Reading] = []
     for _ in range(ROUNDS):
         taken = list(_round(text, declared))

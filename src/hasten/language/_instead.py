@@ -1,4 +1,4 @@
-"""What people ask for that hasten does not have, and what it has instead: one sentence each."""
+"""Names that people ask for and hasten does not have, each kind with a sentence on what hasten has instead."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _PATTERNS = tuple((re.compile(rf"{START}(?:{names}){END}", re.ASCII), has) for n
 
 
 def refuse_foreign(text: Text) -> None:
-    """Raises RequestError for a known name that hasten has nothing of, with what it has instead."""
+    """Raises RequestError, which says what hasten has instead, for a known name that hasten does not offer."""
     for pattern, has in _PATTERNS:
         if match := pattern.search(text.view):
             said = text.written(match).strip()

@@ -1,4 +1,4 @@
-"""How long an image may take: seconds an image, or images a second."""
+"""Patterns for the allowed latency: seconds an image, or images a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request means: forms claim what they understand, nothing may be left over, and the rest is filled in."""
+"""Finds what a request means: forms claim words, no word may be left over, and defaults fill in the rest."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ T = TypeVar("T")
 
 
 def meant(text: str) -> Task:
-    """The task that a sentence asks for, as ``parse`` gives it; its errors do not say what was understood."""
+    """Returns the task that a sentence asks for, like ``parse``. Its errors do not say what was understood."""
     return Meaning(Text(text)).task()
 
 
 class Meaning(Request):
-    """What a request means: contradictions are refused, and what was left open is filled in."""
+    """The meaning of a request. It refuses contradictions and fills in what the request leaves open."""
 
     def task(self) -> Task:
-        """The task, with what was left open filled in."""
+        """Returns the task, with defaults for what the request leaves open."""
         self.values("either end")
         refuse_foreign(self.text)
         self._refuse_unplaced()
@@ -163,7 +163,7 @@ class Meaning(Request):
     def _parameters(
         self, said: Iterable[Given], methods: tuple[str, ...] | None, steps: int
     ) -> dict[str, Parameters]:
-        """The given parameters by method, legal for that many steps and of their kind."""
+        """Returns the given parameters by method, checked and converted for a generation of ``steps`` steps."""
         given: dict[str, dict[str, Decimal | str]] = {}
         for one_said in said:
             owner = self._owner(one_said, methods)

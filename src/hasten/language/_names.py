@@ -27,7 +27,7 @@ _HUB_ID = re.compile(rf"{START}(?<![./-])([a-z0-9][a-z0-9_.-]*)/([a-z0-9][a-z0-9
 
 UNITS = frozenset(("image", "img", "pic", "s", "sec", "second", "min", "minute", "ms", "step", "steps", "batch"))
 NO_FRACTION = r"(?!\.\d)"
-"""The number behind a name is its own only where it ends there: ``FLUX 1.5x`` asks FLUX for 1.5x."""
+"""Keeps a name from claiming the start of a decimal number: ``FLUX 1.5x`` asks FLUX for 1.5x."""
 
 
 class Names:
@@ -38,21 +38,21 @@ class Names:
         self.canonical = {simplify(spelling): name for spelling, name in spellings.items()}
         longest_first = sorted({s.lower() for s in spellings}, key=lambda s: (-len(s), s))
         found = "|".join(map(_spelled, longest_first))
-        # what follows "no-" is no such thing: max-autotune-no-cudagraphs is a mode of another method
+        # a name after "no-" is part of another word: max-autotune-no-cudagraphs is a mode of another method
         self.pattern = re.compile(rf"{START}(?<!no-)(?:{found}){END}{NO_FRACTION}", re.ASCII)
 
     def take(self, text: Text, mark: str) -> list[tuple[str, tuple[int, int]]]:
-        """Claims every name: canonical names and where they stand, in the order of the text."""
+        """Claims every name. Returns the canonical names and their spans, in the order of the text."""
         return [(self.canonical[simplify(m[0])], m.span()) for m in text.take(self.pattern, mark)]
 
     def near(self, word: str) -> float:
-        """How near the word is to the nearest spelling: 1 is equal."""
+        """Returns how similar the word is to the nearest spelling, from 0 to 1 (equal)."""
         key = simplify(word)
         return max((difflib.SequenceMatcher(None, key, known).ratio() for known in self.canonical), default=0.0)
 
 
 def _spelled(spelling: str) -> str:
-    """The pattern of a spelling: hyphens inside a word and any separator between words are free."""
+    """Returns the pattern of a spelling, with optional hyphens inside words and any separator between words."""
     words = re.split(r"([\s_-]+|\.|/)", spelling)
     separators = {".": "[._-]", "/": "/"}
     return "".join(
@@ -68,13 +68,15 @@ def models() -> Names:
 
 
 def _short(model: Model) -> tuple[str, str]:
-    """The hub id without its organisation, and the version with a v: SD1.5 as SD v1.5."""
+    """Returns two spellings of a model: the hub id without its organisation, and the name with "v" before the
+    version (SD1.5 as SD v1.5)."""
     return model.source.rpartition("/")[2], re.sub(r"(?<=[A-Za-z])(?=\d)", " v", model.name)
 
 
 @lru_cache
 def families() -> Names:
-    """What stands for the first model of a family: its pipeline's class, or its title where no model has it."""
+    """Returns the names that stand for the first model of a family: its pipeline's class, and its title unless
+    that is already a model's name."""
     found = [
         (name, family.models[0].name) for family in FAMILIES.all() for name in (family.pipeline, family.title)
     ]
@@ -94,7 +96,7 @@ def methods() -> Names:
 
 
 def implied(text: Text, found: Iterable[tuple[str, tuple[int, int]]]) -> Iterator[tuple[str, Decimal | str, int]]:
-    """The parameters that the methods' names stand for, as they were written: name, value and where it stands."""
+    """Yields the parameters that the methods' names imply as they were spelled: name, value and position."""
     for method, span in found:
         meant = {simplify(spelling): given for spelling, given in METHODS.get(method).implied.items()}
         for name, value in meant.get(simplify(text.original[slice(*span)]), {}).items():
@@ -109,8 +111,8 @@ def metrics() -> Names:
 
 @lru_cache
 def parameter_owners() -> dict[str, tuple[str, ...]]:
-    """Each parameter's name and the methods that have it; with its method's name before it where several have it,
-    or where the setting has one of that name."""
+    """Returns each parameter's name with the methods that have it. Where several methods or the setting share a
+    name, it is also listed with its method's name as a prefix."""
     owners: dict[str, tuple[str, ...]] = {}
     for method in METHODS.all():
         for parameter in method.parameters():
@@ -120,7 +122,7 @@ def parameter_owners() -> dict[str, tuple[str, ...]]:
 
 
 def take_custom_models(text: Text) -> list[str]:
-    """Claims local folders and hub ids, as written; hub ids that the registry knows by their canonical name."""
+    """Claims local folders and hub ids. Returns them as written, or the canonical name of a registered hub id."""
     found = []
     for match in _QUOTED.finditer(text.view):
         if _names_folder(text, match):
@@ -147,7 +149,8 @@ def _inside(match: re.Match[str]) -> tuple[int, int]:
 
 
 def _names_folder(text: Text, match: re.Match[str]) -> bool:
-    """Quoted, and a path or called a model; quoted names that are known are left to the other recognisers."""
+    """Returns whether the quoted text names a folder: it is a path or is called a model. Quoted names that are
+    known are left to the other recognisers."""
     inside = text.view[slice(*_inside(match))]
     path = inside.startswith((".", "/", "~"))
     if not path and any(simplify(inside) in names().canonical for names in (models, schedulers, methods)):
@@ -163,7 +166,8 @@ def _is_word(part: str) -> bool:
 
 
 def _is_value(part: str) -> bool:
-    """A repository may bear a model's name; a method, a scheduler, a unit or a number is none."""
+    """Returns whether this part of a hub id is a value (a method, a scheduler, a unit or a number), which no
+    repository is named after. A model's name may be a repository's."""
     key = simplify(part)
     named = any(key in n().canonical for n in (schedulers, methods))
     return named or part in FILLERS or part in UNITS or re.fullmatch(r"[\d.]+[a-z%]?", part) is not None

@@ -1,4 +1,4 @@
-"""Numbers as people write them: digits, English number words, Chinese numerals, per cents."""
+"""Reads numbers as people write them: digits, English number words, Chinese numerals, percentages."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ _NAN = r"(?:nan|inf(?:inity)?)(?=x?(?![a-z0-9_]))"
 _NO_MORE_DIGITS = r"(?![.,]?\d)"
 
 FIGURES = rf"(?P<number>{_NOT_INSIDE}(?>{_SIGN}(?:{_DIGITS}|{_NAN})){_NO_MORE_DIGITS})"
-"""A number in figures: where it may stand without a unit."""
+"""A number in figures, for places where it may stand without a unit."""
 STEP_LIST = rf"(?P<steps>{_NOT_INSIDE}\d+(?:-\d+)?(?::\d+(?:-\d+)?)+|{_NOT_INSIDE}\d+-\d+)"
-"""A list of steps in figures, more than one of them: 0-3:5:9."""
+"""A list of more than one step in figures, e.g. ``0-3:5:9``."""
 NUMBER = rf"(?P<number>{_NOT_INSIDE}(?>{_SIGN}(?:{_DIGITS}|{_NAN})|{_WORD}|{_CHINESE}){_NO_MORE_DIGITS})"
-"""A number in any form: only before a unit, or "one" and 一 would be taken for figures."""
+"""A number in any form, for use before a unit only: elsewhere "one" and 一 would be taken for figures."""
 PERCENTAGE = rf"(?:百分之(?P<hundredths>\d+(?:\.\d+)?|{_CHINESE})|{NUMBER}(?P<percent>{PERCENT}))"
 """A share of one that is written as a percentage, also in words: 2%, five percent, 百分之二."""
 SHARE = rf"(?:百分之(?P<hundredths>\d+(?:\.\d+)?|{_CHINESE})|{FIGURES}(?P<percent>{PERCENT})?)"
@@ -67,7 +67,7 @@ SHARE = rf"(?:百分之(?P<hundredths>\d+(?:\.\d+)?|{_CHINESE})|{FIGURES}(?P<per
 
 
 def read(text: str) -> Decimal:
-    """The value of one match of ``NUMBER``."""
+    """Returns the value of one match of ``NUMBER``."""
     text = text.lower().replace("−", "-")
     if text in WORDS:
         return Decimal(WORDS[text])
@@ -79,21 +79,21 @@ def read(text: str) -> Decimal:
 
 
 def share(match: Said) -> Decimal:
-    """The value of a match with the groups of ``SHARE``: 2% is 0.02."""
+    """Returns the value of a match with the groups of ``SHARE``: 2% is 0.02."""
     if hundredths := match.get("hundredths"):
         return read(hundredths) / 100
     return read(match["number"]) / (100 if match.get("percent") else 1)
 
 
 def percentage(match: Said) -> str:
-    """A match of ``SHARE`` as messages show it."""
+    """Returns a match of ``SHARE`` as messages show it."""
     hundredths = match.get("hundredths")
     return f"{hundredths or match.written('number')}{'%' if hundredths or match.get('percent') else ''}"
 
 
 @dataclass(frozen=True)
 class Range:
-    """The values that a number of the request may have; ``open`` leaves ``low`` out."""
+    """The values that a number of the request may have. ``open`` excludes ``low`` itself."""
 
     what: str
     allowed: str
@@ -103,7 +103,7 @@ class Range:
     whole: bool = False
 
     def check(self, value: Decimal, written: str) -> float:
-        """The value as a float. Raises InputError, which shows it as it was written, when it is outside."""
+        """Returns the value as a float. Raises InputError, which quotes ``written``, when it is out of range."""
         number = float(value)
         inside = (
             math.isfinite(number) and self.low <= number <= self.high and not (self.open and number == self.low)
@@ -114,7 +114,7 @@ class Range:
 
 
 def _chinese(text: str) -> Decimal:
-    """三 3, 十二 12, 二十五 25, 一百二十 120, 二点五 2.5, 三〇 30."""
+    """Reads Chinese numerals: 三 is 3, 十二 12, 二十五 25, 一百二十 120, 二点五 2.5, 三〇 30."""
     whole, _, fraction = text.partition("点")
     digits = "".join(str(_NUMERALS[c]) for c in fraction)
     return Decimal(f"{_chinese_whole(whole)}.{digits or 0}")

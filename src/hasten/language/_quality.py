@@ -1,4 +1,4 @@
-"""What may be lost: limits of metrics as losses or as scores, no loss at all, or words that name no figure."""
+"""Patterns for the allowed loss: limits of metrics as losses or scores, no loss, or words without a figure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hasten.task import DEFAULT_MAX_LOSS
 
 DEFAULT_METRIC = next(iter(DEFAULT_MAX_LOSS))
 STRICTEST = 0.001
-"""The limit of a lossless request that names methods which are not exact: what 32 images can still tell from 0."""
+"""The limit of a lossless request that names inexact methods: the smallest loss that 32 images can tell from 0."""
 
 _GLUE = rf"(?: ?{w.GLUE}){{0,4}}"
 _MAY = (
@@ -115,7 +115,7 @@ _ANY_QUALITY = w.either(
 
 @lru_cache
 def quality_forms() -> tuple[Form, ...]:
-    """All of them; made when they are first needed, since they hold the metrics' names."""
+    """Returns all forms of this module. They are built on first use, because they hold the metrics' names."""
     metric = rf"(?:(?P<metric>{metrics().pattern.pattern})(?:'s)?(?: ?(?:scores?|得分|分数))? ?)"
     noun = rf"(?:{w.QUALITY} ?){{0,3}}{metric}?(?:{w.QUALITY} ?){{0,3}}{w.LOSS}"
     figure = rf"{SHARE}(?! ?{w.UNIT_WORD}|{w.TIMES})"
@@ -194,7 +194,7 @@ def _kept(match: Said) -> tuple[str, float]:
 
 
 def _floor(match: Said) -> tuple[str, float]:
-    """The loss that leaves such a score, against that of identical images."""
+    """Returns the metric and the loss that a lowest score corresponds to, measured from identical images."""
     name = _name(match)
     metric = METRICS.get(name)
     if not metric.needs_references:

@@ -1,4 +1,4 @@
-"""What a request says, kind by kind: names, figures and words, before they are a task."""
+"""Collects what a request says, kind by kind (names, figures and words), before it becomes a task."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from hasten.models import model_names
 from hasten.plan import Parameters, Value
 
 LARGE = 10**15
-"""From here on whole numbers are floats too: those of hundreds of digits, which no method takes, have no float."""
+"""Whole numbers from this value on become floats, as other numbers do. No method takes an integer of hundreds of
+digits, and such an integer cannot be converted to a float."""
 PLURALS = {"speedup": "speedups", "latency": "latency targets", "steps": "numbers of steps"}
 
 
 @lru_cache
 def all_forms() -> tuple[Form, ...]:
-    """Everything that a request may say beside names."""
+    """Returns the forms of everything that a request may say besides names."""
     own = (*_speed.FORMS, *_latency.FORMS, *_quality.quality_forms(), *_setting.FORMS, *_choice.FORMS)
     return (*own, *_choice.parameter_forms(), *_chatter.FORMS)
 
 
 class Request:
-    """What a sentence says. Names are found first, so that SD1.5 holds no number; then every figure with the words
-    around it, and words that stand alone."""
+    """The contents of a sentence. Names are found first, so that the digits of SD1.5 are not read as a number.
+    Figures with the words around them and words that stand alone follow."""
 
     def __init__(self, text: Text) -> None:
         self.text, self.assumptions = text, list[str]()
@@ -45,15 +46,15 @@ class Request:
         text.take(_choice.BUT)
 
     def says(self, kind: str) -> bool:
-        """Whether there is such a form."""
+        """Returns whether the request has a reading of this kind."""
         return any(reading.kind == kind for reading in self.readings)
 
     def values(self, kind: str) -> list[Any]:
-        """The values of all forms of a kind. Raises InputError for one that cannot be."""
+        """Returns the values of all readings of a kind. Raises InputError for an impossible value."""
         return [reading.value() for reading in self.readings if reading.kind == kind]
 
     def model(self) -> str:
-        """The model that is named, or the first of a family that is."""
+        """Returns the model that the request names, or the first model of the family that it names."""
         name = one("models", [*self.custom, *(name for name, _ in self.models)])
         family = None if name else one("models", [name for name, _ in self.families])
         if family:
@@ -64,19 +65,19 @@ class Request:
         return name or family or ""
 
     def figure(self, kind: str) -> float | None:
-        """The only speedup, or the only latency. Raises InputError where there are several."""
+        """Returns the only speedup, or the only latency. Raises InputError where there are several."""
         unit = "x" if kind == "speedup" else " s"
         found = {f"{value:g}{unit}": value for value in self.values(kind)}
         chosen = one(PLURALS[kind], found)
         return found[chosen] if chosen else None
 
     def steps(self) -> int | None:
-        """The number of denoising steps."""
+        """Returns the number of denoising steps."""
         chosen = one(PLURALS["steps"], map(str, self.values("steps")))
         return int(chosen) if chosen else None
 
     def setting(self, named: tuple[str, ...]) -> dict[str, Any]:
-        """What is said of the setting. Raises InputError where one thing is said twice."""
+        """Returns what the request says about the setting. Raises InputError where it gives one field twice."""
         said = [*self.dtypes, *self.values("setting"), *self._dtype_alone(named)]
         found: dict[str, Any] = {}
         for name, value in (pair for one_said in said for pair in one_said.items()):
@@ -90,13 +91,13 @@ class Request:
         return found
 
     def _dtype_alone(self, named: tuple[str, ...]) -> Iterator[dict[str, str]]:
-        """``dtype bfloat16`` is the setting's, unless the method that has such a parameter is named."""
+        """Yields a ``dtype bfloat16`` that belongs to the setting because no method that has a dtype is named."""
         for given in self.values("parameter"):
             if given.name == "dtype" and "half_precision" not in named:
                 yield {"dtype": str(given.value)}
 
     def chosen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The methods that are named, and those that are excluded."""
+        """Returns the methods that are named, and the methods that are excluded."""
         out = [reading.said.span() for reading in self.readings if reading.kind == "excluded"]
         away = {name for name, (start, _) in self.methods if any(a <= start < b for a, b in out)}
         named = {name for name, (start, _) in self.methods if not any(a <= start < b for a, b in out)}
@@ -107,7 +108,7 @@ class Request:
         return tuple(sorted(named)), tuple(sorted(away))
 
     def given(self, named: tuple[str, ...]) -> list[Given]:
-        """The parameters by their full names."""
+        """Returns the given parameters under their full names."""
         full = [given for given in self.values("parameter") if given.name != "dtype" or "half_precision" in named]
         short = [given for given in full if named and not set(_names.parameter_owners()[given.name]) & set(named)]
         short = [given for given in short if _choice.meant(given.name, named)] + self.values("short")
@@ -135,7 +136,7 @@ class Request:
 
 
 def one(what: str, found: Iterable[str]) -> str | None:
-    """The only one of the found, or None. Raises RequestError when there are several; ``what`` is a plural."""
+    """Returns the only name found, or None. Raises RequestError for several; ``what`` is a plural noun."""
     different = list(dict.fromkeys(found))
     if len(different) > 1:
         raise RequestError(f"The request has {len(different)} {what}: {' and '.join(different)}. Name one.")
@@ -143,7 +144,7 @@ def one(what: str, found: Iterable[str]) -> str | None:
 
 
 def legal(method: str, values: Mapping[str, Decimal | str], steps: int) -> Parameters:
-    """The values that a method takes at so many steps. Raises ParameterError."""
+    """Returns the values as the method takes them in a generation of ``steps`` steps. Raises ParameterError."""
     checked = METHODS.get(method).check({name: _value(v) for name, v in values.items()}, steps=steps)
     return {name: checked[name] for name in values}
 

@@ -1,4 +1,4 @@
-"""What is measured: steps, resolution, guidance, images a call, device and precision."""
+"""Patterns for the setting: steps, resolution, guidance, images a call, device and precision."""
 
 from __future__ import annotations
 
@@ -118,19 +118,19 @@ def _batch(match: Said) -> dict[str, int]:
 
 
 def _device(match: Said) -> dict[str, str]:
-    """A GPU without a maker is CUDA's."""
+    """Returns the device. A GPU whose maker is not named is taken as CUDA."""
     name = match["device"]
     number = re.sub(r"\D", "", name)
     return {"device": f"cuda:{number}" if name.startswith("gpu") and number else name.replace("gpu", "cuda")}
 
 
 def dtype_named(word: str) -> str:
-    """The dtype of that name in any spelling."""
+    """Returns the dtype that has this name, in any spelling."""
     return next(dtype for dtype, names in DTYPES.items() if word in names)
 
 
 def dtype_of(match: re.Match[str]) -> dict[str, Any]:
-    """The dtype of a match of ``IN_DTYPE``."""
+    """Returns the dtype of a match of ``IN_DTYPE``."""
     return {"dtype": dtype_named(next(word for word in match.groups() if word))}
 
 

@@ -1,4 +1,4 @@
-"""How fast: a least speedup, as a multiple, a percentage, or what is to be left of the time."""
+"""Patterns for the least speedup: a multiple, a percentage, or the share of the time that is to be left."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ _EITHER_END = (
 
 
 def _part(match: Said) -> tuple[Decimal, str]:
-    """The share of one, and how messages show it."""
+    """Returns the share of one, and its text for messages."""
     groups = match.groups()
     if word := groups.get("fraction"):
         return next(part for part, names in _PARTS.items() if word in names), word
@@ -154,7 +154,7 @@ def _checked(factor: Decimal, shown: str) -> float:
 
 
 def _literal(match: Said) -> float:
-    """3x is 3, and 快一倍 is 2: by one time more."""
+    """Returns the speedup of a plain multiple: 3x is 3, and 快一倍 ("faster by one time") is 2."""
     number = match["number"]
     return _checked(Decimal(2) if number == "一" else read(number), match.written("number"))
 

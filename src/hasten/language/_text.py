@@ -1,4 +1,4 @@
-"""A request whose words are claimed one after the other, until each has found its place or is left over."""
+"""A request whose words are claimed one after the other, until each is understood or left over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hasten.files import whole
 from hasten.language._words import AT_LEAST, AT_MOST, CHINESE_FILLERS, FILLERS, PUNCTUATION
 
 HOLE, MODEL, SCHEDULER, METHOD = "\0\1\2\3"
-"""What stands in the view for what is understood: anything, and the names that patterns may speak of."""
+"""Characters that replace understood text in the view: a hole for anything, and marks for kinds of names."""
 MAX_CHARACTERS = 5000
 EXAMPLE = (
     "Generate a SD1.5 pipeline using the DDIM sampler with 50 steps, accelerated by DeepCache with 2x speedup"
@@ -27,8 +27,9 @@ _FILLER_RUN = re.compile("|".join(sorted(map(re.escape, CHINESE_FILLERS), key=le
 
 
 class Text:
-    """``original`` is what was written; ``view`` is what patterns match: same length, lower case, full-width
-    digits and letters made plain, every claimed character replaced by a hole or by the mark of its name."""
+    """The text of a request. ``original`` is the text as written. ``view`` is what patterns match: it has the same
+    length, lower case, plain digits and letters for full-width ones, and a hole or a name's mark for every claimed
+    character."""
 
     def __init__(self, text: str) -> None:
         self.original = " ".join(whole(_MARKS.sub("\ufffd", text)).split())
@@ -50,24 +51,24 @@ class Text:
         return matches
 
     def claim(self, match: re.Match[str], mark: str = HOLE) -> None:
-        """Marks the matched characters as understood; those of a name that is in it stay marked as such."""
+        """Marks the matched characters as understood. Characters that already carry a name's mark keep it."""
         start, end = match.span()
         claimed = re.sub("[^\1-\3]", mark, self.view[start:end])
         self.view = self.view[:start] + claimed + self.view[end:]
 
     def written(self, match: re.Match[str], group: str | int = 0) -> str:
-        """The characters of a match as the user wrote them."""
+        """Returns the characters of a match as the user wrote them."""
         return self.original[slice(*match.span(group))]
 
     def masked(self, spans: Iterable[tuple[int, int]]) -> str:
-        """The plain text with holes at these spans only."""
+        """Returns the plain text with holes at these spans only."""
         text = self.plain
         for start, end in spans:
             text = text[:start] + HOLE * (end - start) + text[end:]
         return text
 
     def unplaced(self) -> list[tuple[int, int]]:
-        """The spans of what is neither claimed nor a filler word; neighbouring words are one span."""
+        """Returns the spans that are neither claimed nor filler words. Neighbouring words form one span."""
         merged: list[tuple[int, int]] = []
         for start, end in self._leftover():
             if merged and self.view[merged[-1][1] : start] in ("", " ", "-"):
@@ -77,7 +78,7 @@ class Text:
         return merged
 
     def only_fillers(self, written: str) -> bool:
-        """Whether these words are all so common that nobody would look for them."""
+        """Returns whether all these words are so common that nobody would look for them."""
         return not any(Text(written).unplaced()) if written.strip() else True
 
     def _leftover(self) -> Iterator[tuple[int, int]]:
@@ -93,9 +94,9 @@ class Text:
 
 
 def _plain(character: str) -> str:
-    """One character for one: compatible form and lower case, where they are a single character.
+    """Returns the compatible form of a character in lower case, if that is a single character.
 
-    The full-width comma stays: unlike an ASCII one between digits it only ever separates.
+    The full-width comma stays as it is: unlike an ASCII comma between digits, it always separates.
     """
     if character == "，":
         return character

@@ -1,4 +1,4 @@
-"""What was understood of a request that is refused, and a sentence near it that is a request."""
+"""Describes what was understood of a refused request, and gives a similar sentence that is a valid request."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from hasten.models import usual_scheduler, usual_steps
 from hasten.task import DEFAULT_MAX_LOSS, Target, Task
 
 MOST, LONGEST = 16, 120
-"""So many things are told, and so much of each."""
+"""At most ``MOST`` things are told, with at most ``LONGEST`` characters each."""
 MODEL = "SD1.5"
-"""That of the sentence where the request names none that can be used."""
+"""The model of the corrected sentence where the request names no model that can be used."""
 
 
 def understood(request: Request) -> str:
-    """``Understood: SDXL, 2x. This is a request: '…'.``"""
+    """Returns a text such as ``Understood: SDXL, 2x. This is a request: '…'.``"""
     parts = list(islice(_parts(request), MOST + 1))
     known = ", ".join(part[:LONGEST] for part in parts[:MOST]) + (" …" if len(parts) > MOST else "")
     return f"{f'Understood: {known}. ' if known else ''}This is a request: {corrected(request)!r}."
 
 
 def corrected(request: Request) -> str:
-    """The sentence of all that was understood and is not contradicted; ``parse`` takes it."""
+    """Returns a sentence with everything that was understood and is not contradicted. ``parse`` accepts it."""
     for model in (_model(request), MODEL):
         try:
             sentence = render(_draft(request, model))
@@ -63,7 +63,7 @@ def _first(request: Request, kind: str) -> Any:
 
 
 def _least(request: Request) -> float | None:
-    """Of a speedup whose end is open, the number as the least one."""
+    """Returns the number of a speedup whose end is open, taken as the least speedup."""
     for reading in request.readings:
         number = reading.said.get("number") if reading.kind == "either end" else ""
         if number and not reading.said.get("percent"):
@@ -102,7 +102,7 @@ def _draft(request: Request, model: str) -> Task:
 
 
 def _choice(request: Request, methods: tuple[str, ...] | None) -> dict[str, Any]:
-    """What is said of the choice of methods beside their names."""
+    """Returns what the request says about the choice of methods besides their names."""
     if methods is not None:
         return {"one_of": request.one_of and len(methods) > 1}
     try:
@@ -128,7 +128,7 @@ def _methods(request: Request, goal: bool) -> tuple[str, ...] | None:
 def _parameters(
     request: Request, methods: tuple[str, ...] | None, steps: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Those that are legal, of the methods that are named."""
+    """Yields the legal parameters of the named methods."""
     found = [r.value() for r in request.readings if r.kind == "parameter" and _legal(r.value)]
     for method in methods or ():
         known = {p.name for p in METHODS.get(method).parameters()}

@@ -1,4 +1,4 @@
-"""Words that found no place: what they stand for, where that can be told, and the error that names them."""
+"""Handles words that were not understood: finds what they stand for, and raises an error that names them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from hasten.models import model_names
 from hasten.schedulers import scheduler_names
 
 MOST, LONGEST, AROUND = 8, 80, 300
-"""So many words are looked at and shown, so much of each and of what stands around it: a text of any length
-is answered at once."""
+"""At most ``MOST`` words are examined and shown, with at most ``LONGEST`` characters of each and ``AROUND``
+characters on either side, so that a text of any length is answered at once."""
 _LISTED = r"(?:,| ?[+&、] ?|,? (?:and|plus) |[和与及])"
 
 
 def refuse_unplaced(text: Text, method_spans: Iterable[tuple[int, int]], missing: Iterable[str]) -> None:
-    """Raises for words that found no place.
+    """Raises an error for words that were not understood.
 
     Args:
-        text: the request, everything that is understood claimed.
-        method_spans: where the methods stand; a stranger in a list with them is a method.
-        missing: of "model", "scheduler": what the request has not named so far.
+        text: the request, in which everything that is understood is claimed.
+        method_spans: the places of the methods; an unknown word in a list with them is taken for a method.
+        missing: the kinds, "model" or "scheduler", that the request has not named so far.
 
     Raises:
         UnknownNameError: the word stands in the place of a name, or is nearly one.
@@ -62,7 +62,7 @@ def _place(before: str, after: str, missing: tuple[str, ...]) -> str | None:
 
 
 def _nearly(word: str, before: str) -> str | None:
-    """The kind of the known name that the word nearly is; the bar is lower after "using"."""
+    """Returns the kind of the known name that the word is close to. The threshold is lower after "using"."""
     bar = 0.7 if re.search(r"(?:using|with|by|采用|使用|用) ?(?:the |an? )?$", before) else 0.8
     near = {names().near(word): names().kind for names in (models, schedulers, methods)}
     return near[max(near)] if len(simplify(word)) > 2 and max(near) >= bar else None

@@ -1,8 +1,8 @@
 """The vocabulary: pattern fragments and filler words, English and Chinese side by side.
 
-Fragments match the plain view of a request: lower case, single spaces. Words that turn a meaning round (not,
-no, without, but, or, at least, more than …) are never fillers: where no pattern understands them, they are
-reported and nothing is guessed.
+Fragments match the plain view of a request: lower case, single spaces. Words that change a meaning (not, no,
+without, but, or, at least, more than …) are never fillers: where no pattern understands them, they are reported
+instead of guessed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ START, END = r"(?<![a-z0-9_])", r"(?![a-z0-9_])"
 
 
 def either(english: str, other: str) -> str:
-    """English alternatives as whole words, or Chinese ones and symbols wherever they stand."""
+    """Returns a pattern of English alternatives as whole words, and of Chinese ones and symbols anywhere."""
     return rf"(?:{START}(?:{english}){END}|(?:{other}))"
 
 

@@ -1,4 +1,4 @@
-"""A request in words becomes a task."""
+"""Turns a request in words into a task."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from hasten.task import Task
 
 
 def parse(text: str) -> Task:
-    """The task that a sentence asks for, English or Chinese, in any letter case.
+    """Returns the task that a sentence asks for, English or Chinese, in any letter case.
 
-    What the sentence leaves open is taken from the model and the defaults, and said in ``assumptions``, as are
-    readings that are not literal and words that ask for nothing. An error shows what was understood, and a
-    sentence that is a request.
+    What the sentence leaves open is taken from the model and the defaults and is listed in ``assumptions``,
+    together with readings that are not literal and words that ask for nothing. An error says what was understood
+    and gives a sentence that is a valid request.
 
     Raises:
-        RequestError: words that found no place, contradictions, or no model.
-        UnknownNameError: an unknown model, scheduler or method.
-        ParameterError: a parameter that its method does not have, or a value out of range.
-        InputError: a number that is impossible, such as 0 steps or a loss limit of 1.5.
+        RequestError: the sentence has words that were not understood, contradictions, or no model.
+        UnknownNameError: a model, scheduler or method is unknown.
+        ParameterError: a method has no such parameter, or a value is out of range.
+        InputError: a number is impossible, such as 0 steps or a loss limit of 1.5.
     """
     request = Meaning(Text(text))
     try:

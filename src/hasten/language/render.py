@@ -1,4 +1,4 @@
-"""A task becomes the sentence that asks for it: ``parse(render(task))`` is the task, apart from assumptions."""
+"""Turns a task into the sentence that asks for it: ``parse(render(task))`` is the task, apart from assumptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Language = Literal["en", "zh"]
 
 @dataclass(frozen=True)
 class _Phrases:
-    """The parts of a sentence. ``first`` leads in the first limit, ``more`` all that follow a goal."""
+    """The parts of a sentence. ``first`` introduces the first limit, ``more`` the limits that follow a goal."""
 
     plain: str
     accelerated: str
@@ -104,13 +104,13 @@ _PHRASES = {
 
 
 def render(task: Task, language: Language = "en") -> str:
-    """The canonical sentence of a task, English or Chinese.
+    """Returns the canonical sentence of a task, English or Chinese.
 
     Raises:
-        InputError: another language, or a task that no sentence says: a target without methods, parameters
-            of a method that the task leaves out, a folder's name that would be read as another.
-        UnknownNameError: a scheduler, method or metric that no request may name.
-        ParameterError: a parameter that its method does not have, or a value out of range.
+        InputError: the language is another one, or no sentence says the task: a target without methods, parameters
+            of a method that the task leaves out, a folder's name that would be read as something else.
+        UnknownNameError: no request may name the scheduler, method or metric.
+        ParameterError: a method has no such parameter, or a value is out of range.
     """
     say = _PHRASES[check_language(language)]
     _refuse_unsayable(task)
@@ -132,7 +132,7 @@ def render(task: Task, language: Language = "en") -> str:
 
 
 def check_language(name: str) -> Language:
-    """The language of that name. Raises InputError for any but ``en`` and ``zh``."""
+    """Returns the language of that name. Raises InputError for any name but ``en`` and ``zh``."""
     if name not in _PHRASES:
         raise InputError(f"The language is {name!r}: allowed is 'en' or 'zh'.")
     return cast(Language, name)
@@ -159,7 +159,8 @@ def _refuse_unsayable(task: Task) -> None:
 
 
 def _refuse_misread(sentence: str, model: str) -> None:
-    """Of all that a task holds, only a folder's name may be any text: two spaces, say, are read as one."""
+    """Raises InputError where the sentence is read as another model. Only a folder's name may be arbitrary text:
+    two spaces in it, for example, are read as one."""
     try:
         read = repr(meant(sentence).model)
     except InputError:
@@ -179,7 +180,7 @@ def _model(name: str) -> str:
 
 
 def _setting(task: Task, say: _Phrases) -> str:
-    """What the task says of its setting beside scheduler and steps."""
+    """Returns the phrases for the setting, besides scheduler and steps."""
     said = say.size.format(height=task.height, width=task.width) if task.height and task.width else ""
     said += say.guidance.format(_number(task.guidance_scale)) if task.guidance_scale is not None else ""
     said += say.batch.format(task.batch_size) if task.batch_size else ""
@@ -207,7 +208,8 @@ def _call(title: str, owners: Sequence[str], task: Task, say: _Phrases) -> str:
 
 
 def _spelled(name: str, owner: str, task: Task) -> str:
-    """The parameter's name, with its method's where other methods have one of that name and none is named."""
+    """Returns the parameter's name. The method's name is put before it where several methods share the name and
+    the task names no methods."""
     return f"{owner}_{name}" if task.methods is None and f"{owner}_{name}" in parameter_owners() else name
 
 
@@ -237,7 +239,7 @@ def _listed(items: Sequence[str], say: _Phrases) -> str:
 
 
 def _number(value: Value) -> str:
-    """The shortest text that reads back as the same number or list of steps."""
+    """Returns the shortest text that reads back as the same number or list of steps."""
     if isinstance(value, str):
         return value
     return repr(int(value)) if value == int(value) else repr(value)
