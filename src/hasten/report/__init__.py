@@ -1,4 +1,4 @@
-"""The report: an answer and everything behind it on one self-contained page."""
+"""The report: one self-contained page with an answer and everything behind it."""
 
 from __future__ import annotations
 

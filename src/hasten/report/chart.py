@@ -1,4 +1,4 @@
-"""Charts as plain data, with the places of everything: ``chart.html.jinja`` draws them, as SVG."""
+"""Charts as plain data with the positions of all their parts. ``chart.html.jinja`` draws them as SVG."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Literal
 
 WIDTH = 880
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 14, 48
-"""Margins around the plotted area, in the units of the drawing; at full width one is a pixel of the page."""
+"""Margins around the plotted area, in the drawing's units. At full width one unit is one pixel of the page."""
 LANE = 104
-"""Width of the lane for marks that have no place on the x axis."""
+"""Width of the lane for marks that have no position on the x axis."""
 PADDING = 0.05
-"""How far an axis goes on beyond what it must show, as a share of its length."""
+"""How far an axis extends beyond the values that it must show, as a share of its length."""
 MOST_TICKS = 8
 
 _STAR = "L".join(
@@ -27,14 +27,14 @@ SYMBOLS = {
     "diamond": "M0-1.6L1.6 0 0 1.6-1.6 0z",
     "star": f"M{_STAR}z",
 }
-"""Outlines of the marks around their middle, one unit wide to each side."""
+"""Outlines of the marks around their centre. They extend one unit to each side."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a kind of mark looks: by colour and by shape, so that neither alone matters.
+    """The look of a kind of mark. Both colour and shape tell the kinds apart, so that neither is needed alone.
 
-    ``style`` is its class in the style sheet, which gives the colour; ``open`` marks are not filled.
+    ``style`` is the class in the style sheet, which gives the colour. ``open`` marks are not filled.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point of a chart; without an ``x`` it stands in the lane. Who points at it sees ``told``."""
+    """A point of a chart. Without an ``x`` it stands in the lane. ``told`` is the text under the pointer."""
 
     x: float | None
     y: float
@@ -59,7 +59,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Series:
-    """Marks of one kind; ``joined`` ones have a line from each to the next."""
+    """Marks of one kind. A ``joined`` series has a line from each mark to the next."""
 
     look: Look
     marks: tuple[Mark, ...]
@@ -68,7 +68,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Guide:
-    """A line across the chart at a value of an axis, with what it means; ``below``: its label is under it."""
+    """A labelled line across the chart at a value of an axis. ``below`` puts the label under the line."""
 
     axis: Literal["x", "y"]
     at: float
@@ -79,7 +79,7 @@ class Guide:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: its title, the values at its two ends, and those that are marked."""
+    """One axis: its title, the values at its two ends, and the values that have ticks."""
 
     title: str
     low: float
@@ -89,7 +89,7 @@ class Axis:
 
     @classmethod
     def over(cls, title: str, values: Iterable[float], suffix: str = "", from_zero: bool = False) -> Axis:
-        """The axis that shows all these values, with some room beside the outermost."""
+        """Returns the axis that shows all these values, with some room beyond the outermost ones."""
         shown = [*values, *([0.0] if from_zero else [])]
         low, high = min(shown), max(shown)
         length = high - low or abs(high) or 1.0
@@ -98,12 +98,12 @@ class Axis:
 
     @classmethod
     def counting(cls, title: str, count: int) -> Axis:
-        """The axis of the numbers 1 to ``count``."""
+        """Returns the axis of the numbers 1 to ``count``."""
         whole = tuple(n for n in round_values(0.5, count + 0.5) if n == int(n))
         return cls(title, 0.5, count + 0.5, whole)
 
     def share(self, value: float) -> float:
-        """How far along the axis the value lies: 0 to 1. What is beyond an end stands at the end."""
+        """Returns the position of a value along the axis, 0 to 1. Values beyond an end are placed at the end."""
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
     def label(self, tick: float) -> str:
@@ -111,7 +111,7 @@ class Axis:
 
 
 def round_values(low: float, high: float) -> tuple[float, ...]:
-    """At most eight values between these, 1, 2 or 5 times a power of ten apart."""
+    """Returns at most eight values between ``low`` and ``high``, spaced by 1, 2 or 5 times a power of ten."""
     rough = (high - low) / MOST_TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
@@ -121,7 +121,7 @@ def round_values(low: float, high: float) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Chart:
-    """What is drawn. ``lane`` names the lane at the right for marks without an x; empty where there is none."""
+    """The contents of a chart. ``lane`` names the lane for marks without an x, at the right; "" means no lane."""
 
     title: str
     x: Axis
@@ -135,7 +135,7 @@ class Chart:
 
     @property
     def right(self) -> float:
-        """Where the plotted area ends."""
+        """The right end of the plotted area."""
         return WIDTH - RIGHT - (LANE if self.lane else 0)
 
     @property
@@ -147,15 +147,15 @@ class Chart:
         return WIDTH - RIGHT - LANE / 2
 
     def across(self, value: float | None) -> float:
-        """The place of a value of the x axis; of none, that of the lane."""
+        """Returns the position of a value of the x axis, or the middle of the lane for None."""
         if value is None:
             return self.lane_middle
         return round(LEFT + self.x.share(value) * (self.right - LEFT), 1)
 
     def down(self, value: float) -> float:
-        """The place of a value of the y axis."""
+        """Returns the position of a value of the y axis."""
         return round(self.bottom - self.y.share(value) * (self.bottom - TOP), 1)
 
     def line(self, marks: Sequence[Mark]) -> str:
-        """The corners of the line through these marks."""
+        """Returns the corners of the line through these marks, as SVG points."""
         return " ".join(f"{self.across(mark.x)},{self.down(mark.y)}" for mark in marks)

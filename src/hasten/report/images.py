@@ -1,4 +1,4 @@
-"""Images inside the page, as data URIs."""
+"""Embeds images in the page, as data URIs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LARGEST = 384
-"""Pixels a side: twice the width of a picture on the page, for screens of twice the density."""
+"""Longest side in pixels: twice a picture's width on the page, for screens of double density."""
 SMALL = 256
-"""Smaller pictures are kept as they are, pixel by pixel: PNG. Larger ones are WebP, a tenth of the size."""
+"""Images smaller than this, in pixels, are kept exactly, as PNG. Larger ones become WebP, a tenth of the size."""
 QUALITY = 85
 
 
 @dataclass(frozen=True)
 class ReportImages:
-    """What the page shows side by side: a list each, as long as ``prompts`` or empty.
+    """The images that the page shows side by side. Each list is as long as ``prompts``, or empty.
 
     An image is a Pillow image or a tensor (3, h, w) with values 0 to 1.
     """
@@ -41,7 +41,7 @@ class ReportImages:
 
 @dataclass(frozen=True)
 class Picture:
-    """``uri`` holds the image itself; ``small`` ones are shown enlarged, pixel by pixel."""
+    """An image in the page. ``uri`` holds the image itself. ``small`` pictures are enlarged without smoothing."""
 
     uri: str
     width: int
@@ -58,13 +58,13 @@ class Row:
 
 
 def gallery(images: ReportImages, columns: Sequence[str]) -> tuple[Row, ...]:
-    """One row a prompt; ``columns`` names the fields of ``images`` that are shown."""
+    """Returns one row for each prompt. ``columns`` names the fields of ``images`` that are shown."""
     pictures = [[picture(image) for image in getattr(images, name)] for name in columns]
     return tuple(Row(prompt, row) for prompt, row in zip(images.prompts, zip(*pictures, strict=True), strict=True))
 
 
 def picture(image: Any) -> Picture:
-    """The image as it stands in the page, at most 384 pixels a side."""
+    """Returns the image as the page embeds it, at most 384 pixels a side."""
     drawn = _pillow(image)
     drawn.thumbnail((LARGEST, LARGEST))
     small = max(drawn.size) < SMALL

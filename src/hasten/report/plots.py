@@ -1,4 +1,4 @@
-"""The page's charts: all trials by loss and speedup, and the raw times behind the answer."""
+"""The charts of the page: all trials by loss and speedup, and the raw times behind the answer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hasten.records import EqualTime, Latency, Trial
 from hasten.report.chart import Axis, Chart, Guide, Look, Mark, Series
 
 FARTHEST = 5.0
-"""Losses of more than this many limits stand at the edge of the chart: one bad plan would press all others, among
-which the limit decides, into a corner."""
+"""Losses of more than this many limits are drawn at the edge of the chart. Otherwise one bad plan would press all
+others into a corner, although the differences near the limit are what matters."""
 
 INSIDE = Look("within the limit", "inside", "circle")
 OUTSIDE = Look("over the limit", "outside", "square", open=True)
@@ -30,14 +30,15 @@ def trials_plot(
     equal: EqualTime | None = None,
     target: float | None = None,
 ) -> Chart | None:
-    """Speedup over loss, a mark a trial; trials that were not scored stand in a lane of their own.
+    """Returns a chart of speedup over loss with one mark for each trial. Trials without scores stand in a lane of
+    their own.
 
-    The axes always show the baseline (a speedup of 1, no loss), the limit and the target.
+    The axes always include the baseline (a speedup of 1, no loss), the limit and the target.
 
     Args:
         chosen: the trial that decided the answer, on held-out prompts.
         equal: the baseline with fewer steps.
-        target: the speedup that is asked for.
+        target: the requested speedup.
 
     Returns:
         None when no trial has a latency.
@@ -61,7 +62,7 @@ def trials_plot(
 def _series(
     timed: Sequence[Trial], special: Sequence[tuple[Look, Trial | None]], metric: str, limit: float | None
 ) -> Iterable[Series]:
-    """The trials by their kinds, and those that are special on top."""
+    """Yields the trials by kind, and the special trials last, so that they are drawn on top."""
     for look in (INSIDE, OUTSIDE, SKIPPED, FAILED):
         if some := [t for t in timed if _look(t, metric, limit) is look]:
             yield Series(look, tuple(_mark(t, metric) for t in some))
@@ -78,7 +79,7 @@ def _loss_axis(metric: str, losses: Sequence[float], limit: float | None) -> Axi
 
 
 def times_plot(latency: Latency) -> Chart:
-    """Every timed run of baseline and plan, in the order they were made."""
+    """Returns a chart of all timed runs of baseline and plan, in the order in which they were made."""
     rows = ((BASELINE_TIMES, latency.baseline_times_s), (PLAN_TIMES, latency.times_s))
     return Chart(
         title="Seconds of every timed call",

@@ -17,7 +17,7 @@ from hasten.task import Setting
 
 COLUMNS = {"reference": "Reference", "accelerated": "Accelerated", "equal_time": "Equal time"}
 OPEN_ROWS = 25
-"""A longer table of trials is folded."""
+"""Tables of trials with more rows than this are folded."""
 
 
 def render_report(
@@ -30,13 +30,13 @@ def render_report(
     command: str,
     request: str | None = None,
 ) -> str:
-    """The page: one HTML file that requests nothing from outside, well below a megabyte.
+    """Returns the page: one HTML file that requests nothing from outside, well below a megabyte.
 
     Args:
-        trials: all trials of the search, in their order; none for a plain pipeline.
-        images: what the answer's plan draws, beside the reference; may be empty.
-        command: what makes the same again.
-        request: the user's own sentence; without it the task's.
+        trials: all trials of the search, in their order; empty for a plain pipeline.
+        images: the images of the answer's plan and the reference images; may be empty.
+        command: the command that produces the same again.
+        request: the user's own sentence; None: the task's sentence.
     """
     shown = answer.best or answer
     plots = _plots(answer, shown, trials, setting.batch_size)
@@ -63,7 +63,7 @@ def render_report(
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure of the answer, what it is, and what qualifies it."""
+    """One figure of the answer, with its name and a note that qualifies it."""
 
     name: str
     figure: str
@@ -72,7 +72,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Compared:
-    """A row of the comparison: the baseline, the answer, the equal-time baseline."""
+    """A row of the comparison: the baseline, the answer or the equal-time baseline."""
 
     name: str
     steps: int
@@ -83,7 +83,7 @@ class Compared:
 
 
 def verdict(answer: Answer) -> str:
-    """The answer in a plain sentence, and in a second one that fewer steps do better, where they do."""
+    """Returns the answer as a plain sentence. A second sentence follows where fewer steps do better."""
     shown = answer if answer.plan or not answer.best else answer.best
     says = shown.equal_time.says if shown.equal_time else ""
     return f"{_verdict(answer)} {says}".rstrip()
@@ -110,7 +110,7 @@ def _verdict(answer: Answer) -> str:
 
 
 def tiles(answer: Answer) -> list[Tile]:
-    """The figures at the head of the page; only those that were measured."""
+    """Returns the figures at the head of the page, without those that were not measured."""
     found = []
     if answer.speedup is not None:
         interval = between(answer.speedup_interval, ".2f", answer.confidence)
@@ -129,7 +129,7 @@ def tiles(answer: Answer) -> list[Tile]:
 
 
 def comparison(answer: Answer, steps: int) -> list[Compared]:
-    """Baseline, answer and equal-time baseline side by side; empty without an equal-time baseline."""
+    """Returns baseline, answer and equal-time baseline for comparison, or [] without an equal-time baseline."""
     equal: EqualTime | None = answer.equal_time
     if equal is None or answer.confirmed is None:
         return []
@@ -146,7 +146,7 @@ def comparison(answer: Answer, steps: int) -> list[Compared]:
 
 
 def _plots(answer: Answer, shown: Answer, trials: Sequence[Trial], batch_size: int) -> dict[str, Chart | None]:
-    """The charts. A plain pipeline that was asked for has nothing to compare, so none."""
+    """Returns the charts by name. A plain pipeline has nothing to compare, so its charts are None."""
     if answer.task.mode == "plain":
         return {"scatter": None, "times": None}
     metric = next(iter(answer.task.max_loss), "clip_score")
@@ -160,7 +160,7 @@ def _plots(answer: Answer, shown: Answer, trials: Sequence[Trial], batch_size: i
 
 
 def _target(answer: Answer, shown: Answer, batch_size: int) -> float | None:
-    """The speedup that is asked for; of seconds an image, the speedup that gives those."""
+    """Returns the requested speedup. A requested latency is converted into a speedup."""
     target, baseline_s = answer.task.target, shown.baseline_latency_s
     if target is None or target.speedup is not None:
         return target.speedup if target else None
@@ -168,7 +168,7 @@ def _target(answer: Answer, shown: Answer, batch_size: int) -> float | None:
 
 
 def _metrics(trials: Sequence[Trial], shown: Answer) -> list[str]:
-    """The names of all metrics that any trial was scored by, in the order they appear."""
+    """Returns the names of all metrics by which any trial was scored, in the order of their appearance."""
     decisive = [shown.confirmed] if shown.confirmed else []
     return list(dict.fromkeys(metric for trial in [*trials, *decisive] for metric in trial.losses))
 
