@@ -1,7 +1,7 @@
-"""All options of hasten, each declared once: its name in Python, its flags, what it means and what it allows.
+"""All options of hasten, each declared once: its Python name, its flags, its meaning and its allowed values.
 
-The command line makes its flags and their help from this table, and ``checked`` holds the keywords of ``run``,
-``tune`` and the others to it. Importing this imports nothing heavy.
+The command line builds its flags and their help from this table, and ``checked`` applies it to the keywords of
+``run``, ``tune`` and the other functions. Importing this module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ _ALSO = {one.also: one.name for one in OPTIONS if one.also}
 
 
 def option_names(holder: type) -> tuple[str, ...]:
-    """The fields of a dataclass that are options; it may have others, which users do not give."""
+    """Returns the fields of a dataclass that are options. Other fields are not given by users."""
     return tuple(f.name for f in fields(holder) if f.name in _BY_NAME)
 
 
 def option(name: str) -> Option:
-    """The option of that keyword."""
+    """Returns the option of that keyword."""
     return _BY_NAME[name]
 
 
 def checked(given: Mapping[str, Any], among: Iterable[str] | None = None) -> dict[str, Any]:
-    """The options that are given, under their names and as hasten uses them.
+    """Returns the given options, under their canonical names and converted to the values that hasten uses.
 
     Args:
-        given: values by keyword; None is left to the model or the machine.
-        among: the names of those that may be given; None: any.
+        given: values by keyword; None leaves the choice to the model or the machine.
+        among: the names of the options that may be given; None: all.
 
     Raises:
         InputError: a value is of a wrong kind or out of its range, or one is given under two names.

@@ -17,15 +17,15 @@ MOST_STEPS = 1000
 GROUPS = REQUEST, SETTING, SEARCH, OUTPUT = "Request", "Setting", "Search and measuring", "Output"
 """The groups of the help, in their order."""
 UPPER_BOUND = "upbound_speedup"
-"""Asks for the highest speedup, where a target may stand."""
+"""The value that asks for the highest speedup, in place of a target."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option. ``name`` is its keyword in Python; None stands for what is left to the model or the machine.
+    """One option. ``name`` is its keyword in Python. None stands for a choice of the model or the machine.
 
-    ``flags``: the flags of the command line, without the dashes; a dash in them may be written as an underscore.
-    None at all: it is a keyword only. ``also``: another keyword for the same.
+    ``flags``: the flags of the command line, without the leading dashes. A dash inside a flag may be typed as an
+    underscore. An option without flags is only a keyword. ``also``: another keyword for the same option.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Option:
 
     @property
     def is_switch(self) -> bool:
-        """It has no value of its own: it is set, or it is not."""
+        """Whether the option is a switch, which is set or not and takes no value."""
         return self.read is values.switch
 
 

@@ -1,4 +1,4 @@
-"""Reads the value of an option, from Python or from a flag's text; what is wrong with it is said in a sentence."""
+"""Reads the value of an option, from Python or from a flag's text. Errors say in a sentence what is wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that an option takes: from ``low`` to ``high``, without ``low`` itself where ``above``."""
+    """The numbers that an option accepts: from ``low`` to ``high``. ``above`` excludes ``low`` itself."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -38,11 +38,11 @@ class Range:
 
 
 Reader = Callable[[str, Any], Any]
-"""Takes an option's name and a value; gives the value as hasten uses it, or raises InputError."""
+"""Takes an option's name and a value. Returns the value as hasten uses it, or raises InputError."""
 
 
 def whole(allowed: Range) -> Reader:
-    """A whole number: ``25``, ``25.0`` and the text ``"25"`` are the same."""
+    """Returns a reader of whole numbers: ``25``, ``25.0`` and the text ``"25"`` are the same."""
 
     def read(name: str, value: Any) -> int:
         number = _number(value)
@@ -56,7 +56,7 @@ def whole(allowed: Range) -> Reader:
 
 
 def number(allowed: Range, unit: str = "", none: str = "") -> Reader:
-    """A number, or its text; ``unit`` may follow it there: ``2.5x``. The word ``none`` stands for None."""
+    """Returns a reader of numbers. In a text ``unit`` may follow: ``2.5x``. The word ``none`` stands for None."""
 
     def read(name: str, value: Any) -> float | None:
         if none and value == none:
@@ -73,7 +73,7 @@ def number(allowed: Range, unit: str = "", none: str = "") -> Reader:
 
 
 def seconds(allowed: Range) -> Reader:
-    """Seconds, as a number, or a time as text: ``90``, ``90s``, ``10m``, ``1.5h``."""
+    """Returns a reader of seconds, given as a number or as text: ``90``, ``90s``, ``10m``, ``1.5h``."""
 
     def read(name: str, value: Any) -> float:
         found = duration(value)
@@ -87,7 +87,7 @@ def seconds(allowed: Range) -> Reader:
 
 
 def duration(value: Any) -> float | None:
-    """The seconds of a number or of a time's text; None where it is neither."""
+    """Returns the seconds of a number or of a time as text, or None where the value is neither."""
     if not isinstance(value, str):
         return _number(value)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", value)
@@ -95,7 +95,7 @@ def duration(value: Any) -> float | None:
 
 
 def text(name: str, value: Any) -> str:
-    """Text, or a path."""
+    """Reads text, or a path."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str) or not value.strip():
@@ -104,7 +104,7 @@ def text(name: str, value: Any) -> str:
 
 
 def one_of(allowed: Sequence[str], kind: str) -> Reader:
-    """One of some names."""
+    """Returns a reader that accepts one of these names."""
 
     def read(name: str, value: Any) -> str:
         if value not in allowed:
@@ -115,8 +115,8 @@ def one_of(allowed: Sequence[str], kind: str) -> Reader:
 
 
 def names(name: str, value: Any) -> tuple[str, ...] | None:
-    """Names, as a list or as text with commas or plus signs between: ``deepcache,tome``; ``any`` is None, and
-    ``none`` no name at all."""
+    """Reads names, from a list or from text with commas or plus signs: ``deepcache,tome``. ``any`` becomes None,
+    and ``none`` becomes an empty tuple."""
     if value in ("any", "none"):
         return None if value == "any" else ()
     listed = re.split(r"[,+]", value) if isinstance(value, str) else value
@@ -131,7 +131,7 @@ def names(name: str, value: Any) -> tuple[str, ...] | None:
 
 
 def prompts(name: str, value: Any) -> str | tuple[str, ...]:
-    """A built-in set or a file by its name; or the prompts themselves, as a list."""
+    """Reads prompts: the name of a built-in set or of a file, or a list of the prompts themselves."""
     if isinstance(value, str | os.PathLike):
         return text(name, value)
     if not isinstance(value, Sequence) or not all(isinstance(one, str) for one in value):
@@ -142,14 +142,14 @@ def prompts(name: str, value: Any) -> str | tuple[str, ...]:
 
 
 def limits(name: str, value: Any) -> float | dict[str, float]:
-    """A limit of the CLIP score's loss, or limits by metric."""
+    """Reads one limit for the loss of the CLIP score, or limits by metric."""
     if isinstance(value, Mapping):
         return {str(metric): _limit(f"the limit of {metric} in {name}", limit) for metric, limit in value.items()}
     return _limit(name, value)
 
 
 def switch(name: str, value: Any) -> bool:
-    """True or False."""
+    """Reads True or False."""
     if not isinstance(value, bool):
         raise InputError(f"{name} is {_shown(value)}: it must be True or False.")
     return value
@@ -163,7 +163,7 @@ def _limit(name: str, value: Any) -> float:
 
 
 def _number(value: Any) -> float | None:
-    """The number that a value is, or its text; None where it is none, or no finite one."""
+    """Returns the value as a number, also from text, or None where it is not a finite number."""
     if isinstance(value, bool) or (not isinstance(value, str | int | float) and not hasattr(value, "__float__")):
         return None
     try:
@@ -174,6 +174,6 @@ def _number(value: Any) -> float | None:
 
 
 def _shown(value: Any) -> str:
-    """A value as a message shows it: not the whole of a long one."""
+    """Returns a value as a message shows it: long ones are cut after 79 characters."""
     written = repr(value)
     return written if len(written) <= 80 else f"{written[:79]}…"
