@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "hasten"
 LAYERS = (
     ("texts", "version"),
     ("errors",),
+    ("entry_points",),
     ("files", "options", "plan", "registry", "scenes", "schedulers"),
     ("denoisers", "limits", "models", "processes"),
     ("methods", "metrics", "task"),
@@ -26,7 +27,7 @@ LAYERS = (
     ("search", "script"),
     ("workflow",),
     ("api",),
-    ("cli",),
+    ("cli", "testing"),
     ("__init__", "__main__"),
 )
 """From the lowest to the highest. Those of one layer do not import each other."""

@@ -167,7 +167,7 @@ class Meaning(Request):
         given: dict[str, dict[str, Decimal | str]] = {}
         for one_said in said:
             owner = self._owner(one_said, methods)
-            held, name = given.setdefault(owner, {}), one_said.name.removeprefix(f"{owner}_")
+            held, name = given.setdefault(owner, {}), _names.own_name(one_said.name, owner)
             if held.setdefault(name, one_said.value) != one_said.value:
                 raise RequestError(f"The request gives {name} twice: {held[name]} and {one_said.value}. Name one.")
         return {method: legal(method, values, steps) for method, values in sorted(given.items())}

@@ -121,6 +121,12 @@ def parameter_owners() -> dict[str, tuple[str, ...]]:
     return owners | {f"{m}_{name}": (m,) for name, methods in shared.items() for m in methods}
 
 
+def own_name(name: str, method: str) -> str:
+    """A key of ``parameter_owners`` as the method itself calls the parameter."""
+    own = {parameter.name for parameter in METHODS.get(method).parameters()}
+    return name if name in own else name.removeprefix(f"{method}_")
+
+
 def take_custom_models(text: Text) -> list[str]:
     """Claims local folders and hub ids. Returns them as written, or the canonical name of a registered hub id."""
     found = []

@@ -31,7 +31,7 @@ __all__ = [
     "work",
 ]
 
-METHODS: Registry[Method] = Registry("method", "hasten.methods", "METHOD")
+METHODS: Registry[Method] = Registry("method", "hasten.methods", "METHOD", Method, Method.spellings)
 
 
 def check_plan(plan: Plan, pipe: Any = None, steps: int | None = None) -> Plan:

@@ -202,6 +202,10 @@ class Method(ABC):
     measured: bool = False
     """Whether a search tries the lists of steps that ``hasten.measure.sensitivity`` finds for the setting."""
 
+    def spellings(self) -> tuple[str, ...]:
+        """Every word that means the method in a request."""
+        return (self.name, self.title, *self.aliases, *self.implied)
+
     @abstractmethod
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         """The parameters; with a pipeline or a number of steps, their ranges and grids for it."""

@@ -9,4 +9,4 @@ from hasten.registry import Registry
 
 __all__ = ["METRICS", "ClipScorer", "Metric", "find_scorer", "load_scorer", "named_dino", "scorer_folder"]
 
-METRICS: Registry[Metric] = Registry("metric", "hasten.metrics", "METRIC")
+METRICS: Registry[Metric] = Registry("metric", "hasten.metrics", "METRIC", Metric, Metric.spellings)

@@ -37,6 +37,10 @@ class Metric(ABC):
     needs_scorer: bool = False
     perfect: float = 1.0
 
+    def spellings(self) -> tuple[str, ...]:
+        """Every word that means the metric in a request."""
+        return (self.name, self.title)
+
     def version(self, scorer: Any = None) -> str:
         """The model, if any, and the library with its version behind the figure, for reports."""
         return ", ".join(filter(None, [self.model(scorer), f"{self.library} {version(self.library)}"]))

@@ -12,7 +12,7 @@ from hasten.models._parts import INDEX
 from hasten.models.base import Family, Model
 from hasten.registry import Registry
 
-FAMILIES: Registry[Family] = Registry("model family", "hasten.models", "FAMILY")
+FAMILIES: Registry[Family] = Registry("model family", "hasten.models", "FAMILY", Family, Family.spellings)
 ASSETS = Path(__file__).parent.parent / "assets"
 
 

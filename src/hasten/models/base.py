@@ -77,6 +77,10 @@ class Family:
         """The arguments of each call beside those of the setting; of a model that is not known, the family's."""
         return {**self.call, **(model.call if model else {})}
 
+    def spellings(self) -> tuple[str, ...]:
+        """Every word that means the family or one of its models."""
+        return (self.name, *(word for m in self.models for word in (m.name, m.source, *m.aliases)))
+
     @property
     def fitting(self) -> tuple[str, ...]:
         """Canonical names of all schedulers that fit."""

@@ -150,7 +150,8 @@ def _requirements(
     names = ["accelerate", "diffusers", *(["hasten"] if needs_hasten else []), "torch", "transformers"]
     found = [f"{name}~={_release(environment.get(name) or version(name))}" for name in names]
     reading = () if model.embedded else family.packages
-    own = (p for name in plan.methods if runtime == "hasten" for p in METHODS.get(name).packages)
+    own = [p for name in plan.methods if runtime == "hasten" for p in METHODS.get(name).packages]
+    own += filter(None, map(METHODS.requirement, plan.methods))
     return sorted([*found, *reading, *own, *(calls.requirements if calls else ())], key=str.lower)
 
 
