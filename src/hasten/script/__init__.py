@@ -1,1 +1,1 @@
-"""The generated program: written from a skeleton, verified in a fresh process."""
+"""The generated program: it is written from a skeleton and verified in a fresh process."""

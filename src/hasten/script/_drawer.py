@@ -1,4 +1,4 @@
-"""The parent's side of a process that draws: what it is asked, how long it may take, what memory it may hold."""
+"""The parent's side of a drawing process: its requests, its time limits and its memory limit."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ Side = Literal["reference", "script"]
 
 @dataclass(frozen=True)
 class Patience:
-    """The seconds that a script may take: to be imported and loaded; for the first call with its plan, which may
-    compile; for every other call."""
+    """The seconds that a script may take: for import and loading, for the first call with its plan (which may
+    compile), and for every other call."""
 
     opening_s: float
     first_s: float
@@ -40,27 +40,28 @@ class Patience:
 
     @classmethod
     def beside(cls, opening_s: float, call_s: float, limit_s: float | None) -> Self:
-        """Many times what the plain pipeline took in hasten's own process, or ``limit_s`` where that is given."""
+        """Returns many times the times of the plain pipeline in hasten's own process, or ``limit_s`` if given."""
         if limit_s is not None:
             return cls(limit_s, limit_s, limit_s)
         return cls(max(300.0, 10 * opening_s), max(1200.0, 20 * call_s), max(120.0, 20 * call_s))
 
 
 GENEROUS = Patience(7200.0, 3600.0, 3600.0)
-"""For hasten's own process, which may have to fetch a model from the hub first."""
+"""The patience with hasten's own process, which may have to fetch a model from the hub first."""
 
 
 class Drawer:
-    """A process that draws, and ends with this one. Its images are all that is believed of what it answers.
+    """A process that draws images and ends together with this one. Of its answers only the images are trusted.
 
-    A script's process has a cleared environment and limits; it is stopped while it is not asked for anything.
+    A script's process has a cleared environment and limits. It is stopped while it is not asked for anything.
 
     Args:
-        side: whose images.
-        source: the model's folder or hub id; of a script its path.
-        name: names it in errors.
+        side: the side whose images it draws.
+        claim: the claim that is checked.
+        source: the model's folder or hub id; for a script, its path.
+        name: the name of the process in errors.
         python: the interpreter.
-        needed: names of diffusers that it will need: they are loaded at its start.
+        needed: names of diffusers that the process will need. They are loaded at its start.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Drawer:
             {"side": side, "claim": claim.model_dump(mode="json"), "source": source, "needed": [*needed]}
         )
         foreign = side == "script"
-        # -P: a torch.py in the working folder would be imported. -B: no caches beside a script.
+        # -P keeps Python from importing a torch.py in the working folder; -B writes no caches beside a script.
         try:
             self._child = Child(
                 [python, "-B", "-P", "-m", "hasten.script._drawing", given],
@@ -99,10 +100,11 @@ class Drawer:
             thread.start()
 
     def limit(self, patience: Patience, memory_bytes: int) -> None:
-        """From now on it may take so long for a call, and its family may hold so much memory.
+        """Sets the patience for later calls, and the memory that the process and its descendants may hold
+        together.
 
-        The limit of the process itself ends what grows faster than it is looked at. CUDA reserves address space
-        far beyond what it uses: there it is looked at alone.
+        A limit of the process itself also ends it when it grows faster than it is checked. CUDA reserves address
+        space far beyond what it uses, so there only the checks apply.
         """
         self.patience, self._memory_bytes = patience, memory_bytes
         if sys.platform == "linux" and not self._claim.device.startswith("cuda"):
@@ -112,11 +114,11 @@ class Drawer:
                 _looked(process, lambda p: p.rlimit(psutil.RLIMIT_DATA, (memory_bytes, memory_bytes)))
 
     def start(self) -> None:
-        """Waits until it can be asked for something: until then nothing foreign runs in it."""
+        """Waits until the process is ready for requests. Until then it runs no foreign code."""
         self._answer(GENEROUS.opening_s, "starting")
 
     def open(self) -> dict[str, Any]:
-        """Loads; what the process tells of itself: to be believed of hasten's own only."""
+        """Loads the pipeline. Returns what the process says of itself, to be trusted of hasten's own only."""
         return self._ask({"do": "open"}, self.patience.opening_s, "loading its pipeline")[0]
 
     def accelerate(self) -> None:
@@ -124,22 +126,23 @@ class Drawer:
         self._ask({"do": "accelerate"}, self.patience.first_s, "installing its plan")
 
     def draw(self, prompt: str, seed: int, first: bool = False) -> torch.Tensor:
-        """The first image of one call, (3, h, w), uint8, on the CPU. ``first``: it may take as long as compiling.
+        """Returns the first image of one call, (3, h, w), uint8, on the CPU. ``first`` allows the time for
+        compiling.
 
         Raises:
-            MeasurementError: it failed, took too long, or answered no image.
+            MeasurementError: the call failed, took too long, or returned no image.
         """
         limit_s = self.patience.first_s if first else self.patience.call_s
         told, pixels = self._ask({"do": "draw", "prompt": prompt, "seed": seed}, limit_s, "drawing an image")
         return _image(told.get("sizes"), pixels, self.name)
 
     def rest(self) -> None:
-        """Stops it until it is ``awake``."""
+        """Stops the process until it is ``awake``."""
         self._child.pause()
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """It runs for as long as the context lasts, and is stopped before and after."""
+        """Lets the process run inside the context. It is stopped before and after."""
         self._child.resume()
         try:
             yield
@@ -147,7 +150,7 @@ class Drawer:
             self.rest()
 
     def processes(self) -> list[Any]:
-        """The process and all that it started, as psutil has them."""
+        """Returns the process and everything that it started, as psutil objects."""
         import psutil
 
         try:
@@ -156,15 +159,15 @@ class Drawer:
             return []
 
     def resident_bytes(self) -> int:
-        """The memory of all of them."""
+        """Returns the resident memory of these processes."""
         return sum(_looked(process, lambda p: int(p.memory_info().rss)) for process in self.processes())
 
     def busy_s(self) -> float:
-        """The seconds that they have spent on cores so far."""
+        """Returns the processor time in seconds that they have used so far."""
         return sum(_looked(process, lambda p: sum(p.cpu_times()[:4])) for process in self.processes())
 
     def close(self) -> None:
-        """Ends it with all that it started."""
+        """Ends the process and everything that it started."""
         self._child.end()
 
     def __enter__(self) -> Self:
@@ -218,7 +221,7 @@ class Drawer:
         raise MeasurementError(f"{self.name} fails: it answers before it is asked, and was ended.")
 
     def _died(self) -> HastenError:
-        """What is said of the process when it has closed the channel."""
+        """Returns the error for a process that has closed the channel."""
         try:
             fate = fate_of(self._child.wait(LOOK_S))
         except subprocess.TimeoutExpired:
@@ -235,7 +238,7 @@ class Drawer:
         return MeasurementError(f"{self.name} fails: {fit(str(answer['error'])).rstrip('.')}.")
 
     def _listen(self) -> None:
-        """Takes in answers, in a thread: the time of one does not depend on who waits for it."""
+        """Receives answers in a thread, so that their times do not depend on who waits for them."""
         try:
             while (answer := self._frames.receive(self._most)) is not None:
                 self._inbox.put(answer)
@@ -244,12 +247,12 @@ class Drawer:
         self._inbox.put(None)
 
     def _hear(self) -> None:
-        """Takes in what is printed, so that the pipe never fills, and keeps the end of it."""
+        """Reads what the process prints, so that the pipe never fills, and keeps the end of it."""
         stream = _there(self._child.stderr)
         try:
             while said := stream.read1(SAID_BYTES):
                 self._said = (self._said + said)[-SAID_BYTES:]
-        except (OSError, ValueError):  # closed meanwhile
+        except (OSError, ValueError):  # the stream was closed meanwhile
             return
 
 
@@ -264,12 +267,12 @@ def _looked(process: Any, at: Any) -> Any:
 
     try:
         return at(process)
-    except psutil.Error:  # it has ended
+    except psutil.Error:  # the process has ended
         return 0
 
 
 def _image(sizes: Any, pixels: bytes, name: str) -> torch.Tensor:
-    """The first of the images of an answer, which need not be what it says it is."""
+    """Returns the first image of an answer. The announced sizes are checked, because they may be wrong."""
     import torch
 
     try:

@@ -1,7 +1,7 @@
-"""A process that draws images when its parent asks for them: a script's, or those that it is held against.
+"""A process that draws images on its parent's request: the images of a script, or the reference images.
 
-It measures nothing and judges nothing: a script that runs here can change all that this process says. Its answers
-are plain images, by which, and by when they come, the parent judges (``_measure.py``).
+It measures and judges nothing, because a script that runs here can change everything that this process says. Its
+answers are plain images. The parent judges these, and the times at which they arrive (``_measure.py``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Reference:
         self.claim, self.source = claim, source
 
     def open(self) -> dict[str, Any]:
-        """Loads it; tells where it is measured."""
+        """Loads the pipeline. Returns the environment of the measurement."""
         from hasten.measure.environment import environment
         from hasten.measure.pipeline import known_family
         from hasten.models import load_pipeline, model_at
@@ -49,10 +49,10 @@ class Reference:
         return {"environment": environment(claim.device, claim.dtype)}
 
     def accelerate(self) -> None:
-        """It stays as it is."""
+        """Does nothing: the reference has no plan."""
 
     def draw(self, prompt: str, seed: int) -> list[Any]:
-        """The images of one call, as Pillow images."""
+        """Returns the images of one call, as Pillow images."""
         import torch
 
         claim = self.claim
@@ -70,13 +70,13 @@ class Reference:
 
 
 class Script:
-    """The script's own functions."""
+    """The side that calls the script's own functions."""
 
     def __init__(self, claim: Claim, source: str) -> None:
         self.claim, self.path = claim, Path(source)
 
     def open(self) -> dict[str, Any]:
-        """Imports the script and loads its pipeline; tells what scheduler that has."""
+        """Imports the script and loads its pipeline. Returns the name of that pipeline's scheduler."""
         from hasten.measure.setting import scheduler_name
 
         self.module = _module(self.path)
@@ -90,7 +90,7 @@ class Script:
             self.pipe = handle if self.claim.runtime == "upstream" else self.pipe
 
     def draw(self, prompt: str, seed: int) -> list[Any]:
-        """The images of one call of the script's ``generate``."""
+        """Returns the images of one call of the script's ``generate``."""
         drawn = self.module.generate(self.pipe, prompt, self.claim.steps, seed)
         return list(drawn) if isinstance(drawn, Sequence) else [drawn]
 
@@ -99,7 +99,7 @@ SIDES: dict[str, Callable[[Claim, str], Draws]] = {"reference": Reference, "scri
 
 
 def serve(frames: Frames, side: Draws) -> None:
-    """Does what it is asked for until the parent closes the channel."""
+    """Answers requests until the parent closes the channel."""
     while (asked := frames.receive()) is not None:
         try:
             answer, pixels = _done(side, asked[0])
@@ -127,7 +127,7 @@ def _rgb(image: Any) -> Any:
 
 
 def _module(path: Path) -> ModuleType:
-    """The script as a module; its ``main`` does not run."""
+    """Returns the script as a module. Its ``main`` does not run."""
     spec = importlib.util.spec_from_file_location("hasten_generated_script", path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path} cannot be imported: its name must end in .py.")
@@ -138,16 +138,16 @@ def _module(path: Path) -> ModuleType:
 
 
 def main() -> None:
-    """Takes the channel for itself: what is printed from now on goes to standard error."""
+    """Serves one side. The channel is moved to other descriptors, so that later prints go to standard error."""
     frames = Frames(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     given = json.loads(sys.argv[1])
     import diffusers
 
-    for name in given["needed"]:  # loaded while the other process loads them, too
+    for name in given["needed"]:  # load them while the other process loads them, too
         getattr(diffusers, name, None)
-    frames.send({"ready": diffusers.__version__})  # what comes now may be foreign
+    frames.send({"ready": diffusers.__version__})  # foreign code may run after this
     serve(frames, SIDES[given["side"]](Claim.model_validate(given["claim"]), given["source"]))
 
 

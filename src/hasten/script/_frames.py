@@ -1,4 +1,4 @@
-"""Messages through a pair of pipes: some JSON, and bytes behind it. Nothing that is received is run."""
+"""Messages through a pair of pipes: JSON followed by bytes. Nothing that is received is executed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LONGEST_TEXT = 1 << 20
 
 
 class GarbledError(ValueError):
-    """What came is no message, or a longer one than is expected."""
+    """The received data is no message, or is longer than expected."""
 
 
 class Frames:
@@ -24,13 +24,13 @@ class Frames:
         self._target.flush()
 
     def receive(self, most: int = 0) -> tuple[dict[str, Any], bytes] | None:
-        """The next message; None at the channel's end.
+        """Returns the next message, or None at the end of the channel.
 
         Args:
-            most: so many bytes may come behind the text.
+            most: the most bytes that may follow the JSON.
 
         Raises:
-            GarbledError: it is no message, or its sender said less than it announced.
+            GarbledError: the data is no message, or its sender sent less than it announced.
         """
         head = self._source.read(12)
         if not head:

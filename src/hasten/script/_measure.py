@@ -1,8 +1,8 @@
-"""A script measured against hasten's own pipeline: the clock, the scores and the verdict are this process' own.
+"""Measures a script against hasten's own pipeline. The clock, the scores and the verdict belong to this process.
 
-Two processes draw in turn, image by image: one the script's, the other the plain pipeline that the claim names, as
-hasten loads it. Both draw the same prompts and seeds, which are chosen here, at random. Every image is timed from
-the question to its last pixel, and every timed image is scored.
+Two processes draw in turn, image by image: one runs the script, the other runs the plain pipeline that the claim
+names, as hasten loads it. Both draw the same prompts and seeds, which this process chooses at random. Every image
+is timed from the request to its last pixel, and every timed image is scored.
 """
 
 from __future__ import annotations
@@ -36,17 +36,19 @@ if TYPE_CHECKING:
 
 SCORED_AT_ONCE = 8
 FIRST = 1_000_000
-"""The first held-out image of a set without fresh prompts: far from those that a search has confirmed with."""
+"""The first held-out image for sets without fresh prompts, far from the images that searches confirm with."""
 PLACES = 1 << 40
-"""So many first images there are to choose from: a script cannot have drawn its images before it is asked."""
+"""The number of places at which the images may begin. With so large a number (2⁴⁰) a script cannot have drawn its
+images before it is asked."""
 WARM, NAME = -1, 80
 FIDELITY = "ssim"
 ALIKE = 0.02
-"""Two processes that draw the same image may differ by so much of a pixel's range on average."""
+"""The largest mean difference, as a share of a pixel's range, between the same image drawn in two processes."""
 
 
 def place_of(prompts: PromptSet, place: int | None = None) -> tuple[Split, int]:
-    """The split that is drawn here and nowhere else, and its first image: ``fresh`` where the set has it.
+    """Returns the split that only this measurement draws from (``fresh`` where the set has it), and its first
+    image.
 
     ``place``: 0 to 2⁴⁰ − 1; None: at random.
     """
@@ -64,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Sitting:
-    """The images that both sides are asked for. Image i has the prompt and seed of the split's ``first`` + i."""
+    """The images that both sides draw. Image i has the prompt and seed of the split's image ``first`` + i."""
 
     claim: Claim
     prompts: PromptSet
@@ -97,12 +99,12 @@ def measure(
     limit_s: float | None = None,
     place: int | None = None,
 ) -> Trial:
-    """The script's trial, on prompts and seeds that no search or verdict has used, and that no script can know.
+    """Returns the script's trial, on prompts and seeds that no search or verdict has used and no script can know.
 
     Args:
-        samples: images that are scored and timed at least.
-        limit_s: how long any call of the script may take; None: many times as long as hasten's own.
-        place: of the first image; None: at random.
+        samples: the least number of images that are scored and timed.
+        limit_s: the longest time for any call of the script; None: a multiple of the time of hasten's own call.
+        place: the place of the first image; None: at random.
     """
     started, sitting = time.monotonic(), Sitting.of(claim, place)
     with device_lock(claim.device):
@@ -146,7 +148,7 @@ def _theirs(path: Path, claim: Claim, python: str) -> Drawer:
 
 
 def _of_its_pipeline(sitting: Sitting, script: Drawer, reference: torch.Tensor) -> Iterator[str]:
-    """Opens the script up to its plan; what makes its pipeline another one than it claims."""
+    """Opens the script up to its plan. Yields reasons why its pipeline is not the one that it claims."""
     claim = sitting.claim
     found = fit(str(script.open().get("scheduler")), NAME)
     plain = sitting.draw(script, WARM, first=True)
@@ -165,7 +167,7 @@ def _of_its_pipeline(sitting: Sitting, script: Drawer, reference: torch.Tensor) 
 def _latency(
     sitting: Sitting, reference: Row, script: Row, samples: int, pairs: int, held: Sequence[str]
 ) -> Latency:
-    """Draws and times the images of both sides in turn; only one of the two processes runs at a time."""
+    """Draws and times the images of both sides in turn. Only one of the two processes runs at a time."""
     claim, drawers = sitting.claim, (reference.drawer, script.drawer)
     known = UntilKnown(pairs, partial(_decided, claim), claim.confidence)
     load = OtherLoad("cpu", lambda: time.process_time() + sum(d.busy_s() for d in drawers))
@@ -185,14 +187,14 @@ def _latency(
 
 
 def _decided(claim: Claim, low: float, high: float) -> bool:
-    """The interval of the speedup lies on one side of all that the script promises."""
+    """Returns whether no promised speedup of the script lies inside the interval."""
     return not any(low < promised <= high for promised in promises(claim))
 
 
 def _of_images(
     sitting: Sitting, reference: Sequence[torch.Tensor], images: Sequence[torch.Tensor]
 ) -> Iterator[str]:
-    """What makes the script's images others than it claims, or worthless."""
+    """Yields reasons why the script's images are not what it claims, or are worthless."""
     claim = sitting.claim
     sizes = {tuple(image.shape[-2:]) for image in images}
     for height, width in sizes - {(claim.height, claim.width)}:
@@ -207,14 +209,15 @@ def _of_images(
 
 
 def _apart(a: torch.Tensor, b: torch.Tensor) -> float:
-    """How far two images are from each other, on average, in shares of a pixel's range."""
+    """Returns the mean absolute difference of two images, as a share of a pixel's range."""
     return float((a.float() - b.float()).abs().mean()) / 255
 
 
 def _losses(
     sitting: Sitting, reference: Sequence[torch.Tensor], images: Sequence[torch.Tensor]
 ) -> dict[str, Loss]:
-    """The claim's losses, and that of a fidelity metric in any case: images of another seed may score as well."""
+    """Returns the losses on the claim's metrics, and always on a fidelity metric, because images of another seed
+    may have the same score."""
     claim = sitting.claim
     if not Plan.parse(claim.plan):
         return {}

@@ -1,4 +1,4 @@
-"""What a script claims about itself: its ``CLAIM``, read back without running a line of it."""
+"""What a script claims about itself: its ``CLAIM``, read back without running the script."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from hasten.version import __version__
 
 Runtime = Literal["hasten", "upstream"]
 _EMBEDDED = re.compile(r"str\(files\('hasten'\) / 'assets' / '([A-Za-z0-9._-]+)'\)")
-"""How a script finds weights that ship with hasten."""
+"""Matches the expression by which a script finds weights that ship with hasten."""
 CLIP_SCORE = "clip_score"
 REQUIRED = ("load_pipeline", "generate")
 TOLERANCE = 0.95
-"""A speedup measured again may fall short of the claimed one by this factor; the upper end of its interval counts,
-so that a restless machine refutes no claim that it cannot decide."""
+"""The share of the claimed speedup that must be reached when it is measured again. The upper end of the new
+interval is compared, so that times of a restless machine, which decide nothing, do not refute a claim."""
 
 
 class Claim(Record):
     """The figures that a script was written with, and the setting in which they were measured.
 
-    Figures of a file that were not measured here have no interval, and ``samples`` is 0.
-    Latencies in seconds a call of the pipeline (one batch); ``losses`` are relative, by metric;
-    ``max_loss`` the limits that the request set, on either side where ``two_sided``. ``confidence`` is that of the
-    intervals, here and when the script is verified. ``seed`` is that of the prompts' and latents' choice.
+    Figures that come from a file and were not measured here have no interval, and ``samples`` is 0. Latencies are
+    in seconds a call of the pipeline (one batch). ``losses`` are relative, by metric. ``max_loss`` holds the
+    limits of the request, which apply on either side where ``two_sided``. ``confidence`` applies to the intervals,
+    here and when the script is verified. ``seed`` chooses the prompts and latents.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,7 +79,7 @@ class Claim(Record):
         seed: int,
         environment: Mapping[str, str],
     ) -> Claim:
-        """The claim of an answer. Raises InputError where the answer has nothing to write a script of."""
+        """Returns the claim of an answer. Raises InputError where the answer has no plan to write a script of."""
         empty = not answer.plan and answer.task.mode != "plain"
         if empty or answer.status == "failed" or answer.status == "undecided":  # noqa: PLR1714 (narrows its type)
             why = f" ({answer.reason})" if answer.reason else ""
@@ -106,14 +106,14 @@ class Claim(Record):
         )
 
     def literal(self) -> dict[str, Any]:
-        """The claim as JSON-able data, as it stands in a script."""
+        """Returns the claim as JSON-able data, as it stands in a script."""
         data = self.model_dump(mode="json", exclude=None if self.two_sided else {"two_sided"})
         data["target"] = None if self.target is None else self.target.model_dump(exclude_none=True)
         return data
 
     @property
     def limits(self) -> Limits:
-        """The limits that the script claims to keep: explicit parameters may exceed the request's."""
+        """The limits that the script claims to keep. Explicit parameters may exceed the request's limits."""
         asked = Limits(self.max_loss, self.two_sided)
         kept = (m for m in asked if m in self.losses and asked.excess(m, self.losses[m]) < 0)
         return Limits({m: asked[m] for m in kept}, self.two_sided)
@@ -125,7 +125,7 @@ _PLACE = ("model", "scheduler", "steps", "height", "width", "guidance_scale", "b
 def _figures(answer: Answer) -> dict[str, Any]:
     losses = answer.confirmed.losses if answer.confirmed and Plan.parse(answer.plan) else {}
     told = {metric: _short(loss.loss) for metric, loss in losses.items()}
-    if answer.confirmed is None and answer.quality_loss is not None:  # of a file, which knows the CLIP score alone
+    if answer.confirmed is None and answer.quality_loss is not None:  # from a file, which has only the CLIP score
         told = {CLIP_SCORE: _short(answer.quality_loss)}
     return {
         "speedup": _short(answer.speedup),
@@ -139,7 +139,7 @@ def _figures(answer: Answer) -> dict[str, Any]:
 
 
 def _short(value: float | None) -> float | None:
-    """Six significant digits: more would be noise to the reader, fewer could touch a limit."""
+    """Rounds to six significant digits: more would be noise to the reader, fewer could cross a limit."""
     return None if value is None else float(f"{value:.6g}")
 
 
@@ -148,17 +148,19 @@ def _pair(interval: Interval | None) -> tuple[float, ...] | None:
 
 
 def promises(claim: Claim) -> tuple[float, ...]:
-    """The speedups that a script must reach when it is measured again: the claim's share, and the request's."""
+    """Returns the speedups that a script must reach when it is measured again: ``TOLERANCE`` times the claim's,
+    and the requested one."""
     asked = claim.target.speedup if claim.target else None
     least = claim.speedup * TOLERANCE if claim.speedup is not None else None
     return tuple(value for value in (least, asked) if value is not None)
 
 
 def read_claim(path: str | Path) -> Claim:
-    """The claim of a script, without running it.
+    """Returns the claim of a script, without running it.
 
     Raises:
-        InputError: no such file, no Python, no script of hasten, or a claim that was tampered with.
+        InputError: there is no such file, it is not Python or not a script of hasten, or its claim was tampered
+            with.
     """
     path = Path(path)
     tree = _tree(path)
@@ -181,9 +183,9 @@ def read_claim(path: str | Path) -> Claim:
 
 
 def model_source(path: str | Path, claim: Claim) -> str:
-    """Where the script loads its weights from, a folder or a hub id, by its MODEL and without running it.
+    """Returns the folder or hub id from which the script loads its weights, by its MODEL and without running it.
 
-    Where that is no plain text any more: the name of the claimed model.
+    Where MODEL is no longer plain text, the result is the name of the claimed model.
     """
     for node in _tree(Path(path)).body:
         if isinstance(node, ast.Assign) and _assigns(node, "MODEL"):
@@ -195,7 +197,7 @@ def model_source(path: str | Path, claim: Claim) -> str:
 
 
 def needed_of(path: str | Path, package: str) -> tuple[str, ...]:
-    """The names that the script imports from a package, without running it."""
+    """Returns the names that the script imports from a package, without running it."""
     imports = (n for n in _tree(Path(path)).body if isinstance(n, ast.ImportFrom) and n.module == package)
     return tuple(alias.name for found in imports for alias in found.names)
 

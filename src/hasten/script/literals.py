@@ -1,4 +1,4 @@
-"""Python literals as a formatter would lay them out. User text reaches a script through here only."""
+"""Writes Python literals as a formatter lays them out. User text reaches a script only through this module."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ WIDTH = 88
 
 
 def literal(value: Any, prefix: str = "", indent: int = 0) -> str:
-    """The source of a value made of dicts, lists, tuples, text, numbers, booleans and None.
+    """Returns the source of a value made of dicts, lists, tuples, text, numbers, booleans and None.
 
     Args:
-        prefix: what stands before it on its line, to know how much room is left.
-        indent: how far that line is indented, in spaces.
+        prefix: the text before the value on its line, which determines how much room is left.
+        indent: the indentation of that line, in spaces.
     """
     flat = _flat(value)
     if not isinstance(value, Mapping | list | tuple) or not value:
@@ -33,24 +33,24 @@ def literal(value: Any, prefix: str = "", indent: int = 0) -> str:
 
 
 def assignment(name: str, value: Any) -> str:
-    """The line or lines ``NAME = value``: long text in pieces, a long dict one entry a line."""
+    """Returns the line or lines ``NAME = value``. Long text is split, and a long dict has one entry a line."""
     if isinstance(value, str):
         return f"{name} = {_long(value, f'{name} = ')}"
     return f"{name} = {literal(value, f'{name} = ')}"
 
 
 def prose(text: str) -> str:
-    """Text on one line, every character that does not print replaced by a space."""
+    """Returns the text on one line, with a space for every character that does not print."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def in_docstring(lines: str) -> str:
-    """Escapes text for a docstring in three double quotes; it must neither begin nor end with one."""
+    """Escapes text for a docstring in three double quotes. The text must not begin or end with a double quote."""
     return lines.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
 
 
 def labelled(label: str, text: str, margin: int = 10) -> str:
-    """``label     text``, wrapped, the following lines indented under the text."""
+    """Returns ``label text``, wrapped, with the following lines indented to the start of the text."""
     wrapped = textwrap.fill(
         prose(text),
         WIDTH,
@@ -73,7 +73,7 @@ def _flat(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """``repr`` with double quotes unless single ones need fewer escapes."""
+    """Returns ``repr`` of the text with double quotes, unless single quotes need fewer escapes."""
     single = repr(text)
     if single.startswith('"') or text.count('"') > text.count("'"):
         return single
@@ -91,7 +91,7 @@ def _long(text: str, prefix: str) -> str:
 
 
 def _pieces(text: str) -> list[str]:
-    """The text cut after spaces, so that each piece fits on a line where a space allows it."""
+    """Cuts the text after spaces so that each piece fits on a line, where a space allows it."""
     pieces = [""]
     for word in re.findall(r"[^ ]* |[^ ]+", text):
         if pieces[-1] and cell_len(_quoted(pieces[-1] + word)) > WIDTH - 4:

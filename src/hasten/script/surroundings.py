@@ -1,7 +1,7 @@
-"""What a script's process finds around it: a cleared environment, and limits that it cannot lift.
+"""The surroundings of a script's process: a cleared environment, and limits that it cannot lift.
 
-This keeps secrets of the environment from a script, and a run-away script from the machine. It is no prison: the
-process has the user's rights on files and on the network.
+This keeps secrets of the environment from a script, and protects the machine from a script that runs away. It is
+not a sandbox: the process has the user's rights on files and on the network.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAMES = {
     *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA"),
     *("PROGRAMDATA", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE"),
 }
-"""What programs and the system's libraries need."""
+"""Variables that programs and the system's libraries need."""
 _BEGINNINGS = (
     *("LC_", "XDG_", "PYTHON"),
     *("CUDA_", "NVIDIA_", "CUBLAS_", "CUDNN_", "NCCL_", "HIP_", "ROCR_", "HSA_", "MIOPEN_", "ZE_", "ONEAPI_"),
@@ -35,10 +35,10 @@ _BEGINNINGS = (
         "HASTEN_",
     ),
 )
-"""What torch, its devices and its threads, and the libraries of the hub read."""
+"""Prefixes of the variables that torch, its devices and threads, and the libraries of the hub read."""
 _SECRET = re.compile("TOKEN|SECRET|PASS|CREDENTIAL|AUTH|COOKIE|(API|ACCESS|PRIVATE)_?KEY", re.I)
 _OFFLINE = {"HF_HUB_OFFLINE": "1"}
-"""All that a script loads from the hub was fetched by hasten before: it needs neither the network nor a token."""
+"""Keeps a script offline. hasten has already fetched all that it loads, so it needs no network and no token."""
 
 GIB = 1 << 30
 _BESIDE_BYTES = 4 * GIB
@@ -47,7 +47,8 @@ _FILE_BYTES = 16 * GIB
 
 
 def cleared(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a script's process gets of an environment: what is known to be needed and looks like no secret."""
+    """Returns the part of an environment that a script's process gets: variables that are known to be needed and
+    do not look like secrets."""
     kept = {name: value for name, value in environment.items() if _needed(name) and not _secret(name, value)}
     return {**kept, **_OFFLINE, **SAFE_PATH}
 
@@ -61,10 +62,10 @@ def _secret(name: str, value: str) -> bool:
 
 
 def memory_limit(reference_bytes: int) -> int:
-    """The memory that a script may hold: three times what the plain pipeline took in hasten's own process, and
-    4 GiB for compilers."""
+    """Returns the memory that a script may hold: three times what the plain pipeline took in hasten's own process,
+    plus 4 GiB for compilers."""
     return _TIMES * reference_bytes + _BESIDE_BYTES
 
 
 RESOURCES = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": _FILE_BYTES}
-"""The limits of a script's process from its start on, by their name in ``resource``."""
+"""The limits of a script's process from its start on, by their names in ``resource``."""

@@ -1,4 +1,4 @@
-"""The packages' own calls, and where they are known to be wrong (DeepCache 0.1.1, tgate 1.0.0, tomesd 0.1.3)."""
+"""The calls of the upstream packages, and their known faults (DeepCache 0.1.1, tgate 1.0.0, tomesd 0.1.3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hasten.task import Setting
 
 PACKAGES = {"deepcache": ("DeepCache", "0.1.1"), "tgate": ("tgate", "1.0.0"), "tome": ("tomesd", "0.1.3")}
 NO_PACKAGE = ("fewer_steps",)
-"""Methods that take none: the call is given fewer steps."""
+"""Methods that need no package: the call gets fewer steps."""
 _LOADERS = {
     ("stable_diffusion", False): "TgateSDLoader",
     ("stable_diffusion", True): "TgateSDDeepCacheLoader",
@@ -26,7 +26,7 @@ _SECOND_ORDER = ("Heun",)
 
 @dataclass(frozen=True)
 class Calls:
-    """What an upstream script calls: T-GATE's loader if any, the packages' imports, and known faults."""
+    """The calls of an upstream script: T-GATE's loader if any, imports, requirements, and known faults."""
 
     loader: str | None
     imports: tuple[str, ...]
@@ -35,10 +35,10 @@ class Calls:
 
 
 def upstream_calls(plan: Plan, setting: Setting, family: str, allow_known_wrong: bool = False) -> Calls:
-    """The packages' calls for a plan.
+    """Returns the packages' calls for a plan.
 
     Raises:
-        UnsupportedError: no package has such a call, or it is known to be silently wrong there and
+        UnsupportedError: no package has such a call, or the call is known to be silently wrong there and
             ``allow_known_wrong`` is not set.
     """
     refuse_missing(plan.methods, family)

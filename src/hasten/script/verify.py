@@ -1,4 +1,4 @@
-"""Measures a script again, in a fresh process, and says whether its claim is confirmed, open or refuted."""
+"""Measures a script again in a fresh process, and says whether its claim is confirmed, open or refuted."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from hasten.script._measure import measure
 from hasten.script.claim import TOLERANCE, Claim, model_source, read_claim
 
 FAR, APART = 2.0, 0.05
-"""Images are others than those of the claim when they lose more fidelity by so much: times and beyond."""
+"""Images count as other images than the claimed ones when their fidelity loss exceeds ``FAR`` times the claim's
+upper end by more than ``APART``."""
 
 
 class Verification(Record):
-    """What a script claims and what was measured of it.
+    """The claims of a script and their measurement.
 
-    ``outcome``: *confirmed*, the intervals lie wholly inside all that it promises; *refuted*, one lies wholly
-    outside, and ``reasons`` are the parts that do not hold; *not refuted*, so few runs or prompts cannot tell.
-    ``notes`` are what a reader should know beside: what is open, another machine, restless times.
+    ``outcome``: *confirmed* when the intervals lie wholly inside everything that the script promises; *refuted*
+    when one lies wholly outside, with the failing parts in ``reasons``; *not refuted* when there were too few runs
+    or prompts to tell. ``notes`` tell what a reader should also know: open questions, another machine, restless
+    times.
     """
 
     script: str
@@ -43,7 +45,7 @@ class Verification(Record):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def holds(self) -> bool:
-        """It is not refuted."""
+        """Whether the claim is not refuted."""
         return self.outcome != "refuted"
 
 
@@ -56,23 +58,26 @@ def verify(
     time_limit_s: float | None = None,
     place: int | None = None,
 ) -> Verification:
-    """Runs a script's own functions in a fresh process: timed and scored against the plain pipeline of its model.
+    """Runs a script's own functions in a fresh process, timed and scored against the plain pipeline of its model.
 
-    That pipeline runs in a process of hasten's own, and what a script prints, writes or says of itself counts for
-    nothing. The script runs with the user's rights on files and network: see the page on measuring.
+    That pipeline runs in a process of hasten's own. Whatever a script prints, writes or says about itself is
+    ignored. The script runs with the user's rights on files and network: see the page on measuring.
 
     Args:
-        samples: images that are drawn by both, scored and timed: of the fresh prompts where the claim's set has
-            them, else of held-out prompts with seeds that no verdict uses.
-        pairs: timed pairs of baseline and script at least; up to four times as many where they decide nothing.
-        python: the interpreter, one that has hasten.
-        time_limit_s: a call of the script that takes longer is ended; None: many times what hasten's own takes.
-        place: 0 to 2⁴⁰ − 1, the first image (``trial.offset`` tells it): the same gives the same images again.
-            None: at random, so that no script can know it.
+        samples: the number of images that both sides draw and that are scored and timed. They come from the fresh
+            prompts where the claim's set has them, otherwise from held-out prompts with seeds that no verdict
+            uses.
+        pairs: the least number of timed pairs of baseline and script; up to four times as many where they decide
+            nothing.
+        python: an interpreter that has hasten.
+        time_limit_s: a call of the script that takes longer is ended; None: a multiple of what hasten's own call
+            takes.
+        place: 0 to 2⁴⁰ − 1, the first image (reported as ``trial.offset``); the same place gives the same images
+            again. None: at random, so that no script can know it.
 
     Raises:
-        InputError: no such file, no script of hasten, or a claim that cannot be read.
-        MeasurementError: the script fails, takes too long or too much memory.
+        InputError: there is no such file, it is no script of hasten, or its claim cannot be read.
+        MeasurementError: the script fails, or takes too much time or memory.
     """
     if samples < 1 or pairs < 1:
         raise InputError(f"{samples} samples and {pairs} pairs: both must be at least 1.")
@@ -88,8 +93,9 @@ def verify(
 def judge(script: str, claim: Claim, trial: Trial) -> Verification:
     """Compares a claim with a measurement: the request's target, 95% of the claimed speedup, the loss limits.
 
-    One rule for all of them: confirmed is what the whole interval is on the right side of, refuted what it is on
-    the wrong side of. Else so few runs or prompts cannot tell, and a note says so.
+    The same rule applies to all of them. A part is confirmed when the whole interval is on the right side of it,
+    and refuted when the whole interval is on the wrong side. Otherwise there were too few runs or prompts to tell,
+    and a note says so.
     """
     reasons, open_still = tuple(_reasons(claim, trial)), tuple(_open(claim, trial))
     accelerated = claim.plan != "baseline" and trial.latency is not None
@@ -125,7 +131,7 @@ def _reasons(claim: Claim, trial: Trial) -> Iterator[str]:
 
 
 def _other_images(claim: Claim, trial: Trial) -> Iterator[str]:
-    """A script that draws something else than what was measured may keep to a limit on the CLIP score."""
+    """Yields metrics whose loss shows other images than claimed, which may still keep a CLIP score limit."""
     for metric, loss in trial.losses.items():
         claimed = claim.loss_intervals.get(metric)
         if not METRICS.get(metric).needs_references or claimed is None or metric in claim.limits:
@@ -136,7 +142,7 @@ def _other_images(claim: Claim, trial: Trial) -> Iterator[str]:
 
 
 def _promised(claim: Claim, latency: Latency) -> Iterator[tuple[float, str]]:
-    """The speedups that must be reached, and what each is."""
+    """Yields the speedups that must be reached, each with a description."""
     if claim.speedup is not None:
         yield TOLERANCE * claim.speedup, f"{TOLERANCE:.0%} of the claimed {claim.speedup:.2f}x"
     target = claim.target
@@ -148,7 +154,7 @@ def _promised(claim: Claim, latency: Latency) -> Iterator[tuple[float, str]]:
 
 
 def _open(claim: Claim, trial: Trial) -> Iterator[str]:
-    """What this measurement leaves open."""
+    """Yields what this measurement leaves open."""
     if trial.status != "ok" or trial.latency is None:
         return
     low, high = trial.latency.interval or (0.0, float("inf"))

@@ -1,4 +1,4 @@
-"""Writes the program that an answer is handed over as, from the skeletons beside this file."""
+"""Writes the program of an answer from the skeletons beside this file."""
 
 from __future__ import annotations
 
@@ -43,21 +43,20 @@ def render_script(
     seed: int = 0,
     allow_known_wrong: bool = False,
 ) -> str:
-    """The source of the script of an answer.
+    """Returns the source of an answer's script.
 
     Args:
         answer: a met or likely answer, or the best feasible one of an infeasible answer.
-        model: the model; for a local folder one whose ``source`` is the folder.
-        runtime: ``hasten`` calls ``hasten.accelerate``, ``upstream`` the methods' own packages.
-        command: what regenerates the script.
-        environment: where the claim was measured; its versions become the script's requirements.
-        request: the user's own sentence; without it the task's.
+        model: the model; for a local folder, a model whose ``source`` is the folder.
+        runtime: ``hasten`` calls ``hasten.accelerate``, ``upstream`` calls the methods' own packages.
+        command: the command that regenerates the script.
+        environment: the environment of the claim; its versions become the script's requirements.
+        request: the user's own sentence; None: the task's sentence.
         seed: the seed of the measurement.
         allow_known_wrong: write upstream scripts that are known to go wrong, with a warning in them.
 
     Raises:
-        UnsupportedError: a method that the family cannot take; or the upstream packages cannot do it, or do it
-            wrong.
+        UnsupportedError: the family cannot take a method, or the upstream packages cannot do it or do it wrong.
         InputError: the answer has no plan, or there is no such runtime.
     """
     if runtime not in RUNTIMES:
@@ -78,7 +77,7 @@ def render_script(
 
 
 def family_of_model(model: Model) -> Family:
-    """The family that a model belongs to; for a local folder the one that its ``model_index.json`` names."""
+    """Returns the family of a model. For a local folder it is the family that ``model_index.json`` names."""
     for family in FAMILIES.all():
         if model.name in {known.name for known in family.models}:
             return family
@@ -94,18 +93,19 @@ def family_of_model(model: Model) -> Family:
 
 
 def _refuse_methods(plan: Plan, family: Family) -> None:
-    """A plan that was not measured here may name methods that the pipeline cannot take."""
+    """Raises UnsupportedError for methods that the pipeline cannot take, in a plan that was not measured here."""
     for method in map(METHODS.get, plan.methods):
         if reason := unfit(method, family):
             raise UnsupportedError(f"{method.title} cannot be used on {family.title}: {reason}.")
 
 
 LONGEST_NAME = 150
-"""Of what a file's name says of its task: systems take 255 bytes."""
+"""Longest part of a file name that describes the task, in bytes. File systems allow 255 bytes a name."""
 
 
 def script_name(task: Task, runtime: Runtime = "hasten") -> str:
-    """A file name for the task's script: readable, safe on every file system, the same for the same task only.
+    """Returns a file name for the task's script: readable, safe on every file system, the same only for equal
+    tasks.
 
     For example ``emoji-sd_ddim_25_deepcache_2x_1a2b3c.py``.
     """
@@ -128,7 +128,7 @@ _SKELETONS = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
-    autoescape=False,  # Python, not HTML: user text comes in through hasten.script.literals only
+    autoescape=False,  # Python, not HTML: user text only comes in through hasten.script.literals
 )
 
 
@@ -156,7 +156,7 @@ def _requirements(
 
 
 def _release(text: str) -> str:
-    """``2.13.0`` of ``2.13.0+cpu``: a requirement cannot bear the local part."""
+    """Returns the release of a version, ``2.13.0`` of ``2.13.0+cpu``: a requirement cannot have the local part."""
     match = re.match(r"\d+(\.\d+)+", text)
     if not match:
         raise InputError(f"{text!r} is not the version of a package.")
@@ -252,5 +252,5 @@ def _aim(task: Task) -> str:
 
 
 def _safe(text: str) -> str:
-    """Lower-case ASCII letters, digits, dots and hyphens; nothing that a file system gives a meaning."""
+    """Returns the text as lower-case ASCII letters, digits, dots, plus signs and hyphens, at most 40 of them."""
     return re.sub(r"[^a-z0-9.+]+", "-", text.lower())[:40].strip("-.") or "model"
