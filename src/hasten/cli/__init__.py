@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hasten.cli import batch, compare, profile  # their commands join those of the app
+from hasten.cli import batch, compare, profile  # these modules add their commands to the app
 from hasten.cli.app import app
 
 __all__ = ["app", "batch", "compare", "main", "profile"]
 
 
 def main() -> None:
-    """The entry point ``hasten``."""
+    """Runs the command line; this is the entry point ``hasten``."""
     app(prog_name="hasten")

@@ -1,5 +1,5 @@
-"""The commands of one request. Exit codes: 0 met or done, 1 failed, 2 bad input, 3 infeasible, 4 undecided,
-130 Ctrl-C."""
+"""Commands for one request. Exit codes: 0 met or done, 1 failed, 2 bad input, 3 infeasible, 4 undecided, 130
+Ctrl-C."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TRIALS_KEPT = "All finished trials are kept: the same command goes on from there
 
 
 class Commands(GroupedCommands):
-    """Turns hasten's errors and Ctrl-C into one sentence and an exit code."""
+    """The group of commands. It turns hasten's errors and Ctrl-C into one sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         remember_interrupts()
@@ -44,7 +44,7 @@ class Commands(GroupedCommands):
             raise typer.Exit(INTERRUPTED) from None
 
     def _interrupted_first(self, ctx: Any) -> Any:
-        """What fails after Ctrl-C may well fail by it: the command was interrupted."""
+        """Invokes the command. A failure after Ctrl-C counts as an interruption, its probable cause."""
         try:
             return super().invoke(ctx)
         except typer.Exit:
@@ -59,14 +59,14 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help, which answers at once
+    rich_markup_mode=None,  # plain help is shown at once
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Makes a diffusers pipeline as fast as you ask, within the quality loss you allow, and hands you the "
     "script that proves it.",
 )
 
 AS_TYPED = {"token_normalize_func": lambda name: name.replace("_", "-")}
-"""A dash in a flag may be typed as an underscore: --num_samples, as the original has it."""
+"""Lets dashes in a flag be typed as underscores, as in the original's --num_samples."""
 command = partial(app.command, cls=GroupedCommand, context_settings=AS_TYPED)
 """Declares a command whose help is in groups."""
 MANY, CLOSER = COMMAND_GROUPS[1:]
@@ -84,7 +84,7 @@ Devices = Annotated[
 
 
 def sentence(words: list[str]) -> str:
-    """The request as it was written, also where it was not put in quotes."""
+    """Returns the request as it was written, also where it was not quoted."""
     return " ".join(words)
 
 
@@ -172,7 +172,7 @@ def run(
 
 
 def _one_request(text: Any, tasks: Path | None, matrix: Path | None, flags: list[str]) -> str:
-    """What to say where there is no request, or more than one."""
+    """Returns the error message for no request, or for more than one."""
     one = "a sentence, the flags of a request (--model …), --tasks FILE or --matrix FILE"
     named = ["a sentence"] * bool(text) + flags
     named += ["--tasks"] * (tasks is not None) + ["--matrix"] * (matrix is not None)
@@ -182,7 +182,7 @@ def _one_request(text: Any, tasks: Path | None, matrix: Path | None, flags: list
 def _run_many(
     tasks: Path | None, matrix: Path | None, how: Any, out: Path, devices: str | None, json: bool, **choices: Any
 ) -> NoReturn:
-    """All stages of a matrix, or the scripts of a list."""
+    """Runs all stages of a matrix, or writes the scripts of a list."""
     if matrix is not None:
         from hasten.workflow.matrix import Matrix
 
@@ -299,7 +299,7 @@ def doctor(json: Json = False) -> None:
 
 
 def _command() -> str:
-    """What was typed, fit to be typed again: all but secrets."""
+    """Returns the command as it was typed, quoted so that it can be typed again, without secrets."""
     return shlex.join(["hasten", *map(without_secrets, sys.argv[1:])])
 
 

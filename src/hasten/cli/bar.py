@@ -1,6 +1,6 @@
-"""Where one request stands, on standard error: two lines that stay, and a line a trial that scrolls by.
+"""The progress of one request, on standard error: two lines that stay, and one line for each trial above them.
 
-Piped, the same comes as plain lines, each at once and none cut.
+In a pipe the same text comes as plain lines, each at once and at full length.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from hasten.search import Progress
 
 WIDEST = 40
-"""Columns of the bar at most."""
+"""Greatest width of the bar, in columns."""
 EVERY_S = 30
-"""Seconds of silence after which a pipe is told that it goes on."""
+"""Seconds of silence after which a pipe gets a line that the work goes on."""
 _COUNT = re.compile(r"(\d+)/(\d+)$")
 
 
 class Bar:
-    """Shows a request while it is answered: ``update`` is what the search tells.
+    """Shows the progress of a request. ``update`` takes what the search reports.
 
     Args:
-        limit_s: the time that the search has.
+        limit_s: the time limit of the search, in seconds.
     """
 
     def __init__(self, limit_s: float | None = None) -> None:
@@ -54,7 +54,7 @@ class Bar:
         return self
 
     def update(self, progress: Progress) -> None:
-        """Shows where the search stands."""
+        """Shows the state of the search."""
         before, self._now = self._now, progress
         self._best = progress.best or self._best
         if before is None or before.stage != progress.stage:
@@ -72,13 +72,13 @@ class Bar:
             self._screen.stop()
 
     def _ordinal(self, stage: str, trial: Trial) -> str:
-        """``trial 3``; ``trial 3 again`` where the plan is measured once more."""
+        """Returns ``trial 3``, or ``trial 3 again`` where the plan is measured once more."""
         again = " again" if trial.plan in self._numbers else ""
         number = self._numbers.setdefault(trial.plan, len(self._numbers) + 1)
         return f"{'plan' if stage == 'compare' else 'trial'} {number}{again}"
 
     def _say(self, text: str) -> None:
-        """A line that stays; a terminal breaks a long one."""
+        """Prints a line that stays. A terminal wraps long lines."""
         self._said = time.monotonic()
         text = f"{span(self._said - self._began):>7}  {cleaned(text)}"
         if self._console.is_terminal:
@@ -87,12 +87,12 @@ class Bar:
             say(f"{text}{self._standing()}", err=True)
 
     def _standing(self) -> str:
-        """What the two lines of a terminal show, at the end of a plain line."""
+        """Returns the contents of a terminal's two lines, to be appended to a plain line."""
         found = [text for text in (self._left(), best_line(self._now, self._best)) if text]
         return f"  [{'; '.join(found)}]" if found else ""
 
     def _beat(self) -> None:
-        """Tells a pipe from time to time what goes on, where nothing else is told."""
+        """Tells a pipe from time to time what is going on while nothing else is printed."""
         while not self._ended.wait(1):
             if time.monotonic() - self._said >= EVERY_S:
                 now = self._now
@@ -116,7 +116,7 @@ class Bar:
         return Group(first, Text(cleaned(told) or "…", no_wrap=True, overflow="ellipsis"))
 
     def _left(self) -> str:
-        """How long the stage may take yet: by the pace of the trials so far, and no longer than the search has."""
+        """Returns the most time that the stage may still take, by the trials' pace and the search's time limit."""
         now, found = self._now, []
         if now is None or not now.expected:
             return ""
@@ -128,7 +128,7 @@ class Bar:
 
 
 def trial_line(trial: Trial) -> str:
-    """A finished trial in a line: what came of it, and its plan."""
+    """Returns a line for a finished trial: its result and its plan."""
     speed = f"{trial.speedup:.2f}x" if trial.latency else ""
     losses = ", ".join(f"{metric} loss {loss.loss:.4f}" for metric, loss in trial.losses.items())
     why = f"{trial.status}: {trial.reason}" if trial.reason else ""
@@ -136,7 +136,7 @@ def trial_line(trial: Trial) -> str:
 
 
 def best_line(now: Progress | None, best: Trial | None) -> str:
-    """The best so far, against what is asked for."""
+    """Returns a line with the best trial so far and what was asked for."""
     if now is None or now.stage not in ("search", "fallback", "confirm"):
         return ""
     if best is None:
@@ -149,14 +149,14 @@ def best_line(now: Progress | None, best: Trial | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """``0:42``, ``1:02:03``."""
+    """Returns a time as ``0:42`` or ``1:02:03``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _counts(now: Progress | None) -> str:
-    """Trials so far. Of how many is only an expectation, which the bar and the time that is left tell."""
+    """Returns the number of trials so far. Their total is only an estimate, which the bar shows."""
     if now is None or not now.done:
         return ""
     if now.stage == "compare":
@@ -165,7 +165,7 @@ def _counts(now: Progress | None) -> str:
 
 
 def _share(now: Progress | None) -> tuple[float, float | None]:
-    """How much of the stage is done, and of how much: trials, or what is counted in the message."""
+    """Returns how much of the stage is done, and the total: trials, or the count in the message."""
     if now and now.expected:
         return now.done, now.expected
     if now and (match := _COUNT.search(now.message)):

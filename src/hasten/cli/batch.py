@@ -1,4 +1,4 @@
-"""The commands of many requests."""
+"""The commands for many requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Out = Annotated[
 
 
 def _listed(metavar: str) -> dict[str, Any]:
-    """What such an option of a list of requests looks like in the help."""
+    """Returns the help settings of an option of a list of requests."""
     return {"metavar": metavar, "rich_help_panel": REQUEST, "show_default": False}
 
 
@@ -170,7 +170,7 @@ def tasks(
 def _made(
     bounds: Path | None, params: Path | None, ratios: str | None, difficulty: bool, language: str
 ) -> tuple[Path, Requests, tuple[str, ...]]:
-    """The file, what was made of it, and its faults. Raises InputError."""
+    """Returns the source file, the requests made of it, and its faults. Raises InputError."""
     from hasten.language.render import check_language
     from hasten.store.seeds.bounds import Bounds
     from hasten.store.seeds.search_params import SearchParams

@@ -1,4 +1,4 @@
-"""What ``hasten doctor`` looks at."""
+"""The checks of ``hasten doctor``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Check:
 
 
 def checks() -> list[Check]:
-    """Every check; none of them stops the others."""
+    """Runs every check. A failing check does not stop the others."""
     return [
         _packages(),
         _upstream(),
@@ -51,7 +51,7 @@ def _devices() -> str:
 
 
 def _models() -> str:
-    """Loads each embedded model for real."""
+    """Loads each embedded model and its scorer, and returns a summary."""
     from hasten.metrics import load_scorer
     from hasten.models import FAMILIES, load_pipeline
 

@@ -1,4 +1,4 @@
-"""Makes flags of the table of options: a command names those that it takes, and gets them as keyword arguments."""
+"""Builds flags from the table of options. A command names its options and gets them as keyword arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REQUEST_NAMES, SETTING_NAMES, SEARCH_NAMES = (
     tuple(one.name for one in OPTIONS if one.group == group and one.flags) for group in (REQUEST, SETTING, SEARCH)
 )
 CHOICES = (*SETTING_NAMES, *SEARCH_NAMES)
-"""Those that every command takes which searches."""
+"""The options that every searching command takes."""
 SCRIPTS = ("runtime", "verify", "allow_known_wrong")
 Json = Annotated[
     bool,
@@ -26,7 +26,7 @@ Json = Annotated[
 
 
 def takes(*names: str, **defaults: Any) -> Callable[[Command], Command]:
-    """Adds options of the table to a command. ``defaults``: those whose default is another one here."""
+    """Returns a decorator that adds options of the table to a command. ``defaults`` replace the table's own."""
     return lambda command: _with_options(command, [*names, *defaults], defaults)
 
 
@@ -60,10 +60,10 @@ def _parameter(one: Option, default: Any) -> inspect.Parameter:
 
 
 def flag_of(name: str) -> str:
-    """How an option is written on the command line."""
+    """Returns an option as it is written on the command line."""
     return f"--{option(name).flags[0]}"
 
 
 def is_given(name: str, value: Any) -> bool:
-    """Whether an option was given a value other than its default."""
+    """Returns whether an option was given a value other than its default."""
     return value != option(name).default

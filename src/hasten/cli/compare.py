@@ -1,4 +1,4 @@
-"""The command that sets given plans side by side."""
+"""The command that compares given plans."""
 
 from __future__ import annotations
 

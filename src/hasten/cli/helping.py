@@ -1,4 +1,5 @@
-"""Help in groups, as plain text: typer's own groups need rich, which takes longer to import than all the rest."""
+"""Shows help in groups, as plain text. Typer's own groups need rich, whose import takes longer than all the
+rest."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ COMMAND_GROUPS = (MAIN, "Many requests at once", "Looking closer")
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose options stand in the groups of the table."""
+    """A command whose help shows options in the groups of the table."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the arguments, then each group of options under its name."""
@@ -26,7 +27,7 @@ class GroupedCommand(TyperCommand):
 
 
 class GroupedCommands(TyperGroup):
-    """A group whose commands stand in groups of their own."""
+    """A group whose help shows commands in groups."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Writes each group of commands under its name."""
@@ -46,7 +47,7 @@ def _group(parameter: Any) -> str:
 
 
 def _row(parameter: Any, ctx: Any) -> tuple[str, str] | None:
-    """The name of an argument alone: typer would name its type in Python."""
+    """Returns a row of the help. An argument shows its name alone: typer would add its Python type."""
     row: tuple[str, str] | None = parameter.get_help_record(ctx)
     if row is None or parameter.param_type_name != "argument":
         return row

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 JSON_ONLY = ("paper",)
-"""Too long for a table."""
+"""Columns that are too long for a table and appear in JSON only."""
 
 
 def rows(what: str, model: str | None = None) -> Rows:
-    """The rows of one table; of schedulers and methods, with ``model``, what fits it and why the others do not.
+    """Returns the rows of one table. With ``model``, schedulers and methods say whether they fit it, and why not.
 
     Args:
         model: a model's name, its hub id, or a folder.
@@ -91,7 +91,7 @@ def _methods(steps: int | None = None) -> Rows:
 
 
 def _methods_for(model: str) -> Rows:
-    """With the ranges at the model's usual number of steps; its classes alone are looked at, no weights."""
+    """Returns the methods with their ranges at the model's usual number of steps. Weights are not loaded."""
     from hasten.methods import METHODS, unfit
     from hasten.models import find_model
 
@@ -108,7 +108,7 @@ def _methods_for(model: str) -> Rows:
 
 
 def _family(model: str) -> Family:
-    """The family of a model or a folder. Raises UnknownNameError."""
+    """Returns the family of a model or a folder. Raises UnknownNameError."""
     from hasten.models import family_named, model_names
 
     family = family_named(model)

@@ -1,4 +1,4 @@
-"""Where a batch stands: a live table on a terminal, a line an answer elsewhere. All on standard error."""
+"""The progress of a batch, on standard error: a live table on a terminal, one line for each answer elsewhere."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from hasten.workflow.batch import Settled, Standing
 
 LAST = 8
-"""So many of the latest answers are shown."""
+"""The number of latest answers that are shown."""
 
 
 class Live:
-    """Shows a batch while it runs: ``update`` is what the batch tells."""
+    """Shows the progress of a running batch. ``update`` takes what the batch reports."""
 
     def __enter__(self) -> Live:
         from rich.console import Console
@@ -39,7 +39,7 @@ class Live:
         return self
 
     def update(self, standing: Standing) -> None:
-        """Shows where the batch stands."""
+        """Shows the state of the batch."""
         if self._standing is None or standing.stage != self._standing.stage:
             self._said = self._noted = 0
         self._standing = standing
@@ -54,7 +54,7 @@ class Live:
                 self._console.print(_line(one, self._said, standing.total), soft_wrap=True, highlight=False)
 
     def _tell(self, device: str, name: str, progress: Progress | None) -> None:
-        """A line where an entry has come to another stage or finished a trial."""
+        """Prints a line when an entry reaches another stage or finishes a trial."""
         stage = progress.stage if progress else "loading"
         clock = span(time.monotonic() - self._began)
         if self._told.get(device) != (name, stage):

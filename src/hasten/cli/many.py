@@ -1,4 +1,4 @@
-"""Runs a batch for a command: shows where it stands, then its answers, and ends with the exit code they earn."""
+"""Runs a batch for a command: shows its progress and its answers, and exits with the code that they earn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOLDER = Path("hasten-out/batch")
 
 
 def explore(matrix: Matrix, out: Path, devices: str | None, margin: float, json: bool, **choices: Any) -> NoReturn:
-    """The bounds of a matrix."""
+    """Measures the bounds of a matrix and exits."""
     from hasten import api
 
     used = _devices(devices, choices)
@@ -35,7 +35,7 @@ def explore(matrix: Matrix, out: Path, devices: str | None, margin: float, json:
 def generate(
     requests: Sequence[Request], how: Generation, out: Path, devices: str | None, json: bool, **choices: Any
 ) -> NoReturn:
-    """The scripts of a list of requests."""
+    """Writes the scripts of a list of requests and exits."""
     from hasten import api
 
     used = _devices(devices, choices)
@@ -47,7 +47,7 @@ def generate(
 def all_stages(
     matrix: Matrix, how: Generation, out: Path, devices: str | None, json: bool, **choices: Any
 ) -> NoReturn:
-    """The bounds of a matrix, the tasks that follow from them, and their scripts."""
+    """Measures the bounds of a matrix, makes tasks from them, writes the tasks' scripts, and exits."""
     from hasten import api
 
     used = _devices(devices, choices)
@@ -65,7 +65,7 @@ def generation(
     params: Path | None = None,
     as_is: bool = False,
 ) -> Generation:
-    """How scripts are made, from the flags. Raises InputError."""
+    """Returns the settings for making scripts, from the flags. Raises InputError."""
     from hasten.script.write import RUNTIMES
     from hasten.store.seeds.bounds import Bounds
     from hasten.store.seeds.search_params import SearchParams
@@ -90,7 +90,7 @@ def generation(
 
 
 def _devices(devices: str | None, choices: dict[str, Any]) -> list[str]:
-    """``0,1`` → cuda:0 and cuda:1; ``all`` → every GPU; else left to --device."""
+    """Returns the devices: ``0,1`` means cuda:0 and cuda:1, ``all`` every GPU; None leaves it to --device."""
     from hasten.workflow.jobs import AUTO
 
     if devices is None:
@@ -132,7 +132,7 @@ def _summary(name: str, found: Sequence[Settled]) -> str:
 
 
 def _warnings(found: Sequence[Settled]) -> None:
-    """What a person should know of each script before using it."""
+    """Notes on standard error what a person should know about each script before using it."""
     for one in found:
         says = [one.equal_time.says] if one.equal_time and one.equal_time.says else []
         for warning in (*says, *one.warnings):

@@ -135,7 +135,7 @@ def _batch(row: BatchRow, sides: Sequence[str], confidence: float) -> dict[str, 
 
 
 def _memory(row: BatchRow, sides: Sequence[str]) -> dict[str, str]:
-    """CUDA's peak of each, or that of the process."""
+    """Returns the peak of CUDA memory of each side, or the peak of the process where that is known."""
     if row.peak_resident_bytes is not None:
         return {"process' peak resident MiB": f"{row.peak_resident_bytes / MIB:.0f}"}
     calls = {side: getattr(row, side) for side in sides}

@@ -1,4 +1,4 @@
-"""What people read. Answers go to standard output, everything else to standard error."""
+"""Prints what people read. Answers go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from hasten.workflow.tasks import Made
 
 APART_S = 5
-"""Seconds between two lines that tell a pipe what is being done."""
+"""Least number of seconds between two progress lines in a pipe."""
 UNBROKEN = 1000
-"""Characters of a line that goes to a file or another program."""
+"""Width of a line, in characters, that goes to a file or another program."""
 OUTCOMES = {"confirmed": "green", "not refuted": "yellow", "refuted": "red"}
 COLOURS = {"met": "green", "likely": "yellow", "infeasible": "yellow", "undecided": "yellow", "failed": "red"}
 
 
 def document(data: Any) -> None:
-    """The one JSON document of ``--json``."""
+    """Prints the one JSON document of ``--json``."""
     say_json(data)
 
 
@@ -39,14 +39,14 @@ def note(text: str) -> None:
 
 
 def error(error: HastenError, *, as_json: bool) -> None:
-    """The message on standard error; with ``--json`` also as a document on standard output."""
+    """Prints the message to standard error, and with ``--json`` also a document to standard output."""
     say(f"Error: {error}", err=True, fg="red")
     if as_json:
         document({"status": "error", "kind": type(error).__name__, "reason": str(error)})
 
 
 def task(task: Task) -> None:
-    """A parsed request, line by line."""
+    """Prints a parsed request, line by line."""
     loss = ", ".join(f"{metric} below {limit:g}{task.limits.suffix}" for metric, limit in task.limits.items())
     lines = {
         "model": task.model,
@@ -73,7 +73,7 @@ def _methods(task: Task) -> str:
 
 
 def answer(answer: Answer) -> None:
-    """The verdict, its figures, and where the files are."""
+    """Prints the verdict, its figures, and the paths of the files."""
     from hasten.records import between
 
     say(answer.status, fg=COLOURS[answer.status], bold=True, nl=False)
@@ -105,20 +105,20 @@ def answer(answer: Answer) -> None:
 
 
 def setting(setting: Setting) -> str:
-    """What is measured, in a line."""
+    """Returns the setting in one line."""
     size = f"{setting.width}×{setting.height} pixels"
     where = f"guidance {setting.guidance_scale:g}, {setting.dtype} on {setting.device}"
     return f"{setting.model}, {setting.scheduler}, {setting.steps} steps, {size}, {where}"
 
 
 def requests(made: Sequence[Made]) -> None:
-    """A sentence a line, fit to be read again."""
+    """Prints one sentence a line, in the form that can be read again."""
     for one in made:
         say(one.request)
 
 
 def verification(found: Verification) -> None:
-    """Confirmed, open or refuted, and by what."""
+    """Prints the outcome of a verification and the figures behind it."""
     say(found.outcome, fg=OUTCOMES[found.outcome], bold=True)
     measured = found.measured_speedup and f"{found.measured_speedup:.2f}x"
     lines = {"plan": found.claim.plan}
@@ -137,7 +137,7 @@ def verification(found: Verification) -> None:
 
 
 def table(rows: Sequence[dict[str, Any]], without: Collection[str] = ()) -> None:
-    """Rows with the same keys, as a table; a row a line where no terminal limits the width."""
+    """Prints rows with the same keys as a table. Where no terminal limits the width, each row is one line."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -160,7 +160,8 @@ def checks(found: Sequence[Check]) -> None:
 
 @contextmanager
 def waiting(text: str) -> Iterator[Callable[[str], None]]:
-    """A spinner on standard error; what it yields changes its text. Piped, lines: one in a few seconds at most."""
+    """Shows a spinner on standard error, and yields a function that changes its text. In a pipe it prints lines
+    instead, at most one every few seconds."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -173,7 +174,7 @@ def waiting(text: str) -> Iterator[Callable[[str], None]]:
 
 
 class _NowAndThen:
-    """Notes what it is told, unless it has just noted something."""
+    """Prints a note, unless the previous one was printed a moment ago."""
 
     def __init__(self) -> None:
         self._noted = time.monotonic()
@@ -191,7 +192,7 @@ def _lines(lines: dict[str, Any]) -> None:
 
 
 def _wrapped(text: str, indent: int) -> str:
-    """On a terminal the text in lines of whole words, those after the first indented; elsewhere as it is."""
+    """Wraps the text at whole words on a terminal, with later lines indented. Elsewhere it stays as it is."""
     if not sys.stdout.isatty():
         return text
     columns = shutil.get_terminal_size().columns
@@ -221,7 +222,7 @@ def _losses(answer: Answer) -> Iterator[str]:
 
 
 def _instead_of(answer: Answer) -> str:
-    """The plan of methods that fewer steps took the place of."""
+    """Returns the plan of methods that fewer steps replaced, with its figures."""
     other = answer.instead_of
     if other is None:
         return ""

@@ -1,4 +1,4 @@
-"""Values of flags that need reading."""
+"""Reads values of flags that need more than the table of options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def numbers(flag: str, text: str) -> list[float]:
-    """``0.8,0.9,0.95`` → numbers. Raises InputError."""
+    """Returns the numbers of a text such as ``0.8,0.9,0.95``. Raises InputError."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
@@ -20,11 +20,12 @@ def numbers(flag: str, text: str) -> list[float]:
 
 
 def loss_limits(given: Iterable[str], clip_score: float | None = None) -> dict[str, float]:
-    """The limits that hold together, by metric: ``clip_score=0.02``, several with commas between or one after
-    the other; a number alone is that of the CLIP score, as is ``clip_score``. None at all: the default.
+    """Returns limits that hold together, by metric. Texts such as ``clip_score=0.02`` may be given several times
+    or with commas between them. A number alone limits the CLIP score, as ``clip_score`` does. Without any, the
+    default applies.
 
     Raises:
-        InputError: unknown metric, no number, a number outside 0 to 1, or two limits of one metric.
+        InputError: a metric is unknown, a limit is no number or outside 0 to 1, or a metric has two limits.
     """
     from hasten.task import DEFAULT_MAX_LOSS
 
@@ -38,11 +39,12 @@ def loss_limits(given: Iterable[str], clip_score: float | None = None) -> dict[s
 
 
 def limit_cells(given: Sequence[str]) -> list[float | dict[str, float]]:
-    """The limits of a matrix: plain numbers, ``0.01,0.02``, are a cell each, of the CLIP score; limits by metric,
-    ``clip_score=0.02,ssim=0.2``, hold together in one cell, and each further text is one more.
+    """Returns the cells of limits of a matrix. Plain numbers, ``0.01,0.02``, are one cell each, for the CLIP
+    score. Limits by metric, ``clip_score=0.02,ssim=0.2``, share one cell, and each further text is another
+    cell.
 
     Raises:
-        InputError: as ``loss_limits``.
+        InputError: for the same reasons as ``loss_limits``.
     """
     cells: list[float | dict[str, float]] = []
     for text in given:
@@ -76,16 +78,16 @@ def task_of_flags(
     max_loss: Sequence[str] | None = None,
     two_sided: bool = False,
 ) -> Task:
-    """The task that the flags of a request ask for, under their names in the table of options.
+    """Returns the task that the flags of a request ask for, under their names in the table of options.
 
     Args:
-        model: as in the original also a pipeline's class, which stands for its family's first model.
-        scheduler, steps: None is what the model's own pipeline has, which the task's assumptions say.
-        methods: None for any; empty for those of the plan, if there is one.
-        max_loss: limits that hold together: ``loss_limits``.
+        model: a model, or (as in the original) a pipeline's class, which stands for its family's first model.
+        scheduler, steps: None takes those of the model's own pipeline, which the task's assumptions say.
+        methods: None for any; empty for the methods of the plan, if there is one.
+        max_loss: limits that hold together, as for ``loss_limits``.
 
     Raises:
-        InputError: a name is unknown, a number impossible, or two targets are given.
+        InputError: a name is unknown, a number is impossible, or two targets are given.
     """
     from hasten.task import Task, target_of
 
@@ -104,7 +106,8 @@ def task_of_flags(
 
 
 def open_task(*, methods: Sequence[str] | None, plan: str | None, **asked: Any) -> Task:
-    """As ``task_of_flags``; where neither methods nor a plan are named, any method will do, which is assumed."""
+    """Returns a task like ``task_of_flags``. Without methods or a plan, any method is allowed, as an
+    assumption."""
     task = task_of_flags(methods=() if plan and methods is None else methods, plan=plan, **asked)
     if methods is not None or plan:
         return task
@@ -112,12 +115,12 @@ def open_task(*, methods: Sequence[str] | None, plan: str | None, **asked: Any) 
 
 
 def plain_task(model: str, scheduler: str | None, steps: int | None) -> Task:
-    """The task of a model without methods, as ``task_of_flags``. Raises InputError."""
+    """Returns the task of a model without methods, like ``task_of_flags``. Raises InputError."""
     return task_of_flags(model=model, scheduler=scheduler, steps=steps)
 
 
 def _accelerated(methods: Sequence[str] | None, plan: str | None) -> dict[str, Any]:
-    """The methods of a task, and the parameters that the plan fixes."""
+    """Returns the methods of a task, and the parameters that the plan fixes."""
     from hasten.methods import METHODS
     from hasten.plan import Plan
 
@@ -128,7 +131,7 @@ def _accelerated(methods: Sequence[str] | None, plan: str | None) -> dict[str, A
 
 
 def _setting(name: str, scheduler: str | None, steps: int | None) -> dict[str, Any]:
-    """Model, scheduler and steps of a task, and what was assumed where the last two are left to the model."""
+    """Returns model, scheduler and steps of a task, with assumptions for those that are left to the model."""
     from hasten.models import assumed_scheduler, assumed_steps, model_name, usual_scheduler, usual_steps
     from hasten.schedulers import find_scheduler
 
