@@ -1,4 +1,4 @@
-"""The metrics, found by their files."""
+"""The metrics. Each file of this package declares one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The DINOv2 behind ``dinov2``: which one, its loading, and its vectors of images."""
+"""The DINOv2 model behind ``dinov2``: its source, its loading, and its feature vectors of images."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ KINDS = ("dinov2", "dinov2_with_registers")
 
 
 def named_dino() -> str | None:
-    """The hub id or folder that the environment variable ``HASTEN_DINOV2`` names."""
+    """Returns the hub id or folder that the environment variable ``HASTEN_DINOV2`` names."""
     return os.environ.get(VARIABLE, "").strip() or None
 
 
 def dino_source() -> str:
-    """The hub id or folder of the model: the one that is named, or else ViT-B/14."""
+    """Returns the hub id or folder of the model: the one named by the environment, or ViT-B/14."""
     return named_dino() or DEFAULT
 
 
 def find_dino(source: str) -> None:
-    """Raises InputError where a source is neither a folder nor a hub id, such as a file that holds no model."""
+    """Raises InputError where a source is neither a folder nor a hub id, for example a file without a model."""
     if not folder_at(source) and (Path(source).is_absolute() or source.count("/") != 1):
         raise _unusable(source, "there is no such folder")
 
@@ -44,7 +44,8 @@ class Dino:
     preprocessing: Preprocessing
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, 3, h, w) in 0..1 → unit vectors (n, d) of the class token after the last norm, float32."""
+        """Returns unit vectors (n, d), float32, of the class token after the last norm. ``images``: (n, 3, h, w),
+        0..1."""
         import torch
 
         with torch.inference_mode():
@@ -54,10 +55,10 @@ class Dino:
 
 @lru_cache(maxsize=1)
 def load_dino(source: str, device: str = "cpu") -> Dino:
-    """The DINOv2 of a local folder or hub id. Kept once loaded.
+    """Returns the DINOv2 of a local folder or hub id. It is kept once loaded.
 
     Raises:
-        InputError: it cannot be loaded, or is another model.
+        InputError: the model cannot be loaded, or is of another kind.
     """
     with loading(source, partial(_unusable, source)):
         from transformers import AutoConfig, Dinov2Model, Dinov2WithRegistersModel

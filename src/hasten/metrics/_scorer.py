@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     import torch
 
 MODES = {2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers of the filters that torch has with antialiasing."""
+"""Pillow's numbers of the filters that torch offers with antialiasing."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a CLIP image processor does, from its ``preprocessor_config.json``.
+    """The steps of a CLIP image processor, from its ``preprocessor_config.json``.
 
-    ``resize`` is (height, width), or one number for the shorter edge; None leaves the size alone.
-    ``crop`` is the centre that is kept, (height, width); None keeps all.
+    ``resize`` is (height, width), or one number for the shorter edge; None keeps the size. ``crop`` is the size of
+    the centre that is kept, (height, width); None keeps all.
     """
 
     resize: tuple[int, int] | int | None
@@ -48,7 +48,7 @@ class Preprocessing:
         )
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, 3, h, w) in 0..1 → what the vision tower takes; images are taken and resized at 8 bits."""
+        """Returns the vision tower's input for images (n, 3, h, w) in 0..1, which are resized at 8 bits."""
         import torch
 
         images = _centre(self._resized(images), self.crop) if self.crop else self._resized(images)
@@ -64,7 +64,7 @@ class Preprocessing:
             short = min(height, width)
             size = (int(size * height / short), int(size * width / short))
         pixels = (images * 255).round()
-        for target in ((height, size[1]), size):  # as Pillow: first along rows, then columns, rounded half up
+        for target in ((height, size[1]), size):  # like Pillow: rows, then columns, rounded half up
             if target != pixels.shape[-2:]:
                 pixels = interpolate(pixels, target, mode=self.mode, antialias=True, align_corners=False)
                 pixels = (pixels + 0.5).floor().clamp(0, 255)
@@ -73,7 +73,7 @@ class Preprocessing:
 
 @dataclass
 class ClipScorer:
-    """A loaded CLIP. Texts are encoded once each and kept."""
+    """A loaded CLIP. Each text is encoded once and its features are kept."""
 
     source: str
     model: Any
@@ -87,11 +87,11 @@ class ClipScorer:
         return device
 
     def similarity(self, images: torch.Tensor, prompts: Sequence[str]) -> torch.Tensor:
-        """Cosine of each image with its own prompt: (n, 3, h, w) in 0..1 and n texts → (n,)."""
+        """Returns the cosine of each image with its prompt, (n,), for images (n, 3, h, w) in 0..1 and n texts."""
         return (self.image_features(images) * self.text_features(prompts)).sum(-1)
 
     def image_features(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, 3, h, w) in 0..1 → unit vectors (n, d), float32, on the scorer's device."""
+        """Returns unit vectors (n, d), float32, on the scorer's device, for images (n, 3, h, w) in 0..1."""
         import torch
 
         with torch.inference_mode():
@@ -99,7 +99,7 @@ class ClipScorer:
             return unit(self.model.get_image_features(pixel_values=pixels))
 
     def text_features(self, prompts: Sequence[str]) -> torch.Tensor:
-        """n texts, cut at the model's length → unit vectors (n, d), float32, on the scorer's device."""
+        """Returns unit vectors (n, d), float32, on the scorer's device, for n texts cut at the model's length."""
         import torch
 
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._texts]
@@ -119,10 +119,11 @@ class ClipScorer:
 
 @lru_cache(maxsize=2)
 def load_scorer(scorer: str, device: str = "cpu") -> ClipScorer:
-    """The CLIP of that name: a folder of ``hasten/assets``, a local folder, or a hub id. Kept once loaded.
+    """Returns the CLIP of that name: a folder of ``hasten/assets``, a local folder, or a hub id. It is kept once
+    loaded.
 
     Raises:
-        InputError: it cannot be loaded.
+        InputError: the CLIP cannot be loaded.
     """
     source = find_scorer(scorer)
     with loading(source, partial(_unusable, scorer)):
@@ -136,9 +137,9 @@ def load_scorer(scorer: str, device: str = "cpu") -> ClipScorer:
 
 @contextmanager
 def loading(source: str, unusable: Callable[[str], InputError]) -> Iterator[None]:
-    """Turns whatever a library makes of files that are not what they should be into InputError.
+    """Turns any error that a library raises for malformed files into InputError.
 
-    ``unusable`` makes it of a reason.
+    ``unusable`` builds that InputError from a reason.
     """
     from hasten.models import quiet_loading
 
@@ -160,9 +161,9 @@ def _unusable(scorer: str, reason: str) -> InputError:
 
 
 def whole_network(cls: Any, source: str) -> Any:
-    """A network of transformers with all of its weights. Raises InputError where some are missing.
+    """Returns a network of transformers with all of its weights. Raises InputError where some are missing.
 
-    No code of a folder or hub id is run: neither a module of its own nor what a pickle holds.
+    No code from a folder or hub id is run: neither its own modules nor the contents of a pickle.
     """
     from hasten.models import checked
 
@@ -170,7 +171,7 @@ def whole_network(cls: Any, source: str) -> Any:
 
 
 def find_scorer(scorer: str) -> str:
-    """A CLIP's folder or hub id, of which nothing is read yet. Raises InputError where there is none."""
+    """Returns a CLIP's folder or hub id without reading any of it. Raises InputError where there is none."""
     from hasten.models import ASSETS
 
     if Path(scorer).name == scorer and (asset := folder_at(ASSETS / scorer)):
@@ -183,8 +184,8 @@ def find_scorer(scorer: str) -> str:
 
 
 def scorer_folder(scorer: str) -> Path | None:
-    """Where the files of a scorer lie: a folder of ``hasten/assets``, a local folder, or the place where the hub's
-    are kept; None where they are yet to be fetched, or there is no such scorer."""
+    """Returns the folder with a scorer's files: in ``hasten/assets``, a local folder, or in the hub's cache.
+    Returns None where they are not yet downloaded, or there is no such scorer."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
@@ -198,7 +199,7 @@ def scorer_folder(scorer: str) -> Path | None:
 
 
 def processor_config(source: str) -> dict[str, Any]:
-    """The image processor's configuration. Only read: the processor itself may need torchvision."""
+    """Returns the image processor's configuration. The processor itself is not loaded: it may need torchvision."""
     from transformers.image_processing_base import ImageProcessingMixin
 
     config: dict[str, Any] = ImageProcessingMixin.get_image_processor_dict(source)[0]
@@ -206,13 +207,13 @@ def processor_config(source: str) -> dict[str, Any]:
 
 
 def unit(features: Any) -> torch.Tensor:
-    """Unit vectors; transformers 5 wraps the projected features in an output, 4 returns them bare."""
+    """Returns unit vectors. transformers 5 wraps the projected features in an output, 4 returns them bare."""
     features = getattr(features, "pooler_output", features).float()
     return features / features.norm(dim=-1, keepdim=True)
 
 
 def cosines(one: torch.Tensor, other: torch.Tensor) -> tuple[float, ...]:
-    """The cosine of each pair of unit vectors, (n, d) and (n, d); exactly 1 where they are equal."""
+    """Returns the cosine of each pair of unit vectors, (n, d) and (n, d). It is exactly 1 where they are equal."""
     found: list[float] = (1 - (one.double() - other.double()).square().sum(-1) / 2).tolist()
     return tuple(found)
 
@@ -228,7 +229,7 @@ def _crop(size: Any) -> tuple[int, int]:
 
 
 def _centre(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """The centre of that size; what is missing is padded with black, as the processor does."""
+    """Returns the centre of that size. Images that are too small are padded with black, as the processor does."""
     from torch.nn.functional import pad
 
     (height, width), (h, w) = images.shape[-2:], size

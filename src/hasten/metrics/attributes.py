@@ -1,4 +1,4 @@
-"""How many attributes of a scene an image shows: things, number, layout, colours, pattern."""
+"""The share of a scene's attributes that an image shows: things, number, layout, colours, pattern."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class Attributes(Metric):
-    """Share of a scene's attributes that a CLIP reads right, each against captions that are wrong in it alone.
+    """Share of a scene's attributes that a CLIP reads correctly, each against captions that are wrong in it alone.
 
-    As GenEval (Ghosh et al., 2023) asks of large models with a detector. Only captions of scenes can be scored.
+    GenEval (Ghosh et al., 2023) asks the same of large models with a detector. Only captions of scenes can be
+    scored.
     """
 
     name = "attributes"
@@ -33,7 +34,7 @@ class Attributes(Metric):
 
 
 def _captions(prompt: str) -> tuple[str, list[list[str]]]:
-    """The scene's own caption, and for each attribute the captions that are wrong in it."""
+    """Returns the scene's own caption, and for each attribute the captions that are wrong in it."""
     scene = parse(prompt)
     return caption(scene), [[caption(other) for other in others] for others in alternatives(scene).values()]
 

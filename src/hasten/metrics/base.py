@@ -1,4 +1,4 @@
-"""What a metric declares and does. One file a metric."""
+"""The declaration and the interface of a metric. Each metric has its own file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Metric(ABC):
     """A score for images, one number an image, so that plans can be compared prompt by prompt.
 
     Attributes:
-        name: as requests write it.
-        title: for people.
+        name: the name in requests.
+        title: the name for people.
         scale: the range of the scores.
         library: the package that computes the scores.
         higher_is_better: whether a higher score is a better image.
-        needs_references: whether images are compared with the baseline's.
+        needs_references: whether images are compared with the baseline's images.
         needs_scorer: whether the metric needs the CLIP.
-        perfect: the score of images that are identical to the references. A plan's loss is taken against it.
+        perfect: the score of images that are identical to the references. A plan's loss is measured from it.
     """
 
     name: str
@@ -42,17 +42,17 @@ class Metric(ABC):
         return (self.name, self.title)
 
     def version(self, scorer: Any = None) -> str:
-        """The model, if any, and the library with its version behind the figure, for reports."""
+        """Returns the model, if any, and the library with its version that compute the score, for reports."""
         return ", ".join(filter(None, [self.model(scorer), f"{self.library} {version(self.library)}"]))
 
     def model(self, scorer: Any = None) -> str:
-        """The folder or hub id of the model that scores; empty where there is none."""
+        """Returns the folder or hub id of the scoring model, or "" where there is none."""
         if not self.needs_scorer:
             return ""
         return str(scorer.source) if scorer is not None else "no scorer loaded"
 
     def find(self) -> None:  # noqa: B027 - most have no model of their own
-        """Raises InputError where its own model is certainly missing; nothing is loaded or asked for."""
+        """Raises InputError where the metric's own model is certainly missing. Nothing is loaded or downloaded."""
 
     def check(self, height: int, width: int, device: str = "cpu") -> None:  # noqa: B027 - most take any image
         """Raises InputError where images of that size in pixels cannot be scored, or its own model is missing."""
@@ -64,7 +64,7 @@ class Metric(ABC):
         references: torch.Tensor | None = None,
         scorer: Any = None,
     ) -> tuple[float, ...]:
-        """One score an image.
+        """Returns one score for each image.
 
         Args:
             images: (n, 3, h, w), values 0 to 1.
@@ -74,7 +74,7 @@ class Metric(ABC):
 
         Raises:
             InputError: references or scorer are missing.
-            MeasurementError: a score is no number.
+            MeasurementError: a score is not a number.
         """
         if self.needs_references and references is None:
             raise InputError(f"{self.name} needs the reference images.")
@@ -90,4 +90,4 @@ class Metric(ABC):
     def scores(
         self, images: torch.Tensor, prompts: Sequence[str], references: Any, scorer: Any
     ) -> Sequence[float]:
-        """What ``score`` gives, from what the metric needs; ``score`` has checked that it is there."""
+        """Computes the result of ``score``, which has checked that everything the metric needs is there."""

@@ -1,4 +1,4 @@
-"""How alike an image and its reference are in what CLIP sees of them."""
+"""Similarity of an image and its reference in CLIP's features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ClipImage(Metric):
-    """Cosine of the image's and its reference's CLIP vectors (CLIP-I), by the scorer of ``clip_score``."""
+    """Cosine of the CLIP vectors of an image and its reference (CLIP-I), by the scorer of ``clip_score``."""
 
     name = "clip_image"
     title = "CLIP image similarity"

@@ -1,4 +1,4 @@
-"""How well an image shows what its prompt says, by a CLIP model."""
+"""How well an image shows what its prompt says, judged by a CLIP model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How alike an image and its reference are in what DINOv2 sees of them."""
+"""Similarity of an image and its reference in DINOv2's features."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class DinoV2(Metric):
-    """Cosine of the image's and its reference's DINOv2 vectors (class token; Oquab et al., 2023).
+    """Cosine of the DINOv2 vectors of an image and its reference (class token; Oquab et al., 2023).
 
-    The model sees no text: it tells objects and layout, where CLIP tells what a caption would say. It is
+    The model sees no text. It tells objects and layout apart, while CLIP tells what a caption would say. It is
     ``facebook/dinov2-base`` unless the environment variable ``HASTEN_DINOV2`` names another hub id or a folder.
     """
 

@@ -1,4 +1,4 @@
-"""How alike an image and its reference are in structure, from fine to coarse."""
+"""Similarity of an image and its reference in structure, from fine to coarse."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Of the scales, the finest first, as published."""
+"""Weights of the scales, the finest first, as published."""
 SMALLEST = {5: 176, 4: 100, 3: 44, 2: 22}
-"""The shorter edge in pixels from which on so many scales are taken: the 11 pixels of the window must fit into
-the coarsest, which is halved scales − 1 times (torchmetrics asks for 100 pixels where 88 would do for 4)."""
+"""The shortest edge in pixels at which each number of scales is used. The window of 11 pixels must fit into the
+coarsest scale, which is halved scales − 1 times (torchmetrics asks for 100 pixels where 88 would do for 4)."""
 
 
 class MsSsim(Metric):
     """Multi-scale structural similarity (Wang, Simoncelli, Bovik, 2003), 11×11 Gaussian window.
 
-    Five scales as published. Smaller images take the first four, three or two, whose weights are scaled up
-    to the published sum: scores of different sizes are not comparable. A scale's similarity below 0 counts as 0.
+    Five scales are used, as published. Smaller images use the first four, three or two, whose weights are scaled
+    up to the published sum, so scores of different sizes are not comparable. A scale's similarity below 0 counts
+    as 0.
     """
 
     name = "ms_ssim"
@@ -47,7 +48,7 @@ class MsSsim(Metric):
 
 
 def weights(height: int, width: int) -> tuple[float, ...]:
-    """The scales' weights for images of that size in pixels. Raises InputError where not even two fit."""
+    """Returns the scales' weights for images of that size in pixels. Raises InputError where not two fit."""
     short = min(height, width)
     scales = next((scales for scales, edge in SMALLEST.items() if short >= edge), None)
     if scales is None:

@@ -1,4 +1,4 @@
-"""How far an image's pixels are from its reference's."""
+"""Distance of an image's pixels from its reference's pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 CEILING_DB = 60.0
-"""Just above the 58.9 dB that rounding to 8 bits alone leaves; identical images would be at infinity."""
+"""The score of identical images, whose PSNR is infinite: just above the 58.9 dB of rounding to 8 bits."""
 
 
 class Psnr(Metric):

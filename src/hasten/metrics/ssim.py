@@ -1,4 +1,4 @@
-"""How alike an image and its reference are in structure."""
+"""Similarity of an image and its reference in structure."""
 
 from __future__ import annotations
 
