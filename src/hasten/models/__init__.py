@@ -1,4 +1,4 @@
-"""The model families, found by their files, and the models they name."""
+"""The model families and their models. Each family has its own file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in a model's folder: weights under their usual names, or those of a variant only; and single files."""
+"""The files of a model's folder: weights under their usual names, weights of a variant, and single files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 from hasten.errors import InputError
 
 WEIGHTS = re.compile(r"[^.]+(?:\.(?P<variant>\w+?))?(?:-\d+-of-\d+)?(?:\.(?P<late>\w+))?\.safetensors")
-"""``model.safetensors``, ``model.fp16.safetensors``, and both in parts, with the variant before or after these."""
+"""Matches ``model.safetensors`` and ``model.fp16.safetensors``, also in parts, with the variant on either side."""
 USUAL = "fp16"
 SINGLE = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 IN_WORDS = re.compile(r"""[^\s"'`“”「」]+\.(?:safetensors|ckpt|gguf)(?![\w/])""", re.IGNORECASE)
 
 
 def variant_of(source: str) -> str | None:
-    """The variant that ``from_pretrained`` has to be asked for: ``fp16`` where a folder has only files such as
-    ``diffusion_pytorch_model.fp16.safetensors``. None where the usual files are there, and for a hub id."""
+    """Returns the variant that ``from_pretrained`` needs: ``fp16`` where a folder has only files such as
+    ``diffusion_pytorch_model.fp16.safetensors``. Returns None where the usual files are there, and for a hub
+    id."""
     folder = Path(source)
     parts = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     lacking = [found for part in parts if (found := _variants(part)) and None not in found]
@@ -25,13 +26,13 @@ def variant_of(source: str) -> str | None:
 
 
 def variant_among(part: Path, variant: str | None) -> str | None:
-    """The variant that one component has to be asked for, where its folder's is ``variant``."""
+    """Returns the variant to load one component with, where its folder's variant is ``variant``."""
     found = _variants(part)
     return variant if variant in found and None not in found else None
 
 
 def _variants(part: Path) -> set[str | None]:
-    """The variants whose weights a component has; None: those under the usual names."""
+    """Returns the variants whose weights a component has. None stands for weights under the usual names."""
     matches = (WEIGHTS.fullmatch(path.name) for path in part.glob("*.safetensors"))
     return {match["variant"] or match["late"] for match in matches if match}
 
@@ -43,7 +44,7 @@ def refuse_file_in(request: str) -> None:
 
 
 def refuse_single_file(model: str) -> None:
-    """Raises InputError where a model is named by one file of weights."""
+    """Raises InputError where the model is given as one file of weights."""
     if not model.lower().endswith(SINGLE):
         return
     raise InputError(

@@ -1,4 +1,4 @@
-"""The model families, found by their files, and the models that they name."""
+"""The registry of model families, and look-ups of the models that they name."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ASSETS = Path(__file__).parent.parent / "assets"
 
 
 def model_names() -> tuple[str, ...]:
-    """The canonical names of all models."""
+    """Returns the canonical names of all models."""
     return tuple(model.name for family in FAMILIES.all() for model in family.models)
 
 
 def find_model(name: str) -> tuple[Family, Model]:
-    """The model of that name, alias or hub id, and its family. Raises UnknownNameError."""
+    """Returns the model of that name, alias or hub id, with its family. Raises UnknownNameError."""
     for family in FAMILIES.all():
         for model in family.models:
             if model.answers_to(name):
@@ -31,7 +31,7 @@ def find_model(name: str) -> tuple[Family, Model]:
 
 
 def family_named(model: str) -> Family | None:
-    """The family of a model's name, a hub id or a folder; None where that cannot be told without loading it."""
+    """Returns the family of a model's name, a hub id or a folder, or None where only loading would tell."""
     try:
         return find_model(model)[0]
     except UnknownNameError:
@@ -42,13 +42,14 @@ def family_named(model: str) -> Family | None:
     try:
         pipeline = json.loads((folder / INDEX).read_text(encoding="utf-8"))["_class_name"]
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
-        return None  # what is wrong with the folder is told by whoever reads it for its model
+        return None  # the loader of the folder reports its faults
     return next((family for family in FAMILIES.all() if family.pipeline == pipeline), None)
 
 
 @lru_cache
 def model_name(name: str) -> str:
-    """The canonical name of a model, or of the first model of a pipeline's class; others stay as they are."""
+    """Returns the canonical name of a model, or of the first model of a pipeline class; others stay as they
+    are."""
     for family in FAMILIES.all():
         if family.pipeline == name:
             return family.models[0].name
@@ -59,7 +60,7 @@ def model_name(name: str) -> str:
 
 
 def model_at(origin: str) -> Model | None:
-    """The model that ``from_pretrained(origin)`` loads: a hub id, or an embedded folder; None for any other."""
+    """Returns the model that ``from_pretrained(origin)`` loads from a hub id or an embedded folder, or None."""
     models = (model for family in FAMILIES.all() for model in family.models)
     places = ((str(ASSETS / model.source) if model.embedded else model.source, model) for model in models)
     return next((model for place, model in places if place == origin), None)

@@ -1,4 +1,4 @@
-"""Pipelines whose class hasten has no family for, but whose denoiser it knows."""
+"""Pipelines whose class has no family in hasten, but whose denoiser is known."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hasten.models._known import FAMILIES
 from hasten.models.base import Family
 
 TAKEN = ("prompt", "num_inference_steps", "guidance_scale", "height", "width", "generator", "output_type")
-"""What the call of a pipeline must take to be measured."""
+"""Arguments that the call of a pipeline must have, so that it can be measured."""
 PICTURES = ("image", "control_image", "mask_image")
-"""What makes a pipeline another than one from text to images."""
+"""Arguments that show that a pipeline does not go from text to images."""
 
 
 def likened(pipe: Any) -> Family | None:
-    """A family for a text-to-image pipeline with the denoiser of a known one; None for any other.
+    """Returns a family for a text-to-image pipeline that has the denoiser of a known family, or None.
 
-    It takes the schedulers that the known family takes. What its ``encode_prompt`` gives is not known, so that its
-    calls are given the prompts themselves.
+    The new family takes the same schedulers as the known one. The result of the pipeline's ``encode_prompt`` is
+    not known, so its calls are given the prompts themselves.
     """
     takes = inspect.signature(type(pipe).__call__).parameters
     if not set(TAKEN) <= takes.keys() or set(PICTURES) & takes.keys():
@@ -33,4 +33,4 @@ def likened(pipe: Any) -> Family | None:
 
 def _denoiser_class(pipe: Any, denoiser: str) -> str:
     found = getattr(pipe, denoiser, None)
-    return type(getattr(found, "_orig_mod", found)).__name__  # without the shell of torch.compile
+    return type(getattr(found, "_orig_mod", found)).__name__  # the class inside the wrapper of torch.compile

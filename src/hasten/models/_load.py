@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hasten.schedulers import Scheduler
 
 LONGEST_PART = 96
-"""Of a hub id, on either side of its slash."""
+"""Longest part of a hub id, on either side of its slash, in characters."""
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -31,11 +31,11 @@ def load_pipeline(
     dtype: str = "float32",
     device: str = "cpu",
 ) -> Any:
-    """A diffusers pipeline, ready to be called: on its device, no progress bar, no safety checker.
+    """Returns a diffusers pipeline that is ready to be called: on its device, no progress bar, no safety checker.
 
     Args:
         model: a model of the registry or its name, a folder in diffusers layout, or a hub id.
-        scheduler: replaces the model's own, with its configuration; None keeps it.
+        scheduler: replaces the model's own scheduler and takes over its configuration; None keeps the model's own.
         dtype: float32, float16 or bfloat16.
         device: a torch device, e.g. ``cpu`` or ``cuda:0``.
 
@@ -54,13 +54,13 @@ def load_pipeline(
 
 
 def family_of(pipe: Any) -> Family | None:
-    """The family of a pipeline object, by its class or a class that it derives from; None when unknown."""
+    """Returns the family of a pipeline object, by its class or a base class, or None when it is unknown."""
     by_class = {family.pipeline: family for family in FAMILIES.all()}
     return next((by_class[c.__name__] for c in type(pipe).__mro__ if c.__name__ in by_class), None)
 
 
 def _source(model: Model | str) -> str:
-    """A folder's path or a hub id."""
+    """Returns a folder's path or a hub id."""
     if isinstance(model, Model):
         return str(ASSETS / model.source) if model.embedded else model.source
     refuse_single_file(model)
@@ -94,7 +94,7 @@ def check_device(name: str) -> None:
 
 
 def check_source(model: Model | str) -> None:
-    """Raises InputError where the model is to be a folder and lacks files. What is on a hub is not asked for."""
+    """Raises InputError where the model is a folder that is missing or lacks files. A hub is not contacted."""
     source = _source(model)
     if folder_at(source) or Path(source).is_absolute():
         _index(source)
@@ -116,7 +116,7 @@ def _device(name: str) -> torch.device:
 
 
 def _index(source: str) -> dict[str, Any]:
-    """The pipeline's ``model_index.json``, checked against the folder it lies in."""
+    """Returns the pipeline's ``model_index.json``, checked against the folder that holds it."""
     folder = Path(source)
     if not folder.is_dir():
         if folder.is_absolute():
@@ -167,7 +167,7 @@ def _read(source: str, index: dict[str, Any], dtype: torch.dtype) -> Any:
             pipe = cls.from_pretrained(str(folder), **{_dtype_keyword(): dtype}, **options)
     except HastenError:
         raise
-    except Exception as error:  # whatever a library makes of files that are not what they should be
+    except Exception as error:  # a library's error for malformed files can be of any type
         raise InputError(
             f"The model {source!r} cannot be loaded: {_first_line(error)}. It needs every part that its "
             "model_index.json names, with weights as safetensors."
@@ -192,7 +192,7 @@ def _is_remote(source: str) -> bool:
 
 
 def _dtype_keyword() -> str:
-    """diffusers 0.42 renamed it, and warns of the old name."""
+    """Returns the name of the dtype argument. diffusers 0.42 renamed it, and warns of the old name."""
     major, minor = version("diffusers").split(".")[:2]
     return "dtype" if (int(major), int(minor)) >= (0, 42) else "torch_dtype"
 

@@ -1,6 +1,8 @@
-"""The networks of a pipeline's folder: none but those of the libraries, each with all of its weights.
+"""The networks of a pipeline's folder. Only classes of the libraries are loaded, and only with all of their
+weights.
 
-The libraries fill weights that a file lacks with random numbers, and run code that a folder names as its own.
+Left to themselves, the libraries fill missing weights with random numbers, and run code that a folder names as its
+own.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ _OWN_CODE = (
 
 
 def parts_of(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """The components that have a folder of their own, each with its library and class; the safety checker is never
-    loaded."""
+    """Returns the components that have a folder of their own, each with its library and class. The safety checker
+    is left out: it is never loaded."""
     named = (
         (name, value) for name, value in index.items() if isinstance(value, list) and value and name[:1] != "_"
     )
@@ -38,7 +40,7 @@ def parts_of(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 def refuse_code(source: str, index: Mapping[str, Any], folder: Path | None = None) -> None:
     """Raises InputError where a pipeline's index names code that is not of the libraries.
 
-    ``folder``: where its files lie, which may hold a module that is called like a library.
+    ``folder``: the place of the pipeline's files, which may hold a module with the name of a library.
     """
     import diffusers.pipelines
 
@@ -52,10 +54,11 @@ def refuse_code(source: str, index: Mapping[str, Any], folder: Path | None = Non
 
 
 def load_networks(folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
-    """The networks of a pipeline in a local folder, by their names. Whatever else it has its class may load.
+    """Returns the networks of a pipeline in a local folder, by name. The pipeline's class may load everything
+    else.
 
     Raises:
-        InputError: the files of one lack weights, or hold some that its configuration has no place for.
+        InputError: the files of a network lack weights, or hold weights that its configuration has no place for.
     """
     variant = variant_of(str(folder))
     return {
@@ -66,7 +69,7 @@ def load_networks(folder: Path, index: Mapping[str, Any], dtype: torch.dtype) ->
 
 
 def _class_of(library: str, name: str) -> Any:
-    """The class of a network; None where a part is no network, such as a tokenizer or a scheduler."""
+    """Returns the class of a network, or None where a part is no network, such as a tokenizer or a scheduler."""
     import diffusers
     import transformers
 
@@ -81,20 +84,21 @@ def _network(cls: Any, place: Path, dtype: torch.dtype, variant: str | None) -> 
 
 
 def _keyword(cls: Any) -> str:
-    """transformers 4.56 renamed it, and warns of the old name."""
+    """Returns the name of the dtype argument. transformers 4.56 renamed it, and warns of the old name."""
     major, minor = version("transformers").split(".")[:2]
     renamed = cls.__module__.startswith("transformers") and (int(major), int(minor)) >= (4, 56)
     return "dtype" if renamed else "torch_dtype"
 
 
 def checked(loaded: tuple[Any, Mapping[str, Iterable[Any]]], place: str | Path) -> Any:
-    """The network that ``from_pretrained(…, output_loading_info=True)`` gave.
+    """Returns the network that ``from_pretrained(…, output_loading_info=True)`` gave, after checking its weights.
 
-    The libraries leave out what a class may lack, such as weights that are tied to others. Weights of a whole
-    module that a network does not have, such as the head of a classifier, take nothing from it.
+    The libraries already ignore weights that a class may lack, such as weights that are tied to others.
+    Superfluous weights of a whole module that a network does not have, such as the head of a classifier, do no
+    harm and are accepted.
 
     Raises:
-        InputError: weights are missing, or there are some that the network's own modules have no place for.
+        InputError: weights are missing, or there are weights that the network's own modules have no place for.
     """
     network, info = loaded
     own = {name.partition(".")[0] for name in network.state_dict()}

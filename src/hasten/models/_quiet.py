@@ -1,4 +1,4 @@
-"""Keeps the libraries quiet while a model is read, and only then."""
+"""Keeps the libraries quiet while a model is loaded, and only then."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_loading(bars: bool = False) -> Iterator[None]:
-    """No advice to install torchvision meanwhile, and no progress bars: reading a folder is short.
+    """Suppresses the advice to install torchvision, and progress bars: reading a folder takes little time.
 
     Args:
-        bars: keep the bars, for a download.
+        bars: keep the progress bars, for a download.
 
-    All other warnings pass: that weights are missing is worth reading.
+    All other warnings pass, because a warning of missing weights is worth reading.
     """
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
@@ -34,5 +34,5 @@ def quiet_loading(bars: bool = False) -> Iterator[None]:
 
 
 def _no_advice(record: logging.LogRecord) -> bool:
-    """Pillow's image processors do: hasten's own preprocessing needs none."""
+    """Filters out the advice of Pillow's image processors: hasten's own preprocessing needs no torchvision."""
     return "requires torchvision" not in record.getMessage()

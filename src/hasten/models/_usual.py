@@ -1,4 +1,4 @@
-"""The scheduler and the number of steps of a model where a request names none: those of its own pipeline."""
+"""The scheduler and number of steps of a model for requests that name none: those of the model's own pipeline."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from hasten.schedulers import SCHEDULERS, scheduler_of
 
 
 def usual_scheduler(model: str) -> str:
-    """The canonical name of the scheduler that a model, or the pipeline in a folder, comes with.
+    """Returns the canonical name of the scheduler that a model, or the pipeline in a folder, comes with.
 
-    Where it comes with one that hasten has no name for, or nothing tells, that of its family's first model.
+    Where hasten has no name for that scheduler, or nothing tells it, the scheduler of the family's first model is
+    returned.
     """
     return _scheduler(model)[0]
 
 
 def usual_steps(model: str) -> int:
-    """The number of steps that a model is usually drawn with; of a folder that of its family's first model."""
+    """Returns a model's usual number of steps. A folder has that of its family's first model."""
     return _steps(model)[0]
 
 
 def assumed_scheduler(model: str) -> str:
-    """What is said where a request names no scheduler: ``scheduler Euler: that of SDXL's own pipeline``."""
+    """Returns the note for a request without scheduler: ``scheduler Euler: that of SDXL's own pipeline``."""
     name, why = _scheduler(model)
     return f"scheduler {name}: {why}"
 
 
 def assumed_steps(model: str) -> str:
-    """What is said where a request names no number of steps: ``steps 50: the usual number for SDXL``."""
+    """Returns the note for a request without a number of steps: ``steps 50: the usual number for SDXL``."""
     steps, of = _steps(model)
     return f"steps {steps}: the usual number for {of}"
 
 
 def _scheduler(model: str) -> tuple[str, str]:
-    """Its name, and why it is taken."""
+    """Returns the scheduler's name, and the reason for it."""
     family, known = _found(model)
     if known is not None:
         return known.scheduler, f"that of {known.name}'s own pipeline"
@@ -54,7 +55,7 @@ def _scheduler(model: str) -> tuple[str, str]:
 
 
 def _steps(model: str) -> tuple[int, str]:
-    """The number, and what it is usual for."""
+    """Returns the number of steps, and the model or family that it is usual for."""
     family, known = _found(model)
     if known is not None:
         return known.steps, known.name
@@ -69,7 +70,8 @@ def _found(model: str) -> tuple[Family | None, Model | None]:
 
 
 def _json(path: Path) -> Mapping[str, Any]:
-    """What a file of a model's folder says; empty where that cannot be read, which its loading will tell."""
+    """Returns a file of a model's folder as a mapping, empty where it cannot be read: loading reports the
+    fault."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RuntimeError):

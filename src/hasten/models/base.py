@@ -1,4 +1,4 @@
-"""What a model family declares. One file a family; importing one never imports torch."""
+"""The declaration of a model family. Each family has its own file, and importing it never imports torch."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class Model:
     """A model that requests may name.
 
     Args:
-        name: its canonical name.
+        name: the canonical name.
         source: a hub id or, when ``embedded``, the name of a folder in ``hasten/assets``.
-        resolution: of the images, in pixels.
-        guidance_scale: the usual one.
-        scorer: the CLIP that scores its images: a hub id or, embedded, a folder in the assets.
-        prompts: the set of prompts that it is measured on.
+        resolution: height and width of the images, in pixels.
+        guidance_scale: the usual guidance scale.
+        scorer: the CLIP that scores the images: a hub id or, when ``embedded``, a folder in the assets.
+        prompts: the set of prompts that the model is measured on.
         steps: the usual number of denoising steps.
-        scheduler: the canonical name of the scheduler that its own pipeline comes with, which is meant where a
-            request names none; empty for a folder, whose files tell.
+        scheduler: the canonical name of the scheduler of the model's own pipeline, for requests that name none;
+            empty for a folder, whose files tell it.
         aliases: other spellings in requests.
-        embedded: whether hasten ships it.
-        call: the arguments that each call of its pipeline takes beside those of the family.
+        embedded: whether hasten ships the model.
+        call: the arguments that each call of the pipeline takes besides those of the family.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Model:
     call: Mapping[str, Any] = field(default_factory=dict)
 
     def answers_to(self, name: str) -> bool:
-        """Whether that is one of its names in any spelling; a path (``./sd15``) never is."""
+        """Returns whether ``name`` is one of the model's names in any spelling. A path (``./sd15``) never is."""
         names = {simplify(n) for n in (self.name, self.source, *self.aliases)}
         return simplify(name) in names and not name.startswith((".", "/", "~"))
 
@@ -51,7 +51,7 @@ class Model:
 class Family:
     """Models that share one pipeline class.
 
-    ``pipeline`` is the class's name in diffusers. Its ``denoiser``, ``unet`` or ``transformer``, is a
+    ``pipeline`` is the class's name in diffusers. Its ``denoiser``, ``unet`` or ``transformer``, is an instance of
     ``denoiser_class``.
     """
 
@@ -62,19 +62,19 @@ class Family:
     denoiser_class: str
     models: tuple[Model, ...]
     schedulers: tuple[str, ...] = field(default=())
-    """Canonical names of the schedulers that fit; empty: all but those for flow matching."""
+    """Canonical names of the schedulers that fit. Empty means all schedulers but those for flow matching."""
     text_states: tuple[str, ...] = ("prompt_embeds", "negative_prompt_embeds")
-    """What the pipeline's ``encode_prompt`` returns, by the names under which a call takes it back; an empty name
-    for what no call takes. None at all: its calls are given the prompts."""
+    """The results of the pipeline's ``encode_prompt``, as the names under which a call takes them back. An empty
+    name stands for a result that no call takes. An empty tuple means that calls are given the prompts."""
     half_dtype: str = "float16"
-    """The dtype on a GPU where none is asked for: that which the models' authors advise."""
+    """The dtype on a GPU for requests that name none, as the models' authors advise."""
     call: Mapping[str, Any] = field(default_factory=dict)
-    """The arguments that each call of the pipeline takes beside those of the setting."""
+    """The arguments that each call of the pipeline takes besides those of the setting."""
     packages: tuple[str, ...] = ()
-    """What reading a model of the hub needs beside hasten's own requirements."""
+    """Packages that reading a model from the hub needs besides hasten's own requirements."""
 
     def called_with(self, model: Model | None) -> dict[str, Any]:
-        """The arguments of each call beside those of the setting; of a model that is not known, the family's."""
+        """Returns the arguments of each call besides those of the setting; of an unknown model, the family's."""
         return {**self.call, **(model.call if model else {})}
 
     def spellings(self) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ class Family:
         return self.schedulers or tuple(s.name for s in SCHEDULERS if not s.flow_matching)
 
     def unfit(self, scheduler: Scheduler) -> str | None:
-        """Why the scheduler does not fit, a sentence without its full stop; None where it does."""
+        """Returns why the scheduler does not fit, as a sentence without its full stop, or None where it fits."""
         if scheduler.name in self.fitting:
             return None
         flow_matching = any(find_scheduler(name).flow_matching for name in self.schedulers)

@@ -1,4 +1,4 @@
-"""FLUX.1: a transformer of double and single blocks, trained by flow matching, its guidance an input or none.
+"""FLUX.1: a transformer of double and single blocks, trained by flow matching. Guidance is an input or absent.
 
 The dev model was distilled from guided images: the guidance scale is one of its inputs, and no second half of the
 batch is computed. The schnell model was distilled to a few steps and has no guidance at all.
@@ -16,9 +16,10 @@ FAMILY = Family(
     pipeline="FluxPipeline",
     denoiser="transformer",
     denoiser_class="FluxTransformer2DModel",
-    # The pipeline hands its scheduler the noise levels and their shift, which of diffusers' only this one takes.
+    # The pipeline gives its scheduler the noise levels and their shift. In diffusers only this scheduler takes
+    # them.
     schedulers=("FlowMatchEuler",),
-    # The third is where each word stands: zeros that the call makes anew.
+    # The third result is the position of each word: zeros that the call creates anew.
     text_states=("prompt_embeds", "pooled_prompt_embeds", ""),
     half_dtype="bfloat16",
     packages=PACKAGES,
@@ -44,7 +45,7 @@ FAMILY = Family(
             scheduler="FlowMatchEuler",
             steps=4,
             aliases=("flux.1 [schnell]", "flux schnell", "flux1 schnell", "flux 1 schnell"),
-            # The longest text that it was distilled on. The pipeline's default is the dev model's, 512.
+            # This is the longest text that it was distilled on. The pipeline's default is the dev model's, 512.
             call={"max_sequence_length": 256},
         ),
     ),

@@ -1,4 +1,4 @@
-"""PixArt-alpha: a diffusion transformer on T5's text."""
+"""PixArt-alpha: a diffusion transformer with T5 as its text encoder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ TEXT_STATES = (
     "negative_prompt_attention_mask",
 )
 CALL = {
-    # The size that is asked for. Binning draws the nearest of its own list and scales that.
+    # Images keep the requested size. Binning would draw the nearest size of its own list and scale the image.
     "use_resolution_binning": False,
-    # The prompt as it is. Cleaning it takes two more packages, and without them a warning at each call.
+    # The prompt stays as it is. Cleaning it takes two more packages, and without them each call warns.
     "clean_caption": False,
 }
 PACKAGES = ("protobuf>=4", "sentencepiece>=0.2")

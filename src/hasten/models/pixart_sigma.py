@@ -1,4 +1,4 @@
-"""PixArt-Sigma, and the embedded emoji-pixart that takes the same path."""
+"""PixArt-Sigma, and the embedded emoji-pixart, which takes the same path."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ FAMILY = Family(
             scheduler="DDIM",
             steps=25,
             embedded=True,
-            # What its tokenizer cuts at. The pipeline would pad to 300, which are more tokens than the image has.
+            # Its tokenizer cuts texts at this length. The pipeline would pad to 300 tokens, more than the image
+            # has.
             call={"max_sequence_length": 16},
         ),
     ),

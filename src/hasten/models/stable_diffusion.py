@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x and 2.x, and the embedded emoji-sd that takes the same path."""
+"""Stable Diffusion 1.x and 2.x, and the embedded emoji-sd, which takes the same path."""
 
 from __future__ import annotations
 

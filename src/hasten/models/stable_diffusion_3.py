@@ -1,4 +1,4 @@
-"""Stable Diffusion 3, 3.5 and the embedded emoji-sd3: transformers over image and text, by flow matching."""
+"""Stable Diffusion 3, 3.5 and the embedded emoji-sd3: transformers over image and text, with flow matching."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ FAMILY = Family(
             steps=25,
             aliases=("emoji sd 3",),
             embedded=True,
-            # What its tokenizers cut at. The pipeline would pad to 256, as many tokens as the image has.
+            # Its tokenizers cut texts at this length. The pipeline would pad to 256 tokens, as many as the image
+            # has.
             call={"max_sequence_length": 16},
         ),
     ),

@@ -1,4 +1,4 @@
-"""Stable Diffusion XL, base, and the embedded emoji-sdxl that takes the same path."""
+"""Stable Diffusion XL base, and the embedded emoji-sdxl, which takes the same path."""
 
 from __future__ import annotations
 
