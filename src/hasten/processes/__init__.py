@@ -1,4 +1,4 @@
-"""Processes that hasten starts: each, and all that it starts in turn, ends with the one that started it."""
+"""Starts processes. Each of them, with everything that it starts, ends with the process that started it."""
 
 from __future__ import annotations
 

@@ -16,29 +16,30 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 GUARDED = os.name == "posix"
-"""Windows has neither process groups nor signals of this kind: there the child is ended alone."""
+"""Whether children have a guardian. Windows has no process groups and signals like these: the child ends alone."""
 GUARDIAN = Path(__file__).with_name("guardian.py")
 GRACE_S = 5.0
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
-"""Python imports nothing from the current folder, where a ``struct.py`` would go before the standard library's."""
+"""Keeps Python from importing from the current folder, where a ``struct.py`` would hide the standard library's."""
 TERMINATE, KILL, PAUSE, RESUME = b"T", b"K", b"S", b"C"
-"""The guardian's orders."""
+"""The orders that a guardian understands."""
 
 
 class Child:
     """A command in a session of its own, which ends with all of its descendants when this process ends.
 
-    However this process ends, by SIGKILL too: a guardian process between the two notices it (``guardian.py``). The
-    return code is that of the command, as ``subprocess`` gives it.
+    This holds even if this process is killed by SIGKILL, because a guardian process between the two notices it
+    (``guardian.py``). The return code is that of the command, as ``subprocess`` gives it.
 
     Args:
         command: the program and its arguments.
-        environment: all that its environment holds; None: that of this process, and ``SAFE_PATH``.
+        environment: the whole environment of the command; None: the environment of this process, and
+            ``SAFE_PATH``.
         limits: resource limits by their name in ``resource``, such as ``RLIMIT_CORE``.
         stdin, stdout, stderr: as ``subprocess.Popen`` takes them.
 
     Raises:
-        OSError: no such program, or no process can be started.
+        OSError: there is no such program, or no process can be started.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Child:
         if GUARDED:
             self._guarded(command, limits or {}, streams)
         else:
-            alone = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # Ctrl-C is the parent's
+            alone = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # Ctrl-C is for the parent
             self._process = subprocess.Popen([*command], creationflags=alone, **streams)
 
     def _guarded(self, command: Sequence[str], limits: Mapping[str, int], streams: dict[str, Any]) -> None:
@@ -92,34 +93,35 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the process at the head of the family: the guardian, where there is one."""
+        """The id of the process at the head of the family: the guardian, where there is one."""
         return self._process.pid
 
     @property
     def returncode(self) -> int | None:
-        """None until it was waited for; below 0 the number of the signal that ended it."""
+        """The return code: None until it was waited for, and minus the signal's number after a signal ended it."""
         return self._process.returncode
 
     def terminate(self) -> None:
-        """SIGTERM to the whole family."""
+        """Sends SIGTERM to the whole family."""
         self._order(TERMINATE, self._process.terminate)
 
     def kill(self) -> None:
-        """SIGKILL to the whole family."""
+        """Sends SIGKILL to the whole family."""
         self._order(KILL, self._process.kill)
 
     def pause(self) -> None:
-        """Stops the whole family, where it still ends with this process: on Linux. Returns when that is done."""
+        """Stops the whole family and returns when that is done. It does so on Linux only, where the family still
+        ends with this process."""
         if sys.platform == "linux":
             self._order(PAUSE, lambda: None)
 
     def resume(self) -> None:
-        """Lets a stopped family go on."""
+        """Lets a stopped family continue."""
         if sys.platform == "linux":
             self._order(RESUME, lambda: None)
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """The return code. Raises subprocess.TimeoutExpired."""
+        """Waits for the end and returns the return code. Raises subprocess.TimeoutExpired."""
         code = self._process.wait(timeout_s)
         self._let_go()
         return code
@@ -134,7 +136,7 @@ class Child:
             self.wait()
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream is not None:
-                with contextlib.suppress(BrokenPipeError):  # of what was not yet read
+                with contextlib.suppress(BrokenPipeError):  # some input was not yet read
                     stream.close()
 
     def __enter__(self) -> Self:
@@ -144,14 +146,14 @@ class Child:
         self.end()
 
     def _order(self, order: bytes, unguarded: Callable[[], None]) -> None:
-        """Gives an order, and returns when it was obeyed, or when there is no one to obey any more."""
+        """Gives an order. Returns when it was obeyed, or when there is no process left to obey it."""
         with self._ordering:
             if self._process.poll() is not None:
                 return
             if self._orders is None:
                 unguarded()
                 return
-            with contextlib.suppress(OSError):  # it ends just now, or someone has stopped the guardian
+            with contextlib.suppress(OSError):  # it is ending, or someone has stopped the guardian
                 self._orders.sendall(order)
                 self._orders.recv(1)
 
@@ -163,7 +165,7 @@ class Child:
 
 
 def fate_of(code: int | None) -> str:
-    """How a process ended, in words: ``killed by SIGSEGV``, ``its process ended with code 7``."""
+    """Describes how a process ended: ``killed by SIGSEGV``, ``its process ended with code 7``."""
     if code is None or code >= 0:
         return f"its process ended with code {code}"
     try:

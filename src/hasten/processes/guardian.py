@@ -1,13 +1,13 @@
 """Stands between a process of hasten and its child, and ends the child with all of its descendants.
 
-It is run as a program of its own (``python -I -S guardian.py SETTINGS COMMAND…``) and uses the standard library
-alone, so that it starts in milliseconds. The child could not do this itself: where it hangs in foreign code, no
-handler or thread of it need ever run; and a parent that is killed by SIGKILL cannot do anything at all.
+It runs as a program of its own (``python -I -S guardian.py SETTINGS COMMAND…``) and uses only the standard
+library, so that it starts in milliseconds. The child could not do this itself: while it hangs in foreign code,
+none of its handlers and threads may ever run. A parent that is killed by SIGKILL cannot do anything at all.
 
-Orders come through a socket, one byte each, which is sent back once it was obeyed. Its end means that the parent
-is gone. On Linux the guardian is the "subreaper" of its descendants: one that leaves its process group or session,
-or whose parent dies, is still its own to signal and to wait for. Elsewhere it reaches those that stay in the
-child's process group.
+Orders come through a socket as one byte each, and the guardian sends the byte back once it has obeyed. When the
+socket is closed, the parent is gone. On Linux the guardian is the "subreaper" of its descendants: it can still
+signal and wait for a descendant that leaves its process group or session, or whose parent dies. Elsewhere it
+reaches only processes that stay in the child's process group.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from typing import Any, NoReturn
 TERMINATE, KILL, PAUSE, RESUME = b"T", b"K", b"S", b"C"
 SIGNALS = {TERMINATE: signal.SIGTERM, PAUSE: signal.SIGSTOP, RESUME: signal.SIGCONT}
 LAST_WORDS_S = 1.0
-"""From SIGTERM to SIGKILL once the parent is gone."""
+"""Seconds between SIGTERM and SIGKILL once the parent is gone."""
 REAPING_S, MOST_WAIT_S = 2.0, 60.0
 SUBREAPER, DEATH_SIGNAL = 36, 1
 LINUX = sys.platform == "linux"
 
 
 class Guardian:
-    """One child, and the socket that orders for it come from."""
+    """One child, and the socket through which orders for it come."""
 
     def __init__(self, settings: dict[str, Any], command: list[str]) -> None:
         self._orders, self._parent = int(settings["orders"]), int(settings["parent"])
@@ -41,7 +41,7 @@ class Guardian:
         os.set_blocking(wakes, False)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, signal.SIGUSR1):
-            signal.signal(number, lambda number, frame: None)  # what matters is that the loop wakes up
+            signal.signal(number, lambda number, frame: None)  # it only has to wake the loop up
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         control(SUBREAPER, 1)
@@ -49,11 +49,11 @@ class Guardian:
         self._kill_at = float("inf")
         self.child = started(command, settings["limits"], self._orders)
         nothing = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):  # they are the child's alone: their end is its end
+        for stream in (0, 1, 2):  # these belong to the child: they must close when it ends
             os.dup2(nothing, stream)
 
     def watch(self) -> int:
-        """Until the child has ended; its wait status."""
+        """Waits until the child has ended. Returns its wait status."""
         sources = select.poll()
         sources.register(self._wake, select.POLLIN)
         sources.register(self._orders, select.POLLIN)
@@ -74,7 +74,7 @@ class Guardian:
         return status
 
     def bury(self) -> None:
-        """Kills whoever is left of the family, until there is no one, or no one who can be killed."""
+        """Kills what is left of the family, until there is no process left, or none that can be killed."""
         deadline = time.monotonic() + REAPING_S
         while time.monotonic() < deadline:
             self._signal(signal.SIGKILL)
@@ -96,17 +96,17 @@ class Guardian:
             self._kill_at = 0.0
         else:
             self._signal(SIGNALS[order])
-        with contextlib.suppress(OSError):  # the parent is gone: the next look tells
+        with contextlib.suppress(OSError):  # the parent is gone, as the next poll will show
             os.write(self._orders, order)
 
     def _orphaned(self) -> None:
         if self._kill_at == float("inf"):
             self._signal(signal.SIGTERM)
-            self._signal(signal.SIGCONT)  # one that was paused can only then act on it
+            self._signal(signal.SIGCONT)  # a paused process can act on SIGTERM only after this
             self._kill_at = time.monotonic() + LAST_WORDS_S
 
     def _reaped(self) -> int | None:
-        """The child's status, if it has ended; others that were adopted are waited for on the way."""
+        """Returns the child's status if it has ended. Adopted processes that have ended are waited for, too."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -121,19 +121,19 @@ class Guardian:
         for pid in descendants(os.getpid()) if LINUX else (-self.child,):
             try:
                 os.kill(pid, number)
-            except (ProcessLookupError, PermissionError):  # gone meanwhile; or another user's by set-user-ID
+            except (ProcessLookupError, PermissionError):  # it has ended; or set-user-ID made it another user's
                 continue
 
 
 def started(command: list[str], limits: dict[str, int], orders: int) -> int:
-    """Forks and becomes the command, in a process group of its own, within the limits; the child's number."""
+    """Forks and becomes the command, in its own process group and within the limits. Returns the child's id."""
     guardian = os.getpid()
     if pid := os.fork():
         return pid
     try:
         os.setpgid(0, 0)
         control(DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != guardian:  # it died before the line above
+        if os.getppid() != guardian:  # the guardian died before the line above
             os._exit(1)
         os.close(orders)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
@@ -148,20 +148,20 @@ def started(command: list[str], limits: dict[str, int], orders: int) -> int:
 
 
 def lower(kind: int, value: int) -> None:
-    """Sets a resource limit for good, unless it is lower already."""
+    """Sets a resource limit for good, unless the present limit is lower."""
     hard = resource.getrlimit(kind)[1]
     least = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (least, least))
 
 
 def descendants(ancestor: int) -> list[int]:
-    """The numbers of all processes below this one."""
+    """Returns the ids of all processes below this one."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
                 stat = (folder / "stat").read_text(encoding="utf-8", errors="replace")
-            except OSError:  # it has ended
+            except OSError:  # the process has ended
                 continue
             children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(folder.name))
     found, open_still = list[int](), [ancestor]
@@ -173,7 +173,7 @@ def descendants(ancestor: int) -> list[int]:
 
 
 def control(option: int, value: int) -> None:
-    """``prctl``, which only Linux has."""
+    """Calls ``prctl``, which only Linux has."""
     if not LINUX:
         return
     import ctypes
@@ -182,7 +182,7 @@ def control(option: int, value: int) -> None:
 
 
 def end_like(status: int) -> NoReturn:
-    """Ends as the child did, so that the parent's own ``wait`` tells it."""
+    """Ends in the same way as the child did, so that the parent's own ``wait`` reports it."""
     if os.WIFSIGNALED(status):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         number = os.WTERMSIG(status)
