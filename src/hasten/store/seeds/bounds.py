@@ -14,19 +14,20 @@ from hasten.task import Task
 
 STATUSES = get_args(Status)
 UNKNOWN = ("undecided", "failed")
-"""Statuses that tell of no bound."""
+"""Statuses that say nothing about the bound."""
 NONE = ("infeasible", *UNKNOWN)
 """Statuses of entries without a speedup."""
 
 
 @dataclass(frozen=True)
 class BoundEntry:
-    """An upper bound, or why there is none.
+    """An upper bound, or the reason why there is none.
 
-    ``key`` has the methods, wherever the file says them. ``max_speedup`` is None where nothing is feasible, or
-    where it could not be found out (``status`` infeasible, undecided and failed; ``reason``). ``interval`` is the
-    95% interval of the measured speedup, ``plan`` shows it, ``complete``: no budget ended the search; the
-    original's files have none of these. ``raw`` is the value as it was read.
+    ``key`` has the methods, wherever in the file they are. ``max_speedup`` is None where nothing is feasible, or
+    where the bound could not be found; ``status`` is then infeasible, undecided or failed, with the ``reason``.
+    ``interval`` is the 95% interval of the measured speedup, ``plan`` is the plan that reaches it, and
+    ``complete`` says that no budget ended the search. The original's files have none of these three. ``raw`` is
+    the value as it was read.
     """
 
     key: Key
@@ -40,35 +41,36 @@ class BoundEntry:
 
     @property
     def task(self) -> Task:
-        """What was searched for: the methods without a target."""
+        """The task that was searched for: the methods without a target."""
         return replace(self.key, speedup=None).task()
 
 
 class Bounds(Table[BoundEntry]):
-    """The entries of ``speedup_bounds.json``; how it is read and written is said in ``Table``."""
+    """The entries of ``speedup_bounds.json``. ``Table`` describes how they are read and written."""
 
     def get(self, task: Task) -> float | None:
-        """The highest feasible speedup of the task's setting, methods and limits; None: not known, or none."""
+        """Returns the highest feasible speedup for the task's setting, methods and limits, or None where none is
+        known."""
         found = self.find(task)
         return found.max_speedup if found else None
 
     def find(self, task: Task) -> BoundEntry | None:
-        """The entry of the task's setting, methods and limits, whatever its target. None where the task says of
-        its setting or of the choice of methods what the file does not."""
+        """Returns the entry of the task's setting, methods and limits, whatever its target. Returns None where the
+        task has a setting or a choice of methods that the file cannot express."""
         if task.own_setting or task.chooses:
             return None
         wanted = Key.of(task)
         return next((e for e in self.entries if replace(e.key, speedup=None) == wanted), None)
 
     def add(self, answer: Answer, margin: float = 1.0, complete: bool | None = None) -> Key:
-        """Keeps the answer to a task that asks for the upper bound: the bound, or the reason why there is none.
+        """Stores the answer to a task that asks for the upper bound: the bound, or the reason why there is none.
 
-        A failure, or a budget that ended too early, does not take the place of a bound that was found before.
+        A failure, or a search that its budget ended early, does not replace a bound that was found before.
 
         Args:
-            answer: of a task with methods (or any) and neither target nor parameters.
-            margin: what the bound is multiplied by; the original took 1.1.
-            complete: no budget ended the search.
+            answer: the answer to a task with methods (or any) and neither target nor parameters.
+            margin: a factor for the bound; the original used 1.1.
+            complete: whether no budget ended the search.
 
         Returns:
             the key.
@@ -115,7 +117,7 @@ class Bounds(Table[BoundEntry]):
 
 
 def check_margin(margin: float) -> None:
-    """Raises InputError where bounds cannot be multiplied by it."""
+    """Raises InputError where bounds cannot be multiplied by the margin."""
     if not 0 < margin < float("inf"):
         raise InputError(f"The margin is {margin!r}: a positive number was expected, such as 1 or 1.1.")
 

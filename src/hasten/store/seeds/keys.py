@@ -27,11 +27,12 @@ _LIMIT = re.compile(r"\s*(\w+|\|\w+\|)\s*<\s*([^<>,]+?)\s*")
 
 @dataclass(frozen=True)
 class Key:
-    """What was searched for. The names are canonical, so that keys in different spellings are equal.
+    """The description of a search. The names are canonical, so that keys in different spellings are equal.
 
-    ``speedup`` None is the upper bound. ``methods`` None is a key that does not name them: the newer files say
-    them in the value; ``ANY`` is any method. ``limit`` is that of the CLIP score loss; limits on other metrics,
-    which the original did not know, are text: ``clip_score<0.02,ssim<0.1``. ``text`` is the key as it was read.
+    ``speedup`` is None for the upper bound. ``methods`` is None for a key that does not name them, because newer
+    files name them in the value; ``ANY`` means any method. ``limit`` is the limit on the loss of the CLIP score;
+    limits on other metrics, which the original did not have, are text: ``clip_score<0.02,ssim<0.1``. ``text`` is
+    the key as it was read.
     """
 
     model: str
@@ -44,11 +45,11 @@ class Key:
 
     @classmethod
     def parse(cls, text: str) -> Key:
-        """Reads a key, in either form: with and without methods, with a pipeline's class or a model's name.
+        """Reads a key in any of its forms: with and without methods, with a pipeline's class or a model's name.
 
         Raises:
-            InputError: the text is no such tuple, or one of its parts is impossible; UnknownNameError: a method
-                that hasten does not have.
+            InputError: the text is no such tuple, or one of its parts is impossible.
+            UnknownNameError: hasten does not have one of the methods.
         """
         parts = _tuple(text)
         if not isinstance(parts, list) or len(parts) not in (5, 6):
@@ -69,7 +70,7 @@ class Key:
 
     @classmethod
     def of(cls, task: Task, speedup: float | None = None) -> Key:
-        """The key of a task under a speedup; None: under its upper bound."""
+        """Returns the key of a task under a speedup, or under its upper bound for None."""
         limits, plain = task.max_loss, task.max_loss.keys() == {METRIC} and not task.two_sided
         side = "|" if task.two_sided else ""
         text = ",".join(f"{side}{metric}{side}<{limit!r}" for metric, limit in sorted(limits.items()))
@@ -87,7 +88,7 @@ class Key:
         return Limits({name.strip("|"): float(limit) for name, _, limit in parts}, "|" in self.limit)
 
     def task(self) -> Task:
-        """The task that the key stands for: the least speedup or, under the upper bound, no target."""
+        """Returns the task that the key stands for. The upper bound has no target."""
         return Task(
             model=self.model,
             scheduler=self.scheduler,
@@ -109,7 +110,7 @@ class Key:
 
 @lru_cache
 def scheduler_name(name: str) -> str:
-    """The canonical name of a scheduler or its class; others stay as they are."""
+    """Returns the canonical name of a scheduler or its class. Other names stay as they are."""
     try:
         return find_scheduler(name).name
     except UnknownNameError:
@@ -117,7 +118,7 @@ def scheduler_name(name: str) -> str:
 
 
 def method_names(value: Any) -> tuple[str, ...]:
-    """The canonical names, sorted, of a list or of text with commas; ``ANY``. Raises InputError."""
+    """Returns the canonical names, sorted, from a list or from text with commas, or ``ANY``. Raises InputError."""
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"The methods are {value!r}: a list of names was expected.")
@@ -127,7 +128,7 @@ def method_names(value: Any) -> tuple[str, ...]:
 
 
 def figure(what: str, value: Any) -> float:
-    """A finite number, also as text or as a list of one. Raises InputError."""
+    """Returns a finite number, given as a number, as text or as a list of one. Raises InputError."""
     value = one(value)
     try:
         number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
@@ -139,13 +140,13 @@ def figure(what: str, value: Any) -> float:
 
 
 def one(value: Any) -> Any:
-    """What a list of one holds (the oldest files wrote every value so); anything else as it is."""
+    """Returns the content of a list of one, which the oldest files have for every value; others are unchanged."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _tuple(text: str) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python's own about literals that are nearly numbers
+        warnings.simplefilter("ignore")  # hides Python's warnings about literals that are nearly numbers
         try:
             tree = ast.parse(text.strip() if len(text) <= LONGEST else "", mode="eval")
             return _literal(tree.body)
@@ -154,7 +155,7 @@ def _tuple(text: str) -> Any:
 
 
 def _literal(node: ast.expr) -> Any:
-    """The value of a literal; beyond Python's own, ``inf``, ``nan`` and what NumPy writes: ``np.float64(4.1)``."""
+    """Returns the value of a literal, also of ``inf``, ``nan`` and NumPy's notation: ``np.float64(4.1)``."""
     match node:
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
             return [_literal(part) for part in parts]

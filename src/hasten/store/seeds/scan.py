@@ -1,4 +1,4 @@
-"""Reads a JSON file entry by entry, so that one damaged entry costs no other."""
+"""Reads a JSON file entry by entry, so that a damaged entry does not affect the others."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hasten.errors import InputError
 
 SHOWN = 100
 DEEPEST = 100
-"""How deep lists and objects may be nested: what is read is written again, by tools with limits of their own."""
+"""The deepest allowed nesting of lists and objects: tools with limits of their own write them again."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
 
 
 @dataclass(frozen=True)
 class Item:
-    """One entry: ``name`` is its key in an object, None in a list; ``number`` counts from 1; ``fault`` is
-    why there is no value."""
+    """One entry. ``name`` is its key in an object, and None in a list. ``number`` counts from 1. ``fault`` is the
+    reason why there is no value."""
 
     name: str | None
     number: int
@@ -32,7 +32,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Scan:
-    """All entries, good and damaged, in the order of the file; ``faults`` are damages outside of entries."""
+    """All entries, good and damaged, in the order of the file. ``faults`` are damages outside entries."""
 
     kind: Literal["object", "list"]
     items: tuple[Item, ...]
@@ -40,7 +40,7 @@ class Scan:
 
 
 def read_text(path: Path) -> tuple[str, tuple[str, ...]]:
-    """The text of a file (UTF-8, or as its byte order mark says), and what cannot be decoded in it.
+    """Returns the text of a file (UTF-8, or as its byte order mark says), and its faults in decoding.
 
     Raises:
         InputError: the file cannot be read, or is empty.
@@ -55,7 +55,7 @@ def read_text(path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def decode(data: bytes, source: str) -> tuple[str, tuple[str, ...]]:
-    """As ``read_text``, of bytes. Raises InputError where there is nothing."""
+    """Decodes bytes, like ``read_text``. Raises InputError where there is no text."""
     encoding = json.detect_encoding(data)
     text, faults = data.decode(encoding, errors="replace"), []
     if not text.strip():
@@ -69,15 +69,16 @@ def decode(data: bytes, source: str) -> tuple[str, tuple[str, ...]]:
 
 
 def scan(text: str, source: str, name: str = _STRING) -> Scan:
-    """The entries of the object or list that the text holds.
+    """Returns the entries of the object or list in the text.
 
-    After a damage reading goes on at the next place that looks like the beginning of an entry. Missing and
-    superfluous commas cost nothing.
+    After a damage, reading continues at the next place that looks like the beginning of an entry. Missing and
+    superfluous commas do no damage.
 
     Args:
         text: JSON, perhaps damaged or cut off.
-        source: how messages call it.
-        name: a pattern of the names in an object, so that a field inside a damaged entry is not taken for one.
+        source: the name of the text in messages.
+        name: a pattern of the names in an object, so that a field inside a damaged entry is not taken for an
+            entry.
 
     Raises:
         InputError: the text is neither an object nor a list.
@@ -124,7 +125,7 @@ class _Scanner:
             self._damaged(start, name, "it is nested too deeply")
         except json.JSONDecodeError as error:
             self._damaged(start, name, f"{error.msg} (line {error.lineno}, column {error.colno})")
-        except ValueError as error:  # a number of thousands of digits
+        except ValueError as error:  # e.g. a number of thousands of digits
             self._damaged(start, name, str(error))
         else:
             self.items.append(Item(name, len(self.items) + 1, self._line(start), value))
@@ -141,7 +142,7 @@ class _Scanner:
         return str(name)
 
     def _separated(self) -> None:
-        """An entry followed by something that is neither a comma, the end nor another entry is damaged."""
+        """Refuses an entry that is followed by something other than a comma, the end or another entry."""
         self.at = _skip(self.text, self.at)
         follows = self.text[self.at : self.at + 1]
         if follows not in ("", ",", self.closer) and not re.compile(self.begin).match(self.text, self.at):
@@ -165,7 +166,7 @@ class _Scanner:
             self.faults.append(f"{self.source} line {line}: text after the closing {self.closer}, left out")
 
     def _line(self, position: int) -> int:
-        """The line of a position, counted on from the position that was asked for before."""
+        """Returns the line of a position, counted from the previously requested position."""
         before, line = self.counted if self.counted[0] <= position else (0, 1)
         self.counted = (position, line + self.text.count("\n", before, position))
         return self.counted[1]
@@ -175,7 +176,7 @@ _DECODER = json.JSONDecoder()
 
 
 def depth(value: Any) -> int:
-    """How deep lists and objects are nested in what JSON or YAML holds; at most one more than is allowed."""
+    """Returns how deep lists and objects of JSON or YAML are nested, at most one more than is allowed."""
     deep, level = 0, [value]
     while level and deep <= DEEPEST:
         level = [each for one in level for each in _held(one)]
@@ -188,12 +189,12 @@ def _held(value: Any) -> Iterable[Any]:
 
 
 def place(source: str, item: Item) -> str:
-    """How a message names an entry: the file, the line, the name or else the number."""
+    """Returns how a message names an entry: the file, the line, and the name or else the number."""
     return f"{source} line {item.line}, entry {shortened(item.name) if item.name is not None else item.number}"
 
 
 def shortened(text: str) -> str:
-    """The text in quotes, cut after a hundred characters."""
+    """Returns the text in quotes, cut after a hundred characters."""
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
 
 

@@ -1,4 +1,4 @@
-"""``search_params.json``: the plans that searches found, under what was asked for and under what was measured."""
+"""``search_params.json``: plans that searches found, under the requested and under the measured speedup."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ ORIGINAL = ("deepcache", "tgate", "tome")
 class Entry:
     """A plan that was found, and its figures.
 
-    ``key`` has the methods, wherever the file says them. ``parameters`` are legal and completed by the defaults.
-    ``speedup`` is the measured one or, where the value has none, the requested one; ``score_loss`` relative, None
-    where the value has none; ``time`` in seconds, as the file says it; ``raw`` is the value as it was read.
+    ``key`` has the methods, wherever in the file they are. ``parameters`` are legal and completed by the defaults.
+    ``speedup`` is the measured one or, where the value has none, the requested one. ``score_loss`` is relative,
+    and None where the value has none. ``time`` is in seconds, as in the file. ``raw`` is the value as it was read.
     """
 
     key: Key
@@ -47,11 +47,11 @@ class Entry:
 
     @property
     def task(self) -> Task:
-        """What was asked for."""
+        """The task that was searched for."""
         return self.key.task()
 
     def within(self, limits: Limits) -> bool:
-        """The loss that was measured, or else the limit that was searched under, is inside the limits."""
+        """Returns whether the measured loss, or else the limit of the search, is inside the limits."""
         own = self.key.limits
         if self.score_loss is not None and own.keys() == limits.keys() == {METRIC}:
             return limits.excess(METRIC, self.score_loss) < 0
@@ -60,16 +60,17 @@ class Entry:
 
 
 class SearchParams(Table[Entry]):
-    """The entries of ``search_params.json``; how it is read and written is said in ``Table``."""
+    """The entries of ``search_params.json``. ``Table`` describes how they are read and written."""
 
     def find(self, task: Task) -> Entry | None:
-        """The entry that answers a task, or None.
+        """Returns the entry that answers a task, or None.
 
-        For a target speedup: the same model, scheduler, steps and methods (any, where the task leaves them open)
-        and the parameters that the task fixes, at least as fast as asked, within the limits; of several the one
-        nearest to the request. For an upper bound: the entry under just that key. A latency, and a task that
-        names its whole plan, are never answered: the file does not say on which machine it was measured.
-        Nor is a task with a resolution, guidance, batch or device of its own: the file does not say these either.
+        For a target speedup, the entry has the same model, scheduler, steps and methods (any, where the task
+        leaves them open) and the parameters that the task fixes. It is at least as fast as asked and within the
+        limits; of several entries the one nearest to the request is returned. For an upper bound, it is the entry
+        under exactly that key. No entry answers a latency or a task that names its whole plan, because the file
+        does not name the machine of the measurement. No entry answers a task with its own resolution, guidance,
+        batch or device either, because the file does not hold these.
         """
         if task.own_setting:
             return None
@@ -82,12 +83,13 @@ class SearchParams(Table[Entry]):
         return min(found, key=lambda e: (e.speedup, e.score_loss or 0.0), default=None)
 
     def add(self, answer: Answer) -> tuple[Key, ...]:
-        """Keeps the plan of a met or likely answer under the requested and under the measured speedup and, for an
-        upper bound, under that; of an infeasible answer its best plan under the measured speedup.
+        """Stores the plan of a met or likely answer under the requested and the measured speedup and, for an upper
+        bound, under the key of the bound. Of an infeasible answer it stores the best plan under the measured
+        speedup.
 
         Returns:
-            the keys; none where the answer has no plan of methods with a speedup, or where its task has a setting
-            of its own, which the file cannot tell from the usual one.
+            the keys; none where the answer has no plan of methods with a speedup, or where its task has its own
+                setting.
         """
         held = answer.status in ("met", "likely") and answer.verified is not False
         shown, task = (answer if held else answer.best), answer.task
@@ -158,7 +160,7 @@ def _value(shown: Answer, methods: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _parameters(key: Key, value: Mapping[str, Any]) -> dict[str, Parameters]:
-    """The parameters by method, of the methods that the key, the value or else the parameters' names tell."""
+    """Returns the parameters by method, for the methods that the key, the value or the parameters' names tell."""
     if isinstance(plan := value.get("plan"), str):
         return {name: METHODS.get(name).check(given, steps=key.steps) for name, given in _parsed(plan).items()}
     methods = key.methods
@@ -171,8 +173,8 @@ def _parameters(key: Key, value: Mapping[str, Any]) -> dict[str, Parameters]:
 
 
 def _owners(value: Mapping[str, Any]) -> tuple[str, ...]:
-    """Whose parameters these are, of the methods that there were when values did not name them: later methods have
-    parameters of the same names."""
+    """Returns the methods that these parameters belong to. Only methods from the time when values did not name
+    them are considered, because later methods have parameters of the same names."""
     known = {name: METHODS.get(name).parameters() for name in ORIGINAL}
     return tuple(name for name, parameters in known.items() if any(p.name in value for p in parameters))
 
@@ -192,7 +194,7 @@ def _legal(name: str, value: Mapping[str, Any], steps: int) -> Parameters:
 
 
 def _effective(parameter: Parameter, value: Any) -> Value:
-    """The legal value that does the same: the original's grid also holds values that go beyond what has effect,
+    """Returns the legal value with the same effect. The original's grid also has values beyond what has an effect,
     such as a ratio of 0.9 where at most 0.75 can be merged, or layers at 3 times the size, which no UNet has."""
     if parameter.kind is str:
         return value if isinstance(value, str) or parameter.allowed else int(figure(parameter.name, value))

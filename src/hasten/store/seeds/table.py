@@ -1,4 +1,4 @@
-"""A file of entries under keys, read so that nothing in it is lost, written so that no one else's is."""
+"""A file of entries under keys. Reading loses nothing in it, and writing loses no entries of other writers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hasten.store.seeds.keys import Key
 from hasten.store.seeds.scan import place, read_text, scan
 
 NAME = r'"\s*[(\[](?:[^"\\\n]|\\.)*"'
-"""A key begins with a bracket: a field inside an entry never does."""
+"""Matches a key. It begins with a bracket, unlike any field inside an entry."""
 
 
 class Keyed(Protocol):
-    """An entry; its ``key`` has the methods, also where the file says them in the value."""
+    """An entry. Its ``key`` has the methods, even where the file names them in the value."""
 
     @property
     def key(self) -> Key: ...
@@ -30,7 +30,7 @@ E = TypeVar("E", bound=Keyed)
 class Table(ABC, Generic[E]):
     """Entries under keys. ``faults`` name file, line and entry of everything that could not be used.
 
-    Entries that are JSON but make no sense are faults, and are written back as they were all the same.
+    Entries that are JSON but make no sense are faults, and are written back unchanged.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Table(ABC, Generic[E]):
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """The entries of a file, damaged ones left out.
+        """Reads the entries of a file, without damaged ones.
 
         Raises:
             InputError: the file cannot be read, is empty or no JSON object, or is damaged and holds no entry.
@@ -73,16 +73,17 @@ class Table(ABC, Generic[E]):
         return list(self._entries.values())
 
     def merge_into(self, path: str | Path) -> tuple[str, ...]:
-        """Writes the entries into a file, beside what others wrote there; afterwards this table has them all.
+        """Writes the entries into a file and keeps what others wrote there. Afterwards this table has all of the
+        entries.
 
-        Into the file that it was read from only what was added since; into another everything. A file that is
-        damaged is kept as ``<name>.damaged`` first.
+        Into the file that it was read from, the table writes only what was added since; into another file it
+        writes everything. A damaged file is first copied to ``<name>.damaged``.
 
         Returns:
-            the faults of the file as it was.
+            the faults that the file had before.
 
         Raises:
-            InputError: the file cannot be written, or holds something else.
+            InputError: the file cannot be written, or is of another kind.
         """
         path = Path(path)
         with updating(path):
@@ -100,18 +101,18 @@ class Table(ABC, Generic[E]):
 
     @abstractmethod
     def _entry(self, key: Key, value: Any) -> E:
-        """The entry of a value as it was read. Raises InputError where it makes no sense."""
+        """Returns the entry of a value as it was read. Raises InputError where it makes no sense."""
 
     def _yields(self, old: E, new: E) -> bool:
-        """Whether an entry gives way to a new one of the same search."""
+        """Returns whether a new entry of the same search replaces an old one."""
         return True
 
     def _put(self, key: Key, value: dict[str, Any]) -> None:
-        """Adds an entry, in the place of those that stand for the same search in whatever spelling."""
+        """Adds an entry. It replaces entries of the same search, in whatever spelling."""
         self._receive(str(key), value, self._entry(key, value), added=True)
 
     def _receive(self, text: str, value: Any, entry: E | None, added: bool) -> None:
-        """Takes an entry that was added anywhere, or was read elsewhere: then under the text that it has there."""
+        """Takes over an entry. An added entry is stored under the text that the same search already has here."""
         same = [t for t, old in self._entries.items() if added and entry and old.key == entry.key]
         for spelling in same or [text]:
             old = self._entries.get(spelling)
@@ -119,7 +120,7 @@ class Table(ABC, Generic[E]):
                 self._take(spelling, value)
 
     def _take(self, text: str, value: Any) -> list[str]:
-        """Keeps a value under the text of its key; what is wrong with it."""
+        """Keeps a value under the text of its key. Returns its faults."""
         self._raw[text] = value
         self._changed[text] = None
         self._entries.pop(text, None)
@@ -140,7 +141,7 @@ def _holds_something(path: Path) -> bool:
 
 
 def _keep_aside(path: Path) -> None:
-    """Copies the file under a name that is free."""
+    """Copies the file to a free name."""
     number, aside = 1, path.with_name(f"{path.name}.damaged")
     while aside.exists():
         number, aside = number + 1, path.with_name(f"{path.name}.damaged{number + 1}")

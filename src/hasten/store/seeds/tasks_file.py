@@ -1,4 +1,4 @@
-"""``tasks.json``: requests, as sentences or as tasks; and text files with a sentence a line."""
+"""``tasks.json``: requests as sentences or as tasks. Text files with one sentence a line are read as well."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LISTS = ("tasks", "requests")
 
 @dataclass(frozen=True)
 class Request:
-    """One request of a file. Sentences are not parsed here.
+    """One request of a file. Its sentence is not parsed here.
 
-    Either ``text`` or ``task`` is there, perhaps both (a sentence and what it means), or else ``fault`` says why
-    not. ``place`` is how messages call it; ``labels`` is what else the entry says, such as its id.
+    It has ``text`` or ``task`` or both (a sentence and its meaning), or else ``fault`` says why not. ``place`` is
+    its name in messages. ``labels`` holds everything else in the entry, such as its id.
     """
 
     text: str | None
@@ -35,11 +35,12 @@ class Request:
 
 
 def read_requests(path: str | Path) -> list[Request]:
-    """The requests of a file, in its order; damaged ones with their fault, so that none goes missing.
+    """Returns the requests of a file in its order, damaged ones with their fault, so that none goes missing.
 
-    JSON, known by its first bracket: a list of sentences or of objects, an object of sentences by their ids, or
-    one task. An object has the sentence under ``request``, ``task`` or ``prompt``, or is a task in its JSON form.
-    Anything else is text: a sentence a line; blank lines and those that begin with # are skipped.
+    JSON, which is known by its first bracket, is a list of sentences or of objects, an object of sentences by
+    their ids, or one task. An object has the sentence under ``request``, ``task`` or ``prompt``, or is a task in
+    its JSON form. Anything else is text with one sentence a line. Blank lines and lines that begin with # are
+    skipped.
 
     Args:
         path: the file, or ``-`` for standard input.
@@ -77,7 +78,7 @@ def _of_json(text: str, source: str, name: str) -> list[Request]:
 
 
 def _items(found: Scan) -> tuple[Item, ...]:
-    """The entries; of an object that is itself one task, or that holds the list of all, that."""
+    """Returns the entries. An object that is one task is one entry; an object that holds the list is that list."""
     held = {item.name: item for item in found.items}
     if any(item.fault for item in found.items) or found.kind == "list":
         return found.items
@@ -102,7 +103,7 @@ def _request(item: Item, name: str) -> Request:
 
 
 def _read(value: Any) -> tuple[str | None, Task | None, dict[str, Any]]:
-    """The sentence, the task, and everything else that an entry holds."""
+    """Returns the sentence, the task, and everything else that an entry holds."""
     if isinstance(value, str) and value.strip():
         return value, None, {}
     if not isinstance(value, dict):
