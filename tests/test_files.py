@@ -77,6 +77,19 @@ except WriteError as error:
     print(error, error.exit_code)
 print(sorted(path.name for path in folder.iterdir()))
 """
+BELOW = """
+import sys
+from pathlib import Path
+from hasten.errors import WriteError
+from hasten.files import save
+folder = Path(sys.argv[1])
+save("whole", folder / "answer.json")
+for name in ("images/1.png", "n" * 300):
+    try:
+        save("x" * 1_000_000, folder / name)
+    except WriteError as error:
+        print(error, error.exit_code)
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
@@ -95,6 +108,23 @@ def test_a_place_that_is_full_is_its_own_failure_and_tells_what_was_written(tmp_
     assert told.startswith(f"{tmp_path / 'report.html'} cannot be written: File too large. ")
     assert "Written before it, and whole: script.py, answer.json." in told and told.endswith(" 1")
     assert left == "['answer.json', 'script.py']"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+def test_what_was_written_is_told_whatever_stops_the_next_file(tmp_path: Path) -> None:
+    """In a folder below it, too: and then it is no mistake of the input, after which nothing would be there."""
+    import resource
+
+    done = subprocess.run(
+        [sys.executable, "-c", BELOW, str(tmp_path)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    full, long = done.stdout.splitlines()
+    assert "1.png cannot be written: File too large. Written before it, and whole: answer.json." in full
+    assert "File name too long. Written before it, and whole: answer.json." in long and long.endswith(" 1")
 
 
 def test_no_space_left_is_the_same_failure(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def save(text: str, path: str | Path) -> Path:
 def save_bytes(content: bytes, path: str | Path) -> Path:
     """The same with bytes."""
     path = Path(path)
-    place = _followed(path)
     try:
+        place = _followed(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         _sweep(place.parent)
         handle, aside = tempfile.mkstemp(f"-{os.getpid()}.tmp", f".{place.name[:40]}.", place.parent)
@@ -75,11 +75,20 @@ def folder_at(name: str | Path) -> Path | None:
 
 
 def _fault(path: Path, error: OSError) -> InputError | WriteError:
-    if error.errno not in _SPENT:
+    beside = [name for file in _written if (name := _near(file, path))]
+    if error.errno not in _SPENT and not beside:
         return InputError(f"{path} cannot be written: {error.strerror}. Choose another folder.")
-    beside = [file.name for file in _written if file.parent == path.parent]
     kept = f"Written before it, and whole: {', '.join(beside)}" if beside else "Nothing was written before it"
     return WriteError(f"{path} cannot be written: {error.strerror}. {kept}. Make space, and run the same again.")
+
+
+def _near(file: Path, other: Path) -> str:
+    """What a file is called in the folder that holds the other, or the folder of that; nothing where it lies
+    elsewhere."""
+    for folder in (other.parent, other.parent.parent):
+        if file.is_relative_to(folder) and folder.name and len(file.relative_to(folder).parts) <= 2:
+            return file.relative_to(folder).as_posix()
+    return ""
 
 
 def _sweep(folder: Path) -> None:
@@ -121,9 +130,9 @@ def updating(path: str | Path) -> Iterator[Path]:
         InputError: the folder cannot be made or written to, or another process holds the file for a minute.
     """
     path = Path(path)
-    place = _followed(path)
-    lock = FileLock(place.with_name(f".{place.name}.lock"), is_singleton=True)
     try:
+        place = _followed(path)
+        lock = FileLock(place.with_name(f".{place.name}.lock"), is_singleton=True)
         place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=LOCK_WAIT_S)
     except Timeout:

@@ -87,7 +87,6 @@ class Delivery:
         self, answer: Answer, trials: Sequence[Trial], model: Model, bench: Bench, progress: Listener | None = None
     ) -> Answer:
         """Writes the script, where the answer was met or is likely, and keeps what the report needs."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         if answer.status in ("met", "likely"):
             script = self.script(answer, bench.setting, model, bench.environment)
             answer = answer.model_copy(update={"script": str(script)})

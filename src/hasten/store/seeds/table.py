@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from hasten.errors import InputError
-from hasten.files import save, updating
+from hasten.files import save, save_bytes, updating
 from hasten.store.seeds.keys import Key
 from hasten.store.seeds.scan import place, read_text, scan
 
@@ -145,7 +144,4 @@ def _keep_aside(path: Path) -> None:
     number, aside = 1, path.with_name(f"{path.name}.damaged")
     while aside.exists():
         number, aside = number + 1, path.with_name(f"{path.name}.damaged{number + 1}")
-    with aside.open("xb") as copy:
-        copy.write(path.read_bytes())
-        copy.flush()
-        os.fsync(copy.fileno())
+    save_bytes(path.read_bytes(), aside)
