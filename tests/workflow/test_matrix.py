@@ -71,6 +71,16 @@ NO_MATRIX = {
     "1: 2\n": "is no matrix",
     "steps: 20\n": "Not a matrix: models is missing.",
     "models: \x00\n": "cannot be read: unacceptable character",
+    "models: &a [SDXL]\nschedulers: *a\n": "cannot be read: line 2: an alias: write out",
+    "models: &a [*a]\n": "cannot be read: line 1: an alias: write out",
+    "models: SDXL\nsteps: 2024-13-45\n": "steps has '2024-13-45'",
+    "models: SDXL\nsteps: !!timestamp 2024-13-45\n": "cannot be read: month must be in 1..12",
+    f"models: SDXL\nsteps: {'9' * 5000}\n": "cannot be read: Exceeds the limit (4300 digits)",
+    "models: " + "[" * 20_000: "cannot be read: it is nested too deeply",
+    "models: " + "{a: " * 10_000: "cannot be read: it is nested too deeply",
+    "- " * 30_000: "cannot be read: it is nested too deeply",
+    "models: [" + "a, " * 40_000: "cannot be read: it has more than 65536 bytes",
+    "models: !!python/object/apply:os.getcwd []\n": "cannot be read: line 1: could not determine a constructor",
 }
 
 

@@ -39,6 +39,9 @@ class Commands(GroupedCommands):
         except HastenError as error:
             show.error(error, as_json="--json" in sys.argv)
             raise typer.Exit(error.exit_code) from None
+        except (MemoryError, ImportError) as error:
+            show.error(_unloaded(error), as_json="--json" in sys.argv)
+            raise typer.Exit(HastenError.exit_code) from None
         except KeyboardInterrupt:
             show.note(f"Interrupted. {NOTHING_KEPT if ctx.invoked_subcommand in SHORT else TRIALS_KEPT}")
             raise typer.Exit(INTERRUPTED) from None
@@ -52,6 +55,16 @@ class Commands(GroupedCommands):
         except Exception:
             leave_if_asked()
             raise
+
+
+def _unloaded(error: MemoryError | ImportError) -> HastenError:
+    """What a machine or an installation lacks for a command."""
+    if isinstance(error, MemoryError):
+        return HastenError(f"There is not enough memory: {error or 'an allocation failed'}. {TRIALS_KEPT}")
+    return HastenError(
+        f"A library cannot be loaded: {error}. Where it is installed, there may be too little memory for it "
+        "(ulimit -v); `hasten doctor` checks the installation."
+    )
 
 
 app = typer.Typer(

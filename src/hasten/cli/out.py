@@ -3,23 +3,69 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 
+from hasten.errors import WriteError
 from hasten.texts import cleaned
 
 _STEERING = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 """Characters that JSON does not escape and that a terminal may act on."""
+COLOURS = ("fg", "bg")
 
 
 def say(text: object = "", **style: Any) -> None:
     """Prints a line for people. ``style`` holds options of ``typer.secho``: ``err``, ``fg``, ``bold``, ``nl``."""
-    typer.secho(cleaned(str(text)), **style)
+    if os.environ.get("NO_COLOR"):
+        style = {name: value for name, value in style.items() if name not in COLOURS}
+    with written():
+        typer.secho(cleaned(str(text)), **style)
 
 
 def say_json(data: Any) -> None:
     """Prints one JSON document to standard output, with escapes for characters that steer a terminal."""
     text = json.dumps(data, indent=2, ensure_ascii=False)
-    typer.echo(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    with written():
+        typer.echo(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """What is said meanwhile is written at once. Raises WriteError where it cannot be, as on a full disk.
+
+    A reader that has gone away, as ``head`` does, is no fault: that error passes.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WriteError(
+            f"The output cannot be written: {error.strerror}. Whatever went to files is there."
+        ) from None
+
+
+def open_streams() -> None:
+    """Standard streams that take every text, whatever they are.
+
+    A closed one becomes the null device, so that no file that is opened later is taken for it; a character that an
+    encoding lacks is written as its number.
+    """
+    for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(nothing := os.open(os.devnull, os.O_RDWR), number)
+            if nothing != number:
+                os.close(nothing)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -7,11 +7,11 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from hasten.cli.out import say, say_json
-from hasten.errors import HastenError
+from hasten.cli.out import say, say_json, written
+from hasten.errors import HastenError, WriteError
 from hasten.texts import cleaned
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def error(error: HastenError, *, as_json: bool) -> None:
     """Prints the message to standard error, and with ``--json`` also a document to standard output."""
     say(f"Error: {error}", err=True, fg="red")
     if as_json:
-        document({"status": "error", "kind": type(error).__name__, "reason": str(error)})
+        with suppress(WriteError):  # that it cannot be written was said
+            document({"status": "error", "kind": type(error).__name__, "reason": str(error)})
 
 
 def task(task: Task) -> None:
@@ -149,7 +150,8 @@ def table(rows: Sequence[dict[str, Any]], without: Collection[str] = ()) -> None
         made.add_row(
             *(escape(cleaned(", ".join(map(str, c)) if isinstance(c, list | tuple) else str(c))) for c in cells)
         )
-    Console(width=None if sys.stdout.isatty() else UNBROKEN).print(made)
+    with written():
+        Console(width=None if sys.stdout.isatty() else UNBROKEN).print(made)
 
 
 def checks(found: Sequence[Check]) -> None:
@@ -169,8 +171,10 @@ def waiting(text: str) -> Iterator[Callable[[str], None]]:
         note(text)
         yield _NowAndThen()
         return
-    with console.status(text) as status:
-        yield status.update
+    from rich.markup import escape
+
+    with console.status(escape(cleaned(text))) as status:
+        yield lambda now: status.update(escape(cleaned(now)))
 
 
 class _NowAndThen:

@@ -26,13 +26,16 @@ def terminated_by_signal() -> None:
 
 
 def remember_interrupts() -> None:
-    """From now on also a KeyboardInterrupt is remembered: for a program that ends by it, not for a library.
+    """From now on also a KeyboardInterrupt is remembered, and SIGTERM raises one, for a program that ends by it.
 
-    Where the program has its own use for the signal, or this is not its thread, nothing changes.
+    Where the program has its own use for a signal, or this is not its thread, nothing changes.
     """
-    here = threading.current_thread() is threading.main_thread()
-    if here and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
+    if threading.current_thread() is not threading.main_thread():
+        return
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    for number, handler in usual.items():
+        if signal.getsignal(number) is handler:
+            signal.signal(number, _interrupt)
 
 
 def leave_if_asked() -> None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hasten.errors import InputError, UnknownNameError
@@ -18,6 +17,8 @@ from hasten.script.write import script_name
 from hasten.store.seeds.bounds import Bounds
 from hasten.store.seeds.tasks_file import Request, write_requests
 from hasten.task import DEFAULT_MAX_LOSS, Task
+from hasten.texts import shortened
+from hasten.workflow._yaml import read_yaml
 from hasten.workflow.batch import Batch, Settled, in_order
 from hasten.workflow.explore import explore
 from hasten.workflow.generate import Generation
@@ -63,10 +64,7 @@ class Matrix(BaseModel):
     @classmethod
     def read(cls, path: str | Path) -> Matrix:
         """The matrix of a YAML (or JSON) file. Raises InputError with every fault in it."""
-        try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"The matrix {str(path)!r} cannot be read: {_said(error)}.") from None
+        data = read_yaml(path)
         if not isinstance(data, dict) or not all(isinstance(name, str) for name in data):
             raise InputError(
                 f"{path} is no matrix: it needs models, a list of them; the other lists may be left out."
@@ -132,13 +130,6 @@ def run_matrix(matrix: Matrix, generation: Generation, batch: Batch) -> tuple[li
     return explored, in_order(replace(generation, bounds=bounds).run(requests, batch))
 
 
-def _said(error: Exception) -> str:
-    """In one line."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        return f"line {error.problem_mark.line + 1}: {error.problem}"
-    return (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
-
-
 def _fault(error: Any) -> str:
     name = error["loc"][0]
     match error["type"]:
@@ -146,7 +137,7 @@ def _fault(error: Any) -> str:
             return f"{name} is missing"
         case "too_short":
             return f"{name} is an empty list"
-    return f"{name} has {error['input']!r}: {error['msg']}"
+    return f"{name} has {shortened(repr(error['input']), 200)}: {error['msg']}"
 
 
 def _request(number: int, made: Made) -> Request:
