@@ -1,6 +1,6 @@
 """hasten: a diffusers pipeline as fast as you ask, within the quality loss you allow.
 
-The public names are loaded on first use, so that ``import hasten`` and ``hasten --help`` stay instant.
+The public names are loaded on first use, so that ``import hasten`` and ``hasten --help`` stay fast.
 """
 
 from __future__ import annotations

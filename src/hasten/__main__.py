@@ -1,4 +1,4 @@
-"""``python -m hasten``."""
+"""Runs the command line: ``python -m hasten``."""
 
 from hasten.cli import main
 

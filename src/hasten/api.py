@@ -1,4 +1,4 @@
-"""The whole story on one screen: ``run`` a request, ``tune`` a pipeline you have, ``accelerate`` it by a plan."""
+"""Functions for programs: ``run`` a request, ``tune`` a pipeline that you have, ``accelerate`` it by a plan."""
 
 from __future__ import annotations
 
@@ -90,24 +90,22 @@ def run(
 
     Example::
 
-        answer = hasten.run("Make SD1.5 2x faster with DeepCache, 50 DDIM steps", max_time_s=1800)
-        print(answer.status, answer.plan, answer.script)
-
     Args:
         request: a sentence, or a task.
-        out: the folder; by default one in ``hasten-out`` whose name tells the task.
-        runtime: what the script calls: ``hasten``, or the ``upstream`` packages.
+        out: the folder; None: a folder in ``hasten-out`` whose name describes the task.
+        runtime: ``hasten`` or ``upstream``, the packages that the script calls.
         allow_known_wrong: whether upstream scripts that are known to go wrong are written, with a warning in them.
         verify: whether the script is measured again in a fresh process. A claim that does not hold there is not
             *met*.
-        command: the command that the script and the report name as the way to get the same again.
+        command: the command that the script and the report give for producing the same again.
         progress: is called with a ``Progress`` as the search goes on.
-        choices: strategy, preference, budgets, where trials are kept, device, dtype, batch size, resolution,
-            guidance, scorer, prompts, seed: see ``hasten.workflow.choices``.
+        choices: strategy, preference, budgets, the place where trials are kept, device, dtype, batch size,
+            resolution, guidance, scorer, prompts, seed: see ``hasten.workflow.choices``.
 
     Raises:
-        InputError: the request cannot be used; nothing was written, nothing measured.
-        KeyboardInterrupt: all finished trials are kept, the same call goes on from there.
+        InputError: the request cannot be used. Nothing was written or measured.
+        KeyboardInterrupt: the user interrupted the search. All finished trials are kept, and the same call goes on
+            from there.
     """
     given = checked({"runtime": runtime, "verify": verify, "allow_known_wrong": allow_known_wrong})
     options, place = split(choices)
@@ -131,7 +129,7 @@ def search(
     progress: Report | None = None,
     **choices: Unpack[Choices],
 ) -> Answer:
-    """Answers a request as ``run`` does, but writes no script and no report, only the store of trials.
+    """Answers a request like ``run``, but writes no script and no report, only the store of trials.
 
     Where ``out`` is given, the answer is added to ``search_params.json`` in that folder, and an upper bound also
     to ``speedup_bounds.json``.
@@ -155,9 +153,9 @@ def explore(
     tell: Tell | None = None,
     **choices: Unpack[Choices],
 ) -> list[Settled]:
-    """Finds the upper bound of every cell of a matrix, and goes on where it was stopped.
+    """Finds the upper bound of every cell of a matrix. A later call continues where this one was stopped.
 
-    Each bound is written to ``speedup_bounds.json`` and ``search_params.json`` in ``out`` the moment it is known.
+    Each bound is written to ``speedup_bounds.json`` and ``search_params.json`` in ``out`` as soon as it is known.
 
     Example::
 
@@ -183,9 +181,9 @@ def generate(
     how: Generation | None = None,
     **choices: Unpack[Choices],
 ) -> list[Settled]:
-    """Answers every request with a script, where there is one. A failure is an entry, and never stops the rest.
+    """Answers every request, with a script where there is a plan. A failure is an entry and never stops the rest.
 
-    Each answer is written to ``generation_report.json`` and ``manifest.json`` in ``out`` the moment it is known.
+    Each answer is written to ``generation_report.json`` and ``manifest.json`` in ``out`` as soon as it is known.
 
     Returns:
         the requests with their answers, in order.
@@ -220,14 +218,14 @@ def profile(
     progress: Callable[[str], None] | None = None,
     **choices: Unpack[Choices],
 ) -> Profile:
-    """Measures where a call's time goes, cold and warm, and what larger batches give; a plan beside its baseline.
+    """Measures how a call spends its time, cold and warm, and what larger batches gain, for baseline and plan.
 
     Args:
-        request: a plain one: a model, a scheduler, a number of steps.
-        plan: a plan or its text; an empty one profiles the baseline alone.
-        batch_sizes: the numbers of images a call that are measured, instead of the choice ``batch_size``.
+        request: a plain request: a model, a scheduler, a number of steps.
+        plan: a plan or its text; an empty plan profiles the baseline alone.
+        batch_sizes: the measured numbers of images a call, instead of the choice ``batch_size``.
         fresh: how many first calls of baseline and plan are measured, each in a process of its own.
-        progress: is called with a few words as the work goes on.
+        progress: is called with a short text as the work goes on.
         choices: pairs, device, dtype, height, width, guidance_scale, prompts, seed, confidence, as in ``run``.
 
     Raises:
@@ -254,18 +252,18 @@ def compare(
     progress: Report | None = None,
     **choices: Unpack[Choices],
 ) -> Comparison:
-    """Measures given plans as verdicts are measured, on the same held-out prompts, each with its equal-time
-    baseline. Goes on where it was stopped.
+    """Measures given plans as verdicts are measured: on the same held-out prompts, each with its equal-time
+    baseline. A later call continues where this one was stopped.
 
     Args:
-        request: a plain one: a model, a scheduler, a number of steps.
+        request: a plain request: a model, a scheduler, a number of steps.
         plans: the plans, or their texts.
         metrics: the metrics whose losses are measured.
         progress: is called with a ``Progress`` as the work goes on.
-        choices: num_samples, pairs, storage, confidence, seed, and those of the place, as in ``run``.
+        choices: num_samples, pairs, storage, confidence, seed, and the choices of the place, as in ``run``.
 
     Raises:
-        InputError: the request, a plan, a metric or a number cannot be used; nothing was measured.
+        InputError: the request, a plan, a metric or a number cannot be used. Nothing was measured.
     """
     options, place = split(choices)
     listed = [plans] if isinstance(plans, str | Plan) else plans
@@ -285,18 +283,14 @@ def tune(
     progress: Report | None = None,
     **choices: Unpack[Choices],
 ) -> Answer:
-    """Finds the fastest plan for your pipeline, or one that meets a target. The pipeline stays as it was.
+    """Finds the fastest plan for your pipeline, or a plan that meets a target. The pipeline stays as it was.
 
     Example::
 
-        result = hasten.tune(pipe, steps=25, speedup=2.0, max_loss=0.02, methods=["deepcache", "tome"])
-        with hasten.accelerate(pipe, result.plan):
-            image = pipe("a strawberry on a blue background", num_inference_steps=25).images[0]
-
     Args:
         pipe: a diffusers pipeline, on its device.
-        steps: denoising steps of a call. None: the usual number of its model, else the default of its call.
-        speedup: the least speedup that is asked for. Without it and ``latency_s`` the highest speedup is searched.
+        steps: denoising steps of a call; None: the usual number of its model, else the default of its call.
+        speedup: the least speedup. Without it and ``latency_s``, the highest speedup is searched.
         latency_s: the most seconds an image may take. At most one of ``speedup`` and ``latency_s`` may be given.
         max_loss: the limit of the relative loss of the CLIP score, or limits by metric.
         two_sided: whether a score that rises by as much is over the limit too.
@@ -304,10 +298,10 @@ def tune(
         progress, choices: as in ``run``.
 
     Returns:
-        The answer; its ``plan`` is what ``accelerate`` takes.
+        The answer. Its ``plan`` is what ``accelerate`` takes.
 
     Raises:
-        InputError: the pipeline, a name or a number cannot be used; nothing was measured.
+        InputError: the pipeline, a name or a number cannot be used. Nothing was measured.
     """
     check_pipeline(pipe)
     given = checked({"steps": steps, "speedup": speedup, "latency_s": latency_s, "max_loss": max_loss})
@@ -322,13 +316,15 @@ def tune(
 
 
 def accelerate(pipe: Any, plan: str | Plan | Mapping[str, Any], steps: int | None = None) -> Handle:
-    """Puts a plan on the pipeline, until the ``with`` block ends or the handle's ``.remove()`` is called.
+    """Installs a plan on the pipeline, until the ``with`` block ends or the handle's ``.remove()`` is called.
 
     Example::
 
-        handle = hasten.accelerate(pipe, "deepcache(cache_interval=3)+tome(ratio=0.5)")
-        image = pipe("a strawberry on a blue background").images[0]
-        handle.remove()
+    Args:
+        pipe: a diffusers pipeline. Other pipelines that share its denoiser are accelerated as well.
+        plan: a plan, its text, or ``{"deepcache": {"cache_interval": 3}}``. Omitted parameters have their
+            defaults.
+        steps: denoising steps of a call, where known: the parameters are then checked against it.
 
     Args:
         pipe: a diffusers pipeline. Other pipelines that share its denoiser are accelerated as well.
@@ -340,14 +336,14 @@ def accelerate(pipe: Any, plan: str | Plan | Mapping[str, Any], steps: int | Non
         InputError: the method is unknown, a parameter is illegal, or the model cannot take the method. Nothing was
             changed.
     """
-    from hasten.methods import apply  # needs torch, which the parent of a batch does without
+    from hasten.methods import apply  # needs torch, which the parent process of a batch does not import
 
     check_pipeline(pipe)
     return apply(pipe, plan, steps=checked({"steps": steps})["steps"])
 
 
 def __getattr__(name: str) -> Any:
-    """What comes from modules that import torch is loaded when it is first asked for."""
+    """Loads names of modules that import torch when they are first used."""
     if name not in ("Handle", "MethodStats"):
         raise AttributeError(f"module 'hasten.api' has no attribute {name!r}")
     import hasten.methods

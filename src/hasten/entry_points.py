@@ -1,4 +1,5 @@
-"""What other people's packages add by entry points. One that cannot be used is a warning, and never an error."""
+"""Finds what other people's packages add by entry points. An unusable entry point causes a warning, never an
+error."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class EntryPointWarning(UserWarning):
 
 
 class _UnfitError(Exception):
-    """Why an entry point cannot be used, a sentence without its full stop."""
+    """The reason why an entry point cannot be used, as a sentence without its full stop."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,14 @@ class Added(Generic[T]):
 
 @dataclass(frozen=True)
 class Wanted(Generic[T]):
-    """What the entry points of a group have to be.
+    """The requirements for the entry points of a group.
 
     Args:
-        group: the entry points' group, such as ``hasten.methods``.
-        kind: what people call an entry, such as ``method``.
+        group: the group of the entry points, such as ``hasten.methods``.
+        kind: the word for an entry in messages, such as ``method``.
         attribute: the module's attribute that holds the entry, where an entry point names a module.
         base: the entry's class.
-        spellings: every word that means an entry, its name among them.
+        spellings: returns all words that mean an entry, including its name.
     """
 
     group: str
@@ -54,9 +55,9 @@ class Wanted(Generic[T]):
 
 
 def added(wanted: Wanted[T], taken: Callable[[], Mapping[str, str]]) -> dict[str, Added[T]]:
-    """The entries of the installed packages by their names, sorted. Warns of each that cannot be used.
+    """Returns the entries of the installed packages by name, sorted. Warns of each entry that cannot be used.
 
-    ``taken`` gives the simplified spellings that have a meaning already, and whose they are.
+    ``taken`` returns the simplified spellings that already have a meaning, each with its owner.
     """
     found: dict[str, Added[T]] = {}
     meanings: dict[str, str] = {}
@@ -75,8 +76,8 @@ def added(wanted: Wanted[T], taken: Callable[[], Mapping[str, str]]) -> dict[str
 
 
 def _points(group: str) -> Iterator[tuple[Distribution, EntryPoint]]:
-    """The group's entry points. Only packages with the group in their file are looked at closely: there may be
-    hundreds."""
+    """Yields the group's entry points. There may be hundreds of packages, so only those whose file has the group
+    are read closely."""
     seen: set[str] = set()
     for package in distributions():
         if f"[{group}]" not in (package.read_text(FILE) or "") or _told(package) in seen or _is_hidden(package):
@@ -89,13 +90,13 @@ def _points(group: str) -> Iterator[tuple[Distribution, EntryPoint]]:
 
 
 def _is_hidden(package: Distribution) -> bool:
-    """Another package of that name is earlier on the path, which imports take."""
+    """Returns whether another package of the same name is earlier on the path and hides this one from imports."""
     name = _name(package)
     return bool(name) and distribution(name).locate_file("") != package.locate_file("")
 
 
 def _entry(wanted: Wanted[T], point: EntryPoint) -> T:
-    """The loaded entry. Raises _UnfitError."""
+    """Loads the entry. Raises _UnfitError."""
     if not _NAME.fullmatch(point.name):
         raise _UnfitError("a name is lower-case letters, digits and underscores, and begins with a letter")
     try:
@@ -114,13 +115,13 @@ def _entry(wanted: Wanted[T], point: EntryPoint) -> T:
 
 
 def _attributes(base: type) -> Iterator[str]:
-    """The attributes that a class declares."""
+    """Yields the attributes that a class declares."""
     for kind in base.__mro__:
         yield from (name for name in get_annotations(kind) if not name.startswith("_"))
 
 
 def _refuse_taken(wanted: Wanted[T], entry: T, meanings: Mapping[str, str]) -> None:
-    """Raises _UnfitError where one of the entry's words has a meaning already: requests keep theirs."""
+    """Raises _UnfitError where one of the entry's words already has a meaning, which it keeps in requests."""
     try:
         words = wanted.spellings(entry)
     except Exception as error:
@@ -131,15 +132,15 @@ def _refuse_taken(wanted: Wanted[T], entry: T, meanings: Mapping[str, str]) -> N
 
 
 def _name(package: Distribution) -> str:
-    """The package's name, empty where its metadata lacks it."""
+    """Returns the package's name, or "" where its metadata lacks it."""
     try:
         return package.metadata["Name"] or ""
-    except (OSError, KeyError, TypeError):  # no metadata at all, which Python's releases tell in several ways
+    except (OSError, KeyError, TypeError):  # there is no metadata: the error depends on Python's release
         return ""
 
 
 def _told(package: Distribution) -> str:
-    """The package's name and version, or its folder where it has no name."""
+    """Returns the package's name and version, or its folder where it has no name."""
     return f"{_name(package)} {package.version}" if _name(package) else f"in {package.locate_file('')}"
 
 

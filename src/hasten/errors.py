@@ -1,4 +1,4 @@
-"""The errors hasten raises on purpose. Each message says what is wrong, what is allowed, and what to do."""
+"""The errors that hasten raises on purpose. Each message says what is wrong, what is allowed, and what to do."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from hasten.texts import fit
 
 
 class HastenError(Exception):
-    """Base of every error that hasten raises on purpose; ``exit_code`` is what the command line returns.
+    """Base class of all errors that hasten raises on purpose. ``exit_code`` is returned by the command line.
 
-    Its message may hold foreign text: it is cleaned of control characters and secrets, and cut, right here.
+    The message may contain foreign text, so the constructor removes control characters and secrets from it and
+    cuts it.
     """
 
     exit_code = 1
@@ -28,7 +29,7 @@ class InputError(HastenError):
 
 
 class UnknownNameError(InputError):
-    """A name that no file of the registry bears."""
+    """A name that no entry of the registry has."""
 
     def __init__(self, kind: str, name: str, available: Iterable[str]) -> None:
         self.kind, self.name, self.available = kind, name, tuple(available)
@@ -42,11 +43,11 @@ class ParameterError(InputError):
 
 
 class UnsupportedError(InputError):
-    """A method, scheduler or runtime that cannot be used with this model or plan; the message has the reason."""
+    """A method, scheduler or runtime that cannot be used with this model or plan. The message has the reason."""
 
 
 class RequestError(InputError):
-    """A request that cannot be turned into a task; ``words`` are those that found no place."""
+    """A request that cannot be turned into a task. ``words`` are the words that were not understood."""
 
     def __init__(self, message: str, words: Iterable[str] = ()) -> None:
         self.words = tuple(words)
@@ -58,7 +59,7 @@ class MeasurementError(HastenError):
 
 
 class NoEffectWarning(UserWarning):
-    """An applied method left out nothing in a whole call: its parameters, or the call, give it nothing to do."""
+    """An applied method skipped no work in a whole call: its parameters, or the call, leave it nothing to skip."""
 
 
 class StoreError(HastenError):
@@ -66,17 +67,18 @@ class StoreError(HastenError):
 
 
 class WriteError(HastenError):
-    """A file could not be written to its end, as on a full disk; the message tells what was written before."""
+    """A file could not be written completely, e.g. on a full disk. The message says what was written before."""
 
 
 def simplify(name: str) -> str:
-    """How names are compared: lower case, letters (Chinese too), digits and "+" only (``T-Gate`` → ``tgate``)."""
+    """Returns the form in which names are compared: lower-case letters (Chinese too), digits and "+" only
+    (``T-Gate`` → ``tgate``)."""
     spelled = re.sub("[σς]", "sigma", name.lower().replace("α", "alpha"))
     return re.sub(r"[^a-z0-9+\u4e00-\u9fff]", "", spelled)
 
 
 def nearest(name: str, available: Iterable[str]) -> str | None:
-    """The available name closest to ``name``, or None when nothing is close enough to suggest."""
+    """Returns the available name closest to ``name``, or None when no name is close enough to suggest."""
     by_key = {simplify(a): a for a in available}
     found = difflib.get_close_matches(simplify(name), by_key, n=1, cutoff=0.6)
     return by_key[found[0]] if found else None

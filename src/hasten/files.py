@@ -1,4 +1,4 @@
-"""Files that no one ever sees half written, and that several processes may change at once."""
+"""Writes files that are never visible half written and that several processes may change at once."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from hasten.errors import InputError, WriteError
 LOCK_WAIT_S = 60
 STALE_S = 60
 _DRAFTS = re.compile(r"\..+\..+-(\d+)\.tmp")
-"""What a file is called while it is written, with the number of the process that does."""
+"""Matches the name of a file while it is written. The number is the id of the writing process."""
 _swept: set[Path] = set()
 _SPENT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""Of a place that was fine until then, and is no mistake of the user's."""
+"""Errors of a place that could be written to before, so that they are no mistake of the user's."""
 _written: list[Path] = []
 """The files that this process has written, in their order."""
 
 
 def save(text: str, path: str | Path) -> Path:
-    """Writes a text file beside its place, then renames it there: no one ever sees half a file.
+    """Writes a text file beside its place, then renames it, so that half a file is never visible.
 
-    A link goes on pointing to the file, which is replaced where it is.
+    A link still points to its file afterwards, because the file is replaced where it is.
 
     Raises:
         InputError: the folder cannot be made or written to.
-        WriteError: there is no space left; what was written before is told.
+        WriteError: there is no space left. The message says what was written before.
     """
     return save_bytes(text.encode(), path)
 
 
 def save_bytes(content: bytes, path: str | Path) -> Path:
-    """The same with bytes."""
+    """Writes bytes to a file, like ``save``."""
     path = Path(path)
     try:
         place = _followed(path)
@@ -66,11 +66,11 @@ def save_bytes(content: bytes, path: str | Path) -> Path:
 
 
 def folder_at(name: str | Path) -> Path | None:
-    """The folder of that name, with ``~`` for a user's home; None where there is none, or can be none."""
+    """Returns the folder of that name, with ``~`` for a user's home, or None where there is no such folder."""
     try:
         place = Path(name).expanduser()
         return place if place.is_dir() else None
-    except (OSError, RuntimeError, ValueError):  # too long a name, no such user, a NUL byte
+    except (OSError, RuntimeError, ValueError):  # the name is too long or has a NUL byte, or there is no such user
         return None
 
 
@@ -92,7 +92,7 @@ def _near(file: Path, other: Path) -> str:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes drafts of processes that were killed while they wrote them; once a folder and process."""
+    """Removes the drafts of processes that were killed while they wrote, once for each folder in a process."""
     if folder in _swept:
         return
     _swept.add(folder)
@@ -105,23 +105,24 @@ def _sweep(folder: Path) -> None:
 
 
 def whole(text: str) -> str:
-    """The text with a question mark for each half of a character (a lone surrogate), which no file can hold.
+    """Returns the text with a question mark for each lone surrogate (half a character), which no file can hold.
 
-    JSON can: as ``\\ud800``.
+    JSON can hold it, as ``\\ud800``.
     """
     return text.encode(errors="replace").decode()
 
 
 def save_json(data: object, path: str | Path) -> Path:
-    """Saves data as indented JSON. Raises InputError as ``save``, ValueError for NaN, which JSON has not."""
+    """Saves data as indented JSON. Raises InputError like ``save``, and ValueError for NaN: JSON has none."""
     return save(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 
 @contextmanager
 def updating(path: str | Path) -> Iterator[Path]:
-    """Holds a file for reading, changing and saving; other processes that do the same wait for their turn.
+    """Locks a file for reading, changing and saving. Other processes that lock it wait for their turn.
 
-    The lock is ``.<name>.lock`` beside the file: reentrant within a thread, released when the process dies.
+    The lock is ``.<name>.lock`` beside the file. It is reentrant within a thread, and released when the process
+    dies.
 
     Yields:
         the path.

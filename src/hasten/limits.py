@@ -1,4 +1,4 @@
-"""What a plan may lose: a limit for each metric, and which losses keep them."""
+"""Limits on what a plan may lose: one for each metric, and the rules for keeping them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ Verdict = Literal["inside", "outside", "open"]
 
 
 class Measured(Protocol):
-    """What limits judge: the mean of a loss, and the interval that holds the true one."""
+    """A loss that limits judge: its mean, and the interval for its true value."""
 
     @property
     def loss(self) -> float:
-        """The mean."""
+        """The mean loss."""
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The lower and the upper end."""
+        """The lower and the upper end of the interval."""
 
 
 @dataclass(frozen=True)
 class Limits(Mapping[str, float]):
-    """The highest relative loss by metric; a loss must be strictly below it.
+    """The highest relative loss by metric. A loss must be strictly below it.
 
-    ``two_sided``: a score that rises by as much is no better than one that falls; the images have left the
+    ``two_sided``: a score that rises by as much is as bad as one that falls, because the images have left the
     baseline's either way (MLPerf judges text-to-image by such a window).
     """
 
@@ -42,31 +42,32 @@ class Limits(Mapping[str, float]):
         return len(self.by_metric)
 
     def __str__(self) -> str:
-        """``0.02 and 0.2 (ssim) either way``; a number alone is that of the CLIP score."""
+        """Returns a text such as ``0.02 and 0.2 (ssim) either way``. A bare number limits the CLIP score."""
         named = (f"{limit:g}" + ("" if m == "clip_score" else f" ({m})") for m, limit in self.items())
         return " and ".join(named) + self.suffix
 
     @property
     def suffix(self) -> str:
-        """What follows a limit where it holds on both sides."""
+        """The words after a limit that holds on both sides."""
         return " either way" if self.two_sided else ""
 
     def excess(self, metric: str, loss: float) -> float:
-        """How far a loss is beyond its limit; below 0 keeps it."""
+        """Returns how far a loss is beyond its limit. A value below 0 keeps the limit."""
         return (abs(loss) if self.two_sided else loss) - self[metric]
 
     def broken(self, losses: Mapping[str, Measured]) -> list[str]:
-        """The metrics whose mean loss is at its limit or beyond, or was not measured."""
+        """Returns the metrics whose mean loss is at its limit or beyond, or was not measured."""
         return [m for m in self if m not in losses or not self.excess(m, losses[m].loss) < 0]
 
     def refuted(self, losses: Mapping[str, Measured]) -> list[str]:
-        """Of those that were measured, the metrics whose whole interval is at the limit or beyond."""
+        """Returns the measured metrics whose whole interval is at the limit or beyond."""
         return [m for m in self if m in losses and not self._least(m, losses[m].interval) < 0]
 
     def verdict(self, losses: Mapping[str, Measured], stretch: float = 1.0) -> Verdict:
-        """Inside: every loss' interval keeps its limit. Outside: one interval lies beyond. Else open.
+        """Returns "inside" if every loss' interval keeps its limit, "outside" if one interval lies beyond, else
+        "open".
 
-        ``stretch``: the intervals are taken to be so many times as wide.
+        ``stretch``: a factor for the width of the intervals.
         """
         if any(metric not in losses for metric in self):
             return "open"
@@ -77,7 +78,7 @@ class Limits(Mapping[str, float]):
         return "inside" if all(kept) else "open"
 
     def _least(self, metric: str, interval: tuple[float, float]) -> float:
-        """The excess of the best value in the interval."""
+        """Returns the excess of the best value in the interval."""
         low, high = interval
         return self.excess(metric, min(max(low, 0.0), high) if self.two_sided else low)
 

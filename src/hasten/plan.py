@@ -1,4 +1,4 @@
-"""A plan: methods with their parameters, and its canonical text."""
+"""A plan: methods with their parameters, and the canonical text."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from hasten.errors import InputError
 
 Value = int | float | str
-"""A number, or as text a list of steps such as ``0-3:5:9`` (the list of one step is its number), or one of the
-names that the parameter knows, such as ``bfloat16``."""
+"""A number, a list of steps as text such as ``0-3:5:9`` (a list of one step is its number), or a name that the
+parameter knows, such as ``bfloat16``."""
 Parameters = dict[str, Value]
 
 BASELINE = "baseline"
@@ -25,14 +25,14 @@ class Plan:
     """Methods and their parameters, sorted by name, so that equal plans have equal text.
 
     The text of the empty plan is ``baseline``. A plan knows nothing about the methods themselves:
-    whether they exist and the values are legal is checked by ``hasten.methods``.
+    ``hasten.methods`` checks whether they exist and whether the values are legal.
     """
 
     calls: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...] = ()
 
     @classmethod
     def of(cls, parameters: Mapping[str, Mapping[str, Value]]) -> Plan:
-        """The plan of ``{"deepcache": {"cache_interval": 3}}``."""
+        """Returns the plan of a mapping such as ``{"deepcache": {"cache_interval": 3}}``."""
         return cls(tuple((name, tuple(sorted(parameters[name].items()))) for name in sorted(parameters)))
 
     @classmethod
@@ -40,7 +40,7 @@ class Plan:
         """Reads canonical text back, e.g. ``deepcache(cache_interval=3)+tome(ratio=0.5)``.
 
         Raises:
-            InputError: the text is no plan.
+            InputError: the text is not a plan.
         """
         if text.strip() in ("", BASELINE):
             return cls()
@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def parameters(self) -> dict[str, Parameters]:
-        """A fresh ``{method: {parameter: value}}``."""
+        """A new ``{method: {parameter: value}}``."""
         return {name: dict(pairs) for name, pairs in self.calls}
 
     def __bool__(self) -> bool:
@@ -74,7 +74,7 @@ class Plan:
 
 
 def plan_of(given: Plan | str | Mapping[str, Mapping[str, Value]]) -> Plan:
-    """A plan, or one from its text or from parameters by method. Raises InputError for anything else."""
+    """Returns a plan, or makes one from text or from parameters by method. Raises InputError for others."""
     if isinstance(given, Plan):
         return given
     if isinstance(given, str):
@@ -97,7 +97,7 @@ def _pair(text: str) -> tuple[str, Value]:
 
 
 def value_of(text: str) -> Value:
-    """The value that is written so: an integer, another number, a list of steps, or a name. Raises ValueError."""
+    """Reads a value: an integer, another number, a list of steps, or a name. Raises ValueError."""
     if re.fullmatch(r"-?\d+", text):
         return int(text)
     if _STEPS.fullmatch(text) or (_NAME.fullmatch(text) and text not in _NO_NAMES):
@@ -106,7 +106,8 @@ def value_of(text: str) -> Value:
 
 
 def step_list(steps: Iterable[int]) -> Value:
-    """The list of these steps, in order and each once: {0, 1, 2, 5} is ``0-2:5``. Raises ValueError for none."""
+    """Returns the list of these steps, sorted, without duplicates: {0, 1, 2, 5} is ``0-2:5``. Raises ValueError
+    for none."""
     runs: list[list[int]] = []
     for step in sorted(set(steps)):
         if runs and step == runs[-1][-1] + 1:
@@ -117,10 +118,10 @@ def step_list(steps: Iterable[int]) -> Value:
 
 
 def steps_of(value: Value) -> tuple[int, ...]:
-    """The steps of a list, in order: ``0-2:5`` is (0, 1, 2, 5), and 5 is (5,).
+    """Returns the steps of a list, in order: ``0-2:5`` is (0, 1, 2, 5), and 5 is (5,).
 
     Raises:
-        ValueError: it is no list of steps.
+        ValueError: the value is not a list of steps.
     """
     if isinstance(value, bool | float) or not _STEPS.fullmatch(str(value)):
         raise ValueError(f"{value!r} is not a list of steps, such as 0-3:5:9")

@@ -1,4 +1,4 @@
-"""What measuring and searching leave behind: losses, trials, answers. Plain data with a JSON round trip."""
+"""The results of measuring and searching: losses, trials, answers. Plain data with a JSON round trip."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from hasten.task import Task
 Interval = tuple[float, float]
 Split = Literal["search", "held-out", "fresh"]
 Answered = Literal["met", "likely", "infeasible"]
-"""What measuring can answer to a task."""
+"""The statuses that a measurement can give a task."""
 Status = Literal[Answered, "undecided", "failed"]
-"""That of an answer: undecided where the budget ended before anything was decided, failed where nothing could be
-measured, or a fresh process refuted it."""
+"""The status of an answer. *undecided*: the budget ended before anything was decided. *failed*: nothing could be
+measured, or a fresh process refuted the answer."""
 
 
 Confirmation = Literal["confirmed", "not refuted", "refuted"]
-"""Of a claim that is measured again: the intervals lie inside all that it promises, they cannot tell, or not."""
+"""The outcome of measuring a claim again: the intervals lie inside all that it promises, cannot tell, or refute
+it."""
 FEW_PAIRS = 3
-"""Under so many pairs of times nothing is known of how far off their ratio may be: there is no interval."""
+"""The least number of pairs of times for an interval. With fewer pairs, the error of their ratio is unknown."""
 
 
 class Record(BaseModel):
@@ -31,7 +32,7 @@ class Record(BaseModel):
 
 
 def between(interval: Interval | None, spec: str, confidence: float) -> str:
-    """``95% interval 2.05 to 2.15``; nothing where there is none."""
+    """Returns ``95% interval 2.05 to 2.15``, or "" where there is no interval."""
     return f"{100 * confidence:g}% interval {interval[0]:{spec}} to {interval[1]:{spec}}" if interval else ""
 
 
@@ -40,8 +41,8 @@ class Latency(Record):
 
     Attributes:
         speedup: the ratio of the medians.
-        interval: the interval of the speedup; None of fewer than three pairs.
-        confidence: with which the interval holds the true speedup.
+        interval: the interval of the speedup; None for fewer than three pairs.
+        confidence: the probability that the interval holds the true speedup.
         baseline_s: the median of the baseline's times.
         plan_s: the median of the plan's times.
         baseline_times_s: the baseline's times, in the order in which they were taken.
@@ -49,7 +50,7 @@ class Latency(Record):
         baseline_denoiser_times_s: the denoiser's share of each of the baseline's times.
         denoiser_times_s: the denoiser's share of each of the plan's times.
         peak_memory_bytes: the most memory that a call took on a GPU.
-        warnings: what may have disturbed the times.
+        warnings: possible disturbances of the times.
     """
 
     interval: Interval | None
@@ -66,37 +67,37 @@ class Latency(Record):
 
     @property
     def highest(self) -> float:
-        """The highest speedup that the interval allows; of too few pairs for one what was measured."""
+        """The highest speedup that the interval allows. Without an interval it is the measured speedup."""
         return self.interval[1] if self.interval else self.speedup
 
     def between(self, spec: str) -> str:
-        """The interval in words; nothing where there is none."""
+        """Returns the interval in words, or "" where there is none."""
         return between(self.interval, spec, self.confidence)
 
     @model_validator(mode="before")
     @classmethod
     def _of_enough_pairs(cls, given: Any) -> Any:
-        """Records from before there was none had an interval of two times, far too narrow."""
+        """Removes the interval from older records of fewer than three pairs, where it was far too narrow."""
         if isinstance(given, Mapping) and len(given.get("times_s", ())) < FEW_PAIRS:
             return {**given, "interval": None}
         return given
 
 
 class Loss(Record):
-    """What a plan loses by one metric, on images of baseline and plan that are paired by prompt.
+    """The loss of a plan by one metric, on images of baseline and plan that are paired by prompt.
 
     Attributes:
         metric: the name of the metric.
-        loss: (baseline − score) / baseline of the means. It is negative where the plan scores higher; for a metric
+        loss: (baseline − score) / baseline of the means. It is negative where the plan scores higher. For a metric
             where lower is better the sign is turned.
         interval: the interval of the loss, over prompts.
-        confidence: with which the interval holds the true loss.
+        confidence: the probability that the interval holds the true loss.
         baseline: the mean score of the baseline. For a metric against the reference images it is the score of
             identical images.
         score: the mean score of the plan.
         baseline_scores: the baseline's scores, one a prompt.
         scores: the plan's scores, one a prompt.
-        version: the model and library behind the scores; empty in records from before it was kept.
+        version: the model and library behind the scores; empty in older records.
     """
 
     interval: Interval
@@ -110,12 +111,12 @@ class Loss(Record):
     version: str = ""
 
     def between(self, spec: str) -> str:
-        """The interval in words."""
+        """Returns the interval in words."""
         return between(self.interval, spec, self.confidence)
 
     @property
     def samples(self) -> int:
-        """How many prompts were scored."""
+        """The number of prompts that were scored."""
         return len(self.scores)
 
 
@@ -125,15 +126,15 @@ class Trial(Record):
     Attributes:
         plan: the plan's text.
         steps: denoising steps. They differ from the setting's only for the equal-time baseline.
-        status: ``ok``; ``failed``, with the ``reason``; or ``skipped``, where the plan is slower than one that is
-            known to be feasible, so that only its latency was measured, perhaps in few pairs.
+        status: ``ok``; ``failed``, with the ``reason``; or ``skipped``, where the plan is slower than a plan that
+            is known to be feasible, so that only its latency was measured, perhaps in few pairs.
         reason: why the trial failed or was skipped.
         split: the prompts that were used.
         offset: the first image of the split that was scored.
         latency: the times; None where they were not taken.
         losses: the loss by each metric.
         environment: hardware and versions.
-        seconds: what the trial took.
+        seconds: the duration of the trial.
     """
 
     plan: str
@@ -148,7 +149,7 @@ class Trial(Record):
     seconds: float = 0.0
 
     def __repr__(self) -> str:
-        """In a line, without the times and scores it is made of."""
+        """Returns one line, without the raw times and scores."""
         speed = f" {self.speedup:.2f}x" if self.latency else ""
         losses = "".join(f", {metric} loss {loss.loss:.4f}" for metric, loss in self.losses.items())
         why = f": {self.reason}" if self.reason else ""
@@ -162,7 +163,7 @@ class Trial(Record):
         return self.latency.speedup if self.latency else 0.0
 
     def feasible(self, limits: Limits) -> bool:
-        """Whether every limited metric was measured and its loss is inside the limit."""
+        """Returns whether every limited metric was measured and its loss is inside the limit."""
         return self.status == "ok" and not limits.broken(self.losses)
 
 
@@ -171,7 +172,7 @@ class EqualTime(Record):
 
     Attributes:
         steps: its number of steps.
-        trial: what was measured of it.
+        trial: its measurement.
         plan_loses: the metrics by which the plan loses more.
         dominates: whether fewer steps do better by every metric, and by more than chance.
         says: the comparison in words, where the plan loses more by any metric.
@@ -185,11 +186,11 @@ class EqualTime(Record):
 
 
 class Bound(Record):
-    """The highest feasible speedup of a setting and a set of methods within limits: its plan, which the store
-    has a held-out trial of; ``""`` where none is feasible.
+    """The highest feasible speedup of a setting and a set of methods within limits. ``plan`` reaches it, with a
+    held-out trial in the store; ``""`` means that none is feasible.
 
-    ``complete``: the whole grid was searched, so that what asks for more is out of reach. ``reason`` is that of
-    the search's answer, ``equal_time`` the comparison that belongs to it.
+    ``complete``: the whole grid was searched, so that higher speedups are out of reach. ``reason`` is the reason
+    of the search's answer, and ``equal_time`` is the comparison that belongs to it.
     """
 
     status: Answered
@@ -205,29 +206,29 @@ class Answer(Record):
     Attributes:
         status: *met*, *likely*, *infeasible*, *undecided* or *failed*.
         task: the task that was answered.
-        confidence: with which the intervals hold the true values.
-        plan: the text of the plan that answers the task; empty where none does.
+        confidence: the probability that an interval holds the true value.
+        plan: the text of the plan that answers the task; empty where no plan does.
         parameters: the plan's parameters by method.
-        speedup: measured on held-out prompts, as all figures of the answer are.
-        speedup_interval: its interval.
+        speedup: the speedup, measured on held-out prompts like all figures of the answer.
+        speedup_interval: the interval of the speedup.
         quality_loss: the loss by the limited metric.
-        quality_loss_interval: its interval.
+        quality_loss_interval: the interval of the loss.
         baseline_latency_s: the median seconds of a call of the baseline.
         latency_s: the median seconds of a call with the plan.
-        trials: how many trials the search took.
+        trials: the number of trials in the search.
         complete: whether the search came to its end, and no budget ended it.
         script: the path of the script.
         report: the path of the report.
         reason: why the answer is not met.
-        best: for an infeasible or undecided answer, the best that was found within the limits.
+        best: for an infeasible or undecided answer, the best answer that was found within the limits.
         confirmed: the trial on held-out prompts that decided.
         equal_time: the comparison with fewer steps.
-        instead_of: where plain fewer steps are the answer, because they dominate the plan of methods that was
-            found and the request allows them: the trial of that plan. ``equal_time`` is then its comparison.
+        instead_of: the trial of the plan of methods that was found, where plain fewer steps are the answer because
+            they dominate it and the request allows them. ``equal_time`` is then the comparison with that plan.
         verified: whether the script's claim held when a fresh process measured it again; None where none did.
-        outcome: what that came to: *confirmed*, *not refuted* or *refuted*.
-        fresh: what that process measured, on prompts and seeds that neither the search nor the verdict used.
-        warnings: what a reader should know beside.
+        outcome: the outcome of that measurement: *confirmed*, *not refuted* or *refuted*.
+        fresh: the trial of that process, on prompts and seeds that neither the search nor the verdict used.
+        warnings: what a reader should also know.
     """
 
     status: Status
@@ -257,7 +258,7 @@ class Answer(Record):
 
     @property
     def dominated(self) -> bool:
-        """Plain fewer steps do better than the plan, which stands because it is what was asked for."""
+        """Whether plain fewer steps do better than the plan, which is kept because it is what was asked for."""
         return self.equal_time is not None and self.equal_time.dominates and self.instead_of is None
 
     @property
@@ -268,7 +269,7 @@ class Answer(Record):
         return {"met": 0, "likely": 0, "infeasible": 3, "undecided": 4, "failed": 1}[self.status]
 
     def __repr__(self) -> str:
-        """In a line; ``to_json`` has all of it."""
+        """Returns one line; ``to_json`` has everything."""
         shown = self if self.plan or not self.best else self.best
         speed = f" {shown.speedup:.2f}x" if shown.speedup else ""
         if speed and shown.speedup_interval:
@@ -281,7 +282,7 @@ class Answer(Record):
     __str__ = __repr__
 
     def to_json(self) -> dict[str, Any]:
-        """The answer as plain data for JSON."""
+        """Returns the answer as plain data for JSON."""
         data = self.model_dump(mode="json")
         data["task"] = self.task.to_json()
         if self.best is not None:

@@ -16,19 +16,19 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """The entries of one package, a file each, and those that other packages add to it.
+    """The entries of one package, one file each, and the entries that other packages add to it.
 
-    A file ``deepcache.py`` in ``package`` is the entry ``deepcache``; the module holds the object itself
-    under ``attribute``. ``base`` and files that begin with an underscore are no entries. Listing the
-    names imports none of them.
+    A file ``deepcache.py`` in ``package`` is the entry ``deepcache``, and its module holds the object itself under
+    ``attribute``. ``base`` and files that begin with an underscore are not entries. Listing the names imports no
+    entry.
 
-    Another package adds an entry by an entry point of the group that is called as ``package`` is. It has the
-    entry's name, and names the module, or the object itself. These are loaded to be listed, so that one which
-    cannot be used is a warning, and is not among the names.
+    Another package adds an entry by an entry point in the group that is named like ``package``. The entry point
+    has the entry's name, and refers to the module or to the object itself. These entries are loaded when they are
+    listed; one that cannot be used causes a warning and is left out of the names.
 
     Args:
         base: the entries' class.
-        spellings: every word that means an entry. No package can take one that has a meaning already.
+        spellings: returns all words that mean an entry. A package cannot take a word that already has a meaning.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class Registry(Generic[T]):
         self._wanted = Wanted(package, kind, attribute, base, spellings)
 
     def names(self) -> tuple[str, ...]:
-        """The names of all entries: hasten's own, sorted, then those of other packages, sorted."""
+        """Returns the names of all entries: hasten's own, sorted, then those of other packages, sorted."""
         return (*self._own(), *self._added())
 
     def requirement(self, name: str) -> str | None:
-        """What has to be installed for the entry beside hasten; None where it is hasten's own."""
+        """Returns what has to be installed for the entry besides hasten, or None for an entry of hasten's own."""
         entry = self._added().get(self.canonical(name))
         return entry.requirement if entry else None
 
@@ -62,12 +62,12 @@ class Registry(Generic[T]):
         return entry
 
     def _meanings(self) -> dict[str, str]:
-        """What each spelling of hasten's own entries means, simplified."""
+        """Returns the meaning of each simplified spelling of hasten's own entries."""
         own = ((name, self._wanted.spellings(self._import(name))) for name in self._own())
         return {simplify(word): f"hasten's {name}" for name, words in own for word in words}
 
     def canonical(self, name: str) -> str:
-        """The entry's name for any spelling of it (``T-Gate`` → ``tgate``).
+        """Returns the entry's name for any spelling of it (``T-Gate`` → ``tgate``).
 
         Raises:
             UnknownNameError: no entry has that name.
@@ -80,24 +80,24 @@ class Registry(Generic[T]):
         return by_key[simplify(name)]
 
     def get(self, name: str) -> T:
-        """The entry of that name, in any spelling. Raises UnknownNameError."""
+        """Returns the entry of that name, in any spelling. Raises UnknownNameError."""
         name = self.canonical(name)
         others = self._added()
         return others[name].entry if name in others else self._import(name)
 
     def all(self) -> tuple[T, ...]:
-        """Every entry, in the order of the names."""
+        """Returns every entry, in the order of the names."""
         return tuple(self.get(name) for name in self.names())
 
 
 @cache
 def _added(registry: Registry[Any], path: tuple[str, ...]) -> dict[str, Added[Any]]:
-    """What other packages on the path add, looked for once."""
+    """Returns what other packages on the path add. They are looked for once."""
     return added(registry._wanted, registry._meanings)
 
 
 @cache
 def _entries(path: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of a package's files that are entries: looked for once, names are asked for thousands of times."""
+    """Returns the names of a package's files that are entries. The result is cached, as names are needed often."""
     found = (module.name for module in pkgutil.iter_modules(path))
     return tuple(sorted(n for n in found if n != "base" and not n.startswith("_")))

@@ -1,8 +1,9 @@
-"""The scenes that the embedded models draw: their captions, built and read, and what was kept from the training.
+"""The scenes that the embedded models draw: writes and reads their captions, and tells which were kept from
+training.
 
-*A fox left of a cactus on a red and blue striped background*: one to three different things, or several of one,
-and a background of one colour or of two in a pattern. Plain Python; imported by the ``attributes`` metric, the
-training, and the prompt sets.
+For example *a fox left of a cactus on a red and blue striped background*: one to three different things, or
+several of one thing, and a background of one colour or of two in a pattern. The module is plain Python. The
+``attributes`` metric, the training and the prompt sets import it.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ COLOURS = {
     "red": (214, 69, 65), "orange": (242, 150, 60), "yellow": (247, 220, 100), "green": (80, 170, 100),
     "blue": (75, 135, 220), "purple": (145, 95, 190), "pink": (245, 170, 205), "gray": (150, 150, 150),
 }  # fmt: skip
-"""Mid tones, so that every thing stands out from every background; red, green, blue, 0 to 255."""
+"""Red, green and blue, 0 to 255. They are mid tones, so that every thing stands out from every background."""
 
 PATTERNS = ("plain", "striped", "checkered", "dotted")
 LAYOUTS = ("alone", "left of", "above", "in a row", "several")
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 THINGS_IN = {"alone": 1, "left of": 2, "above": 2, "in a row": 3, "several": 1}
-"""How many different things a layout names."""
+"""The number of different things that a layout names."""
 
 IRREGULAR = {
     "mouse": "mice", "wolf": "wolves", "loaf": "loaves", "leaf": "leaves", "fish": "fish",
@@ -51,22 +52,24 @@ IRREGULAR = {
 }  # fmt: skip
 
 THING_STRIDE = 8
-"""Of the things that an image could show instead, so many are left out between two that are compared."""
+"""One in this many of the other things is compared with a thing that an image should show."""
 WITHHELD_ONE_IN = 16
 PAIR_RULE, COUNT_RULE = 5, 3
-"""The remainders at which a pair of things, and a thing in a number, are withheld."""
+"""Remainders that select the withheld pairs of things, and the withheld things in a number."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a caption says.
+    """The contents of a caption.
 
     Attributes:
         layout: one of ``LAYOUTS``.
-        things: with their articles, from left to right or from top to bottom; one where there are ``several``.
-        colours: of the background; the one of the plain, or two. Of the dotted, the first is the ground's.
+        things: the things with their articles, from left to right or from top to bottom; one where there are
+            ``several``.
+        colours: the colours of the background: one if it is plain, else two. The ground of a dotted one has the
+            first.
         pattern: one of ``PATTERNS``.
-        count: how many there are of the only thing; 1 unless the layout is ``several``.
+        count: the number of copies of the only thing; 1 unless the layout is ``several``.
     """
 
     layout: str
@@ -101,9 +104,9 @@ class Scene:
 
     @property
     def withheld(self) -> bool:
-        """Whether no training image shows this: some combination in it was kept from the training, by rule.
+        """Whether no training image shows the scene, because a rule kept some combination in it from the training.
 
-        Withheld are one in 16 of the pairs of things, of the things on a pattern with a colour, and of the things
+        One in 16 is withheld of the pairs of things, of the things on a pattern with a colour, and of the things
         in a number.
         """
         places = [THINGS.index(thing) for thing in self.things]
@@ -117,12 +120,12 @@ class Scene:
 
 
 def countable(thing: str) -> bool:
-    """Whether there can be two of it: *a mug of beer*, but not *popcorn*."""
+    """Returns whether there can be two of a thing: *a mug of beer*, but not *popcorn*."""
     return thing.startswith(("a ", "an "))
 
 
 def plural(thing: str) -> str:
-    """*an ear of corn* → *ears of corn*."""
+    """Returns the plural of a thing: *ears of corn* for *an ear of corn*."""
     bare = thing.split(" ", 1)[1]
     head, of, rest = bare.partition(" of ")
     before, space, noun = head.rpartition(" ")
@@ -140,7 +143,7 @@ def _plural_noun(noun: str) -> str:
 
 
 def caption(scene: Scene) -> str:
-    """*two foxes on an orange background*."""
+    """Returns the caption of a scene: *two foxes on an orange background*."""
     return f"{_subject(scene)} {ground(scene)}"
 
 
@@ -154,16 +157,17 @@ def _subject(scene: Scene) -> str:
 
 
 def ground(scene: Scene) -> str:
-    """*on a red and blue striped background*: the end of the caption."""
+    """Returns the end of the caption: *on a red and blue striped background*."""
     article = "an" if scene.colours[0][0] in "aeiou" else "a"
     pattern = "" if scene.pattern == "plain" else f" {scene.pattern}"
     return f"on {article} {' and '.join(scene.colours)}{pattern} background"
 
 
 def alternatives(scene: Scene) -> dict[str, tuple[Scene, ...]]:
-    """For each attribute, scenes that are wrong in it alone; an attribute without alternatives is left out.
+    """Returns, for each attribute, scenes that are wrong in it alone. Attributes without alternatives are left
+    out.
 
-    A right image shows its own scene better than any of them.
+    A correct image shows its own scene better than any of them.
     """
     every = {
         "things": _other_things(scene),
@@ -176,7 +180,7 @@ def alternatives(scene: Scene) -> dict[str, tuple[Scene, ...]]:
 
 
 def _other_things(scene: Scene) -> list[Scene]:
-    """Each thing replaced by one in ``THING_STRIDE`` of the others."""
+    """Replaces each thing by one in ``THING_STRIDE`` of the others."""
     made = []
     for slot, thing in enumerate(scene.things):
         others = (THINGS * 2)[THINGS.index(thing) + 3 :][: len(THINGS) - 3 : THING_STRIDE]
@@ -186,7 +190,7 @@ def _other_things(scene: Scene) -> list[Scene]:
 
 
 def _other_numbers(scene: Scene) -> list[Scene]:
-    """One thing fewer, or one of several more or fewer; two of a lone one."""
+    """Returns scenes with one thing fewer, or with another number of the only thing."""
     things = scene.things
     if scene.layout in ("alone", "several"):
         counts = [n for n in (1, *NUMBERS) if n != scene.count] if countable(things[0]) else []
@@ -196,7 +200,7 @@ def _other_numbers(scene: Scene) -> list[Scene]:
 
 
 def _other_layouts(scene: Scene) -> list[Scene]:
-    """Things in each other's places; above for left of."""
+    """Returns scenes with the things in each other's places, and with "left of" and "above" exchanged."""
     orders = [replace(scene, things=order) for order in permutations(scene.things) if order != scene.things]
     turned = {"left of": "above", "above": "left of"}.get(scene.layout)
     return orders + ([replace(s, layout=turned) for s in (scene, *orders)] if turned else [])
@@ -221,10 +225,10 @@ def _other_patterns(scene: Scene) -> list[Scene]:
 
 
 def parse(text: str) -> Scene:
-    """The scene that a caption says; capitals, a full stop and more spaces do not matter.
+    """Returns the scene of a caption. Capitals, a final full stop and additional spaces do not matter.
 
     Raises:
-        InputError: it is no caption of a scene.
+        InputError: the text is not a caption of a scene.
     """
     plain = " ".join(text.lower().rstrip(". \n").split())
     found = _GROUND.fullmatch(plain)

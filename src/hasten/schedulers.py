@@ -1,4 +1,4 @@
-"""The diffusion schedulers by their canonical names. Importing this imports no torch."""
+"""The diffusion schedulers by their canonical names. Importing this module imports no torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hasten.errors import UnknownNameError, simplify
 
 @dataclass(frozen=True)
 class Scheduler:
-    """A scheduler: diffusers' class and the settings that make it this one.
+    """A scheduler: a class of diffusers, and the settings that distinguish it.
 
-    ``variant``: the class's name alone means another of these. ``flow_matching``: it follows the path of a model
-    that was trained by flow matching; the others undo the noise of a diffusion.
+    ``variant``: the class's name alone means another scheduler. ``flow_matching``: the scheduler follows the path
+    of a model that was trained by flow matching; the others undo the noise of a diffusion.
     """
 
     name: str
@@ -26,28 +26,28 @@ class Scheduler:
 
     @property
     def identifier(self) -> str:
-        """What files name it by: diffusers' class, or its own name where that class means another."""
+        """The name in files: the class of diffusers, or the canonical name where the class means another one."""
         return self.name if self.variant else self.class_name
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """All its names."""
+        """All names of the scheduler."""
         return (self.name, self.identifier, *self.aliases)
 
     def answers_to(self, name: str) -> bool:
         return simplify(name) in {simplify(n) for n in self.spellings}
 
     def is_that_of(self, scheduler: Any) -> bool:
-        """Whether a diffusers scheduler is this one, by its class and its settings."""
+        """Returns whether a diffusers scheduler is this one, by its class and its settings."""
         return self.describes(type(scheduler).__name__, scheduler.config)
 
     def describes(self, class_name: str, config: Mapping[str, Any]) -> bool:
-        """Whether a class with such a configuration is this one; what that leaves out is as it is here."""
+        """Returns whether a class with such a configuration is this scheduler. Missing settings count as equal."""
         set_alike = all(config.get(name, value) == value for name, value in self.settings.items())
         return class_name == self.class_name and set_alike
 
     def build(self, config: Any) -> Any:
-        """The diffusers scheduler, from the configuration of the pipeline's own."""
+        """Returns the diffusers scheduler, made from the configuration of the pipeline's own scheduler."""
         import diffusers
 
         return getattr(diffusers, self.class_name).from_config(config, **self.settings)
@@ -108,12 +108,12 @@ SCHEDULERS = (
 
 
 def scheduler_names() -> tuple[str, ...]:
-    """The canonical names."""
+    """Returns the canonical names."""
     return tuple(s.name for s in SCHEDULERS)
 
 
 def find_scheduler(name: str) -> Scheduler:
-    """The scheduler of that name, alias or diffusers class. Raises UnknownNameError."""
+    """Returns the scheduler of that name, alias or diffusers class. Raises UnknownNameError."""
     for scheduler in SCHEDULERS:
         if scheduler.answers_to(name):
             return scheduler
@@ -121,16 +121,16 @@ def find_scheduler(name: str) -> Scheduler:
 
 
 def scheduler_of(class_name: str, config: Mapping[str, Any]) -> Scheduler | None:
-    """The scheduler that a diffusers class with such a configuration is; None where hasten has no name for it."""
+    """Returns the scheduler of a diffusers class with such a configuration, or None where hasten has none."""
     return next((s for s in SCHEDULERS if s.describes(class_name, config)), None)
 
 
 def step_numbers(scheduler: Any) -> list[int]:
-    """The step that each of ``scheduler.timesteps`` belongs to, counted from 0."""
+    """Returns the step that each of ``scheduler.timesteps`` belongs to, counted from 0."""
     count, order = len(scheduler.timesteps), getattr(scheduler, "order", 1)
     extra = count - (getattr(scheduler, "num_inference_steps", None) or count) * order
     if extra <= 0:
         return [place // order for place in range(count)]
-    # PNDM, the only one with more timesteps than steps: it begins with one step of two calls, or with
-    # three Runge-Kutta steps of four; from there on a call is a step.
+    # Only PNDM has more timesteps than steps. It begins with one step of two calls, or with three Runge-Kutta
+    # steps of four calls. After that each call is a step.
     return [max(place - extra, place // 4) for place in range(count)]

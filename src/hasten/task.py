@@ -1,4 +1,4 @@
-"""A task: a request, parsed. And a setting: what is measured."""
+"""A task, which is a parsed request, and a setting, which is what is measured."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from hasten.plan import Parameters
 Mode = Literal["plain", "explicit", "bound", "target"]
 DEFAULT_MAX_LOSS = {"clip_score": 0.02}
 OWN_SETTING = ("height", "width", "guidance_scale", "batch_size", "device", "dtype")
-"""What a request may say of its setting beside model, scheduler and steps."""
+"""The fields of the setting that a request may give besides model, scheduler and steps."""
 CHOICE = ("excluded", "one_of", "lossless")
-"""What a request may say of the choice of its methods beside their names."""
+"""The fields for the choice of methods that a request may give besides their names."""
 DTYPES = ("float32", "float16", "bfloat16")
 
 
 class Target(BaseModel):
-    """What is asked for: a minimum speedup, or a maximum latency in seconds an image; exactly one of them."""
+    """The goal of a request: a minimum speedup, or a maximum latency in seconds an image; exactly one of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     speedup: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False)
@@ -50,7 +50,7 @@ class Target(BaseModel):
 
 
 def check_target(target: Target | None) -> None:
-    """Raises InputError for a speedup that is none. Older files hold such targets: reading these is no fault."""
+    """Raises InputError for an impossible speedup. Older files contain such targets, and may be read."""
     _check_speedup(target.speedup if target else None)
 
 
@@ -63,7 +63,7 @@ def _check_speedup(speedup: float | None) -> None:
 
 
 def target_of(speedup: float | None, latency_s: float | None) -> Target | None:
-    """The target that is asked for, if any. Raises InputError where there are two, or a speedup that is none."""
+    """Returns the target, or None. Raises InputError for two targets, or for an impossible speedup."""
     _check_speedup(speedup)
     if speedup is not None and latency_s is not None:
         raise InputError(
@@ -74,7 +74,7 @@ def target_of(speedup: float | None, latency_s: float | None) -> Target | None:
 
 
 class Task(BaseModel):
-    """The parsed request; names are canonical. Frozen; ``to_json`` and ``from_json`` are inverse.
+    """The parsed request, with canonical names. It is frozen. ``to_json`` and ``from_json`` are inverse.
 
     Attributes:
         model: the name of a model, or a folder.
@@ -82,17 +82,17 @@ class Task(BaseModel):
         steps: denoising steps of a call.
         methods: the methods that are used together; None for any method, empty for none.
         parameters: the parameters that the request fixes, by method.
-        target: the speedup or latency that is asked for; None for none.
+        target: the requested speedup or latency; None for none.
         max_loss: the limits of the relative loss, by metric.
         two_sided: whether a score that rises by as much is over the limit too.
-        assumptions: what the request did not say, and was filled in.
+        assumptions: values that the request left open and defaults filled in.
         excluded: methods that *any method* does not include here.
         one_of: whether each of ``methods`` is tried alone, and the best of them is the answer.
         lossless: whether *any method* means only methods that draw the same images apart from rounding.
-        height: of the images, in pixels. This and the following are None where the model's or the machine's usual
-            value is meant.
-        width: of the images, in pixels.
-        guidance_scale: of classifier-free guidance.
+        height: height of the images, in pixels. This and the following are None where the model's or the machine's
+            usual value is meant.
+        width: width of the images, in pixels.
+        guidance_scale: the scale of classifier-free guidance.
         batch_size: images of one call.
         device: a torch device.
         dtype: one of ``DTYPES``.
@@ -152,23 +152,25 @@ class Task(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Files of requests that say nothing of setting and choice stay as they were before these fields."""
+        """Leaves out empty fields of setting and choice, so that tasks without them look as they did before these
+        fields."""
         data: dict[str, Any] = handler(self)
         said = {name for name in CHOICE if getattr(self, name)} | self.own_setting.keys()
         return {name: value for name, value in data.items() if name in said or name not in (*OWN_SETTING, *CHOICE)}
 
     @property
     def own_setting(self) -> dict[str, Any]:
-        """What the request says of its setting beside model, scheduler and steps."""
+        """The fields of the setting that the request gives besides model, scheduler and steps."""
         return {name: value for name in OWN_SETTING if (value := getattr(self, name)) is not None}
 
     @property
     def chooses(self) -> bool:
-        """Its methods are not just those that it names, or any."""
+        """Whether the methods are chosen in another way than by their names or as any method."""
         return any(getattr(self, name) for name in CHOICE)
 
     def allows(self, methods: Collection[str]) -> bool:
-        """Whether such a plan is one that the request leaves open; of ``lossless`` none is known here."""
+        """Returns whether the request allows a plan of these methods. For ``lossless`` the answer is False,
+        because the task does not know which methods are lossless."""
         if self.methods is None:
             return not (self.lossless or set(self.excluded) & set(methods))
         if self.one_of:
@@ -176,7 +178,7 @@ class Task(BaseModel):
         return set(methods) == set(self.methods)
 
     def of_plan(self, parameters: Mapping[str, Parameters], methods: Collection[str]) -> Task:
-        """The same request for one plan."""
+        """Returns the same request for one plan."""
         alone = {"parameters": dict(parameters), "methods": tuple(sorted(methods))}
         return self.model_copy(update={**alone, "excluded": (), "one_of": False, "lossless": False})
 
@@ -187,8 +189,8 @@ class Task(BaseModel):
 
     @property
     def allows_fewer_steps(self) -> bool:
-        """Plain fewer steps may be the answer: the choice of methods is open, and either any method is asked for
-        in so many words, or the number of steps is none that the request names."""
+        """Whether plain fewer steps may be the answer: the choice of methods is open, and either the request says
+        "any method" explicitly, or it does not name the number of steps."""
         if self.methods is not None or self.parameters or self.lossless or "fewer_steps" in self.excluded:
             return False
         assumed = {text.split(" ", 1)[0] for text in self.assumptions}
@@ -196,7 +198,7 @@ class Task(BaseModel):
 
     @property
     def mode(self) -> Mode:
-        """plain: no method · explicit: parameters, no target · bound: methods alone · target: a target."""
+        """plain: no method · explicit: parameters without target · bound: only methods · target: a target."""
         if self.target is not None:
             return "target"
         if self.methods == ():
@@ -204,7 +206,7 @@ class Task(BaseModel):
         return "explicit" if self.parameters and not self.one_of else "bound"
 
     def to_json(self) -> dict[str, Any]:
-        """As DESIGN's interfaces have it: a target as ``{"speedup": 2.5}``, ``two_sided`` only where true."""
+        """Returns plain data for JSON: a target as ``{"speedup": 2.5}``, and ``two_sided`` only where true."""
         data = self.model_dump(mode="json", exclude=None if self.two_sided else {"two_sided"})
         if self.target is not None:
             data["target"] = self.target.model_dump(exclude_none=True)
@@ -226,7 +228,7 @@ class Task(BaseModel):
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured. Trials of different settings are never compared.
+    """A measured setting. Trials of different settings are never compared.
 
     ``height`` and ``width`` in pixels; ``guidance_scale`` 1 means no classifier-free guidance.
     """
@@ -242,5 +244,5 @@ class Setting:
     device: str = "cpu"
 
     def key(self) -> str:
-        """One line of text that equal settings share: the name of a study, the key of a cache."""
+        """Returns one line of text that equal settings share: the name of a study, the key of a cache."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))

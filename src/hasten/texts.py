@@ -1,7 +1,8 @@
-"""Foreign text made fit to be shown and kept: without control characters, without secrets, and cut.
+"""Makes foreign text fit to be shown and kept: without control characters, without secrets, and cut.
 
-Foreign is what a script prints or raises, what a library says, and what stands in files of others. Errors of
-hasten clean their messages when they are made (``errors.py``), the command line all that it prints.
+Foreign text is what a script prints or raises, what a library says, and what other people's files contain.
+hasten's errors clean their messages when they are created (``errors.py``), and the command line cleans all that it
+prints.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ _ESCAPES = re.compile(
 )
 _KEPT = "\n\t"
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-"""Control and format characters (that turn the direction of writing, too), halves of characters, private ones."""
+"""Categories of control and format characters (also those that turn the direction of writing), lone surrogates,
+and private characters."""
 _JOINERS = "\u200c\u200d"
-"""Some scripts cannot be written without them."""
+"""Characters that some scripts cannot be written without."""
 _PASSWORD = re.compile(
     r"((?:https?://[^\s:/?#'\"@]*(?=:[^\s/'\"]*@))|(?:(?!https?:)\b[A-Za-z][A-Za-z0-9+.-]*://[^\s:/?#'\"@]*))"
     r":[^\s'\"]*@"
 )
-"""A password of a database may hold a slash or an @, one of a web address neither: there a path may hold them."""
+"""Matches passwords in URLs. A database's password may contain a slash or an @. One of a web address may not,
+because there the path may contain them."""
 _USER = re.compile(r"(https?://)[^\s:/?#'\"@]+@")
 _PARAMETER = re.compile(
     r"([?&;][A-Za-z0-9_.-]*(?:pass|pwd|token|secret|key|sig|credential|auth)[A-Za-z0-9_.-]*=)[^\s&;#'\"]+", re.I
@@ -35,7 +38,7 @@ _TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{16,}\b")
 
 
 def cleaned(text: str) -> str:
-    """The text without escape sequences and control characters, but for line breaks and tabs."""
+    """Returns the text without escape sequences and control characters, except line breaks and tabs."""
     if text.isascii() and text.isprintable():
         return text
     text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
@@ -43,7 +46,7 @@ def cleaned(text: str) -> str:
 
 
 def shortened(text: str, most: int = LONGEST) -> str:
-    """The text, cut in its middle where it is longer than ``most`` characters, with its length told."""
+    """Returns the text, cut in the middle where it is longer than ``most`` characters, followed by its length."""
     if len(text) <= most:
         return text
     end = most // 4
@@ -51,18 +54,18 @@ def shortened(text: str, most: int = LONGEST) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """The text with ``***`` for passwords and tokens in URLs, and for tokens of the Hugging Face hub."""
+    """Returns the text with ``***`` for passwords and tokens in URLs, and for tokens of the Hugging Face hub."""
     text = _PASSWORD.sub(rf"\1:{HIDDEN}@", text)
     text = _USER.sub(rf"\1{HIDDEN}@", text)
     return _TOKEN.sub(HIDDEN, _PARAMETER.sub(rf"\1{HIDDEN}", text))
 
 
 def fit(text: str, most: int = LONGEST) -> str:
-    """Foreign text as it may be shown and kept: all of the above."""
+    """Returns foreign text cleaned, without secrets and cut, so that it may be shown and kept."""
     return shortened(without_secrets(cleaned(text)), most)
 
 
 def last_line(text: str) -> str:
-    """The last line that says anything, fit to be shown: of a traceback what was raised."""
+    """Returns the last line with text, fit to be shown. In a traceback it is the exception."""
     lines = [line for line in cleaned(text).splitlines() if line.strip()]
     return fit(lines[-1].strip()) if lines else "no message"

@@ -38,7 +38,7 @@ class Metric(ABC):
     perfect: float = 1.0
 
     def spellings(self) -> tuple[str, ...]:
-        """Every word that means the metric in a request."""
+        """Returns every word that means the metric in a request."""
         return (self.name, self.title)
 
     def version(self, scorer: Any = None) -> str:

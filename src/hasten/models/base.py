@@ -78,7 +78,7 @@ class Family:
         return {**self.call, **(model.call if model else {})}
 
     def spellings(self) -> tuple[str, ...]:
-        """Every word that means the family or one of its models."""
+        """Returns every word that means the family or one of its models."""
         return (self.name, *(word for m in self.models for word in (m.name, m.source, *m.aliases)))
 
     @property
