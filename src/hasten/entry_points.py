@@ -1,5 +1,4 @@
-"""Finds what other people's packages add by entry points. An unusable entry point causes a warning, never an
-error."""
+"""Finds what other packages add by entry points. An unusable entry point causes a warning, never an error."""
 
 from __future__ import annotations
 

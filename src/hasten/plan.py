@@ -106,8 +106,8 @@ def value_of(text: str) -> Value:
 
 
 def step_list(steps: Iterable[int]) -> Value:
-    """Returns the list of these steps, sorted, without duplicates: {0, 1, 2, 5} is ``0-2:5``. Raises ValueError
-    for none."""
+    """Returns the list of these steps, sorted and each once: {0, 1, 2, 5} is ``0-2:5``. Raises ValueError if
+    empty."""
     runs: list[list[int]] = []
     for step in sorted(set(steps)):
         if runs and step == runs[-1][-1] + 1:

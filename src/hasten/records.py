@@ -21,7 +21,7 @@ measured, or a fresh process refuted the answer."""
 
 
 Confirmation = Literal["confirmed", "not refuted", "refuted"]
-"""The outcome of measuring a claim again: the intervals lie inside all that it promises, cannot tell, or refute
+"""The outcome of measuring a claim again: the intervals confirm all that it promises, cannot tell, or refute
 it."""
 FEW_PAIRS = 3
 """The least number of pairs of times for an interval. With fewer pairs, the error of their ratio is unknown."""
@@ -263,7 +263,7 @@ class Answer(Record):
 
     @property
     def exit_code(self) -> int:
-        """0 for met or likely, 3 for infeasible, 4 for undecided, 1 for failed or refuted in a fresh process."""
+        """The exit code: 0 met or likely, 3 infeasible, 4 undecided, 1 failed or refuted in a fresh process."""
         if self.verified is False:
             return 1
         return {"met": 0, "likely": 0, "infeasible": 3, "undecided": 4, "failed": 1}[self.status]

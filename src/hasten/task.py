@@ -152,8 +152,7 @@ class Task(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out empty fields of setting and choice, so that tasks without them look as they did before these
-        fields."""
+        """Leaves out empty fields of setting and choice, so that such tasks are written as before these fields."""
         data: dict[str, Any] = handler(self)
         said = {name for name in CHOICE if getattr(self, name)} | self.own_setting.keys()
         return {name: value for name, value in data.items() if name in said or name not in (*OWN_SETTING, *CHOICE)}

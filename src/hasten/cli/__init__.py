@@ -1,4 +1,4 @@
-"""The command line. Words in, words and pictures out; torch is imported only by the commands that need it."""
+"""The command line. torch is imported only by the commands that need it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Commands for one request. Exit codes: 0 met or done, 1 failed, 2 bad input, 3 infeasible, 4 undecided, 130
-Ctrl-C."""
+interrupted."""
 
 from __future__ import annotations
 

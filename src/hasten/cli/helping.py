@@ -1,5 +1,4 @@
-"""Shows help in groups, as plain text. Typer's own groups need rich, whose import takes longer than all the
-rest."""
+"""Shows help in groups, as plain text. Typer's own groups need rich, whose import takes longest."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def parameter_owners() -> dict[str, tuple[str, ...]]:
 
 
 def own_name(name: str, method: str) -> str:
-    """A key of ``parameter_owners`` as the method itself calls the parameter."""
+    """Returns the name that the method itself uses for a parameter, given a key of ``parameter_owners``."""
     own = {parameter.name for parameter in METHODS.get(method).parameters()}
     return name if name in own else name.removeprefix(f"{method}_")
 

@@ -48,8 +48,7 @@ def family_named(model: str) -> Family | None:
 
 @lru_cache
 def model_name(name: str) -> str:
-    """Returns the canonical name of a model, or of the first model of a pipeline class; others stay as they
-    are."""
+    """Returns the canonical name of a model, or of a pipeline class's first model; others stay as they are."""
     for family in FAMILIES.all():
         if family.pipeline == name:
             return family.models[0].name
