@@ -11,6 +11,7 @@ from tests.support.generating import FAMILIES, attributes, latents, slim
 
 from hasten.methods import METHODS, apply, clash
 
+pytestmark = pytest.mark.full  # the largest sets of test_contract.py have a representative of each kind of pair
 STEPS = 4
 
 

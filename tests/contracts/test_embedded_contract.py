@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.contracts.expected import LARGEST, SUPPORTED, Names, effective, neutral
 from tests.support.generating import attributes, counting, latents
+from tests.support.marks import rarely
 
 from hasten.denoisers import denoiser_of
 from hasten.methods import METHODS, apply
@@ -22,6 +23,10 @@ CASES = [
     for model, family in MODELS.items()
     for names in sorted({*((name,) for name in SUPPORTED[family]), *LARGEST[family]})
 ]
+
+
+OFTEN = [(model, max(LARGEST[family], key=len)) for model, family in MODELS.items()]
+"""What ``make test`` runs: each method alone is tried on small pipelines of the same classes."""
 
 
 @lru_cache
@@ -40,7 +45,10 @@ def plainly(model: str) -> tuple[torch.Tensor, Counter[str]]:
         return drawn(loaded(model)), counts
 
 
-@pytest.mark.parametrize(("model", "names"), CASES, ids=[f"{m}-{'+'.join(n)}" for m, n in CASES])
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [pytest.param(m, n, id=f"{m}-{'+'.join(n)}", marks=rarely((m, n) not in OFTEN)) for m, n in CASES],
+)
 def test_methods_go_on_work_and_come_off(model: str, names: Names) -> None:
     pipe = loaded(model)
     baseline, plain = plainly(model)

@@ -2,109 +2,66 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from itertools import combinations
 from pathlib import Path
 
 import pytest
-from tests.support.examples import ENVIRONMENT, PARAMETERS, answer_of, model_of, plan_of, setting_of
+from tests.support.examples import ENVIRONMENT, answer_of, model_of, plan_of, setting_of
+from tests.support.scripts import CASES, RECORDED, Case, rendered
 
 from hasten.errors import UnsupportedError
-from hasten.language.render import render
-from hasten.models import find_model
 from hasten.plan import Plan
+from hasten.script import write
 from hasten.script.claim import read_claim
 from hasten.script.write import render_script
 
-RECORDED = Path(__file__).parent.parent / "recorded"
-COMBINATIONS = [c for n in range(4) for c in combinations(PARAMETERS, n)]
-TRANSFORMERS = {"hasten": {"tgate", "tome"}, "upstream": {"tgate"}}
-"""By runtime, the methods that can be used on PixArt."""
-SETTINGS = {
-    "SD1.5": ("DDIM", 50),
-    "SDXL": ("DPM-Solver++", 20),
-    "PixArt-alpha": ("DPM-Solver++", 20),
-    "PixArt-sigma": ("DPM-Solver++", 20),
-    "SD3": ("FlowMatchEuler", 28),
-    "SD3.5-medium": ("FlowMatchHeun", 40),
-    "FLUX.1-dev": ("FlowMatchEuler", 50),
-    "FLUX.1-schnell": ("FlowMatchEuler", 4),
-    "emoji-sd": ("UniPC", 25),
-    "emoji-sdxl": ("DDIM", 25),
-    "emoji-pixart": ("DDIM", 25),
-    "emoji-sd3": ("FlowMatchEuler", 25),
-}
+FOLDER = Path(__file__).parent.parent / "recorded"
+SKELETONS = Path(write.__file__).parent / "skeletons"
 
 
-def pipeline(model: str) -> str:
-    return find_model(model)[0].pipeline
-
-
-def can(model: str, runtime: str, methods: tuple[str, ...]) -> bool:
-    if SETTINGS[model][0].startswith("FlowMatch"):  # none of these methods knows its transformer
-        return not methods
-    return "PixArt" not in pipeline(model) or TRANSFORMERS[runtime] >= set(methods)
-
-
-def plan_for(methods: tuple[str, ...], model: str) -> Plan:
-    plan = plan_of(*methods)
-    if "tome" in methods and "PixArt" in pipeline(model):  # whose tokens are on one grid
-        plan = Plan.of({**plan.parameters, "tome": {**plan.parameters["tome"], "max_downsample": 1}})
-    return plan
-
-
-CASES = [
-    (model, runtime, methods)
-    for model in SETTINGS
-    for runtime in ("hasten", "upstream")
-    for methods in COMBINATIONS
-    if (methods or runtime == "hasten") and can(model, runtime, methods)
-]
-
-
-def name_of(case: tuple[str, str, tuple[str, ...]]) -> str:
-    model, runtime, methods = case
-    return f"{model}_{runtime}_{'-'.join(methods) or 'plain'}.py"
-
-
-def rendered(case: tuple[str, str, tuple[str, ...]]) -> str:
-    model, runtime, methods = case
-    scheduler, steps = SETTINGS[model]
-    answer = answer_of(plan_for(methods, model), model, scheduler, steps)
-    request = render(answer.task)
-    return render_script(
-        answer,
-        setting_of(model_of(model), scheduler, steps),
-        model_of(model),
-        runtime=runtime,  # type: ignore[arg-type]
-        command=f'hasten run "{request}" --runtime {runtime}',
-        environment=ENVIRONMENT,
-        request=request,
-        allow_known_wrong={"tgate", "tome"} <= set(methods),
-    )
-
-
-@pytest.mark.parametrize("case", CASES, ids=name_of)
-def test_script_is_the_recorded_one(
-    case: tuple[str, str, tuple[str, ...]], request: pytest.FixtureRequest
-) -> None:
-    path, source = RECORDED / name_of(case), rendered(case)
-    compile(source, path, "exec")
+@pytest.mark.parametrize("case", RECORDED, ids=lambda case: case.file)
+def test_script_is_the_recorded_one(case: Case, request: pytest.FixtureRequest) -> None:
+    path, source = FOLDER / case.file, rendered(case)
     if request.config.getoption("--refresh-recorded"):
         path.write_text(source, encoding="utf-8", newline="\n")
     assert path.read_bytes() == source.encode(), "changed on purpose? pytest --refresh-recorded"
-    assert read_claim(path).runtime == case[1]
+    assert read_claim(path).runtime == case.runtime
 
 
 def test_no_recorded_script_is_left_over() -> None:
-    assert {path.name for path in RECORDED.glob("*.py")} == {name_of(case) for case in CASES}
+    assert {path.name for path in FOLDER.glob("*.py")} == {case.file for case in RECORDED}
+
+
+def test_every_script_is_python(tmp_path: Path) -> None:
+    """Every model with every set of methods, of which the recorded ones are few."""
+    for case in CASES:
+        path, source = tmp_path / case.file, rendered(case)
+        compile(source, path, "exec")
+        path.write_text(source, encoding="utf-8")
+        assert read_claim(path).runtime == case.runtime
+
+
+NOT_RECORDED = ("variant={{ variant }},",)
+"""Where the model's folder has the variant alone: tests/script/test_write.py runs such a script."""
+
+
+@pytest.mark.parametrize("skeleton", sorted(path.name for path in SKELETONS.iterdir()))
+def test_every_branch_of_a_skeleton_is_recorded(skeleton: str) -> None:
+    """Every line that a skeleton can write stands in a recorded script."""
+    written = {line.strip() for path in FOLDER.glob("*.py") for line in path.read_text("utf-8").splitlines()}
+    lines = {line.strip() for line in (SKELETONS / skeleton).read_text("utf-8").splitlines()} - {"", *NOT_RECORDED}
+    for line in (line for line in lines if not line.startswith("{")):
+        parts = re.split(r"\{[{%].*?[%}]\}", line)
+        pattern = re.compile(".+".join(map(re.escape, parts)))
+        assert line in written or any(map(pattern.fullmatch, written)), f"no recorded script has: {line}"
 
 
 def test_recorded_scripts_are_formatted_and_linted(tmp_path: Path) -> None:
     """In an empty folder, so that only the defaults apply."""
     ruff = [sys.executable, "-m", "ruff"]
-    files = [str(path) for path in sorted(RECORDED.glob("*.py"))]
+    files = [str(path) for path in sorted(FOLDER.glob("*.py"))]
     for arguments in (["format", "--check"], ["check", "--select", "E,F,I,UP,B", "--ignore", "E501"]):
         command = [*ruff, *arguments, "--isolated", "--no-cache", *files]
         done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
