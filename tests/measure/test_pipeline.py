@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDPMPipeline
+from tests.support.marks import star
 from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 from hasten.denoisers import denoiser_of
@@ -49,8 +50,9 @@ def test_an_image_does_not_depend_on_its_batch(scheduler: str, words: Path) -> N
     assert far(together[1:], together[:2]) > 1
 
 
-@pytest.mark.parametrize("make", [tiny_sd, tiny_sdxl, tiny_pixart, tiny_sd3, tiny_flux])
-@pytest.mark.parametrize("guidance_scale", [1.0, 5.0])
+@pytest.mark.parametrize(
+    ("make", "guidance_scale"), star((tiny_sd, tiny_sdxl, tiny_pixart, tiny_sd3, tiny_flux), (5.0, 1.0))
+)
 def test_encoded_text_draws_what_the_prompts_draw(make: Any, guidance_scale: float, words: Path) -> None:
     pipe = make()
     pipeline = of(pipe, words, guidance_scale=guidance_scale)

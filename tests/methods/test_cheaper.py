@@ -11,6 +11,7 @@ import torch
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from optuna.distributions import CategoricalDistribution
 from tests.support.generating import FAMILIES, attributes, fresh, latents, shared
+from tests.support.marks import star
 from tests.support.pipelines import tiny_flux
 
 from hasten.denoisers import denoiser_of
@@ -46,8 +47,7 @@ def seen(module: Any) -> Iterator[list[torch.Tensor]]:
         hook.remove()
 
 
-@every_family
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("family", "dtype"), star(FAMILIES, (torch.bfloat16, torch.float16)), ids=str)
 def test_the_denoiser_alone_computes_in_half_precision(family: str, dtype: torch.dtype) -> None:
     pipe, layer = shared(family), next(m for m in denoiser_of(shared(family)).modules() if hasattr(m, "to_q"))
     before, image = tensors(pipe), latents(pipe, num_inference_steps=2)
@@ -71,8 +71,7 @@ def fuse(pipe: Any) -> None:
     (pipe if hasattr(pipe, "fuse_qkv_projections") else denoiser_of(pipe)).fuse_qkv_projections()
 
 
-@every_family
-@pytest.mark.parametrize("first", ["fused", "applied"])
+@pytest.mark.parametrize(("family", "first"), star(FAMILIES, ("fused", "applied")))
 def test_fused_projections_are_in_half_precision_and_come_back(family: str, first: str) -> None:
     """Fused before, or while the method is applied: then out of weights that are in half precision."""
     pipe, reference = fresh(family), fresh(family)
@@ -88,8 +87,7 @@ def test_fused_projections_are_in_half_precision_and_come_back(family: str, firs
     assert all(p.dtype == torch.float32 for p in denoiser_of(pipe).parameters())
 
 
-@every_family
-@pytest.mark.parametrize("storage", [torch.float8_e4m3fn, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("family", "storage"), star(FAMILIES, (torch.float8_e4m3fn, torch.bfloat16)), ids=str)
 def test_layerwise_casting_and_methods_that_convert_weights_are_refused(family: str, storage: torch.dtype) -> None:
     pipe = fresh(family)
     denoiser_of(pipe).enable_layerwise_casting(storage_dtype=storage, compute_dtype=torch.float32)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers.models.unets import unet_2d_blocks
 from tests.support.generating import FAMILIES, UNETS, blocks_of, counting, latents, shared
+from tests.support.marks import star
 
 from hasten.errors import InputError, ParameterError, UnknownNameError
 from hasten.methods import METHODS, apply, check_plan, work
@@ -41,8 +42,7 @@ def test_grids_keep_to_the_model_and_the_steps() -> None:
     assert grids("tome", shared("sd"))["max_downsample"] == (1, 2, 4)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 50, None])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "steps"), star(FAMILIES, (None, 1, 2, 9, 10, 11, 50)))
 def test_defaults_neutral_values_and_grids_are_legal(family: str, steps: int | None) -> None:
     for method in METHODS.all():
         for pipe in (None, *([shared(family)] if method.unsupported(shared(family)) is None else [])):

@@ -21,6 +21,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from tests.support.generating import UNETS, counting, fresh, latents, shared
+from tests.support.marks import star
 
 from hasten.methods import METHODS, apply
 
@@ -34,6 +35,10 @@ SCHEDULERS = (
     DPMSolverMultistepScheduler,
     UniPCMultistepScheduler,
 )
+
+
+def _id(value: Any) -> str:
+    return getattr(value, "__name__", str(value))
 
 
 def text(name: str, parameters: dict[str, Any]) -> str:
@@ -85,8 +90,7 @@ def test_deepcache_with_one_layer_a_block() -> None:
         assert_same_deepcache(one_layer(), int(number), 2)
 
 
-@every_family
-@pytest.mark.parametrize("scheduler", SCHEDULERS, ids=lambda s: s.__name__)
+@pytest.mark.parametrize(("family", "scheduler"), star(UNETS, SCHEDULERS), ids=_id)
 def test_deepcache_under_schedulers(family: str, scheduler: Any) -> None:
     pipe = fresh(family)
     pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
@@ -101,8 +105,7 @@ TGATES = (
 )
 
 
-@every_family
-@pytest.mark.parametrize("parameters", TGATES, ids=str)
+@pytest.mark.parametrize(("family", "parameters"), star(UNETS, TGATES), ids=str)
 def test_tgate(family: str, parameters: dict[str, int]) -> None:
     pipe = LOADERS[family](fresh(family))
     given = {"num_inference_steps": 8, "prompt": ["a dog", "a cat"]}
@@ -111,14 +114,13 @@ def test_tgate(family: str, parameters: dict[str, int]) -> None:
         assert torch.equal(latents(shared(family), **given), want)
 
 
-@pytest.mark.parametrize(
-    ("kind", "loader"),
-    [
-        (PixArtAlphaPipeline, tgate.TgatePixArtAlphaLoader),
-        (PixArtSigmaPipeline, tgate.TgatePixArtSigmaLoader),
-    ],
+PIXARTS = (
+    (PixArtAlphaPipeline, tgate.TgatePixArtAlphaLoader),
+    (PixArtSigmaPipeline, tgate.TgatePixArtSigmaLoader),
 )
-@pytest.mark.parametrize("parameters", TGATES, ids=str)
+
+
+@pytest.mark.parametrize(("kind", "loader", "parameters"), star(PIXARTS, TGATES), ids=_id)
 def test_tgate_on_transformers(kind: Any, loader: Any, parameters: dict[str, int]) -> None:
     pipe = kind(**fresh("pixart").components)
     pipe.set_progress_bar_config(disable=True)
@@ -129,9 +131,7 @@ def test_tgate_on_transformers(kind: Any, loader: Any, parameters: dict[str, int
     assert torch.equal(image, latents(pipe, pipe.tgate, **given, **parameters))
 
 
-@every_family
-@pytest.mark.parametrize("parameters", TGATES[:3], ids=str)
-@pytest.mark.parametrize("branch", [0, 4])
+@pytest.mark.parametrize(("family", "parameters", "branch"), star(UNETS, TGATES[:3], (0, 4)), ids=str)
 def test_tgate_with_deepcache(family: str, parameters: dict[str, int], branch: int) -> None:
     pipe = JOINT_LOADERS[family](fresh(family), cache_interval=3, cache_branch_id=branch)
     want = latents(pipe, pipe.tgate, num_inference_steps=8, **parameters)
@@ -147,8 +147,7 @@ TOMES = (
 )
 
 
-@every_family
-@pytest.mark.parametrize("parameters", TOMES, ids=str)
+@pytest.mark.parametrize(("family", "parameters"), star(UNETS, TOMES), ids=str)
 def test_tome(family: str, parameters: dict[str, Any]) -> None:
     """The package's private generator begins as the global one is; ours as one seeded with 0."""
     pipe = tomesd.apply_patch(fresh(family), **parameters)

@@ -12,6 +12,7 @@ from diffusers import HeunDiscreteScheduler
 from diffusers.callbacks import SDCFGCutoffCallback, SDXLCFGCutoffCallback
 from diffusers.models.unets import unet_2d_blocks
 from tests.support.generating import UNETS, fresh, latents, shared
+from tests.support.marks import star
 
 from hasten.errors import InputError
 from hasten.methods import METHODS, apply, check_plan, work
@@ -54,8 +55,7 @@ def halves(plan: str, pipe: Any) -> list[bool]:
     return [step.guidance for step in work(Plan.parse(plan), pipe, STEPS)]
 
 
-@every_family
-@pytest.mark.parametrize(("branch", "interval"), [(0, 2), (0, 4), (1, 3), (4, 2)])
+@pytest.mark.parametrize(("family", "branch", "interval"), star(UNETS, ((0, 2), (0, 4), (1, 3), (4, 2))))
 def test_every_so_many_full_steps_are_deepcache(family: str, branch: int, interval: int) -> None:
     pipe = shared(family)
     with apply(pipe, f"deepcache(cache_branch_id={branch},cache_interval={interval})", STEPS):
@@ -65,8 +65,7 @@ def test_every_so_many_full_steps_are_deepcache(family: str, branch: int, interv
         assert torch.equal(latents(pipe, num_inference_steps=STEPS), image)
 
 
-@every_family
-@pytest.mark.parametrize("reuse", [1, 0])
+@pytest.mark.parametrize(("family", "reuse"), star(UNETS, (1, 0)))
 def test_without_guidance_the_guided_steps_have_no_effect(family: str, reuse: int) -> None:
     pipe = shared(family)
     given = {"num_inference_steps": STEPS, "guidance_scale": 1.0, "prompt": ["a dog", "a cat"]}
@@ -92,8 +91,7 @@ def test_guidance_goes_on_by_the_difference_of_the_last_guided_step(family: str)
             assert difference.abs().max() > 1e-4
 
 
-@every_family
-@pytest.mark.parametrize("guided", [1, 3, 5])
+@pytest.mark.parametrize(("family", "guided"), star(UNETS, (1, 3, 5)))
 def test_guidance_that_ends_is_that_of_a_pipeline_that_ends_it_itself(family: str, guided: int) -> None:
     pipe = shared(family)
     end = CUTOFFS[family](cutoff_step_ratio=None, cutoff_step_index=guided - 1)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from diffusers import HeunDiscreteScheduler
-from tests.contracts.expected import COMBINATIONS, declared, effective, neutral
+from tests.contracts.expected import COMBINATIONS, LARGEST, declared, effective, neutral
 from tests.support.generating import UNETS, counting, fresh, latents, shared
+from tests.support.marks import rarely
 from tests.support.profiles import Seconds, profile_of, random_profile, tokens_of
 
 from hasten.denoisers import denoiser_of
@@ -45,9 +46,14 @@ MISALIGNED = (
 
 
 CASES = [
-    (f, str(effective(names)), 5) for f in ("sd", "sdxl", "pixart") for names in filter(declared, COMBINATIONS[f])
+    pytest.param(
+        f, str(effective(names)), 5, marks=rarely(len(names) > 1 and (f == "sdxl" or names not in LARGEST[f]))
+    )
+    for f in ("sd", "sdxl", "pixart")
+    for names in filter(declared, COMBINATIONS[f])
 ]
-LONG = [*((f, p, 10) for f in UNETS for p in MISALIGNED), ("pixart", MISALIGNED[3], 10)]
+LONG = [pytest.param(f, p, 10, marks=rarely(f == "sdxl")) for f in UNETS for p in MISALIGNED]
+LONG += [pytest.param("pixart", MISALIGNED[3], 10)]
 
 
 @pytest.mark.parametrize(("family", "plan", "steps"), [*LONG, *CASES])
