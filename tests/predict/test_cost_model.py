@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from diffusers import HeunDiscreteScheduler
-from tests.contracts.expected import COMBINATIONS, LARGEST, declared, effective, neutral
+from tests.contracts.expected import COMBINATIONS, LARGEST, SUPPORTED, declared, effective, neutral
 from tests.support.generating import UNETS, counting, fresh, latents, shared
 from tests.support.marks import rarely
 from tests.support.profiles import Seconds, profile_of, random_profile, tokens_of
@@ -45,6 +45,7 @@ MISALIGNED = (
 )
 
 
+ONE = {(name,) for name in SUPPORTED["sdxl"]}
 CASES = [
     pytest.param(
         f, str(effective(names)), 5, marks=rarely(len(names) > 1 and (f == "sdxl" or names not in LARGEST[f]))
