@@ -83,8 +83,8 @@ def _fault(path: Path, error: OSError) -> InputError | WriteError:
 
 
 def _near(file: Path, other: Path) -> str:
-    """What a file is called in the folder that holds the other, or the folder of that; nothing where it lies
-    elsewhere."""
+    """Returns the file's path from the folder that holds ``other``, or from that folder's parent. Returns "" where
+    it lies elsewhere."""
     for folder in (other.parent, other.parent.parent):
         if file.is_relative_to(folder) and folder.name and len(file.relative_to(folder).parts) <= 2:
             return file.relative_to(folder).as_posix()

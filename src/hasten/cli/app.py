@@ -58,7 +58,7 @@ class Commands(GroupedCommands):
 
 
 def _unloaded(error: MemoryError | ImportError) -> HastenError:
-    """What a machine or an installation lacks for a command."""
+    """Returns the error for a command that runs out of memory or cannot load a library."""
     if isinstance(error, MemoryError):
         return HastenError(f"There is not enough memory: {error or 'an allocation failed'}. {TRIALS_KEPT}")
     return HastenError(

@@ -37,9 +37,10 @@ def say_json(data: Any) -> None:
 
 @contextmanager
 def written() -> Iterator[None]:
-    """What is said meanwhile is written at once. Raises WriteError where it cannot be, as on a full disk.
+    """Writes everything printed inside the context at once. Raises WriteError where it cannot, e.g. on a full
+    disk.
 
-    A reader that has gone away, as ``head`` does, is no fault: that error passes.
+    An error because the reader has gone away, as ``head`` does, is not a fault and passes on.
     """
     try:
         yield
@@ -53,10 +54,10 @@ def written() -> Iterator[None]:
 
 
 def open_streams() -> None:
-    """Standard streams that take every text, whatever they are.
+    """Makes the standard streams accept every text.
 
-    A closed one becomes the null device, so that no file that is opened later is taken for it; a character that an
-    encoding lacks is written as its number.
+    A closed stream becomes the null device, so that a file that is opened later is not taken for it. A character
+    that the encoding lacks is written as its number.
     """
     for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
         try:

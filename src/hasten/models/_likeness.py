@@ -12,7 +12,7 @@ from hasten.models.base import Family
 TAKEN = ("prompt", "num_inference_steps", "guidance_scale", "height", "width", "generator", "output_type")
 """Arguments that the call of a pipeline must have, so that it can be measured."""
 PICTURES = ("image", "control_image", "mask_image")
-"""Arguments that show that a pipeline does not go from text to images."""
+"""Arguments that show that a pipeline takes more than text."""
 
 
 def likened(pipe: Any) -> Family | None:

@@ -32,7 +32,7 @@ SYMBOLS = {
 
 @dataclass(frozen=True)
 class Look:
-    """The look of a kind of mark. Both colour and shape tell the kinds apart, so that neither is needed alone.
+    """The look of a kind of mark. Colour and shape both tell the kinds apart, so that either is enough.
 
     ``style`` is the class in the style sheet, which gives the colour. ``open`` marks are not filled.
     """

@@ -10,7 +10,7 @@ from hasten.report.chart import Axis, Chart, Guide, Look, Mark, Series
 
 FARTHEST = 5.0
 """Losses of more than this many limits are drawn at the edge of the chart. Otherwise one bad plan would press all
-others into a corner, although the differences near the limit are what matters."""
+others into a corner, although the plans near the limit matter most."""
 
 INSIDE = Look("within the limit", "inside", "circle")
 OUTSIDE = Look("over the limit", "outside", "square", open=True)
