@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +73,30 @@ def test_tasks_keep_lists() -> None:
     task = Task(model="SD1.5", scheduler="DDIM", steps=10, methods=("schedule",), parameters=given)
     assert Task.from_json(task.to_json()) == task
     assert task.parameters == given
+
+
+HOSTILE = [
+    "a" + " " * 60_000 + "!",
+    "a" + "\t " * 30_000 + "!",
+    "a(b=1" + " " * 60_000 + "x)",
+    "a" * 60_000 + "!",
+    "a(b=" + "9" * 60_000 + ")",
+    "a(" * 30_000,
+    "a+" * 30_000,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_the_length_of_a_text_bounds_its_time(text: str) -> None:
+    """Milliseconds; a minute and more where the time grows with the square of the length."""
+    began = time.monotonic()
+    with pytest.raises(InputError) as raised:
+        Plan.parse(text)
+    assert time.monotonic() - began < 20 and len(str(raised.value)) < 3000
+
+
+def test_overlapping_runs_are_counted_once() -> None:
+    began = time.monotonic()
+    assert steps_of(":".join(["0-9999"] * 20_000)) == tuple(range(10_000))
+    assert steps_of("7-9:0-3:2-5:4:8") == (0, 1, 2, 3, 4, 5, 7, 8, 9)
+    assert time.monotonic() - began < 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,27 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert [r.text for r in read_requests(path)] == [ONE, TWO, "half \ud800"]
     write_requests(path, [TWO])
     assert TWO in path.read_text(encoding="utf-8")
+
+
+HOSTILE = [
+    '{"a": 1' + "\n" * 60_000 + "x",
+    '["a"' + " " * 400_000 + "x",
+    '["a", ' + "{x},\n" * 60_000,
+    "{" + '"a": x,' * 60_000,
+    "{" + '"a":"\n' * 60_000,
+    "[" + '{"a" ' * 60_000,
+]
+
+
+@pytest.mark.parametrize("content", HOSTILE, ids=range(len(HOSTILE)))
+def test_the_length_of_a_damaged_file_bounds_its_time(tmp_path: Path, content: str) -> None:
+    """A second at most; a minute and more where the time grows with the square of the length."""
+    began = time.monotonic()
+    found = read(tmp_path, content)
+    assert time.monotonic() - began < 20
+    assert found[-1].fault and len(found) <= 1002
+
+
+def test_a_file_of_damage_alone_says_where_reading_ends(tmp_path: Path) -> None:
+    found = read(tmp_path, "[" + "{x},\n" * 2000)
+    assert len(found) == 1001 and "1000 entries are damaged; what follows is left out" in found[-1].fault

@@ -14,6 +14,8 @@ from hasten.errors import InputError
 SHOWN = 100
 DEEPEST = 100
 """The deepest allowed nesting of lists and objects: tools with limits of their own write them again."""
+MOST_DAMAGED = 1000
+"""Each has its place looked for from where it begins, so that their number bounds the time."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
 
@@ -92,7 +94,7 @@ class _Scanner:
         self.at = _skip(text, 0)
         self.items: list[Item] = []
         self.faults: list[str] = []
-        self.counted = (0, 1)
+        self.damaged, self.counted = 0, (0, 1)
         if text[self.at : self.at + 1] not in ("{", "["):
             raise InputError(
                 f"{source} is no JSON file of entries: it begins with {text[self.at :][:20]!r}, not with {{ or [."
@@ -153,8 +155,13 @@ class _Scanner:
 
     def _damaged(self, start: int, name: str | None, why: str) -> None:
         self.items.append(Item(name, len(self.items) + 1, self._line(start), fault=why))
+        self.damaged += 1
+        if self.damaged == MOST_DAMAGED:
+            self.faults.append(f"{self.source}: {MOST_DAMAGED} entries are damaged; what follows is left out")
+            self.at = len(self.text)
+            return
         begin = r"\{" if self.text[start] == "{" else self.begin
-        found = re.compile(rf"[,\n]\s*(?={begin})").search(self.text, start + 1)
+        found = re.compile(rf"[,\n][^\S\n]*+(?={begin})").search(self.text, start + 1)
         self.at = found.end() if found else len(self.text)
 
     def _end(self) -> None:
