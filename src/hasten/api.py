@@ -90,6 +90,9 @@ def run(
 
     Example::
 
+        answer = hasten.run("Make SD1.5 2x faster with DeepCache, 50 DDIM steps", max_time_s=1800)
+        print(answer.status, answer.plan, answer.script)
+
     Args:
         request: a sentence, or a task.
         out: the folder; None: a folder in ``hasten-out`` whose name describes the task.
@@ -287,6 +290,10 @@ def tune(
 
     Example::
 
+        result = hasten.tune(pipe, steps=25, speedup=2.0, max_loss=0.02, methods=["deepcache", "tome"])
+        with hasten.accelerate(pipe, result.plan):
+            image = pipe("a strawberry on a blue background", num_inference_steps=25).images[0]
+
     Args:
         pipe: a diffusers pipeline, on its device.
         steps: denoising steps of a call; None: the usual number of its model, else the default of its call.
@@ -320,16 +327,14 @@ def accelerate(pipe: Any, plan: str | Plan | Mapping[str, Any], steps: int | Non
 
     Example::
 
+        handle = hasten.accelerate(pipe, "deepcache(cache_interval=3)+tome(ratio=0.5)")
+        image = pipe("a strawberry on a blue background").images[0]
+        handle.remove()
+
     Args:
         pipe: a diffusers pipeline. Other pipelines that share its denoiser are accelerated as well.
         plan: a plan, its text, or ``{"deepcache": {"cache_interval": 3}}``. Omitted parameters have their
             defaults.
-        steps: denoising steps of a call, where known: the parameters are then checked against it.
-
-    Args:
-        pipe: a diffusers pipeline. Other pipelines that share its denoiser are accelerated as well.
-        plan: a plan, its text, or ``{"deepcache": {"cache_interval": 3}}``. Parameters that it leaves out have
-            their defaults.
         steps: denoising steps of a call, where known: the parameters are then checked against it.
 
     Raises:

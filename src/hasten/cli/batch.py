@@ -24,7 +24,7 @@ Out = Annotated[
 
 
 def _listed(metavar: str) -> dict[str, Any]:
-    """Returns the help settings of an option of a list of requests."""
+    """Returns the help settings for such an option of a list of requests."""
     return {"metavar": metavar, "rich_help_panel": REQUEST, "show_default": False}
 
 

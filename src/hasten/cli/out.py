@@ -37,10 +37,9 @@ def say_json(data: Any) -> None:
 
 @contextmanager
 def written() -> Iterator[None]:
-    """Writes everything printed inside the context at once. Raises WriteError where it cannot, e.g. on a full
-    disk.
+    """Flushes what is printed inside the context. Raises WriteError where that fails, e.g. on a full disk.
 
-    An error because the reader has gone away, as ``head`` does, is not a fault and passes on.
+    A reader that has gone away, as ``head`` does, is not a fault, and its BrokenPipeError passes on.
     """
     try:
         yield

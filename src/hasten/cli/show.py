@@ -42,7 +42,7 @@ def error(error: HastenError, *, as_json: bool) -> None:
     """Prints the message to standard error, and with ``--json`` also a document to standard output."""
     say(f"Error: {error}", err=True, fg="red")
     if as_json:
-        with suppress(WriteError):  # that it cannot be written was said
+        with suppress(WriteError):  # its cause was already printed
             document({"status": "error", "kind": type(error).__name__, "reason": str(error)})
 
 

@@ -50,7 +50,7 @@ def in_docstring(lines: str) -> str:
 
 
 def labelled(label: str, text: str, margin: int = 10) -> str:
-    """Returns ``label text``, wrapped, with the following lines indented to the start of the text."""
+    """Returns ``label     text``, wrapped, with the following lines indented to the start of the text."""
     wrapped = textwrap.fill(
         prose(text),
         WIDTH,

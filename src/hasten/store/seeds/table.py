@@ -111,7 +111,7 @@ class Table(ABC, Generic[E]):
         self._receive(str(key), value, self._entry(key, value), added=True)
 
     def _receive(self, text: str, value: Any, entry: E | None, added: bool) -> None:
-        """Takes over an entry. An added entry is stored under the text that the same search already has here."""
+        """Takes over an entry, under its own text or, if it was added, under the text of the same search here."""
         same = [t for t, old in self._entries.items() if added and entry and old.key == entry.key]
         for spelling in same or [text]:
             old = self._entries.get(spelling)
