@@ -24,6 +24,8 @@ _EMBEDDED = re.compile(r"str\(files\('hasten'\) / 'assets' / '([A-Za-z0-9._-]+)'
 """Matches the expression by which a script finds weights that ship with hasten."""
 CLIP_SCORE = "clip_score"
 REQUIRED = ("load_pipeline", "generate")
+LONGEST = 1 << 20
+"""Bytes of a script; those that hasten writes have some ten thousand."""
 TOLERANCE = 0.95
 """The share of the claimed speedup that must be reached when it is measured again. The upper end of the new
 interval is compared, so that times of a restless machine, which decide nothing, do not refute a claim."""
@@ -173,7 +175,7 @@ def read_claim(path: str | Path) -> Claim:
         raise InputError(f"{path} is not a script of hasten: it has no {' and no '.join(lacking)}.")
     try:
         claim = Claim.model_validate(ast.literal_eval(value))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"The CLAIM of {path} cannot be read: {_faults(error)}. Generate the script anew."
         ) from None
@@ -191,7 +193,7 @@ def model_source(path: str | Path, claim: Claim) -> str:
         if isinstance(node, ast.Assign) and _assigns(node, "MODEL"):
             if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
                 return node.value.value
-            if embedded := _EMBEDDED.fullmatch(ast.unparse(node.value)):
+            if embedded := _EMBEDDED.fullmatch(_unparsed(node.value)):
                 return str(ASSETS / embedded[1])
     return claim.model
 
@@ -203,14 +205,27 @@ def needed_of(path: str | Path, package: str) -> tuple[str, ...]:
 
 
 def _tree(path: Path) -> ast.Module:
-    if not path.is_file():
-        raise InputError(f"There is no script {path}{': it is a folder' if path.is_dir() else ''}.")
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))
+        if not path.is_file():
+            raise InputError(f"There is no script {path}{': it is a folder' if path.is_dir() else ''}.")
+        with path.open("rb") as file:
+            content = file.read(LONGEST + 1)
+        if len(content) > LONGEST:
+            raise InputError(f"{path} is not a script of hasten: it has more than {LONGEST} bytes.")
+        return ast.parse(content, filename=str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    except (RecursionError, MemoryError):  # Python's parser knows both for the same
+        raise InputError(f"{path} is not a script of hasten: it is nested too deeply.") from None
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{path} is not a Python program: {error}.") from None
+
+
+def _unparsed(node: ast.expr) -> str:
+    try:
+        return ast.unparse(node)
+    except RecursionError:  # so deep a thing is no path
+        return ""
 
 
 def _assigns(node: ast.Assign, name: str) -> bool:
