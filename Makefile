@@ -8,6 +8,10 @@ DEMO_THREADS ?= 1
 DEMO_TIME ?= 10m
 DEMO := Generate an emoji-sd pipeline using the DDIM sampler with 15 steps, accelerated by DeepCache with 1.7x speedup and precision loss not exceeding 0.02
 
+# also what builds hasten, such as hatchling, is that of the constraints; pip before 25.3 takes the first for it
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+
 .PHONY: install demo docs test test-full lint format clean
 
 install: $(STAMP)
@@ -16,9 +20,9 @@ install: $(STAMP)
 # torch first and from the constraints: later packages find it satisfied and pull in nothing larger
 $(STAMP): pyproject.toml constraints.txt
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
-	$(BIN)/python -m pip install --quiet torch -c constraints.txt
-	$(BIN)/python -m pip install --quiet --editable '.[dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $(STAMP)
 
 # one thread: on a machine with other work several wait for each other, and take ten times as long
@@ -31,7 +35,7 @@ docs: $(VENV)/.docs
 	@echo build/docs/index.html
 
 $(VENV)/.docs: $(STAMP)
-	$(BIN)/python -m pip install --quiet --editable '.[docs]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 # of each guarantee its representatives; the whole matrices are in test-full, and both together are all tests, once
