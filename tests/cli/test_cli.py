@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.commands import Done, each
 
 from hasten.methods import METHODS
 
@@ -170,46 +171,19 @@ BAD = {
 }
 
 
-EACH = """
-import contextlib, io, json, os, sys
-from hasten.cli import main
-found = {}
-for case, (folder, words) in json.load(sys.stdin).items():
-    os.chdir(folder)
-    sys.argv, out, errors, code = ["hasten", *words], io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-    found[case] = code, out.getvalue(), errors.getvalue()
-print(json.dumps(found))
-"""
-
-
 @pytest.fixture(scope="module")
-def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str, list[str]]]:
-    """Exit code, output, errors, and the files that are left, of each bad command; one process tries them all."""
+def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
+    """One process tries every bad command."""
     own = {name: str(tmp_path_factory.mktemp(name.lower())) for name in ("XDG_STATE_HOME", "XDG_DATA_HOME")}
-    folders = {case: tmp_path_factory.mktemp("here") for case in BAD}
-    given = json.dumps({case: (str(folders[case]), words) for case, (words, _) in BAD.items()})
-    environment = {**os.environ, **own, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
-    done = subprocess.run(
-        [sys.executable, "-c", EACH], input=given, capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return {
-        case: (*found, [path.name for path in folders[case].iterdir()])
-        for case, found in json.loads(done.stdout).items()
-    }
+    return each({case: (tmp_path_factory.mktemp("here"), words) for case, (words, _) in BAD.items()}, **own)
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_sentence_and_exit_code_2(refused: dict[str, Any], case: str) -> None:
-    code, output, errors, left = refused[case]
-    assert code == 2, errors
-    assert BAD[case][1] in errors and "Traceback" not in errors
-    assert output == "" and not left
+def test_bad_input_is_one_sentence_and_exit_code_2(refused: dict[str, Done], case: str) -> None:
+    done = refused[case]
+    assert done.code == 2, done.errors
+    assert BAD[case][1] in done.errors and "Traceback" not in done.errors
+    assert done.output == "" and not done.after
 
 
 def test_an_error_with_json_is_a_document(surroundings: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.commands import Done, each
 
 from hasten.language.parse import parse
 from hasten.store.seeds.tasks_file import read_requests
@@ -25,21 +26,29 @@ CODE = (
 
 @pytest.fixture
 def folder(tmp_path: Path, own_surroundings: None) -> Path:
+    return filled(tmp_path)
+
+
+def filled(folder: Path) -> Path:
     bounds = {
         KEY: {"max_speedup": 2.5, "complete": True},
         NONE: {"max_speedup": None, "status": "failed", "reason": "no memory"},
     }
-    (tmp_path / "speedup_bounds.json").write_text(json.dumps(bounds), encoding="utf-8")
+    (folder / "speedup_bounds.json").write_text(json.dumps(bounds), encoding="utf-8")
     params = {KEY.replace("'upbound_speedup'", "2.0"): PLAN, "broken": PLAN}
-    (tmp_path / "search_params.json").write_text(json.dumps(params), encoding="utf-8")
-    return tmp_path
+    (folder / "search_params.json").write_text(json.dumps(params), encoding="utf-8")
+    return folder
+
+
+def completed(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words, with the files that are meant unless they name others."""
+    here = {"--bounds": "speedup_bounds.json", "--out": "tasks.json"}
+    given = () if "--params" in words else here.items()
+    return (*words, *(part for flag, name in given if flag not in words for part in (flag, name)))
 
 
 def tasks(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    here = {"--bounds": "speedup_bounds.json", "--out": "tasks.json"}
-    given = () if "--params" in words else here.items()
-    words = (*words, *(part for flag, name in given if flag not in words for part in (flag, name)))
-    command = [sys.executable, "-X", "utf8", "-c", CODE, "tasks", *words]
+    command = [sys.executable, "-X", "utf8", "-c", CODE, "tasks", *completed(words)]
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=folder, check=False)
 
 
@@ -89,10 +98,15 @@ BAD = {
 }
 
 
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
+    """One process tries every bad command."""
+    tried = {case: ("tasks", *completed(tuple(words))) for case, (words, _) in BAD.items()}
+    return each({case: (filled(tmp_path_factory.mktemp("here")), words) for case, words in tried.items()})
+
+
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_sentence_and_writes_nothing(folder: Path, case: str) -> None:
-    words, part = BAD[case]
-    before = sorted(folder.rglob("*"))
-    done = tasks(folder, *words)
-    assert done.returncode == 2 and part in done.stderr and "Traceback" not in done.stderr
-    assert done.stdout == "" and sorted(folder.rglob("*")) == before
+def test_bad_input_is_one_sentence_and_writes_nothing(refused: dict[str, Done], case: str) -> None:
+    done = refused[case]
+    assert done.code == 2 and BAD[case][1] in done.errors and "Traceback" not in done.errors
+    assert done.output == "" and done.after == done.before
