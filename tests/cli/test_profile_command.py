@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support.commands import Done, each
 
 SMALL = ("profile", "--pipe", "emoji-sd", "--steps", "2", "--pairs", "1", "--device", "cpu")
 DEEPCACHE = "deepcache(cache_branch_id=0,cache_interval=2)"
@@ -50,23 +51,29 @@ def test_tables_for_people(surroundings: dict[str, str]) -> None:
     assert "speedup" not in done.stdout and "first call" not in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("words", "part"),
-    [
-        (("--batch-sizes", "1,x"), "whole numbers"),
-        (("--batch-sizes", "0"), "each at least 1"),
-        (("--plan", "deepcahe"), "Did you mean 'deepcache'?"),
-        (("--plan", "deepcache(cache_interval=2"), "is not a plan"),
-        (("--sched", "DIMM"), "Did you mean 'DDIM'?"),
-        (("--fresh", "-1"), "first calls is -1"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_exit_code_2(
-    surroundings: dict[str, str], words: tuple[str, ...], part: str
-) -> None:
-    done = hasten(surroundings, *SMALL, *words)
-    assert done.returncode == 2, done.stderr
-    assert part in done.stderr and "Traceback" not in done.stderr and done.stdout == ""
+BAD = [
+    (("--batch-sizes", "1,x"), "whole numbers"),
+    (("--batch-sizes", "0"), "each at least 1"),
+    (("--plan", "deepcahe"), "Did you mean 'deepcache'?"),
+    (("--plan", "deepcache(cache_interval=2"), "is not a plan"),
+    (("--sched", "DIMM"), "Did you mean 'DDIM'?"),
+    (("--fresh", "-1"), "first calls is -1"),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
+    """One process tries every bad command."""
+    own = {name: str(tmp_path_factory.mktemp(name.lower())) for name in ("XDG_STATE_HOME", "XDG_DATA_HOME")}
+    here = tmp_path_factory.mktemp("here")
+    return each({part: (here, (*SMALL, *words)) for words, part in BAD}, **own)
+
+
+@pytest.mark.parametrize("part", [part for _, part in BAD])
+def test_bad_input_is_one_sentence_and_exit_code_2(refused: dict[str, Done], part: str) -> None:
+    done = refused[part]
+    assert done.code == 2, done.errors
+    assert part in done.errors and "Traceback" not in done.errors and done.output == ""
 
 
 def test_control_c_ends_with_130(surroundings: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ import torch
 from diffusers import LatentConsistencyModelPipeline, LCMScheduler, UNet2DConditionModel
 from tests.contracts.expected import EXPECTED, SUPPORTED, effective
 from tests.support.generating import FAMILIES, denoiser_of, fresh, img2img, latents, picture, shared
+from tests.support.marks import rarely
 
 from hasten.errors import NoEffectWarning
 from hasten.methods import METHODS, apply
@@ -20,7 +21,10 @@ from hasten.methods.base import DEEDS, Step
 from hasten.plan import Plan
 
 STEPS = 4
-every_method = pytest.mark.parametrize(("family", "name"), [(f, n) for f in FAMILIES for n in SUPPORTED[f]])
+every_method = pytest.mark.parametrize(
+    ("family", "name"),
+    [pytest.param(f, n, marks=rarely(f == "sdxl")) for f in FAMILIES for n in SUPPORTED[f]],  # a UNet as sd's
+)
 QUIET = "deepcache(cache_branch_id=0,cache_interval=1)"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.marks import star
 
 from hasten.processes import Child, fate_of
 
@@ -46,8 +47,10 @@ def told(process: Child | subprocess.Popen[bytes]) -> list[int]:
     return [int(word) for word in process.stdout.readline().split()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("family", ["hangs_without_a_word", "has_children_everywhere"])
+@pytest.mark.parametrize(
+    ("family", "number"),
+    star(("has_children_everywhere", "hangs_without_a_word"), (signal.SIGKILL, signal.SIGTERM)),
+)
 def test_no_descendant_outlives_the_parent(family: str, number: signal.Signals) -> None:
     """Killed from outside while its child hangs; after three seconds at the latest no one is left."""
     with subprocess.Popen(

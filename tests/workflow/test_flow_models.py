@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.marks import rarely
 from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd3
 
 import hasten
@@ -22,7 +23,7 @@ from hasten.workflow.place import Place
 MAKERS = {"sd3": tiny_sd3, "flux": tiny_flux}
 
 
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(scope="module", params=["sd3", pytest.param("flux", marks=rarely())])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("models") / request.param
     MAKERS[request.param]().save_pretrained(path)
