@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hasten.errors import InputError, MeasurementError
 from hasten.measure._cut_prompts import cut_prompts_told_once
+from hasten.measure._memory import refuse_too_large
 from hasten.measure.prompts import PromptSet, short
 from hasten.models import FAMILIES, family_of, likened, model_at
 from hasten.models.base import Family
@@ -41,6 +42,7 @@ class Pipeline:
     def __init__(self, pipe: Any, setting: Setting, prompts: PromptSet, seed: int = 0) -> None:
         self.pipe, self.setting, self.prompts, self.seed = pipe, setting, prompts, seed
         self.family = known_family(pipe)
+        refuse_too_large(pipe, setting)
         self.given: dict[str, Any] = self.family.called_with(model_at(str(pipe.config.get("_name_or_path"))))
         self._text: dict[str, dict[str, torch.Tensor]] = {}
 

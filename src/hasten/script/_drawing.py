@@ -38,6 +38,7 @@ class Reference:
 
     def open(self) -> dict[str, Any]:
         """Loads the pipeline. Returns the environment of the measurement."""
+        from hasten.measure._memory import refuse_too_large
         from hasten.measure.environment import environment
         from hasten.measure.pipeline import known_family
         from hasten.models import load_pipeline, model_at
@@ -45,6 +46,7 @@ class Reference:
 
         claim = self.claim
         self.pipe = load_pipeline(self.source, find_scheduler(claim.scheduler), claim.dtype, claim.device)
+        refuse_too_large(self.pipe, claim)
         self.given = known_family(self.pipe).called_with(model_at(str(self.pipe.config.get("_name_or_path"))))
         return {"environment": environment(claim.device, claim.dtype)}
 
