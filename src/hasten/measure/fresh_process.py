@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from hasten.errors import HastenError, InputError, MeasurementError
-from hasten.files import save_json
 from hasten.processes import Child, fate_of
 from hasten.records import Record
 from hasten.texts import fit, last_line
+
+MARK = "\0answer\0"
+"""Begins an answer: an import may have printed something before."""
 
 
 def ask(module: str, given: Mapping[str, Any], what: str, python: str = sys.executable) -> Any:
@@ -29,14 +30,12 @@ def ask(module: str, given: Mapping[str, Any], what: str, python: str = sys.exec
         InputError: the interpreter cannot be run, or the work raised one there.
         MeasurementError: the process died, or the work failed.
     """
-    with tempfile.TemporaryDirectory(prefix="hasten-") as folder:
-        out = Path(folder) / "found.json"
-        # -P: a torch.py in the working folder would be imported. -B: no caches beside a script.
-        command = [python, "-B", "-P", "-m", module, str(out)]
-        said, fate = _run(command, json.dumps(given))
-        if not out.is_file():
-            raise MeasurementError(f"The process of {what} died ({fate}): {last_line(said)}")
-        result = json.loads(out.read_text(encoding="utf-8"))
+    # -P: a torch.py in the working folder would be imported. -B: no caches beside a script.
+    answered, said, fate = _run([python, "-B", "-P", "-m", module], json.dumps(given))
+    _, mark, text = answered.rpartition(MARK)
+    if not mark:
+        raise MeasurementError(f"The process of {what} died ({fate}): {last_line(said)}")
+    result = json.loads(text)
     if "input_error" in result:
         raise InputError(result["input_error"])
     if "error" in result:
@@ -44,24 +43,32 @@ def ask(module: str, given: Mapping[str, Any], what: str, python: str = sys.exec
     return result["found"]
 
 
-def _run(command: Sequence[str], given: str) -> tuple[str, str]:
-    """What the process said on standard error, and how it ended. It ends with this one."""
-    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
+def _run(command: Sequence[str], given: str) -> tuple[str, str, str]:
+    """What the process answered and said on standard error, and how it ended. It ends with this one.
+
+    The files have no names: nothing of them is left when this process is killed.
+    """
+    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as found, tempfile.TemporaryFile() as said:
         told.write(given.encode())
         told.seek(0)
         try:
-            child = Child(command, stdin=told, stdout=subprocess.DEVNULL, stderr=said)
+            child = Child(command, stdin=told, stdout=found, stderr=said)
         except OSError as error:
             raise InputError(f"{command[0]} cannot be run: {error.strerror}.") from None
         with child:
             fate = fate_of(child.wait())
+        found.seek(0)
         said.seek(0)
-        return said.read().decode(errors="replace"), fate
+        return found.read().decode(errors="replace"), said.read().decode(errors="replace"), fate
 
 
 def answer(work: Callable[[dict[str, Any]], Record]) -> None:
-    """The other side: does the work and writes what it found, or what went wrong, where it was asked to."""
-    out = sys.argv[1]
+    """The other side: does the work and answers what it found, or what went wrong, on standard output.
+
+    What is printed meanwhile goes to standard error.
+    """
+    answers = os.dup(1)
+    os.dup2(2, 1)
     try:
         result: dict[str, Any] = {"found": work(json.load(sys.stdin)).model_dump(mode="json")}
     except InputError as error:
@@ -70,4 +77,5 @@ def answer(work: Callable[[dict[str, Any]], Record]) -> None:
         result = {"error": str(error)}
     except (Exception, SystemExit) as error:
         result = {"error": fit(f"{type(error).__name__}: {error}")}
-    save_json(result, out)
+    with os.fdopen(answers, "wb") as file:
+        file.write(f"{MARK}{json.dumps(result)}".encode())
