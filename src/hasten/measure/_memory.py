@@ -76,7 +76,7 @@ def least_bytes(pipe: Any, setting: Sized) -> int:
 
 
 def usable_bytes(device: str) -> int | None:
-    """The memory of a GPU, or what is left of the system's within the container's limit; None for other devices."""
+    """A GPU's memory, or what is left of the system's within the container's limit; None for other devices."""
     if device.startswith("cuda"):
         import torch
 
