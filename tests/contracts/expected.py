@@ -1,13 +1,14 @@
-"""The recorded expectations of the contract suite: one line a method in expectations.json.
+"""The recorded expectations of the contract suite: a file for each method in ``methods``.
 
-A line has a plan with effect at four steps, plans that are illegal, and for each family the counted work of a
-run with the plan, or why it is refused; ``pytest tests/contracts --refresh-recorded`` counts anew.
+It has a plan with effect at four steps, plans that are illegal, for each family the counted work of a run with the
+plan, or why it is refused, and what holds under each scheduler. ``pytest tests/contracts --refresh-recorded`` finds
+the last three anew.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from tests.support.generating import FAMILIES
 from hasten.methods import METHODS, clash
 from hasten.plan import Plan
 
-FILE = Path(__file__).parent / "expectations.json"
-EXPECTED: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
+FOLDER = Path(__file__).parent / "methods"
+EXPECTED: dict[str, dict[str, Any]] = {
+    path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))
+}
 APART = tuple(name for name, line in EXPECTED.items() if line.get("apart"))
 """Methods too slow for the suite, which have a test of their own."""
 NAMES = tuple(name for name in METHODS.names() if name not in APART)
@@ -94,9 +97,34 @@ def neutral(names: Names, pipe: Any, steps: int) -> Plan:
 
 def record(name: str, family: str, found: dict[str, int] | str) -> None:
     """Keeps the counted work, or the reason of a refusal."""
-    recorded = json.loads(FILE.read_text(encoding="utf-8"))
+    recorded = _read(name)
     for kind in ("counts", "refused"):
-        recorded[name].setdefault(kind, {}).pop(family, None)
-    recorded[name]["refused" if isinstance(found, str) else "counts"][family] = found
-    lines = ",\n".join(f"  {json.dumps(n)}: {json.dumps(recorded[n])}" for n in sorted(recorded))
-    FILE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+        recorded.setdefault(kind, {}).pop(family, None)
+    recorded["refused" if isinstance(found, str) else "counts"][family] = found
+    _write(name, recorded)
+
+
+def record_support(family: str, scheduler: str, found: Mapping[str, str]) -> None:
+    """Keeps by method what was found of it on the family under the scheduler."""
+    for name, cell in found.items():
+        recorded = _read(name)
+        recorded.setdefault("schedulers", {}).setdefault(family, {})[scheduler] = cell
+        _write(name, recorded)
+
+
+def support(family: str) -> dict[str, dict[str, str]]:
+    """What is recorded of the family: by scheduler, and by method."""
+    found: dict[str, dict[str, str]] = {}
+    for name in NAMES:
+        for scheduler, cell in _read(name).get("schedulers", {}).get(family, {}).items():
+            found.setdefault(scheduler, {})[name] = cell
+    return found
+
+
+def _read(name: str) -> dict[str, Any]:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _write(name: str, recorded: Mapping[str, Any]) -> None:
+    text = json.dumps(recorded, indent=1, ensure_ascii=False)
+    (FOLDER / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")

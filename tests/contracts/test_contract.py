@@ -72,7 +72,7 @@ def on_slim(family: str) -> Any:
         yield subject
 
 
-def test_every_method_has_its_line() -> None:
+def test_every_method_has_its_file() -> None:
     assert set(EXPECTED) == set(METHODS.names())
 
 

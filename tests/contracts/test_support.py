@@ -1,11 +1,11 @@
 """The support matrix of docs/support.md: every method with every scheduler on every family, found by running.
 
-``pytest tests/contracts/test_support.py --refresh-recorded`` writes ``support.json`` and the page anew.
+``pytest tests/contracts/test_support.py --refresh-recorded`` writes the files of the methods and the page
+anew.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.contracts.expected import APART, NAMES, effective, neutral
+from tests.contracts.expected import APART, NAMES, effective, neutral, record_support, support
 from tests.support.generating import FAMILIES, attributes, latents, slim
 from tests.support.marks import rarely
 
@@ -24,7 +24,6 @@ from hasten.schedulers import SCHEDULERS, find_scheduler
 
 STEPS = 4
 HOLDS = "exact"
-RECORDED = Path(__file__).parent / "support.json"
 PAGE = Path(__file__).parents[2] / "docs" / "support.md"
 INTRODUCTION = """# What works on what
 
@@ -100,16 +99,14 @@ def test_the_matrix_is_what_runs_show(family: str, scheduler: str, request: pyte
         baseline = latents(pipe)
         found = {name: tried(pipe, name, baseline) for name in NAMES}
         assert torch.equal(latents(pipe), baseline), "the baseline's image is not back"
-    recorded = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
     if request.config.getoption("--refresh-recorded"):
-        recorded.setdefault(family, {})[scheduler] = found
-        RECORDED.write_text(json.dumps(recorded, indent=1) + "\n", encoding="utf-8")
+        record_support(family, scheduler, found)
         return
-    assert found == recorded[family][scheduler]
+    assert found == support(family)[scheduler]
 
 
 def test_the_page_shows_the_matrix(request: pytest.FixtureRequest) -> None:
-    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
+    recorded = {f: support(f) for f in FAMILIES}
     assert {f: tuple(found) for f, found in recorded.items()} == {f: fitting(f) for f in FAMILIES}
     apart = "".join(f"\n`{name}` is not in the tables: it takes long, and is tested apart.\n" for name in APART)
     page = INTRODUCTION + apart + "".join(section(family, recorded[family]) for family in FAMILIES)

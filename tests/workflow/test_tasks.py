@@ -154,7 +154,7 @@ def test_of_two_spellings_of_a_search_the_higher_bound_is_taken(
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_of_random_bounds_every_request_reads_back_and_none_is_another(tmp_path: Path, language: str) -> None:
     rng, entries = Random(7), {}
-    while len(entries) < 150:
+    while len(entries) < 60:
         task = random_task(rng).model_copy(update={"target": None, "parameters": {}})
         if task.mode == "bound":
             entries[str(Key.of(task))] = {"max_speedup": 1 + 10 ** rng.uniform(-3, 2.9)}
