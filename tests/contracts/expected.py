@@ -1,8 +1,8 @@
 """The recorded expectations of the contract suite: a file for each method in ``methods``.
 
-It has a plan with effect at four steps, plans that are illegal, for each family the counted work of a run with the
-plan, or why it is refused, and what holds under each scheduler. ``pytest tests/contracts --refresh-recorded`` finds
-the last three anew.
+It has a plan with effect at four steps, plans that are illegal, for each family the counted work of a run with
+the plan, or why it is refused, and what holds under each scheduler. ``pytest tests/contracts --refresh-recorded``
+finds the last three anew.
 """
 
 from __future__ import annotations
