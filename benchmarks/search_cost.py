@@ -65,11 +65,11 @@ def search(replay: Replay, strategy: str, seed: int, share: Aim) -> Found | None
 
 def _search(session: Session, strategy: str) -> None:
     """Goes on as after verdicts that reject: what is chosen here was only timed as fast."""
-    for _ in range(session.options.confirmations):
+    for _ in range(session.budget.confirmations):
         STRATEGIES[strategy](session)
-        if (best := session.best()) is None:
+        if (best := session.ledger.best()) is None:
             return
-        session.reject(best)
+        session.ledger.reject(best)
 
 
 def row(found: Sequence[dict[str, Any]], strategy: str) -> str:

@@ -17,7 +17,8 @@ from hasten.measure.sensitivity import Sensitivity
 from hasten.plan import Plan, Value, steps_of
 from hasten.predict.space import Space
 from hasten.search import run_search
-from hasten.search.options import Progress, SearchOptions
+from hasten.search.options import SearchOptions
+from hasten.search.progress import Progress
 from hasten.search.schedules import least_costly, measured_grids, newly_measured
 from hasten.store import Store
 from hasten.task import Task

@@ -20,6 +20,8 @@ from hasten.predict.timed_pairs import error_of, log_ratio, scatter_of
 from hasten.records import Trial
 from hasten.store import Store
 
+WIDE = 2.0
+"""Standard deviations over its prediction up to which a plan may be as fast as asked."""
 EXPECTED, SPREAD = 0.7, 0.3
 """Log speedup that a space's strongest plan is expected to have, and how uncertain each parameter's part is."""
 

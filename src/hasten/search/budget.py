@@ -27,16 +27,24 @@ FRESH_PROCESS_S = 15.0
 
 
 class Budget:
-    """The trials and the seconds that a search may take; the clock runs from its making on.
+    """The trials, verdicts and seconds that a search may take; the clock runs from its making on.
 
     The seconds are for all that an answer needs: the profile, the trials, the verdict, the comparison with fewer
     steps in equal time and, where ``options.verified``, the verification. A search therefore ends before them, by
     what the rest is estimated to take: at first from the pace of a call, then from the trials themselves.
+
+    Attributes:
+        max_trials: the trials that the search may take; None: as many as it wants.
+        confirmations: the verdicts that it may take.
+        ended: it ended the search, or a part of it, before its own end.
+        longer: by how much the answer was foreseen to exceed its time, in words.
     """
 
     def __init__(self, options: SearchOptions, batch_size: int) -> None:
         self._options, self._began = options, time.monotonic() - options.spent_s
         self._batch_size = batch_size
+        self.max_trials, self.confirmations = options.max_trials, options.confirmations
+        self.ended, self.longer = False, ""
         self._call_s, self._image_s = 0.0, 0.0
 
     @property
@@ -59,6 +67,15 @@ class Budget:
     def over(self) -> bool:
         """What must follow a search takes all the time that is left."""
         return self.spare_s == 0
+
+    def used(self, trials: int) -> bool:
+        """So many trials are all that it allows."""
+        return self.max_trials is not None and trials >= self.max_trials
+
+    def narrow(self, trials: int, confirmations: int) -> None:
+        """Allows so few trials and verdicts where the user gave no number of trials and no time."""
+        if self._options.max_trials is None and self._options.max_time_s is None:
+            self.max_trials, self.confirmations = trials, min(confirmations, self.confirmations)
 
     def expect(self, call_s: float) -> None:
         """Takes a call of the baseline to last so long, and an image its share of it."""
@@ -106,9 +123,9 @@ class Budget:
             return ""
         listed = ", ".join(f"{name} {_span(seconds)}" for name, seconds in parts.items())
         longer = f"about {_span(needed - left)} longer than the {limit:g} s that it may take"
-        told = f"The answer takes {longer}: {listed}."
-        logger.warning(told)
-        return told
+        self.longer = f"The answer takes {longer}: {listed}."
+        logger.warning(self.longer)
+        return self.longer
 
     def _after(self) -> dict[str, float]:
         """The seconds of what follows a search, by name."""

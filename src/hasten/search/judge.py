@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from hasten.limits import Limits, Verdict
 from hasten.options.table import MIN_SAMPLES
@@ -11,6 +12,7 @@ from hasten.records import Latency, Loss, Trial
 from hasten.search.options import Prefer
 from hasten.task import Target
 
+Decision = Literal["met", "likely", "rejected"]
 MARGIN = 1.1
 """One pair of times may be so far off, beyond what their extremes show."""
 STRETCH = 2.0
@@ -135,3 +137,22 @@ class Goal:
 
     def _reach(self, latency: Latency) -> float:
         return self.reach(latency.speedup, latency.plan_s)
+
+
+def decide(trial: Trial, goal: Goal) -> Decision:
+    """met: the target reached and every loss' interval inside its limit. likely: the means only. Else rejected."""
+    if not goal.candidate(trial):
+        return "rejected"
+    return "met" if goal.limits.verdict(trial.losses) == "inside" else "likely"
+
+
+def shortfall(trial: Trial, goal: Goal) -> str:
+    """What a held-out trial falls short of, in words."""
+    if trial.status != "ok":
+        return trial.reason
+    over = [
+        f"{m} loss {trial.losses[m].loss:.4f}, limit {goal.limits[m]:g}{goal.limits.suffix}"
+        for m in goal.limits.broken(trial.losses)
+    ]
+    slow = [] if goal.reached(trial.latency) else [f"{trial.speedup:.2f}x, asked {goal.target}"]
+    return "; ".join(over + slow)

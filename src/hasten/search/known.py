@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hasten.plan import Plan
 from hasten.records import Answered, Bound, Trial
-from hasten.search.confirm import decide
+from hasten.search.held_out import kept
+from hasten.search.judge import decide
 from hasten.search.session import Session
 from hasten.task import Task
 
@@ -17,7 +18,7 @@ def known(session: Session, task: Task) -> Known | None:
     A verdict that surely meets the target answers where the first such plan is asked for. An upper bound of the
     whole grid answers the question for it, and targets that even the upper end of its interval misses.
     """
-    found = _meets(session) if session.goal.first_wins else None
+    found = _meets(session) if session.ledger.goal.first_wins else None
     if found is None and not task.parameters:
         found = _bound(session, task)
     if found is not None:
@@ -29,15 +30,15 @@ def keep_bound(session: Session, task: Task, status: Answered, reason: str, tria
     """Keeps the answer to a task without target and fixed parameters as the upper bound of its methods."""
     if task.mode == "bound" and not task.parameters:
         bound = Bound(
-            status=status, plan=trial.plan if trial else "", complete=not session.out_of_budget, reason=reason
+            status=status, plan=trial.plan if trial else "", complete=not session.budget.ended, reason=reason
         )
         session.store.keep_bound(_asked(task), task.limits, session.options.num_samples, bound)
 
 
 def _meets(session: Session) -> Known | None:
     """Of the verdicts that are *met*, one that surely reaches the target, and of these the closest to it."""
-    goal = session.goal
-    held = [t for space in session.spaces for t in session.held_out.of(space) if decide(t, goal) == "met"]
+    goal, spaces = session.ledger.goal, session.ledger.spaces
+    held = [t for space in spaces for t in kept(session, space) if decide(t, goal) == "met"]
     if not held:
         return None
     return "met", "", min(held, key=lambda t: (not goal.surely_reached(t), t.speedup))
@@ -48,11 +49,11 @@ def _bound(session: Session, task: Task) -> Known | None:
     if bound is None or not bound.complete:
         return None
     trial = session.store.find(Plan.parse(bound.plan), "held-out") if bound.plan else None
-    if session.goal.target is None:
+    if session.ledger.goal.target is None:
         return bound.status, bound.reason, trial
     if trial is None or trial.latency is None:
         return ("infeasible", "", None) if bound.status == "infeasible" else None
-    return ("infeasible", "", trial) if session.goal.out_of_reach(trial.latency) else None
+    return ("infeasible", "", trial) if session.ledger.goal.out_of_reach(trial.latency) else None
 
 
 def _asked(task: Task) -> tuple[str, ...] | None:

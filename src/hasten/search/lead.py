@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hasten.methods import METHODS
+from hasten.measure.equal_time import dominates
+from hasten.measure.stats import samples_of
+from hasten.methods import METHODS, is_equal_time
 from hasten.plan import Plan
-from hasten.records import EqualTime, Trial
-from hasten.search.confirm import decide, equal_time
-from hasten.search.judge import Goal
+from hasten.records import EqualTime, Latency, Trial
+from hasten.search.held_out import confirm
+from hasten.search.judge import Goal, decide
 from hasten.search.session import Session
 from hasten.task import Task
 
@@ -32,7 +34,7 @@ def leading(session: Session, task: Task, trial: Trial, goal: Goal) -> Leading:
     compared = equal_time(session, trial)
     if compared is None or not _may_lead(session, task, compared):
         return Leading(trial, compared)
-    fewer = session.confirm(Plan.of({METHOD: {STEPS: compared.steps}}))
+    fewer = confirm(session, Plan.of({METHOD: {STEPS: compared.steps}}))
     fast = fewer.latency is not None and fewer.latency.highest >= trial.speedup
     if not fast or decide(fewer, goal) == "rejected":
         return Leading(trial, compared)
@@ -43,3 +45,34 @@ def _may_lead(session: Session, task: Task, compared: EqualTime) -> bool:
     if not (compared.dominates and task.allows_fewer_steps) or session.budget.over:
         return False
     return METHODS.get(METHOD).unsupported(session.bench.pipe) is None
+
+
+def equal_time(session: Session, trial: Trial) -> EqualTime | None:
+    """The same pipeline with fewer steps and no method, as fast as the plan, and where the plan loses to it.
+
+    None for a plan that is just that.
+    """
+    if trial.latency is None or is_equal_time(Plan.parse(trial.plan)):
+        return None
+    found = _equal_time(session, trial, trial.latency)
+    return found.model_copy(update={"dominates": dominates(found.trial, trial)})
+
+
+def _equal_time(session: Session, trial: Trial, latency: Latency) -> EqualTime:
+    known = session.store.equal_time(Plan.parse(trial.plan))
+    if known and known.trial.offset == trial.offset and set(session.ledger.metrics) <= set(known.trial.losses):
+        return known
+    session.reporter.tell(stage="compare")
+    o = session.options
+    found = session.bench.equal_time(
+        latency,
+        samples=max(o.num_samples, samples_of(trial.losses)),
+        offset=trial.offset,
+        split="held-out",
+        pairs=o.pairs,
+        metrics=session.ledger.metrics,
+        plan_losses=trial.losses,
+        report=lambda words: session.reporter.tell(message=words),
+    )
+    session.store.keep_equal_time(Plan.parse(trial.plan), found)
+    return found

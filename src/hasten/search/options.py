@@ -1,69 +1,13 @@
-"""How to search: strategy, preference, budgets. And what a search tells while it runs."""
+"""How to search: strategy, preference, budgets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal
 
 from hasten.options import checked, option_names
-from hasten.plan import Plan
-from hasten.records import Latency, Trial
-from hasten.task import Target
 
 Prefer = Literal["first", "closest", "fastest", "best-quality"]
-
-
-class Beliefs(Protocol):
-    """What a strategy believes of plans."""
-
-    def __call__(self, plan: Plan, latency: Latency) -> Latency:
-        """A search trial's latency as it is believed, by predictions as well."""
-
-    def inside(self, plan: Plan) -> float:
-        """The probability that the plan keeps all limits."""
-
-    def learn(self) -> None:
-        """Takes in all trials so far, also those on held-out prompts."""
-
-    def promising(self, than: Trial | None = None) -> Plan | None:
-        """The plan with the greatest log speedup times the probability that it keeps the limits, which is what it
-        gains on average; the more verdicts there were, the more the probability counts (its power).
-
-        Of all plans, measured or not, that were neither rejected nor accepted; None where none is faster than the
-        baseline. ``than``: an answer in hand. What is gained over it counts then, and has to be worth a verdict.
-        """
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a search stands: sent when a stage begins, after each trial, and while something is measured.
-
-    Args:
-        stage: what is being done.
-        planned: the plans of the grid.
-        done: the plans that a trial settled.
-        pruned: the plans that were settled without a trial.
-        reused: how many of the trials in ``done`` came from the store.
-        expected: how many trials it takes in all, as far as the strategy can tell; 0 where it cannot.
-        asked: the target, where there is one.
-        limits: of the losses, by metric.
-        trial: the trial that was just finished, in the stages of the search.
-        best: the trial that would be chosen now.
-        message: what is being measured, and how far it is.
-    """
-
-    stage: Literal["search", "fallback", "confirm", "compare", "report", "verify"]
-    planned: int = 0
-    done: int = 0
-    pruned: int = 0
-    reused: int = 0
-    expected: int = 0
-    asked: Target | None = None
-    limits: Mapping[str, float] = field(default_factory=dict)
-    trial: Trial | None = None
-    best: Trial | None = None
-    message: str = ""
 
 
 @dataclass(frozen=True)

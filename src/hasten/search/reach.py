@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 
-from hasten.search.guided import WIDE
+from hasten.predict.speeds import WIDE
 from hasten.search.session import Session
 
 logger = logging.getLogger(__name__)
@@ -21,33 +20,37 @@ FEW_TRIALS, FEW_VERDICTS = 8, 3
 def out_of_reach(session: Session) -> str:
     """Why the target is far out of reach by the predicted speeds: even the fastest plan misses it by much more
     than these may be wrong. Nothing where it is not, or where no profile tells of speeds."""
-    target, predictor = session.asked.target, session.predictor
+    target, predictor = session.ledger.asked.target, session.predictor
     if target is None or predictor.baseline_s is None:
         return ""
     highest = _ceiling(session)
-    if session.asked.reach(FAR * highest, predictor.baseline_s / highest / FAR) >= 1:
+    if session.ledger.asked.reach(FAR * highest, predictor.baseline_s / highest / FAR) >= 1:
         return ""
-    methods = ", ".join(sorted({name for space in session.spaces for name in space.methods}))
+    methods = ", ".join(sorted({name for space in session.ledger.spaces for name in space.methods}))
     return f"{target} is out of reach here: the cost model expects at most {highest:.2f}x of {methods}"
 
 
 def settle_for_the_best(session: Session, why: str) -> None:
     """Says that the target is out of reach, and from now on looks for the best within the limits, in a few trials
     where the user allows no other number and no time."""
-    if session.options.max_trials is None and session.options.max_time_s is None:
-        verdicts = min(FEW_VERDICTS, session.options.confirmations)
-        session.options = replace(session.options, max_trials=FEW_TRIALS, confirmations=verdicts)
-    logger.warning("%s. The best within %s is looked for now.", why, session.goal.limits)
-    session.settle_for_less()
-    session.tell(message=why)
+    session.budget.narrow(FEW_TRIALS, FEW_VERDICTS)
+    logger.warning("%s. The best within %s is looked for now.", why, session.ledger.goal.limits)
+    settle_for_less(session)
+    session.reporter.tell(message=why)
+
+
+def settle_for_less(session: Session) -> None:
+    """From now on the fastest plan inside the limits is looked for, whatever the target was."""
+    session.ledger.settle_for_less()
+    session.reporter.tell(stage="fallback")
 
 
 def _ceiling(session: Session) -> float:
     """The highest speedup that a plan may have: the prediction and as much more as it may be wrong."""
     predictor = session.predictor
-    predictor.learn(session.trials.values())
+    predictor.learn(session.ledger.trials.values())
     tops = (
         np.nanmax(np.log(predictor.speedups(space)) + WIDE * predictor.deviations(space))
-        for space in session.spaces
+        for space in session.ledger.spaces
     )
     return float(np.exp(max(tops)))

@@ -3,54 +3,55 @@
 from __future__ import annotations
 
 from hasten.records import Trial
-from hasten.search.confirm import shortfall
+from hasten.search.judge import shortfall
 from hasten.search.session import Session
 
 
 def of_part(session: Session) -> str:
     """That an upper bound is that of a part of the grid only."""
-    if session.asked.target is not None or not session.out_of_budget:
+    if session.ledger.asked.target is not None or not session.budget.ended:
         return ""
-    total = sum(map(len, session.spaces))
-    return f"The best of {len(session.trials)} of {total} plans: the budget was used up."
+    total = sum(map(len, session.ledger.spaces))
+    return f"The best of {len(session.ledger.trials)} of {total} plans: the budget was used up."
 
 
 def infeasible(session: Session, best: Trial | None, beyond: str = "") -> str:
     """Why an answer is infeasible. ``beyond``: why the target was out of reach before anything was measured."""
-    asked = session.asked.target
+    asked = session.ledger.asked.target
     what = f"{asked} is out of reach here" if asked else "nothing is faster than the plain pipeline here"
     what = beyond or what
     if best is None:
-        return f"{what}: no plan that was measured stays within {session.goal.limits}.{_not_ruled_out(session)}"
+        none = f"no plan that was measured stays within {session.ledger.goal.limits}"
+        return f"{what}: {none}.{_not_ruled_out(session)}"
     return f"{what}; {_named(session, best)}.{_not_ruled_out(session)}"
 
 
 def undecided(session: Session, best: Trial | None) -> str:
     """Why an answer is undecided."""
-    limit_s, asked = session.options.max_time_s, session.asked.target
-    count = len(session.trials)
+    limit_s, asked = session.options.max_time_s, session.ledger.asked.target
+    count = len(session.ledger.trials)
     budget = f"{count} trial{'s' * (count != 1)}" + (f" and {limit_s:g} s" if limit_s else "")
     what = f"{asked or 'a speedup'} was not found within {budget}, which is not all of the grid"
     if best is not None:
         return f"{what}; so far {_named(session, best)}.{_not_ruled_out(session)}"
-    hope = session.best()
+    hope = session.ledger.best()
     held = (
         f" there was no time to confirm {hope.plan}, {hope.speedup:.2f}x, on held-out prompts"
         if hope
-        else f" no plan that was measured stays within {session.goal.limits}"
+        else f" no plan that was measured stays within {session.ledger.goal.limits}"
     )
     return f"{what}:{held}.{_not_ruled_out(session)}"
 
 
 def _named(session: Session, best: Trial) -> str:
     figure = f"{best.speedup:.2f}x" + _seconds(session, best)
-    return f"the best within {session.goal.limits} is {figure}, with {best.plan}"
+    return f"the best within {session.ledger.goal.limits} is {figure}, with {best.plan}"
 
 
 def _not_ruled_out(session: Session) -> str:
     """The plan nearest to the request that fell short by no more than its intervals."""
-    goal = session.asked
-    held = [t for t in session.held_out.own if t.status == "ok" and t.latency and not goal.out_of_reach(t.latency)]
+    goal, verdicts = session.ledger.asked, session.ledger.verdicts.values()
+    held = [t for t in verdicts if t.status == "ok" and t.latency and not goal.out_of_reach(t.latency)]
     near = [t for t in held if goal.limits.verdict(t.losses) != "outside"] if goal.target else []
     if not near:
         return ""
@@ -61,7 +62,7 @@ def _not_ruled_out(session: Session) -> str:
 
 
 def _seconds(session: Session, best: Trial) -> str:
-    asked = session.asked.target
+    asked = session.ledger.asked.target
     if asked is None or asked.latency_s is None or best.latency is None:
         return ""
-    return f" ({best.latency.plan_s / session.goal.batch_size:.3g} s an image)"
+    return f" ({best.latency.plan_s / session.ledger.goal.batch_size:.3g} s an image)"

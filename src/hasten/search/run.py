@@ -15,17 +15,18 @@ from hasten.plan import Parameters, Plan
 from hasten.predict.space import Grids, Space, spaces
 from hasten.predict.speeds import Predictor
 from hasten.records import EqualTime, Status, Trial
-from hasten.search.confirm import Decision, decide, equal_time, pursue, shortfall
-from hasten.search.guided import guided
-from hasten.search.judge import Goal
+from hasten.search.confirm import pursue
+from hasten.search.held_out import confirm
+from hasten.search.judge import Decision, Goal, decide, shortfall
 from hasten.search.known import keep_bound, known
-from hasten.search.lead import Leading, leading
-from hasten.search.options import Progress, SearchOptions
-from hasten.search.reach import out_of_reach, settle_for_the_best
+from hasten.search.lead import Leading, equal_time, leading
+from hasten.search.options import SearchOptions
+from hasten.search.progress import Progress
+from hasten.search.reach import out_of_reach, settle_for_less, settle_for_the_best
 from hasten.search.reasons import infeasible, of_part, undecided
 from hasten.search.schedules import measured_grids, newly_measured
-from hasten.search.session import Session
-from hasten.search.strategies import STRATEGIES, Strategy
+from hasten.search.session import Session, Strategy
+from hasten.search.strategies import STRATEGIES, predicts
 from hasten.store import Store
 from hasten.task import Task, check_target
 
@@ -87,9 +88,9 @@ def run_search(
         session = Session(bench, store, goal, options, spaces=found, progress=progress, predictor=predictor)
         try:
             answer = _answer(session, task, fixed) if found else _given(session, Plan.of(fixed))
-            return replace(answer, longer=session.longer)
+            return replace(answer, longer=session.budget.longer)
         except MeasurementError as error:  # the baseline itself: no plan can be judged
-            return SearchResult("failed", str(error), trials=tuple(session.trials.values()))
+            return SearchResult("failed", str(error), trials=tuple(session.ledger.trials.values()))
 
 
 def check_task(task: Task, pipe: Any = None) -> dict[str, Parameters]:
@@ -132,20 +133,25 @@ def _all_steps(task: Task, named: Mapping[str, Parameters]) -> dict[str, Paramet
 
 def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchResult:
     """The answer from the store, else by searching; with the measured lists of steps, where a method has such."""
-    lists = any(METHODS.get(name).measured for space in session.spaces for name in space.methods)
+    lists = any(METHODS.get(name).measured for space in session.ledger.spaces for name in space.methods)
     kept = session.store.sensitivity() if lists else None
     if kept:
-        session.spaces = tuple(_spaces(task, session.bench.pipe, fixed, measured_grids(kept)))
+        session.ledger.spaces = tuple(_spaces(task, session.bench.pipe, fixed, measured_grids(kept)))
     if answer := _known(session, task):
         return answer
     strategy = STRATEGIES[session.options.strategy]
-    session.foresee(profiled=strategy is guided)
-    if lists and not kept:
-        spare_s = session.budget.spare_s
-        limit_s = None if spare_s is None else MEASURING * spare_s
-        grids = newly_measured(session.bench, session.store, limit_s, lambda words: session.tell(message=words))
-        session.spaces = tuple(_spaces(task, session.bench.pipe, fixed, grids)) if grids else session.spaces
+    session.foresee(profiled=predicts(strategy))
+    if lists and not kept and (grids := _measured_now(session)):
+        session.ledger.spaces = tuple(_spaces(task, session.bench.pipe, fixed, grids))
     return _searched(session, task, strategy)
+
+
+def _measured_now(session: Session) -> Grids:
+    """The measured lists of steps, where the time allows to measure them."""
+    spare_s = session.budget.spare_s
+    limit_s = None if spare_s is None else MEASURING * spare_s
+    tell = session.reporter.tell
+    return newly_measured(session.bench, session.store, limit_s, lambda words: tell(message=words))
 
 
 def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None = None) -> list[Space]:
@@ -191,12 +197,12 @@ def _only(fixed: Mapping[str, Any], method: str) -> dict[str, Any]:
 def _given(session: Session, plan: Plan) -> SearchResult:
     """No search: the plan of the request, or the plain pipeline, measured and judged."""
     session.foresee(profiled=False)
-    trial = session.confirm(plan, whole=True)
+    trial = confirm(session, plan, whole=True)
     if trial.status == "failed":
         return SearchResult("failed", trial.reason, trials=(trial,))
-    decision: Decision = decide(trial, session.goal) if plan else "met"
+    decision: Decision = decide(trial, session.ledger.goal) if plan else "met"
     if decision == "rejected":
-        reason = f"{plan} is over the limit: {shortfall(trial, session.goal)}."
+        reason = f"{plan} is over the limit: {shortfall(trial, session.ledger.goal)}."
         return SearchResult("infeasible", reason, trials=(trial,), confirmed=trial)
     compared = equal_time(session, trial) if plan else None
     return SearchResult(decision, trials=(trial,), confirmed=trial, equal_time=compared)
@@ -214,19 +220,19 @@ def _known(session: Session, task: Task) -> SearchResult | None:
 
 
 def _searched(session: Session, task: Task, strategy: Strategy) -> SearchResult:
-    session.tell()
-    if strategy is guided and (beyond := out_of_reach(session)):
+    session.reporter.tell()
+    if predicts(strategy) and (beyond := out_of_reach(session)):
         return _best_only(session, task, strategy, beyond)
     decision, confirmed = pursue(session, strategy)
     if confirmed is not None and decision != "rejected" and not _no_gain(session, confirmed):
         keep_bound(session, task, decision, of_part(session), confirmed)
         return _held(session, task, decision, of_part(session), confirmed)
-    decided = not session.out_of_budget  # of the search for the target, whatever ends that for less
+    decided = not session.budget.ended  # of the search for the target, whatever ends that for less
     best = confirmed or _best_inside(session, strategy)
-    if best and session.asked.target and (late := decide(best, session.asked)) != "rejected":
+    if best and session.ledger.asked.target and (late := decide(best, session.ledger.asked)) != "rejected":
         return _held(session, task, late, "", best)  # timed in more pairs
-    if session.trials and all(t.status == "failed" for t in session.trials.values()):
-        first = next(iter(session.trials.values()))
+    if session.ledger.trials and all(t.status == "failed" for t in session.ledger.trials.values()):
+        first = next(iter(session.ledger.trials.values()))
         return _result(
             session, "failed", reason=f"Every plan failed, the first ({first.plan}) with: {first.reason}"
         )
@@ -240,17 +246,17 @@ def _best_only(session: Session, task: Task, strategy: Strategy, beyond: str) ->
     """The result where the target is out of reach before anything is measured."""
     settle_for_the_best(session, beyond)
     best = _fastest_inside(session, strategy)
-    if best and (decision := decide(best, session.asked)) != "rejected":  # the prediction was wrong
+    if best and (decision := decide(best, session.ledger.asked)) != "rejected":  # the prediction was wrong
         return _held(session, task, decision, "", best)
     return _short(session, task, "infeasible", lambda session, best: infeasible(session, best, beyond), best)
 
 
 def _held(session: Session, task: Task, status: Status, reason: str, trial: Trial) -> SearchResult:
     """The result where a plan held; plain fewer steps in its place where they do better and may."""
-    found = leading(session, task, trial, session.asked)
-    if found.instead_of and (decision := decide(found.trial, session.asked)) != "rejected":
+    found = leading(session, task, trial, session.ledger.asked)
+    if found.instead_of and (decision := decide(found.trial, session.ledger.asked)) != "rejected":
         status = decision
-    chosen = session.trials.get(found.trial.plan)
+    chosen = session.ledger.trials.get(found.trial.plan)
     return _result(session, status, reason=reason, confirmed=found.trial, chosen=chosen, **_beside(found))
 
 
@@ -258,7 +264,7 @@ def _short(session: Session, task: Task, status: Status, why: Why, best: Trial |
     """The result where none held, with the best within the limits."""
     if best is None:
         return _result(session, status, reason=why(session, None))
-    found = leading(session, task, best, session.goal)
+    found = leading(session, task, best, session.ledger.goal)
     return _result(session, status, reason=why(session, found.trial), best=found.trial, **_beside(found))
 
 
@@ -268,31 +274,31 @@ def _beside(found: Leading) -> dict[str, Any]:
 
 def _no_gain(session: Session, trial: Trial) -> bool:
     """An upper bound at or below 1 is no acceleration."""
-    return session.asked.target is None and trial.speedup <= 1
+    return session.ledger.asked.target is None and trial.speedup <= 1
 
 
 def _best_inside(session: Session, strategy: Strategy) -> Trial | None:
     """The fastest confirmed plan within the limits when the target is out of reach."""
-    if session.asked.target is None:
+    if session.ledger.asked.target is None:
         return None
-    session.settle_for_less()
+    settle_for_less(session)
     return _fastest_inside(session, strategy)
 
 
 def _fastest_inside(session: Session, strategy: Strategy) -> Trial | None:
     if found := pursue(session, strategy)[1]:
         return found
-    held = (t for t in session.held_out.own if session.goal.candidate(t))
-    return min(held, key=session.goal.rank, default=None)
+    held = (t for t in session.ledger.verdicts.values() if session.ledger.goal.candidate(t))
+    return min(held, key=session.ledger.goal.rank, default=None)
 
 
 def _result(session: Session, status: Status, **found: Any) -> SearchResult:
     return SearchResult(
         status,
-        trials=tuple(session.trials.values()),
-        planned=sum(map(len, session.spaces)),
-        pruned=session.pruned,
-        complete=not session.out_of_budget,
-        rejected={plan: shortfall(t, session.asked) for plan, t in session.rejected.items()},
+        trials=tuple(session.ledger.trials.values()),
+        planned=sum(map(len, session.ledger.spaces)),
+        pruned=session.reporter.pruned,
+        complete=not session.budget.ended,
+        rejected={plan: shortfall(t, session.ledger.asked) for plan, t in session.ledger.rejected.items()},
         **found,
     )

@@ -13,9 +13,8 @@ from hasten.plan import Plan
 from hasten.predict.space import Space
 from hasten.records import Trial
 from hasten.search.guided import guided
-from hasten.search.session import Session
+from hasten.search.session import Session, Strategy
 
-Strategy = Callable[[Session], None]
 SAMPLED_TRIALS = 200
 REPEATS = 50
 """So many proposals in a row without a plan that is still open end a sampled search."""
@@ -26,7 +25,7 @@ def traversal(session: Session) -> None:
 
     ``--prefer first`` stops at the first plan that meets the target.
     """
-    for space in session.spaces:
+    for space in session.ledger.spaces:
         for plan in space:
             if session.spent or session.found_first:
                 return
@@ -44,14 +43,14 @@ def sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
     def search(session: Session) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler(session.options.seed))
-        budget, repeats = session.options.max_trials or SAMPLED_TRIALS, 0
+        ledger, most, repeats = session.ledger, session.budget.max_trials or SAMPLED_TRIALS, 0
         seen: set[str] = set()
-        session.expect(budget)
-        while len(session.trials) < budget and repeats < REPEATS and session.any_open:
+        session.reporter.expect(most)
+        while len(ledger.trials) < most and repeats < REPEATS and ledger.any_open:
             if session.spent or session.found_first:
                 return
             repeats = 0 if _propose(study, session, seen) else repeats + 1
-        session.out_of_budget |= session.any_open
+        session.budget.ended |= ledger.any_open
 
     return search
 
@@ -62,7 +61,7 @@ def _propose(study: optuna.Study, session: Session, seen: set[str]) -> bool:
     space, plan = _drawn(proposal, session)
     fresh = str(plan) not in seen and space.is_open(plan)
     seen.add(str(plan))
-    trial = session.measure(plan) if fresh else session.trials.get(str(plan))
+    trial = session.measure(plan) if fresh else session.ledger.trials.get(str(plan))
     if trial is None or trial.status != "ok":
         study.tell(proposal, state=TrialState.PRUNED)
     else:
@@ -71,7 +70,7 @@ def _propose(study: optuna.Study, session: Session, seen: set[str]) -> bool:
 
 
 def _drawn(proposal: optuna.Trial, session: Session) -> tuple[Space, Plan]:
-    spaces = {"+".join(space.methods): space for space in session.spaces}
+    spaces = {"+".join(space.methods): space for space in session.ledger.spaces}
     name = proposal.suggest_categorical("methods", list(spaces))
     space = spaces[name]
     index = (proposal.suggest_categorical(f"{name}/{a.method}.{a.name}", range(len(a.values))) for a in space.axes)
@@ -79,7 +78,7 @@ def _drawn(proposal: optuna.Trial, session: Session) -> tuple[Space, Plan]:
 
 
 def _excess(trial: Trial, session: Session) -> float:
-    limits = session.goal.limits
+    limits = session.ledger.goal.limits
     return max((max(0.0, limits.excess(m, trial.losses[m].loss)) for m in limits), default=0.0)
 
 
@@ -102,15 +101,6 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def score_skipped(session: Session) -> None:
-    """Scores plans that were not worth it before and are now: a better one was rejected, or the goal is another.
-
-    The fastest first, so that without a target the first that is inside the limits ends it.
-    """
-    skipped = [t for t in session.trials.values() if t.status == "skipped"]
-    for trial in sorted(skipped, key=lambda t: -t.speedup):
-        plan = Plan.parse(trial.plan)
-        if session.late:
-            return
-        if session.is_open(plan):
-            session.measure(plan)
+def predicts(strategy: Strategy) -> bool:
+    """The strategy goes by predicted speeds, for which the baseline is profiled."""
+    return strategy is guided

@@ -9,8 +9,7 @@ from hasten.errors import MeasurementError
 from hasten.records import Answer
 from hasten.script.verify import verify
 from hasten.search import SearchOptions
-from hasten.search.confirm import decide
-from hasten.search.judge import Goal
+from hasten.search.judge import Goal, decide
 from hasten.workflow.answers import figures
 
 Write = Callable[[Answer], Path]
