@@ -17,7 +17,7 @@ PATIENCE_S = 120
 
 
 def _start(storage: Path) -> subprocess.Popen[str]:
-    paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, str(HERE / "killed_search.py"), str(storage)],
