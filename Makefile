@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# a file's tests stay in one process: what they share, such as a batch that was run, is made once and not in each
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 OUT ?= hasten-out/demo
 DEMO_THREADS ?= 1
 DEMO_TIME ?= 10m
@@ -40,10 +42,10 @@ $(VENV)/.docs: $(STAMP)
 
 # of each guarantee its representatives; the whole matrices are in test-full, and both together are all tests, once
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not full"
+	$(PYTEST) -m "not full"
 
 test-full: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m full
+	$(PYTEST) -m full
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
