@@ -55,3 +55,11 @@ def test_slices_and_tiles_need_less() -> None:
 def test_the_memory_of_this_machine_is_known() -> None:
     found = usable_bytes("cpu")
     assert found is not None and found > 0 and usable_bytes("mps") is None
+
+
+@pytest.mark.parametrize("sample", ["x", [1], None, 1.5, [8, "x"], {"a": 1}])
+def test_a_size_that_is_none_is_told(sample: object) -> None:
+    pipe = tiny_sd()
+    pipe.unet.register_to_config(sample_size=sample)
+    with pytest.raises(InputError, match="The sample_size of the UNet2DConditionModel is"):
+        Bench.of(pipe, steps=2)

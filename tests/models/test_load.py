@@ -312,3 +312,11 @@ def test_code_of_a_folder_never_runs(folder: Path, changes: dict[str, object], f
     with pytest.raises(InputError, match=r"never run"):
         load_pipeline(str(folder))
     assert not (folder / "ran").exists()
+
+
+def test_numbers_that_another_scheduler_cannot_take_are_told(folder: Path) -> None:
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"solver_order": "many", "solver_type": "none"}))
+    load_pipeline(str(folder))
+    with pytest.raises(InputError, match=r"DPM-Solver\+\+ cannot be made of .* Name another"):
+        load_pipeline(str(folder), find_scheduler("DPM-Solver++"))

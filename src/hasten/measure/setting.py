@@ -56,8 +56,14 @@ def setting_of(
 
 def _usual_size(pipe: Any, denoiser: torch.nn.Module) -> tuple[int, int]:
     """Height and width in pixels where none are asked for: the denoiser's; where it has none, the pipeline's."""
-    sample = getattr(denoiser.config, "sample_size", None) or pipe.default_sample_size
-    rows, columns = (sample, sample) if isinstance(sample, int) else sample
+    sample = getattr(denoiser.config, "sample_size", None) or getattr(pipe, "default_sample_size", None)
+    size = [sample, sample] if isinstance(sample, int) else sample
+    if not isinstance(size, list | tuple) or [type(side) for side in size] != [int, int]:
+        raise InputError(
+            f"The sample_size of the {type(denoiser).__name__} is {sample!r}: one or two numbers were expected in "
+            "its config.json. Mend it; that of a model's publisher has them."
+        )
+    rows, columns = size
     return rows * pipe.vae_scale_factor, columns * pipe.vae_scale_factor
 
 

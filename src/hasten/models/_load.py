@@ -49,8 +49,20 @@ def load_pipeline(
     pipe = _read(source, index, torch_dtype).to(torch_device)
     pipe.set_progress_bar_config(disable=True)
     if scheduler is not None:
-        pipe.scheduler = scheduler.build(pipe.scheduler.config)
+        pipe.scheduler = _built(scheduler, pipe, source)
     return pipe
+
+
+def _built(scheduler: Scheduler, pipe: Any, source: str) -> Any:
+    try:
+        return scheduler.build(pipe.scheduler.config)
+    except HastenError:
+        raise
+    except Exception as error:  # whatever a library makes of another scheduler's numbers
+        raise InputError(
+            f"The scheduler {scheduler.name} cannot be made of what {source!r} has in its scheduler_config.json: "
+            f"{_first_line(error)}. Name another scheduler, or mend that file."
+        ) from error
 
 
 def family_of(pipe: Any) -> Family | None:
