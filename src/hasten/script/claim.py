@@ -25,7 +25,7 @@ _EMBEDDED = re.compile(r"str\(files\('hasten'\) / 'assets' / '([A-Za-z0-9._-]+)'
 CLIP_SCORE = "clip_score"
 REQUIRED = ("load_pipeline", "generate")
 LONGEST = 1 << 20
-"""Bytes of a script; those that hasten writes have some ten thousand."""
+"""Largest size of a script in bytes. The scripts that hasten writes have about ten thousand."""
 TOLERANCE = 0.95
 """The share of the claimed speedup that must be reached when it is measured again. The upper end of the new
 interval is compared, so that times of a restless machine, which decide nothing, do not refute a claim."""
@@ -215,7 +215,7 @@ def _tree(path: Path) -> ast.Module:
         return ast.parse(content, filename=str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
-    except (RecursionError, MemoryError):  # Python's parser knows both for the same
+    except (RecursionError, MemoryError):  # Python's parser raises either
         raise InputError(f"{path} is not a script of hasten: it is nested too deeply.") from None
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{path} is not a Python program: {error}.") from None
@@ -224,7 +224,7 @@ def _tree(path: Path) -> ast.Module:
 def _unparsed(node: ast.expr) -> str:
     try:
         return ast.unparse(node)
-    except RecursionError:  # so deep a thing is no path
+    except RecursionError:  # an expression this deep is not a path
         return ""
 
 
