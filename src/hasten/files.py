@@ -112,6 +112,11 @@ def whole(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
+def is_text(name: str) -> bool:
+    """Whether a name, of a file perhaps, can be written into a text: not where its bytes are no UTF-8."""
+    return whole(name) == name
+
+
 def save_json(data: object, path: str | Path) -> Path:
     """Saves data as indented JSON. Raises InputError like ``save``, and ValueError for NaN: JSON has none."""
     return save(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)

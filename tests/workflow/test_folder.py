@@ -80,7 +80,7 @@ def test_half_an_image_is_damage(used: Path) -> None:
         rewrite_report(used)
 
 
-@pytest.mark.parametrize("name", ["n" * 300, "a\0b"])
+@pytest.mark.parametrize("name", ["n" * 300, "a\0b", "a\udcff"])
 def test_an_impossible_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         check_folder(tmp_path / name)

@@ -17,6 +17,7 @@ from hasten.cli.choices import CHOICES, REQUEST_NAMES, SCRIPTS, Json, flag_of, i
 from hasten.cli.helping import COMMAND_GROUPS, GroupedCommand, GroupedCommands
 from hasten.cli.values import open_task, task_of_flags
 from hasten.errors import HastenError, InputError
+from hasten.files import is_text
 from hasten.measure.ending import leave_if_asked, remember_interrupts
 from hasten.options.table import OUTPUT, REQUEST, SEARCH, SETTING
 from hasten.options.values import Range, seconds
@@ -35,6 +36,7 @@ class Commands(GroupedCommands):
     def invoke(self, ctx: Any) -> Any:
         remember_interrupts()
         try:
+            _refuse_no_text(sys.argv[1:])
             return self._interrupted_first(ctx)
         except HastenError as error:
             show.error(error, as_json="--json" in sys.argv)
@@ -55,6 +57,13 @@ class Commands(GroupedCommands):
         except Exception:
             leave_if_asked()
             raise
+
+
+def _refuse_no_text(words: list[str]) -> None:
+    """Names go into scripts and reports, which are text."""
+    for word in words:
+        if not is_text(word):
+            raise InputError(f"{word!r} is no text in UTF-8: rename the file, or write the word anew.")
 
 
 def _unloaded(error: MemoryError | ImportError) -> HastenError:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from hasten.errors import InputError
-from hasten.files import save, save_bytes, save_json
+from hasten.files import is_text, save, save_bytes, save_json
 from hasten.records import Answer, Trial
 from hasten.report import ReportImages, render_report
 from hasten.script.write import LONGEST_NAME
@@ -108,8 +108,11 @@ def folder_of(task: Task, out: str | Path | None) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raises InputError where the folder could not be made or written. Nothing is left behind."""
-    if "\0" in str(folder):
-        raise InputError(f"The output folder {str(folder)!r} cannot be written: no name has a NUL byte in it.")
+    if "\0" in str(folder) or not is_text(str(folder)):
+        raise InputError(
+            f"The output folder {str(folder)!r} cannot be written: its name is to be text in UTF-8, without a NUL "
+            "byte. Choose another with --out."
+        )
     place = folder
     try:
         place = next(p for p in (folder, *folder.parents) if p.exists())
