@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from hasten.measure.bench import Bench
+from hasten.measure.contract import TrialSpec
 from hasten.methods import check_plan
 from hasten.plan import Plan
 from hasten.task import Setting
@@ -39,7 +40,7 @@ def main() -> None:
     print(f"{setting.key()}, {options.samples} held-out prompts", flush=True)
     for text in options.plans:
         plan = check_plan(Plan.parse(text), bench.pipe, options.steps)
-        trial = bench.trial(plan, split="held-out", samples=options.samples)
+        trial = bench.trial(plan, TrialSpec(split="held-out", samples=options.samples))
         if trial.latency is None or trial.status != "ok":
             print(f"{plan}: {trial.reason}")
             continue

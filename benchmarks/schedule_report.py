@@ -12,6 +12,7 @@ import torch
 
 from hasten.errors import InputError
 from hasten.measure.bench import Bench
+from hasten.measure.contract import TrialSpec
 from hasten.plan import Plan, steps_of
 from hasten.records import EqualTime, Trial
 
@@ -75,10 +76,12 @@ def confirm(options: argparse.Namespace, points: dict[str, list[Point]]) -> None
 
     def measure(plan: str) -> tuple[Trial, EqualTime]:
         if plan not in known:
-            trial = bench.trial(Plan.parse(plan), split="held-out", samples=samples)
+            trial = bench.trial(Plan.parse(plan), TrialSpec(split="held-out", samples=samples))
             if trial.latency is None or not trial.losses:
                 raise InputError(f"{plan} failed: {trial.reason}")
-            same = bench.equal_time(trial.latency, split="held-out", samples=samples, plan_losses=trial.losses)
+            same = bench.equal_time(
+                trial.latency, TrialSpec(split="held-out", samples=samples), plan_losses=trial.losses
+            )
             known[plan] = {
                 "plan": plan,
                 "trial": trial.model_dump(mode="json"),

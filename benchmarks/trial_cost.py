@@ -29,8 +29,8 @@ from typing import Any
 
 from hasten import api
 from hasten.measure.bench import Bench
+from hasten.measure.contract import METRIC_NAMES, TrialSpec
 from hasten.measure.timing import synchronise
-from hasten.measure.trials import METRIC_NAMES
 from hasten.models import quiet_loading
 from hasten.plan import Plan
 from hasten.task import Task
@@ -44,7 +44,9 @@ FIRST, SECOND = "deepcache", "tome"
 def trial_s(bench: Bench, plan: Plan, pairs: int, samples: int) -> float:
     """Seconds of a trial as a search makes it."""
     start = time.perf_counter()
-    found = bench.trial(plan, pairs=pairs, samples=samples, metrics=METRIC_NAMES, enough=lambda *_: False)
+    found = bench.trial(
+        plan, TrialSpec(pairs=pairs, samples=samples, metrics=METRIC_NAMES, enough=lambda *_: False)
+    )
     if found.status != "ok":
         raise SystemExit(f"The trial failed: {found.reason}")
     return time.perf_counter() - start

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from hasten.errors import InputError
+from hasten.measure.contract import METRIC_NAMES
 from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.quality import Losses, Report, StopEarly, chosen_metrics
 from hasten.measure.stats import CONFIDENCE, loss_of
 from hasten.measure.timing import Enough, Side, latency_of
-from hasten.measure.trials import METRIC_NAMES, Trials
+from hasten.measure.trials import Trials
 from hasten.metrics import METRICS
 from hasten.plan import Plan
 from hasten.predict.space import Index, Space

@@ -13,7 +13,7 @@ from multiprocessing.sharedctypes import Synchronized
 
 from hasten.errors import HastenError
 from hasten.measure.bench import Bench
-from hasten.measure.trials import METRIC_NAMES
+from hasten.measure.contract import METRIC_NAMES
 from hasten.plan import Plan
 from hasten.records import Split
 

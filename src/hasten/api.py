@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from hasten.limits import Limits
+from hasten.measure.contract import METRIC_NAMES
 from hasten.measure.lock import device_lock
 from hasten.measure.profile import BATCH_SIZES, Profile
-from hasten.measure.trials import METRIC_NAMES
 from hasten.models import load_pipeline
 from hasten.options import checked
 from hasten.plan import Plan, plan_of

@@ -19,6 +19,7 @@ from benchmarks.tables.tables import Table, load
 
 from hasten.errors import InputError, UnknownNameError
 from hasten.measure.bench import Bench
+from hasten.measure.contract import TrialSpec
 from hasten.plan import Plan
 from hasten.predict.cost_model import CostModel
 from hasten.predict.space import grid
@@ -227,7 +228,7 @@ def test_a_replayed_trial_stops_where_a_bench_would(pipe: Any) -> None:
         return len(plan_s) == 2
 
     replay = bench(pipe)
-    trial = replay.trial(PLAN, samples=16, stop_early=stop, enough=enough)
+    trial = replay.trial(PLAN, TrialSpec(samples=16, stop_early=stop, enough=enough))
     assert (asked, rows) == ([8], [1, 2])
     assert trial.latency is not None and len(trial.latency.times_s) == 2
     assert trial.losses["clip_score"].scores == tuple(table().scores["clip_score"][0, :8])
@@ -236,10 +237,10 @@ def test_a_replayed_trial_stops_where_a_bench_would(pipe: Any) -> None:
     def slow(latency: Latency) -> str:
         return f"{latency.speedup:.0f}x only"
 
-    assert replay.trial(PLAN, worth_scoring=slow).status == "skipped"
+    assert replay.trial(PLAN, TrialSpec(worth_scoring=slow)).status == "skipped"
     assert (replay.trials, replay.images) == (2, 8)
     asked.clear()
-    assert replay.trial(PLAN, samples=8, stop_early=stop).losses["ssim"].samples == 8
+    assert replay.trial(PLAN, TrialSpec(samples=8, stop_early=stop)).losses["ssim"].samples == 8
     assert asked == []  # nothing was left to stop
 
 
@@ -279,9 +280,9 @@ def test_a_plan_that_failed_fails_again(pipe: Any) -> None:
 
 def test_the_equal_time_baseline_is_recorded_too(pipe: Any) -> None:
     replay = bench(pipe)
-    trial = replay.trial(PLAN, samples=8)
+    trial = replay.trial(PLAN, TrialSpec(samples=8))
     assert trial.latency is not None
-    found = replay.equal_time(trial.latency, samples=8, plan_losses={m: loss(0.5, m) for m in METRICS})
+    found = replay.equal_time(trial.latency, TrialSpec(samples=8), plan_losses={m: loss(0.5, m) for m in METRICS})
     assert (found.steps, found.trial.plan) == (1, "baseline")
     assert found.trial.speedup == pytest.approx(2)
     assert found.plan_loses == METRICS

@@ -18,6 +18,7 @@ from tests.support.pipelines import tiny_sd
 
 from hasten.errors import InputError, MeasurementError
 from hasten.measure.bench import Bench
+from hasten.measure.contract import TrialSpec
 from hasten.measure.quality import Losses
 from hasten.metrics import ClipScorer
 from hasten.plan import Plan
@@ -31,7 +32,7 @@ NEUTRAL = Plan.parse("deepcache(cache_branch_id=0,cache_interval=1)")
 
 def test_a_trial_holds_latency_losses_and_environment(bench: Bench) -> None:
     told: list[str] = []
-    trial = bench.trial(Plan.parse("deepcache"), samples=10, pairs=2, report=told.append)
+    trial = bench.trial(Plan.parse("deepcache"), TrialSpec(samples=10, pairs=2), report=told.append)
     assert (trial.status, trial.steps, trial.split) == ("ok", STEPS, "search")
     assert set(Plan.parse(trial.plan).parameters["deepcache"]) == {"cache_branch_id", "cache_interval"}
     assert trial.environment == bench.environment
@@ -61,12 +62,14 @@ def test_a_latency_tells_of_a_method_without_effect_once(scorer: ClipScorer, wor
 
 
 def test_a_trial_survives_json(bench: Bench) -> None:
-    trial = bench.trial(DEEPCACHE, samples=2, pairs=1)
+    trial = bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1))
     assert type(trial).model_validate_json(trial.model_dump_json()) == trial
 
 
 def test_a_neutral_plan_loses_exactly_nothing(bench: Bench) -> None:
-    trial = bench.trial(NEUTRAL, samples=9, pairs=1, metrics=("clip_score", "clip_image", "ssim", "psnr"))
+    trial = bench.trial(
+        NEUTRAL, TrialSpec(samples=9, pairs=1, metrics=("clip_score", "clip_image", "ssim", "psnr"))
+    )
     assert len(trial.losses) == 4
     for loss in trial.losses.values():
         assert loss.loss == 0
@@ -89,7 +92,7 @@ def test_a_baseline_image_is_drawn_once(bench: Bench, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(bench.pipeline, "draw", counted)
     bench.quality(DEEPCACHE, samples=3)
-    bench.trial(DEEPCACHE, samples=4, pairs=1)
+    bench.trial(DEEPCACHE, TrialSpec(samples=4, pairs=1))
     bench.images(Plan(), indices=[3, 1])
     assert sorted(drawn) == [("search", i) for i in range(4)]
 
@@ -109,7 +112,7 @@ def test_a_plan_not_worth_scoring_is_skipped(bench: Bench) -> None:
         asked.append(latency)
         return "slower than one that is known"
 
-    trial = bench.trial(DEEPCACHE, samples=4, pairs=1, worth_scoring=slow)
+    trial = bench.trial(DEEPCACHE, TrialSpec(samples=4, pairs=1, worth_scoring=slow))
     assert (trial.status, trial.reason) == ("skipped", "slower than one that is known")
     assert trial.latency == asked[0]
     assert trial.losses == {}
@@ -121,7 +124,7 @@ def test_a_plan_not_worth_timing_is_scored_first_and_timed_in_few_pairs(
 ) -> None:
     asked: list[Losses] = []
     trial = bench.trial(
-        DEEPCACHE, samples=3, pairs=4, worth_timing=lambda losses: bool(asked.append(losses)) or worth
+        DEEPCACHE, TrialSpec(samples=3, pairs=4, worth_timing=lambda losses: bool(asked.append(losses)) or worth)
     )
     assert trial.status == "ok" and trial.losses == asked[0] and len(asked) == 1
     assert trial.latency is not None and len(trial.latency.times_s) == pairs
@@ -146,7 +149,9 @@ def test_timing_stops_early_and_the_baseline_is_warmed_up_once(
 
     for expected in (4, 3):
         calls.clear()
-        trial = bench.trial(DEEPCACHE, samples=2, pairs=3, enough=enough, worth_scoring=lambda _: "slow")
+        trial = bench.trial(
+            DEEPCACHE, TrialSpec(samples=2, pairs=3, enough=enough, worth_scoring=lambda _: "slow")
+        )
         assert trial.latency is not None and len(trial.latency.times_s) == 1
         assert len(calls) == expected
     calls.clear()
@@ -157,12 +162,12 @@ def test_timing_stops_early_and_the_baseline_is_warmed_up_once(
 
 def test_an_offset_takes_the_images_from_there_on(bench: Bench) -> None:
     whole = bench.quality(DEEPCACHE, samples=6)["ssim"]
-    trial = bench.trial(DEEPCACHE, samples=2, pairs=1, offset=4)
+    trial = bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1, offset=4))
     assert trial.offset == 4
     assert trial.losses["ssim"].scores == pytest.approx(whole.scores[4:], abs=1e-4)
     assert trial.losses["ssim"].scores != pytest.approx(whole.scores[:2], abs=1e-4)
     assert trial.latency is not None
-    fewer = bench.equal_time(trial.latency, samples=2, pairs=1, offset=4).trial
+    fewer = bench.equal_time(trial.latency, TrialSpec(samples=2, pairs=1, offset=4)).trial
     assert fewer.offset == 4
     assert fewer.losses["clip_score"].baseline_scores == trial.losses["clip_score"].baseline_scores
 
@@ -174,7 +179,7 @@ def test_scoring_stops_early(bench: Bench) -> None:
         asked.append(losses["ssim"].samples)
         return len(asked) == 2
 
-    trial = bench.trial(DEEPCACHE, samples=30, pairs=1, stop_early=enough)
+    trial = bench.trial(DEEPCACHE, TrialSpec(samples=30, pairs=1, stop_early=enough))
     assert asked == [8, 16]
     assert (trial.status, trial.losses["clip_score"].samples) == ("ok", 16)
 
@@ -226,12 +231,12 @@ def test_a_plan_that_fails_is_a_failed_trial(
 ) -> None:
     before = bench.images(Plan(), indices=[5])
     with spoiled(bench, monkeypatch, _part(bench, part), hook):
-        trial = bench.trial(DEEPCACHE, samples=2, pairs=1)
+        trial = bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1))
         with pytest.raises(MeasurementError):
             bench.quality(DEEPCACHE, samples=2)
     assert (trial.status, trial.reason) == ("failed", reason)
     assert trial.losses == {}
-    assert bench.trial(DEEPCACHE, samples=2, pairs=1).status == "ok"
+    assert bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1)).status == "ok"
     assert torch.equal(before, bench.pipeline.draw(Plan(), "search", [5]).float() / 255)
 
 
@@ -256,13 +261,13 @@ def test_a_baseline_that_is_scored_with_nan_is_an_error(bench: Bench, scorer: Cl
         nan_after(scorer, 0),
         pytest.raises(MeasurementError, match="CLIP score gave nan for the image of 'red dog'"),
     ):
-        bench.trial(DEEPCACHE, samples=2, pairs=1)
+        bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1))
 
 
 def test_a_plan_that_is_scored_with_nan_is_a_failed_trial(bench: Bench, scorer: ClipScorer) -> None:
     """The baseline is scored first, so only the plan's images meet the fault."""
     with nan_after(scorer, 1):
-        trial = bench.trial(DEEPCACHE, samples=2, pairs=1)
+        trial = bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1))
     assert (trial.status, trial.reason) == ("failed", "CLIP score gave nan for the image of 'red dog'")
 
 
@@ -274,13 +279,13 @@ def test_a_trial_that_runs_out_of_memory_leaves_none_behind(bench: Bench, monkey
         held.append(weakref.ref(big))
         big.new_empty(2**50)
 
-    before = bench.trial(DEEPCACHE, samples=2, pairs=1)
+    before = bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1))
     with spoiled(bench, monkeypatch, bench.pipe.unet, hook):
-        failed = bench.trial(DEEPCACHE, samples=2, pairs=1)
+        failed = bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1))
     assert failed.status == "failed"
     assert failed.reason.startswith("Out of memory: ")
     assert held and not any(tensor() is not None for tensor in held)
-    after = bench.trial(DEEPCACHE, samples=2, pairs=1)
+    after = bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1))
     assert (after.status, after.losses) == ("ok", before.losses)
 
 
@@ -295,14 +300,14 @@ def test_interrupts_pass_through(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
         spoiled(bench, monkeypatch, bench.pipe.unet, raises(KeyboardInterrupt())),
         pytest.raises(KeyboardInterrupt),
     ):
-        bench.trial(DEEPCACHE, samples=2, pairs=1)
+        bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1))
 
 
 def test_errors_of_the_callers_own_functions_pass_through(bench: Bench) -> None:
     with pytest.raises(ZeroDivisionError):
-        bench.trial(DEEPCACHE, samples=2, pairs=1, worth_scoring=lambda _: str(1 // 0))
+        bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1, worth_scoring=lambda _: str(1 // 0)))
     with pytest.raises(ZeroDivisionError):
-        bench.trial(DEEPCACHE, samples=2, pairs=1, report=lambda _: str(1 // 0))
+        bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1), report=lambda _: str(1 // 0))
 
 
 @pytest.mark.parametrize(
@@ -310,10 +315,10 @@ def test_errors_of_the_callers_own_functions_pass_through(bench: Bench) -> None:
     [
         lambda bench: bench.trial(Plan.parse("deepcache(cache_interval=0)")),
         lambda bench: bench.trial(Plan.parse("warp(factor=9)")),
-        lambda bench: bench.trial(DEEPCACHE, metrics=("beauty",)),
-        lambda bench: bench.trial(DEEPCACHE, samples=1),
-        lambda bench: bench.trial(DEEPCACHE, samples=2, offset=-1),
-        lambda bench: bench.trial(DEEPCACHE, pairs=0, samples=2),
+        lambda bench: bench.trial(DEEPCACHE, TrialSpec(metrics=("beauty",))),
+        lambda bench: bench.trial(DEEPCACHE, TrialSpec(samples=1)),
+        lambda bench: bench.trial(DEEPCACHE, TrialSpec(samples=2, offset=-1)),
+        lambda bench: bench.trial(DEEPCACHE, TrialSpec(pairs=0, samples=2)),
         lambda bench: bench.trial(DEEPCACHE, steps=0),
     ],
 )
@@ -325,7 +330,7 @@ def test_wrong_input_is_no_failed_trial(bench: Bench, call: Callable[[Bench], ob
 def test_a_baseline_that_fails_is_no_plans_fault(bench: Bench) -> None:
     bench.pipe.vae.decoder.register_forward_hook(lambda *args: args[2] * torch.nan)
     with pytest.raises(MeasurementError, match="The baseline itself fails: NaN"):
-        bench.trial(DEEPCACHE, samples=2, pairs=1)
+        bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1))
 
 
 def test_other_processes_wait_for_a_trial(bench: Bench) -> None:
@@ -337,7 +342,7 @@ def test_other_processes_wait_for_a_trial(bench: Bench) -> None:
         codes.append(done.returncode)
         return "asked"
 
-    bench.trial(DEEPCACHE, samples=2, pairs=1, worth_scoring=during)
+    bench.trial(DEEPCACHE, TrialSpec(samples=2, pairs=1, worth_scoring=during))
     codes.append(subprocess.run([sys.executable, "-c", attempt], check=False).returncode)
     assert codes == [1, 0]
 

@@ -18,6 +18,7 @@ from tests.support.examples import answer_of, setting_of
 from tests.support.pipelines import tiny_flux, tiny_sd
 
 from hasten.measure.bench import Bench
+from hasten.measure.contract import TrialSpec
 from hasten.measure.distilled import distillation_of, of_weights
 from hasten.metrics import ClipScorer
 from hasten.models import find_model
@@ -115,6 +116,6 @@ def test_schnell_as_it_is_run() -> None:
 def test_the_note_is_in_the_answer(scorer: ClipScorer, words: Path) -> None:
     pipe = called("runwayml/stable-diffusion-v1-5", LCMScheduler())
     bench = Bench.of(pipe, steps=4, height=64, width=64, scorer=scorer, prompts=words)
-    trial = bench.trial(Plan.parse("deepcache(cache_interval=2)"), samples=2, pairs=1)
+    trial = bench.trial(Plan.parse("deepcache(cache_interval=2)"), TrialSpec(samples=2, pairs=1))
     told = figures(answer_of(Plan.parse(trial.plan)).task, trial, None)["warnings"]
     assert [note for note in told if "The LCM scheduler is made for weights" in note]

@@ -9,6 +9,7 @@ import pytest
 from tests.support.landscape import latency, loss, trial
 
 from hasten.measure.bench import Bench
+from hasten.measure.contract import TrialSpec
 from hasten.measure.equal_time import dominates, most_steps, where_it_loses
 from hasten.measure.stats import loss_of
 from hasten.metrics import METRICS
@@ -146,12 +147,12 @@ def test_fewer_steps_dominate_only_beyond_chance_by_every_metric_and_in_no_more_
 
 
 def test_it_is_measured_like_a_plan(bench: Bench) -> None:
-    own = bench.trial(Plan.parse("deepcache(cache_branch_id=0,cache_interval=2)"), samples=4, pairs=1)
+    own = bench.trial(Plan.parse("deepcache(cache_branch_id=0,cache_interval=2)"), TrialSpec(samples=4, pairs=1))
     assert own.latency is not None
     fast = own.latency.model_copy(update={"speedup": 1.6})
     bad = {m: loss.model_copy(update={"loss": 2.0}) for m, loss in own.losses.items()}
     told: list[str] = []
-    found = bench.equal_time(fast, samples=4, pairs=1, plan_losses=bad, report=told.append)
+    found = bench.equal_time(fast, TrialSpec(samples=4, pairs=1), plan_losses=bad, report=told.append)
     assert found.steps == found.trial.steps < bench.setting.steps
     assert (found.trial.plan, found.trial.status) == ("baseline", "ok")
     assert found.trial.latency is not None and len(found.trial.latency.times_s) == 1

@@ -17,6 +17,7 @@ from tests.support.landscape import BASELINE_S, SETTING, Landscape, latency, los
 from tests.support.pipelines import tiny_sd
 
 from hasten.limits import Limits
+from hasten.measure.contract import TrialSpec
 from hasten.plan import Plan
 from hasten.predict.losses import Quality
 from hasten.predict.space import Space, grid, spaces
@@ -202,12 +203,12 @@ def test_without_a_profile_nothing_is_out_of_reach_before_it_is_measured() -> No
 class Unlucky(Landscape):
     """Times a plan too slow by a third in its first pairs, and as it is in more."""
 
-    def trial(self, plan: Plan, **how: Any) -> Trial:
+    def trial(self, plan: Plan, spec: TrialSpec, **how: Any) -> Trial:
         true = self.speedup
-        few = how.get("split") != "held-out" and how["pairs"] <= options().search_pairs
+        few = spec.split != "held-out" and spec.pairs <= options().search_pairs
         self.speedup = lambda p: true(p) / 1.5 if few else true(p)
         try:
-            return super().trial(plan, **how)
+            return super().trial(plan, spec, **how)
         finally:
             self.speedup = true
 

@@ -12,6 +12,7 @@ from tests.support.landscape import Landscape, latency, loss, trial
 from tests.support.pipelines import tiny_sd
 
 from hasten.language.parse import parse
+from hasten.measure.contract import TrialSpec
 from hasten.methods import METHODS
 from hasten.plan import Plan
 from hasten.records import EqualTime
@@ -31,18 +32,18 @@ class Compared(Landscape):
 
     fewer: tuple[float, float] = (0.001, 0.01)
 
-    def trial(self, plan: Plan, **given: Any) -> Any:
-        found = super().trial(plan, **given)
+    def trial(self, plan: Plan, spec: TrialSpec, **given: Any) -> Any:
+        found = super().trial(plan, spec, **given)
         if plan.methods != ("fewer_steps",) or not found.losses:
             return found
         ssim = loss(self.fewer[1], metric="ssim")
         return found.model_copy(update={"losses": {**found.losses, "ssim": ssim}})
 
-    def equal_time(self, plan_latency: Any, **given: Any) -> EqualTime:
+    def equal_time(self, plan_latency: Any, spec: TrialSpec, **given: Any) -> EqualTime:
         losses = {m: loss(value, metric=m) for m, value in zip(("clip_score", "ssim"), self.fewer, strict=True)}
         own = given["plan_losses"]
         loses = tuple(m for m in own if losses[m].loss < own[m].loss)
-        known = {"split": "held-out", "offset": given["offset"], "losses": losses, "steps": STEPS}
+        known = {"split": "held-out", "offset": spec.offset, "losses": losses, "steps": STEPS}
         fewer = trial("baseline", latency=latency(plan_latency.speedup), **known)
         return EqualTime(steps=STEPS, trial=fewer, plan_loses=loses)
 

@@ -12,6 +12,7 @@ from tests.support.landscape import SETTING, Landscape
 from tests.support.pipelines import tiny_sd
 
 from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
+from hasten.measure.contract import TrialSpec
 from hasten.plan import Plan
 from hasten.search import Progress, SearchOptions, SearchResult, run_search
 from hasten.search.options import Prefer
@@ -209,9 +210,9 @@ class Timed(Landscape):
 
     pairs: list[tuple[tuple[int, int], int]] = field(default_factory=list)
 
-    def trial(self, plan: Plan, **given: Any) -> Any:
-        found = super().trial(plan, **given)
-        if given.get("split") == "held-out":
+    def trial(self, plan: Plan, spec: TrialSpec, **given: Any) -> Any:
+        found = super().trial(plan, spec, **given)
+        if spec.split == "held-out":
             self.pairs.append((deepcache(plan), len(found.latency.times_s)))
         return found
 
@@ -273,9 +274,9 @@ def test_a_plan_that_was_only_too_slow_is_still_the_best_inside_the_limit() -> N
     """On held-out prompts it misses the target, but not the limit."""
 
     class Slower(Landscape):
-        def trial(self, plan: Plan, **given: Any) -> Any:
-            self.speedup = (lambda p: 2.9) if given.get("split") == "held-out" else speed
-            return super().trial(plan, **given)
+        def trial(self, plan: Plan, spec: TrialSpec, **given: Any) -> Any:
+            self.speedup = (lambda p: 2.9) if spec.split == "held-out" else speed
+            return super().trial(plan, spec, **given)
 
     bench = Slower(speedup=speed, clip_loss=cost, half_width=0.0001)
     found = run_search(bench, task({"speedup": 3}, limit=0.0165), options(strategy="traversal"))
@@ -290,10 +291,10 @@ class Disappointing(Landscape):
 
     plan, speedup_again = (5, 0), 2.0
 
-    def trial(self, plan: Plan, **given: Any) -> Any:
-        fooled = given.get("split") == "held-out" and deepcache(plan) == self.plan
+    def trial(self, plan: Plan, spec: TrialSpec, **given: Any) -> Any:
+        fooled = spec.split == "held-out" and deepcache(plan) == self.plan
         self.speedup = (lambda p: self.speedup_again) if fooled else speed
-        return super().trial(plan, **given)
+        return super().trial(plan, spec, **given)
 
 
 def test_a_confirmed_plan_that_lost_its_speed_gives_way_to_a_faster_one() -> None:
@@ -322,10 +323,10 @@ def test_every_verdict_has_held_out_images_of_its_own() -> None:
     seen: list[tuple[str, int]] = []
 
     class Watched(Landscape):
-        def trial(self, plan: Plan, **given: Any) -> Any:
-            if given.get("split") == "held-out":
-                seen.append((str(plan), given["offset"]))
-            return super().trial(plan, **given)
+        def trial(self, plan: Plan, spec: TrialSpec, **given: Any) -> Any:
+            if spec.split == "held-out":
+                seen.append((str(plan), spec.offset))
+            return super().trial(plan, spec, **given)
 
     def held_out(p: Plan) -> float:
         return 0.5 if deepcache(p) in {(5, 0), (5, 1), (5, 2)} else 0.001

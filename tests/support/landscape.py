@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hasten.measure.contract import TrialSpec
 from hasten.plan import Plan
 from hasten.records import FEW_PAIRS, EqualTime, Latency, Loss, Split, Trial
 from hasten.task import Setting
@@ -61,62 +62,48 @@ class Landscape:
     scored: list[str] = field(default_factory=list)
     images: int = 0
 
-    def trial(
-        self,
-        plan: Plan,
-        *,
-        split: Split = "search",
-        samples: int = 32,
-        offset: int = 0,
-        pairs: int = 7,
-        metrics: Sequence[str] = ("clip_score", "ssim"),
-        enough: Callable[[Sequence[float], Sequence[float]], bool] | None = None,
-        worth_scoring: Callable[[Latency], str | None] | None = None,
-        worth_timing: Callable[[dict[str, Loss]], bool] | None = None,
-        stop_early: Callable[[dict[str, Loss]], bool] | None = None,
-        begun: Trial | None = None,
-        report: Callable[[str], None] | None = None,
-    ) -> Trial:
+    def trial(self, plan: Plan, spec: TrialSpec, *, report: Callable[[str], None] | None = None) -> Trial:
+        split, begun = spec.split, spec.begun
         if self.interrupt_after is not None and self.measured.total() >= self.interrupt_after:
             raise KeyboardInterrupt
         self.measured[str(plan), split] += begun is None
-        known: dict[str, Any] = {"plan": str(plan), "steps": self.setting.steps, "split": split, "offset": offset}
+        known: dict[str, Any] = {
+            "plan": str(plan),
+            "steps": self.setting.steps,
+            "split": split,
+            "offset": spec.offset,
+        }
         if self.fails(plan):
             return Trial(**known, status="failed", reason="NaN or infinite pixels")
-        known["latency"] = begun.latency if begun else latency(self.speedup(plan), pairs=pairs)
-        if not begun and enough and enough((BASELINE_S,), (BASELINE_S / self.speedup(plan),)):
+        known["latency"] = begun.latency if begun else latency(self.speedup(plan), pairs=spec.pairs)
+        if not begun and spec.enough and spec.enough((BASELINE_S,), (BASELINE_S / self.speedup(plan),)):
             known["latency"] = latency(self.speedup(plan), spread=0, pairs=1)
-        if not begun and worth_scoring and (reason := worth_scoring(known["latency"])):
+        if not begun and spec.worth_scoring and (reason := spec.worth_scoring(known["latency"])):
             return Trial(**known, status="skipped", reason=reason)
         if not (begun and begun.losses):
             self.scored.append(str(plan))
         value = (self.held_out or self.clip_loss)(plan) if split == "held-out" else self.clip_loss(plan)
         done = min((loss.samples for loss in begun.losses.values()), default=0) if begun else 0
-        while done < samples:
-            self.images += min(samples - done, 8)
-            done = min(samples, done + 8)
-            width = self.half_width * (samples / done) ** 0.5
-            losses = {m: loss(value if m == "clip_score" else 0.1, done, width, m) for m in metrics}
-            if stop_early and done < samples and stop_early(losses):
+        while done < spec.samples:
+            self.images += min(spec.samples - done, 8)
+            done = min(spec.samples, done + 8)
+            width = self.half_width * (spec.samples / done) ** 0.5
+            losses = {m: loss(value if m == "clip_score" else 0.1, done, width, m) for m in spec.metrics}
+            if spec.stop_early and done < spec.samples and spec.stop_early(losses):
                 break
-        if worth_timing and not worth_timing(losses):
+        if spec.worth_timing and not spec.worth_timing(losses):
             known["latency"] = latency(self.speedup(plan), pairs=FEW_PAIRS)
         return Trial(**known, losses=losses)
 
     def equal_time(
         self,
         plan_latency: Latency,
+        spec: TrialSpec,
         *,
-        samples: int = 32,
-        offset: int = 0,
-        split: Split = "search",
-        pairs: int = 7,
-        metrics: Sequence[str] = ("clip_score", "ssim"),
         plan_losses: dict[str, Loss] | None = None,
         report: Callable[[str], None] | None = None,
     ) -> EqualTime:
-        fewer = trial(
-            "baseline", steps=12, split=split, offset=offset, losses={m: loss(0.05, metric=m) for m in metrics}
-        )
+        losses = {m: loss(0.05, metric=m) for m in spec.metrics}
+        fewer = trial("baseline", steps=12, split=spec.split, offset=spec.offset, losses=losses)
         loses = tuple(m for m, own in (plan_losses or {}).items() if fewer.losses[m].loss < own.loss)
         return EqualTime(steps=12, trial=fewer, plan_loses=loses)

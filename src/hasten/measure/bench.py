@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.measure._cache import ImageCache
 from hasten.measure._defaults import known_model, loaded, prompts_of, scorer_of
+from hasten.measure.contract import METRIC_NAMES
 from hasten.measure.distilled import of_weights
 from hasten.measure.environment import environment, environment_key
 from hasten.measure.failures import plan_failures
@@ -22,7 +23,7 @@ from hasten.measure.quality import Losses, Quality, Report, StopEarly
 from hasten.measure.setting import checked, setting_of
 from hasten.measure.stats import CONFIDENCE
 from hasten.measure.timing import Enough, interleaved
-from hasten.measure.trials import METRIC_NAMES, Measure, Trials
+from hasten.measure.trials import Measure, Trials
 from hasten.metrics import ClipScorer
 from hasten.models import load_pipeline
 from hasten.plan import Plan

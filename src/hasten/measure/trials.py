@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from hasten.measure.contract import METRIC_NAMES, USUAL, TrialSpec
 from hasten.measure.equal_time import most_steps, where_it_loses
 from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
@@ -17,9 +19,6 @@ from hasten.plan import Plan
 from hasten.records import FEW_PAIRS, EqualTime, Latency, Split, Trial
 from hasten.task import Setting
 
-METRIC_NAMES = ("clip_score", "ssim")
-WorthScoring = Callable[[Latency], str | None]
-WorthTiming = Callable[[Losses], bool]
 Measure = Callable[[dict[str, Any]], None]
 
 
@@ -64,31 +63,14 @@ class Trials(ABC):
     def trial(
         self,
         plan: Plan,
+        spec: TrialSpec = USUAL,
         *,
-        split: Split = "search",
-        samples: int = 32,
-        offset: int = 0,
-        pairs: int = 7,
-        metrics: Sequence[str] = METRIC_NAMES,
-        enough: Enough | None = None,
-        worth_scoring: WorthScoring | None = None,
-        worth_timing: WorthTiming | None = None,
         steps: int | None = None,
-        stop_early: StopEarly | None = None,
-        begun: Trial | None = None,
         report: Report | None = None,
     ) -> Trial:
         """Latency and quality. Whatever the plan does, the answer is a trial, if need be a failed one.
 
         Args:
-            offset: the first image of the split: those from it to ``offset + samples`` are scored.
-            enough: asked after each timed pair with both rows of times; True ends the timing early.
-            worth_scoring: asked with the latency; a reason (text) ends the trial there as *skipped*.
-            worth_timing: asked with the losses, which then come before the latency: False ends the timing after
-                3 pairs, which tell about how fast a plan is that will not be chosen.
-            stop_early: asked after each batch of prompts with the losses so far; True ends the scoring.
-            begun: a trial of the plan that was skipped, or ended early: its times are taken for this one's, and
-                only the images that it has not are scored.
             report: told what goes on, a few words at a time.
 
         Raises:
@@ -96,58 +78,70 @@ class Trials(ABC):
             MeasurementError: the baseline itself cannot be measured.
         """
         plan = self.pipeline.completed(plan, steps)
-        chosen_metrics(metrics, samples, offset)  # what is wrong is said before anything runs
-        time = partial(self.latency, plan, pairs=pairs, steps=steps, report=report)
-        score = partial(self.quality, plan, split=split, metrics=metrics, steps=steps, report=report)
+        chosen_metrics(spec.metrics, spec.samples, spec.offset)  # what is wrong is said before anything runs
+        if spec.begun is None:
+            measure = partial(self._measure, plan, spec, steps, report)
+            return self._attempt(plan, spec.split, spec.offset, measure, steps)
+        go_on = partial(self._go_on, plan, spec, spec.begun, steps, report)
+        trial = self._attempt(plan, spec.split, spec.offset, go_on, steps)
+        return trial.model_copy(update={"seconds": trial.seconds + spec.begun.seconds})
 
-        def measure(found: dict[str, Any]) -> None:
-            self._begin(split, next(self.pipeline.batches(range(offset, offset + samples))), report)
-            if worth_timing:
-                found["losses"] = score(samples=samples, offset=offset, stop_early=stop_early)
-                found["latency"] = time(enough=enough if worth_timing(found["losses"]) else _few)
-                return
-            found["latency"] = time(enough=enough)
-            if worth_scoring and (reason := worth_scoring(found["latency"])):
-                found |= {"status": "skipped", "reason": reason}
-            else:
-                found["losses"] = score(samples=samples, offset=offset, stop_early=stop_early)
+    def _measure(
+        self, plan: Plan, spec: TrialSpec, steps: int | None, report: Report | None, found: dict[str, Any]
+    ) -> None:
+        """Takes times and scores, in the order in which the one may make the other needless."""
+        time = partial(self.latency, plan, pairs=spec.pairs, steps=steps, report=report)
+        score = partial(self._score, plan, spec, steps, report)
+        first = range(spec.offset, spec.offset + spec.samples)
+        self._begin(spec.split, next(self.pipeline.batches(first)), report)
+        if spec.worth_timing:
+            found["losses"] = score()
+            found["latency"] = time(enough=spec.enough if spec.worth_timing(found["losses"]) else _few)
+            return
+        found["latency"] = time(enough=spec.enough)
+        if spec.worth_scoring and (reason := spec.worth_scoring(found["latency"])):
+            found |= {"status": "skipped", "reason": reason}
+        else:
+            found["losses"] = score()
 
-        def go_on(begun: Trial, found: dict[str, Any]) -> None:
-            found |= {"latency": begun.latency, "losses": begun.losses}
-            found["losses"] = self._more(begun.losses, samples, offset, score, stop_early)
-
-        if begun is None:
-            return self._attempt(plan, split, offset, measure, steps)
-        trial = self._attempt(plan, split, offset, partial(go_on, begun), steps)
-        return trial.model_copy(update={"seconds": trial.seconds + begun.seconds})
-
-    def _more(
+    def _go_on(
         self,
-        losses: Losses,
-        samples: int,
-        offset: int,
-        score: Callable[..., Losses],
-        stop_early: StopEarly | None,
-    ) -> Losses:
-        """The losses with those of the images that are yet to be scored."""
-        have = samples_of(losses)
+        plan: Plan,
+        spec: TrialSpec,
+        begun: Trial,
+        steps: int | None,
+        report: Report | None,
+        found: dict[str, Any],
+    ) -> None:
+        """Scores the images that a trial which has begun does not have."""
+        found |= {"latency": begun.latency, "losses": begun.losses}
+        losses, have, stop_early = begun.losses, samples_of(begun.losses), spec.stop_early
 
         def whole(more: Losses) -> Losses:
             seed = self.pipeline.seed
             return {m: joined(losses[m], loss, seed=seed) for m, loss in more.items()} if have else more
 
         stop = None if stop_early is None else lambda more: stop_early(whole(more))
-        return whole(score(samples=samples - have, offset=offset + have, stop_early=stop))
+        rest = replace(spec, samples=spec.samples - have, offset=spec.offset + have, stop_early=stop)
+        found["losses"] = whole(self._score(plan, rest, steps, report))
+
+    def _score(self, plan: Plan, spec: TrialSpec, steps: int | None, report: Report | None) -> Losses:
+        return self.quality(
+            plan,
+            split=spec.split,
+            samples=spec.samples,
+            offset=spec.offset,
+            metrics=spec.metrics,
+            steps=steps,
+            stop_early=spec.stop_early,
+            report=report,
+        )
 
     def equal_time(
         self,
         plan_latency: Latency,
+        spec: TrialSpec = USUAL,
         *,
-        samples: int = 32,
-        offset: int = 0,
-        split: Split = "search",
-        pairs: int = 7,
-        metrics: Sequence[str] = METRIC_NAMES,
         plan_losses: Losses | None = None,
         report: Report | None = None,
     ) -> EqualTime:
@@ -157,23 +151,22 @@ class Trials(ABC):
         where even that is slower, the setting's where the plan is no faster than the baseline.
 
         Args:
-            offset: as in ``trial``: that of the plan's own trial, for the same images.
-            pairs: as in ``latency``, but 3 at most.
+            spec: the split, samples, offset and metrics of the plan's own trial, for the same images. It is timed
+                in as many pairs, but 3 at most. Nothing ends it early.
             plan_losses: the plan's own losses on the same prompts. ``plan_loses`` of the answer names the
                 metrics where fewer steps, in no more time, cost less than the plan.
         """
-        scored: dict[str, Any] = {"split": split, "samples": samples, "offset": offset, "metrics": metrics}
 
         def timed(steps: int, *, pairs: int, warmup: int) -> Latency:
             told = _of_steps(steps, report)
             return self.latency(Plan(), pairs=pairs, warmup=warmup, steps=steps, report=told)
 
         def measure(found: dict[str, Any]) -> None:
-            steps, found["latency"] = most_steps(timed, self.setting.steps, plan_latency.speedup, pairs)
-            found["steps"] = steps
-            found["losses"] = self.quality(Plan(), **scored, steps=steps, report=_of_steps(steps, report))
+            steps, found["latency"] = most_steps(timed, self.setting.steps, plan_latency.speedup, spec.pairs)
+            found["steps"], told = steps, _of_steps(steps, report)
+            found["losses"] = self._score(Plan(), replace(spec, stop_early=None), steps, told)
 
-        trial = self._attempt(Plan(), split, offset, measure)
+        trial = self._attempt(Plan(), spec.split, spec.offset, measure)
         loses = tuple(where_it_loses(trial, plan_latency, plan_losses or {}))
         return EqualTime(steps=trial.steps, trial=trial, plan_loses=loses)
 

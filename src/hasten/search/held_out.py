@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from hasten.measure.contract import TrialSpec, WorthTiming
 from hasten.measure.timing import MOST_TIMES, UntilKnown
 from hasten.plan import Plan
 from hasten.predict.space import Space
@@ -11,7 +12,6 @@ from hasten.records import Loss, Trial
 from hasten.search.judge import Goal
 from hasten.search.session import Session
 
-WorthTiming = Callable[[Mapping[str, Loss]], bool]
 MORE = 3
 """So many times the prompts are scored where they leave a plan open before a target is out of reach."""
 
@@ -29,8 +29,7 @@ def confirm(session: Session, chosen: Trial | Plan, *, whole: bool = False) -> T
     trial = _known(session, plan, worth_timing)
     if trial is None:
         options, own = session.options, session.ledger.verdicts.values()
-        trial = session.bench.trial(
-            plan,
+        spec = TrialSpec(
             split="held-out",
             samples=options.num_samples,
             offset=max((_end(session, t) for t in own), default=0),
@@ -38,8 +37,8 @@ def confirm(session: Session, chosen: Trial | Plan, *, whole: bool = False) -> T
             enough=UntilKnown(options.pairs, goal.decided if goal.target else None, options.confidence),
             worth_timing=worth_timing,
             metrics=session.ledger.metrics,
-            report=session.reporter.measuring(plan),
         )
+        trial = session.bench.trial(plan, spec, report=session.reporter.measuring(plan))
         session.store.add(trial)
     session.ledger.verdicts[trial.plan] = trial
     return trial
@@ -53,16 +52,15 @@ def confirm_further(session: Session, held_out: Trial) -> Trial:
     """
     plan, limits = Plan.parse(held_out.plan), session.ledger.goal.limits
     session.reporter.tell(stage="confirm", message=f"{plan} on more prompts")
-    trial = session.bench.trial(
-        plan,
+    spec = TrialSpec(
         split="held-out",
         samples=session.options.num_samples * MORE,
         offset=held_out.offset,
         metrics=session.ledger.metrics,
         stop_early=lambda losses: limits.verdict(losses) == "outside",
         begun=held_out,
-        report=session.reporter.measuring(plan),
     )
+    trial = session.bench.trial(plan, spec, report=session.reporter.measuring(plan))
     session.store.add(trial)
     session.ledger.verdicts[trial.plan] = trial
     if session.ledger.goal.candidate(trial):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from hasten.measure.contract import TrialSpec
 from hasten.measure.equal_time import dominates
 from hasten.measure.stats import samples_of
 from hasten.methods import METHODS, is_equal_time
@@ -62,17 +63,17 @@ def _equal_time(session: Session, trial: Trial, latency: Latency) -> EqualTime:
     known = session.store.equal_time(Plan.parse(trial.plan))
     if known and known.trial.offset == trial.offset and set(session.ledger.metrics) <= set(known.trial.losses):
         return known
-    session.reporter.tell(stage="compare")
-    o = session.options
-    found = session.bench.equal_time(
-        latency,
+    tell, o = session.reporter.tell, session.options
+    tell(stage="compare")
+    spec = TrialSpec(
         samples=max(o.num_samples, samples_of(trial.losses)),
         offset=trial.offset,
         split="held-out",
         pairs=o.pairs,
         metrics=session.ledger.metrics,
-        plan_losses=trial.losses,
-        report=lambda words: session.reporter.tell(message=words),
+    )
+    found = session.bench.equal_time(
+        latency, spec, plan_losses=trial.losses, report=lambda words: tell(message=words)
     )
     session.store.keep_equal_time(Plan.parse(trial.plan), found)
     return found

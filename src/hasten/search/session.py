@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 
-from hasten.measure.contract import Measures
+from hasten.measure.contract import Measures, TrialSpec
 from hasten.measure.stats import samples_of
 from hasten.measure.timing import MOST_TIMES, Enough, UntilKnown
 from hasten.options.table import MIN_SAMPLES
@@ -121,17 +121,16 @@ class Session:
         again = timed_again is not None
         begun, before_s = None if again else stored.begun(), self.budget.elapsed_s
         hopeless = partial(self.ledger.goal.hopeless, best=stored.best)
-        trial = self.bench.trial(
-            plan,
+        spec = TrialSpec(
             samples=self.options.num_samples,
             pairs=self._pairs(again),
             metrics=self.ledger.metrics,
             enough=self._surely(timed_again) if timed_again else hopeless,
-            worth_scoring=stored.not_worth,
             stop_early=partial(stored.enough, least=least),
+            worth_scoring=stored.not_worth,
             begun=begun,
-            report=self.reporter.measuring(plan),
         )
+        trial = self.bench.trial(plan, spec, report=self.reporter.measuring(plan))
         self.store.add(trial)
         self.budget.learn(trial, begun, self.budget.elapsed_s - before_s)
         return trial

@@ -8,6 +8,7 @@ from typing import Any
 
 from hasten.errors import InputError
 from hasten.measure.bench import Bench
+from hasten.measure.contract import TrialSpec
 from hasten.measure.quality import chosen_metrics
 from hasten.measure.timing import MOST_TIMES, UntilKnown
 from hasten.methods import is_equal_time
@@ -104,15 +105,14 @@ class _Measuring:
         if known := next((trial for trial in reversed(history) if self._complete(trial)), None):
             return known
         options = self._options
-        trial = self._bench.trial(
-            plan,
+        spec = TrialSpec(
             split="held-out",
             samples=options.num_samples,
             pairs=options.pairs * MOST_TIMES,
             enough=UntilKnown(options.pairs, confidence=options.confidence),
             metrics=self._metrics,
-            report=partial(self._tell, plan),
         )
+        trial = self._bench.trial(plan, spec, report=partial(self._tell, plan))
         self._store.add(trial)
         return trial
 
@@ -122,15 +122,10 @@ class _Measuring:
         known = self._store.equal_time(plan)
         if known and known.trial.latency and self._complete(known.trial):
             return known
-        found = self._bench.equal_time(
-            trial.latency,
-            samples=self._options.num_samples,
-            split="held-out",
-            pairs=self._options.pairs,
-            metrics=self._metrics,
-            plan_losses=trial.losses,
-            report=partial(self._tell, plan),
-        )
+        options = self._options
+        spec = TrialSpec("held-out", options.num_samples, pairs=options.pairs, metrics=self._metrics)
+        report = partial(self._tell, plan)
+        found = self._bench.equal_time(trial.latency, spec, plan_losses=trial.losses, report=report)
         self._store.keep_equal_time(plan, found)
         return found
 
