@@ -69,7 +69,7 @@ def _search(session: Session, strategy: str) -> None:
         STRATEGIES[strategy](session)
         if (best := session.ledger.best()) is None:
             return
-        session.ledger.reject(best)
+        session.ledger.reject(best.trial)
 
 
 def row(found: Sequence[dict[str, Any]], strategy: str) -> str:

@@ -27,7 +27,7 @@ from hasten.predict.space import Space
 from hasten.script.claim import read_claim
 from hasten.script.write import render_script
 from hasten.search import SearchOptions, run_search
-from hasten.search.run import check_task
+from hasten.search.task_plans import check_task
 from hasten.task import Target, Task
 from hasten.workflow.answers import ITSELF, answer_of
 

@@ -17,6 +17,7 @@ from hasten.texts import cleaned
 if TYPE_CHECKING:
     from hasten.records import Trial
     from hasten.search import Progress
+    from hasten.search.believed import Believed
 
 WIDEST = 40
 """Greatest width of the bar, in columns."""
@@ -35,7 +36,7 @@ class Bar:
     def __init__(self, limit_s: float | None = None) -> None:
         self._limit_s = limit_s
         self._now: Progress | None = None
-        self._best: Trial | None = None
+        self._best: Believed | None = None
         self._numbers: dict[str, int] = {}
         self._ended = threading.Event()
 
@@ -135,7 +136,7 @@ def trial_line(trial: Trial) -> str:
     return "  ".join(filter(None, [speed, losses, trial.plan or "baseline", why]))
 
 
-def best_line(now: Progress | None, best: Trial | None) -> str:
+def best_line(now: Progress | None, best: Believed | None) -> str:
     """Returns a line with the best trial so far and what was asked for."""
     if now is None or now.stage not in ("search", "fallback", "confirm"):
         return ""

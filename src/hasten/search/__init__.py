@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hasten.search.options import Prefer, SearchOptions
 from hasten.search.progress import Progress
-from hasten.search.run import SearchResult, check_task, run_search
+from hasten.search.run import SearchResult, run_search
+from hasten.search.task_plans import check_task
 
 __all__ = ["Prefer", "Progress", "SearchOptions", "SearchResult", "check_task", "run_search"]

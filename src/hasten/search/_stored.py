@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hasten.measure.stats import samples_of
 from hasten.options.table import MIN_SAMPLES
 from hasten.records import Latency, Loss, Trial
+from hasten.search.believed import Believed
 from hasten.search.judge import Goal
 from hasten.search.options import SearchOptions
 
@@ -21,14 +22,14 @@ def tells(trial: Trial, goal: Goal, options: SearchOptions, metrics: Sequence[st
 class Stored:
     """The trials of one plan, the latest last, before it is measured.
 
-    ``best``: the trial that it must be better than; ``not_worth``: why a plan of a latency need not be scored.
+    ``best``: the plan that it must be better than; ``not_worth``: why a plan of a latency need not be scored.
     """
 
     history: Sequence[Trial]
     goal: Goal
     options: SearchOptions
     metrics: Sequence[str]
-    best: Trial | None
+    best: Believed | None
     not_worth: Callable[[Latency], str | None]
 
     def settled(self, least: int | None) -> Trial | None:

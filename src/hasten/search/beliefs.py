@@ -15,11 +15,11 @@ from hasten.predict.space import Index
 from hasten.predict.speeds import Predictor
 from hasten.predict.timed_pairs import error_of, log_ratio, scatter_of
 from hasten.records import Latency, Trial
+from hasten.search.believed import BelievedSpeed, Speed
 from hasten.search.ledger import Ledger
 
 CONSIDERED = 3000
 """Of the open plans of a space so many, the most promising by speed alone, are looked at closely."""
-SURE = 1.96
 GAIN = 0.005
 """A log speedup that is better by less is no better."""
 VERDICT_GAIN = 0.003
@@ -94,19 +94,13 @@ class Beliefs:
         speedups = self.speedups[number][tuple(cells.T)]
         return self.quality.inside(self._ledger.spaces[number], cells, speedups)
 
-    def __call__(self, plan: Plan, latency: Latency) -> Latency:
-        """The latency with the believed speedup, and its interval."""
+    def speed(self, plan: Plan, latency: Latency) -> Speed:
+        """The believed speed; what was measured of a plan that is in no space."""
         found = next((i for i, space in enumerate(self._ledger.spaces) if space.holds(plan)), None)
         if found is None:
             return latency
-        mean, deviation = self.log_speedup(found, self._ledger.spaces[found].index(plan), latency)
-        half = SURE * deviation
-        believed = {
-            "speedup": math.exp(mean),
-            "interval": (math.exp(mean - half), math.exp(mean + half)),
-            "plan_s": latency.baseline_s / math.exp(mean),
-        }
-        return latency.model_copy(update=believed)
+        mean, _ = self.log_speedup(found, self._ledger.spaces[found].index(plan), latency)
+        return BelievedSpeed(speedup=math.exp(mean), plan_s=latency.baseline_s / math.exp(mean))
 
     def log_speedup(self, space: int, at: Index, latency: Latency) -> tuple[float, float]:
         """Mean and standard deviation, by the prediction and the pairs, of the plan of a cell of a space."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from hasten.plan import Plan
 from hasten.records import Trial
+from hasten.search.believed import Believed
 from hasten.search.held_out import confirm, confirm_further
 from hasten.search.judge import Decision, decide
 from hasten.search.session import Session, Strategy
@@ -78,13 +79,13 @@ class _Pursuit:
         else:
             self._ledger.accept(trial)
             beside = [self._holder] if self._holder and self._state != "surer" else []
-            self._holder = min([*beside, trial], key=goal.rank)
+            self._holder = min([*beside, trial], key=lambda t: goal.rank(Believed.as_measured(t)))
             if not goal.fastest_wins:
                 self._state = "settled"
             elif self._state == "looking":
                 self._state = "faster"
 
-    def _next(self) -> Trial | Plan | None:
+    def _next(self) -> Believed | Plan | None:
         """The plan to confirm: with one in hand, one that is faster than all its interval allows, or surer, or one
         that promises enough more to be worth a verdict."""
         if self._holder is None:
@@ -96,7 +97,7 @@ class _Pursuit:
         self._state = "faster" if surely else "hoping"
         return best if surely else self._hoped(self._holder)
 
-    def _first(self) -> Trial | Plan | None:
+    def _first(self) -> Believed | Plan | None:
         """The plan to confirm while none is in hand."""
         ledger = self._ledger
         if not ledger.rejected:

@@ -13,8 +13,8 @@ from hasten.predict.losses import Quality, normal_cdf, normal_pdf
 from hasten.predict.residual import Numbers
 from hasten.predict.space import Index, Space
 from hasten.predict.speeds import WIDE
-from hasten.records import Trial
 from hasten.search.beliefs import GAIN, Beliefs, evenly
+from hasten.search.believed import Believed
 from hasten.search.judge import Goal
 from hasten.search.ledger import Ledger
 from hasten.search.session import Session
@@ -66,7 +66,7 @@ def guided(session: Session) -> None:
         session.reporter.expect(since + _patience(ledger, best))
         over = session.spent or session.found_first or len(ledger.trials) - since >= _patience(ledger, best)
         plan = None if over else _most_promising(ledger, beliefs, best)
-        if plan is None and best and ledger.unfinished(best):
+        if plan is None and best and ledger.unfinished(best.trial):
             plan = Plan.parse(best.plan)
         if plan is None:
             return
@@ -77,17 +77,17 @@ def guided(session: Session) -> None:
             mark, since = best, len(ledger.trials)
 
 
-def _better(goal: Goal, best: Trial, mark: Trial) -> bool:
+def _better(goal: Goal, best: Believed, mark: Believed) -> bool:
     """Another plan than the last better one: what is believed of one and the same comes and goes."""
     return best.plan != mark.plan and goal.rank(best) < goal.rank(mark)
 
 
-def _patience(ledger: Ledger, best: Trial | None) -> int:
+def _patience(ledger: Ledger, best: Believed | None) -> int:
     """So many trials without a better plan end the search."""
     return PATIENCE if (best or ledger.aside) and len(ledger.spaces) == 1 else HOPE
 
 
-def _most_promising(ledger: Ledger, beliefs: Beliefs, best: Trial | None) -> Plan | None:
+def _most_promising(ledger: Ledger, beliefs: Beliefs, best: Believed | None) -> Plan | None:
     """The plan to measure next; None when none is likely enough to be better than ``best``, what is in hand."""
     quality = beliefs.quality
     found: tuple[float, Plan] | None = None
@@ -146,7 +146,7 @@ def _candidates(
     return Candidates(space, cells, means, deviations, quality.inside(space, cells, np.exp(means)))
 
 
-def _least(ledger: Ledger, best: Trial | None) -> float:
+def _least(ledger: Ledger, best: Believed | None) -> float:
     """The log speedup that a plan must reach to be of any use."""
     goal = ledger.goal
     asked = math.log(target) if (target := _asked(goal, ledger)) else 0.0
@@ -167,7 +167,7 @@ def _asked(goal: Goal, ledger: Ledger) -> float | None:
 
 
 def _gains(
-    ledger: Ledger, c: Candidates, quality: Quality, best: Trial | None, least: float
+    ledger: Ledger, c: Candidates, quality: Quality, best: Believed | None, least: float
 ) -> tuple[Numbers, float]:
     """The expected gain of each candidate over what is in hand, and the least that is worth a trial."""
     goal = ledger.goal

@@ -9,6 +9,7 @@ from hasten.measure.timing import MOST_TIMES, UntilKnown
 from hasten.plan import Plan
 from hasten.predict.space import Space
 from hasten.records import Loss, Trial
+from hasten.search.believed import Believed
 from hasten.search.judge import Goal
 from hasten.search.session import Session
 
@@ -16,7 +17,7 @@ MORE = 3
 """So many times the prompts are scored where they leave a plan open before a target is out of reach."""
 
 
-def confirm(session: Session, chosen: Trial | Plan, *, whole: bool = False) -> Trial:
+def confirm(session: Session, chosen: Believed | Plan, *, whole: bool = False) -> Trial:
     """The plan's trial on held-out prompts and seeds, all of them scored, for the ledger.
 
     They are others for each plan: of several that are tried on the same prompts one is lucky there. A plan

@@ -9,6 +9,7 @@ from typing import Literal
 from hasten.limits import Limits, Verdict
 from hasten.options.table import MIN_SAMPLES
 from hasten.records import Latency, Loss, Trial
+from hasten.search.believed import Believed, Speed
 from hasten.search.options import Prefer
 from hasten.task import Target
 
@@ -44,9 +45,9 @@ class Goal:
             return speedup / self.target.speedup
         return (self.target.latency_s or 0.0) * self.batch_size / plan_s
 
-    def reached(self, latency: Latency | None) -> bool:
-        """The latency meets the target; without a target every one does."""
-        return latency is not None and (self.target is None or self._reach(latency) >= 1)
+    def reached(self, speed: Speed | None) -> bool:
+        """The speed meets the target; without a target every one does."""
+        return speed is not None and (self.target is None or self._reach(speed) >= 1)
 
     def decided(self, low: float, high: float) -> bool:
         """An interval of the speedup lies wholly on one side of a target speedup. A latency is never decided."""
@@ -73,8 +74,12 @@ class Goal:
         return self.reach(upper, latency.baseline_s / upper) < 1
 
     def candidate(self, trial: Trial) -> bool:
-        """Inside the limits by its mean, and meets the target."""
-        return trial.feasible(self.limits) and self.reached(trial.latency)
+        """Inside the limits by its mean, and meets the target by its times."""
+        return self.admits(Believed.as_measured(trial))
+
+    def admits(self, plan: Believed) -> bool:
+        """Inside the limits by its mean, and believed to meet the target."""
+        return plan.trial.feasible(self.limits) and self.reached(plan.speed)
 
     def outside(self, trial: Trial) -> bool:
         """Clearly outside a limit."""
@@ -86,14 +91,14 @@ class Goal:
         complete = len(have) == len(self.limits) and min(have, default=samples) >= samples
         return complete or settled_early(trial.losses, self.limits) != "open"
 
-    def rank(self, trial: Trial) -> float:
+    def rank(self, plan: Believed) -> float:
         """The smaller the better; equal ranks keep the order of the search."""
         if self.fastest_wins:
-            return -trial.speedup
-        if self.prefer == "closest" and trial.latency:
-            return abs(self._reach(trial.latency) - 1)
+            return -plan.speedup
+        if self.prefer == "closest" and plan.speed:
+            return abs(self._reach(plan.speed) - 1)
         if self.prefer == "best-quality":
-            shares = (self.limits.excess(m, trial.losses[m].loss) / max(self.limits[m], 1e-9) for m in self.limits)
+            shares = (self.limits.excess(m, plan.losses[m].loss) / max(self.limits[m], 1e-9) for m in self.limits)
             return max(shares, default=0.0)
         return 0.0
 
@@ -106,24 +111,24 @@ class Goal:
         """The first plan that meets the target will do."""
         return self.target is not None and self.prefer == "first"
 
-    def beats(self, challenger: Trial, holder: Trial) -> bool:
+    def beats(self, challenger: Believed, holder: Trial) -> bool:
         """The challenger is faster than all that the holder's interval allows."""
         interval = holder.latency.interval if holder.latency else None
         return interval is not None and challenger.speedup > interval[1]
 
-    def skip(self, latency: Latency, best: Trial | None) -> str | None:
-        """Why a plan of that latency needs no scoring: it cannot become the choice. None when it may."""
-        if not self.reached(latency):
-            return f"{latency.speedup:.2f}x does not reach {self.target}"
-        if best is None or best.latency is None:
+    def skip(self, speed: Speed, best: Believed | None) -> str | None:
+        """Why a plan of that speed needs no scoring: it cannot become the choice. None when it may."""
+        if not self.reached(speed):
+            return f"{speed.speedup:.2f}x does not reach {self.target}"
+        if best is None or best.speed is None:
             return None
-        if self.fastest_wins and latency.speedup <= best.speedup:
-            return f"{latency.speedup:.2f}x is no faster than {best.speedup:.2f}x with {best.plan}"
-        if self.target and self.prefer == "closest" and self._reach(latency) >= self._reach(best.latency):
-            return f"{latency.speedup:.2f}x is no closer to {self.target} than {best.plan}"
+        if self.fastest_wins and speed.speedup <= best.speedup:
+            return f"{speed.speedup:.2f}x is no faster than {best.speedup:.2f}x with {best.plan}"
+        if self.target and self.prefer == "closest" and self._reach(speed) >= self._reach(best.speed):
+            return f"{speed.speedup:.2f}x is no closer to {self.target} than {best.plan}"
         return None
 
-    def hopeless(self, baseline_s: Sequence[float], plan_s: Sequence[float], best: Trial | None) -> bool:
+    def hopeless(self, baseline_s: Sequence[float], plan_s: Sequence[float], best: Believed | None) -> bool:
         """Not worth another pair: the slowest baseline call over the fastest plan call, and 10%, is too slow."""
         speedup, least_s = MARGIN * max(baseline_s) / min(plan_s), min(plan_s) / MARGIN
         if self.target is not None and self.reach(speedup, least_s) < 1:
@@ -135,8 +140,8 @@ class Goal:
         found = settled_early(losses, self.limits)
         return found == "outside" or (found == "inside" and not (self.target and self.prefer == "best-quality"))
 
-    def _reach(self, latency: Latency) -> float:
-        return self.reach(latency.speedup, latency.plan_s)
+    def _reach(self, speed: Speed) -> float:
+        return self.reach(speed.speedup, speed.plan_s)
 
 
 def decide(trial: Trial, goal: Goal) -> Decision:

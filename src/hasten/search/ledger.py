@@ -10,6 +10,7 @@ from hasten.plan import Plan
 from hasten.predict.space import Space
 from hasten.records import Latency, Trial
 from hasten.search._stored import tells
+from hasten.search.believed import Believed, Speed
 from hasten.search.judge import Goal
 from hasten.search.options import SearchOptions
 
@@ -20,8 +21,8 @@ FIDELITY = "ssim"
 class Beliefs(Protocol):
     """What a strategy believes of plans."""
 
-    def __call__(self, plan: Plan, latency: Latency) -> Latency:
-        """A search trial's latency as it is believed, by predictions as well."""
+    def speed(self, plan: Plan, latency: Latency) -> Speed:
+        """How fast a plan is believed to be whose search trial has that latency, by predictions as well."""
 
     def inside(self, plan: Plan) -> float:
         """The probability that the plan keeps all limits."""
@@ -67,7 +68,7 @@ class Ledger:
         self.aside: dict[str, Trial] = {}
         self.beliefs: Beliefs | None = None
         self._options = options
-        self._seen: dict[str, tuple[Trial, Trial]] = {}
+        self._seen: dict[str, Believed] = {}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -101,8 +102,8 @@ class Ledger:
         self.trials |= {trial.plan: trial for trial in trials}
 
     def trust(self, beliefs: Beliefs) -> None:
-        """Takes search trials' latencies for what is believed of them from now on. Each is asked for once: call
-        this again when there is more to believe.
+        """Takes plans that the search measured to be as fast as is believed from now on. Each is asked for once:
+        call this again when there is more to believe.
 
         Predictions tell more than dominance, so that plans are no longer left out for being milder or stronger.
         """
@@ -130,15 +131,14 @@ class Ledger:
         self.rejected = {plan: t for plan, t in self.rejected.items() if not self.goal.candidate(t)}
         self._reopen()
 
-    def best(self, *, sure: bool = False, inside: float = 0.0) -> Trial | None:
-        """The trial that would be chosen now: the first of the best that are candidates.
+    def best(self, *, sure: bool = False, inside: float = 0.0) -> Believed | None:
+        """The plan that would be chosen now: the first of the best that are candidates.
 
         ``sure``: of those whose whole intervals are inside the limits; ``inside``: of those that are believed to
         be inside at least so probably.
         """
         tried = (t for t in self.trials.values() if not self._out(t))
-        known = (self.accepted.get(t.plan) or self._believed(t) for t in tried)
-        found = (t for t in known if self.goal.candidate(t))
+        found = (t for t in map(self._counted, tried) if self.goal.admits(t))
         if sure:
             found = (t for t in found if self.goal.limits.verdict(t.losses) == "inside")
         if self.beliefs and inside:
@@ -146,16 +146,16 @@ class Ledger:
             found = (t for t in found if t.plan in self.accepted or believed(Plan.parse(t.plan)) >= inside)
         return min(found, key=self.goal.rank, default=None)
 
-    def nearest_open(self) -> Trial | None:
+    def nearest_open(self) -> Believed | None:
         """Of the trials that meet the target and may yet be inside the limits the one nearest to them."""
         if self.goal.target is None:
             return None
         tried = (self._believed(t) for t in self.trials.values() if t.status == "ok" and not self._out(t))
         limits = self.goal.limits
-        found = (t for t in tried if self.goal.reached(t.latency) and limits.verdict(t.losses) == "open")
+        found = (t for t in tried if self.goal.reached(t.speed) and limits.verdict(t.losses) == "open")
         return min(found, key=lambda t: max(limits.excess(m, t.losses[m].loss) for m in limits), default=None)
 
-    def likely(self) -> Trial | Plan | None:
+    def likely(self) -> Believed | Plan | None:
         """After rejections, whose plans had looked as good. For a target the best candidate that keeps the limits
         the more probably the more were rejected; where the fastest plan is asked for, the most promising of all
         plans, measured or not, which the more looks at that."""
@@ -165,9 +165,9 @@ class Ledger:
             return self.beliefs.promising()
         return self.best(inside=1 - 0.5 ** (len(self.rejected) + 1))
 
-    def skip(self, plan: Plan, latency: Latency, best: Trial | None) -> str | None:
-        """Why a plan of that latency, as it is believed, need not be scored; None where it may become better than
-        ``best``."""
+    def skip(self, plan: Plan, latency: Latency, best: Believed | None) -> str | None:
+        """Why a plan that was timed so need not be scored, by how fast it is believed to be. None where it may
+        become better than ``best``."""
         return self.goal.skip(self._believe(plan, latency), best)
 
     def may_retime(self, trial: Trial) -> bool:
@@ -178,31 +178,35 @@ class Ledger:
             return False
         if self.goal.target is None:
             return trial.status == "skipped" and not self.unfinished(trial)
-        return not self.goal.reached(self._believed(trial).latency)
+        return not self.goal.reached(self._believed(trial).speed)
 
     def unfinished(self, trial: Trial) -> bool:
         """It was skipped for one that is no longer better, or scored on a few prompts that leave it open."""
         if trial.status == "skipped" and trial.latency:
-            believed = self._believed(trial).latency
-            return believed is not None and self.goal.skip(believed, self.best()) is None
+            speed = self._believed(trial).speed
+            return speed is not None and self.goal.skip(speed, self.best()) is None
         return trial.status == "ok" and not tells(trial, self.goal, self._options, self.metrics)
 
     def _out(self, trial: Trial) -> bool:
         """Its plan is no candidate any more, or not now."""
         return trial.plan in self.rejected or trial.plan in self.aside
 
-    def _believe(self, plan: Plan, latency: Latency) -> Latency:
-        return self.beliefs(plan, latency) if self.beliefs else latency
+    def _counted(self, trial: Trial) -> Believed:
+        """The plan of a search's trial by the figures that count for it: its verdict's, where it held."""
+        held = self.accepted.get(trial.plan)
+        return Believed.as_measured(held) if held else self._believed(trial)
 
-    def _believed(self, trial: Trial) -> Trial:
+    def _believe(self, plan: Plan, latency: Latency) -> Speed:
+        return self.beliefs.speed(plan, latency) if self.beliefs else latency
+
+    def _believed(self, trial: Trial) -> Believed:
         if trial.latency is None:
-            return trial
-        own, believed = self._seen.get(trial.plan, (None, trial))
-        if own is not trial:
-            latency = self._believe(Plan.parse(trial.plan), trial.latency)
-            believed = trial.model_copy(update={"latency": latency})
-            self._seen[trial.plan] = trial, believed
-        return believed
+            return Believed.as_measured(trial)
+        found = self._seen.get(trial.plan)
+        if found is None or found.trial is not trial:
+            found = Believed(trial, self._believe(Plan.parse(trial.plan), trial.latency))
+            self._seen[trial.plan] = found
+        return found
 
     def _reopen(self) -> None:
         """Settles anew which plans are open; those that were not scored are open again."""
@@ -214,8 +218,8 @@ class Ledger:
 
     def _close(self, trial: Trial) -> None:
         """Closes the plan itself and those that it shows to be no candidates."""
-        plan, goal, trial = Plan.parse(trial.plan), self.goal, self._believed(trial)
-        meets = goal.candidate(trial) and not self._out(trial)
+        plan, goal = Plan.parse(trial.plan), self.goal
+        meets = goal.admits(self._believed(trial)) and not self._out(trial)
         toward_mild = goal.target is not None and goal.prefer in ("closest", "best-quality")
         for space in self.spaces:
             if plan.methods == space.methods:

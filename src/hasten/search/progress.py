@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hasten.plan import Plan
 from hasten.records import Trial
+from hasten.search.believed import Believed
 from hasten.search.budget import Budget
 from hasten.search.ledger import Ledger
 from hasten.task import Target
@@ -30,7 +31,7 @@ class Progress:
         asked: the target, where there is one.
         limits: of the losses, by metric.
         trial: the trial that was just finished, in the stages of the search.
-        best: the trial that would be chosen now.
+        best: the plan that would be chosen now: its trial, and how fast it is believed to be.
         message: what is being measured, and how far it is.
     """
 
@@ -43,7 +44,7 @@ class Progress:
     asked: Target | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
     trial: Trial | None = None
-    best: Trial | None = None
+    best: Believed | None = None
     message: str = ""
 
 

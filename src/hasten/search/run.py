@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hasten.errors import InputError, MeasurementError, UnsupportedError
+from hasten.errors import MeasurementError
 from hasten.measure.contract import Measures
-from hasten.methods import METHODS, check_plan
-from hasten.methods.base import Method
+from hasten.methods import METHODS
 from hasten.metrics import METRICS
-from hasten.plan import Parameters, Plan
-from hasten.predict.space import Grids, Space, spaces
+from hasten.plan import Plan
+from hasten.predict.space import Grids
 from hasten.predict.speeds import Predictor
 from hasten.records import EqualTime, Status, Trial
+from hasten.search.believed import Believed
 from hasten.search.confirm import pursue
 from hasten.search.held_out import confirm
 from hasten.search.judge import Decision, Goal, decide, shortfall
@@ -27,8 +27,9 @@ from hasten.search.reasons import infeasible, of_part, undecided
 from hasten.search.schedules import measured_grids, newly_measured
 from hasten.search.session import Session, Strategy
 from hasten.search.strategies import STRATEGIES, predicts
+from hasten.search.task_plans import check_task, spaces_of
 from hasten.store import Store
-from hasten.task import Task, check_target
+from hasten.task import Task
 
 Why = Callable[[Session, Trial | None], str]
 """Words a reason."""
@@ -82,7 +83,7 @@ def run_search(
     fixed = check_task(task, bench.pipe)
     for metric in task.max_loss:
         METRICS.get(metric).check(bench.setting.height, bench.setting.width, bench.setting.device)
-    found = [] if task.mode in ("plain", "explicit") else _spaces(task, bench.pipe, fixed)
+    found = [] if task.mode in ("plain", "explicit") else spaces_of(task, bench.pipe, fixed)
     goal = Goal(task.limits, task.target, options.prefer if task.target else "fastest", bench.setting.batch_size)
     with Store(options.storage, bench.setting, bench.identity, options.confidence) as store:
         session = Session(bench, store, goal, options, spaces=found, progress=progress, predictor=predictor)
@@ -93,56 +94,18 @@ def run_search(
             return SearchResult("failed", str(error), trials=tuple(session.ledger.trials.values()))
 
 
-def check_task(task: Task, pipe: Any = None) -> dict[str, Parameters]:
-    """The parameters that the task fixes, checked; where nothing is searched the defaults are filled in.
-
-    Raises:
-        InputError: unknown method or metric, illegal parameter, a target of 1x or less, a method that the model
-            cannot take, or parameters of a method that the task does not use.
-    """
-    check_target(task.target)
-    for metric in task.max_loss:
-        METRICS.canonical(metric)
-    if odd := set(task.parameters) - set(task.methods if task.methods is not None else METHODS.names()):
-        raise InputError(
-            f"There are parameters for {', '.join(sorted(odd))}, which the request does not use: "
-            "add it to the methods."
-        )
-    if away := set(task.parameters) & set(task.excluded):
-        raise InputError(
-            f"The request excludes {', '.join(sorted(away))} and gives parameters for it: do one of both."
-        )
-    for name in task.excluded:
-        METHODS.canonical(name)
-    named = {m: task.parameters.get(m, {}) for m in {*(task.methods or ()), *task.parameters}}
-    full: dict[str, Parameters] = {}
-    for together in [{m: given} for m, given in named.items()] if task.one_of else [named]:
-        full |= check_plan(Plan.of({**together, **_all_steps(task, together)}), pipe, task.steps).parameters
-    if task.mode == "explicit":
-        return full
-    return {m: {name: full[m][name] for name in given} for m, given in named.items() if given}
-
-
-def _all_steps(task: Task, named: Mapping[str, Parameters]) -> dict[str, Parameters]:
-    """Where it is searched how many steps are left, the parameters of other methods may be those of all steps."""
-    if task.mode == "explicit":
-        return {}
-    free = [m for m, given in named.items() if METHODS.get(m).shortens and not given]
-    return {m: METHODS.get(m).neutral(steps=task.steps) or {} for m in free}
-
-
 def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchResult:
     """The answer from the store, else by searching; with the measured lists of steps, where a method has such."""
     lists = any(METHODS.get(name).measured for space in session.ledger.spaces for name in space.methods)
     kept = session.store.sensitivity() if lists else None
     if kept:
-        session.ledger.spaces = tuple(_spaces(task, session.bench.pipe, fixed, measured_grids(kept)))
+        session.ledger.spaces = tuple(spaces_of(task, session.bench.pipe, fixed, measured_grids(kept)))
     if answer := _known(session, task):
         return answer
     strategy = STRATEGIES[session.options.strategy]
     session.foresee(profiled=predicts(strategy))
     if lists and not kept and (grids := _measured_now(session)):
-        session.ledger.spaces = tuple(_spaces(task, session.bench.pipe, fixed, grids))
+        session.ledger.spaces = tuple(spaces_of(task, session.bench.pipe, fixed, grids))
     return _searched(session, task, strategy)
 
 
@@ -152,46 +115,6 @@ def _measured_now(session: Session) -> Grids:
     limit_s = None if spare_s is None else MEASURING * spare_s
     tell = session.reporter.tell
     return newly_measured(session.bench, session.store, limit_s, lambda words: tell(message=words))
-
-
-def _spaces(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None = None) -> list[Space]:
-    methods = task.methods
-    grids = {**(grids or {}), **(_exact_values() if task.lossless else {})}
-    if methods is None:
-        tried = (m for m in METHODS.all() if is_tried(m, task, fixed))
-        methods = tuple(m.name for m in tried if m.unsupported(pipe) is None)
-        if not methods:
-            reasons = "; ".join(
-                f"{m.name}: {m.unsupported(pipe) or 'only where it is named'}" for m in METHODS.all()
-            )
-            raise UnsupportedError(f"No method supports {task.model}. {reasons}")
-    if task.one_of:
-        alone = [spaces([m], pipe, task.steps, _only(fixed, m), any_of=False, grids=grids) for m in methods]
-        found = [space for one in alone for space in one]
-    else:
-        found = spaces(methods, pipe, task.steps, fixed, any_of=task.methods is None, grids=grids)
-    if not found:
-        raise InputError(
-            f"There is nothing to try: with {fixed or 'the request'}, every plan of {', '.join(methods)} is the "
-            "plain pipeline. Name a method, or free a parameter."
-        )
-    return found
-
-
-def _exact_values() -> Grids:
-    """The values of exact methods with which they are exact, by method and parameter."""
-    known = ((method.name, p) for method in METHODS.all() if method.exact for p in method.parameters())
-    return {(name, p.name): tuple(v for v in p.grid if v not in p.lossy) for name, p in known if p.lossy}
-
-
-def is_tried(method: Method, task: Task, fixed: Mapping[str, Any]) -> bool:
-    """Where the request leaves the choice of methods open."""
-    wanted = method.exact if task.lossless else method.by_default
-    return (wanted or method.name in fixed) and method.name not in task.excluded
-
-
-def _only(fixed: Mapping[str, Any], method: str) -> dict[str, Any]:
-    return {name: given for name, given in fixed.items() if name == method}
 
 
 def _given(session: Session, plan: Plan) -> SearchResult:
@@ -288,8 +211,9 @@ def _best_inside(session: Session, strategy: Strategy) -> Trial | None:
 def _fastest_inside(session: Session, strategy: Strategy) -> Trial | None:
     if found := pursue(session, strategy)[1]:
         return found
-    held = (t for t in session.ledger.verdicts.values() if session.ledger.goal.candidate(t))
-    return min(held, key=session.ledger.goal.rank, default=None)
+    goal = session.ledger.goal
+    held = (t for t in session.ledger.verdicts.values() if goal.candidate(t))
+    return min(held, key=lambda t: goal.rank(Believed.as_measured(t)), default=None)
 
 
 def _result(session: Session, status: Status, **found: Any) -> SearchResult:

@@ -14,6 +14,7 @@ from hasten.predict.space import Space
 from hasten.predict.speeds import Predictor, predictor_of
 from hasten.records import Trial
 from hasten.search._stored import Stored
+from hasten.search.believed import Believed
 from hasten.search.budget import Budget
 from hasten.search.judge import Goal
 from hasten.search.ledger import Ledger
@@ -135,7 +136,7 @@ class Session:
         self.budget.learn(trial, begun, self.budget.elapsed_s - before_s)
         return trial
 
-    def _stored(self, plan: Plan, best: Trial | None) -> Stored:
+    def _stored(self, plan: Plan, best: Believed | None) -> Stored:
         """What the store has of the plan, which is to be better than ``best``."""
         ledger = self.ledger
         own = ledger.trials.get(str(plan))

@@ -11,7 +11,7 @@ from hasten.methods import METHODS, check_plan, unfit
 from hasten.metrics import METRICS, find_scorer
 from hasten.models import Model, check_device, check_source, family_named
 from hasten.plan import Plan
-from hasten.search.run import is_tried
+from hasten.search.task_plans import is_tried
 from hasten.task import Task
 from hasten.workflow.place import Place
 

@@ -1,0 +1,97 @@
+"""The plans that may be tried for a task: what it fixes, checked, and the grids of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hasten.errors import InputError, UnsupportedError
+from hasten.methods import METHODS, check_plan
+from hasten.methods.base import Method
+from hasten.metrics import METRICS
+from hasten.plan import Parameters, Plan
+from hasten.predict.space import Grids, Space, spaces
+from hasten.task import Task, check_target
+
+
+def check_task(task: Task, pipe: Any = None) -> dict[str, Parameters]:
+    """The parameters that the task fixes, checked; where nothing is searched the defaults are filled in.
+
+    Raises:
+        InputError: unknown method or metric, illegal parameter, a target of 1x or less, a method that the model
+            cannot take, or parameters of a method that the task does not use.
+    """
+    check_target(task.target)
+    for metric in task.max_loss:
+        METRICS.canonical(metric)
+    if odd := set(task.parameters) - set(task.methods if task.methods is not None else METHODS.names()):
+        raise InputError(
+            f"There are parameters for {', '.join(sorted(odd))}, which the request does not use: "
+            "add it to the methods."
+        )
+    if away := set(task.parameters) & set(task.excluded):
+        raise InputError(
+            f"The request excludes {', '.join(sorted(away))} and gives parameters for it: do one of both."
+        )
+    for name in task.excluded:
+        METHODS.canonical(name)
+    named = {m: task.parameters.get(m, {}) for m in {*(task.methods or ()), *task.parameters}}
+    full: dict[str, Parameters] = {}
+    for together in [{m: given} for m, given in named.items()] if task.one_of else [named]:
+        full |= check_plan(Plan.of({**together, **_all_steps(task, together)}), pipe, task.steps).parameters
+    if task.mode == "explicit":
+        return full
+    return {m: {name: full[m][name] for name in given} for m, given in named.items() if given}
+
+
+def _all_steps(task: Task, named: Mapping[str, Parameters]) -> dict[str, Parameters]:
+    """Where it is searched how many steps are left, the parameters of other methods may be those of all steps."""
+    if task.mode == "explicit":
+        return {}
+    free = [m for m, given in named.items() if METHODS.get(m).shortens and not given]
+    return {m: METHODS.get(m).neutral(steps=task.steps) or {} for m in free}
+
+
+def spaces_of(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None = None) -> list[Space]:
+    """The grids of the plans that may be tried for a task, with the parameters that it fixes.
+
+    Raises:
+        UnsupportedError: no method supports the model. InputError: there is nothing to try.
+    """
+    methods = task.methods
+    grids = {**(grids or {}), **(_exact_values() if task.lossless else {})}
+    if methods is None:
+        tried = (m for m in METHODS.all() if is_tried(m, task, fixed))
+        methods = tuple(m.name for m in tried if m.unsupported(pipe) is None)
+        if not methods:
+            reasons = "; ".join(
+                f"{m.name}: {m.unsupported(pipe) or 'only where it is named'}" for m in METHODS.all()
+            )
+            raise UnsupportedError(f"No method supports {task.model}. {reasons}")
+    if task.one_of:
+        alone = [spaces([m], pipe, task.steps, _only(fixed, m), any_of=False, grids=grids) for m in methods]
+        found = [space for one in alone for space in one]
+    else:
+        found = spaces(methods, pipe, task.steps, fixed, any_of=task.methods is None, grids=grids)
+    if not found:
+        raise InputError(
+            f"There is nothing to try: with {fixed or 'the request'}, every plan of {', '.join(methods)} is the "
+            "plain pipeline. Name a method, or free a parameter."
+        )
+    return found
+
+
+def _exact_values() -> Grids:
+    """The values of exact methods with which they are exact, by method and parameter."""
+    known = ((method.name, p) for method in METHODS.all() if method.exact for p in method.parameters())
+    return {(name, p.name): tuple(v for v in p.grid if v not in p.lossy) for name, p in known if p.lossy}
+
+
+def is_tried(method: Method, task: Task, fixed: Mapping[str, Any]) -> bool:
+    """Where the request leaves the choice of methods open."""
+    wanted = method.exact if task.lossless else method.by_default
+    return (wanted or method.name in fixed) and method.name not in task.excluded
+
+
+def _only(fixed: Mapping[str, Any], method: str) -> dict[str, Any]:
+    return {name: given for name, given in fixed.items() if name == method}
