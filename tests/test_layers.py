@@ -17,7 +17,7 @@ LAYERS = (
     ("texts", "version"),
     ("errors",),
     ("entry_points",),
-    ("files", "options", "plan", "registry", "scenes", "schedulers"),
+    ("files", "options", "plan", "registry", "scenes", "schedulers", "verdict"),
     ("denoisers", "limits", "models", "processes"),
     ("methods", "metrics", "task"),
     ("language", "records"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-Verdict = Literal["inside", "outside", "open"]
+from hasten.verdict import Verdict, together, verdict_of
 
 
 class Measured(Protocol):
@@ -61,26 +61,24 @@ class Limits(Mapping[str, float]):
 
     def refuted(self, losses: Mapping[str, Measured]) -> list[str]:
         """Returns the measured metrics whose whole interval is at the limit or beyond."""
-        return [m for m in self if m in losses and not self._least(m, losses[m].interval) < 0]
+        return [m for m in self if m in losses and self.of(m, losses[m], edge="outside") == "outside"]
 
     def verdict(self, losses: Mapping[str, Measured], stretch: float = 1.0) -> Verdict:
         """Returns "inside" if every loss' interval keeps its limit, "outside" if one interval lies beyond, else
-        "open".
+        "open", as where a metric was not measured.
 
         ``stretch``: a factor for the width of the intervals.
         """
         if any(metric not in losses for metric in self):
             return "open"
-        ends = {metric: _stretched(losses[metric], stretch) for metric in self}
-        if any(self._least(metric, interval) > 0 for metric, interval in ends.items()):
-            return "outside"
-        kept = (self.excess(metric, end) < 0 for metric, interval in ends.items() for end in interval)
-        return "inside" if all(kept) else "open"
+        return together([self.of(metric, losses[metric], stretch=stretch) for metric in self])
 
-    def _least(self, metric: str, interval: tuple[float, float]) -> float:
-        """Returns the excess of the best value in the interval."""
-        low, high = interval
-        return self.excess(metric, min(max(low, 0.0), high) if self.two_sided else low)
+    def of(self, metric: str, loss: Measured, *, edge: Verdict = "open", stretch: float = 1.0) -> Verdict:
+        """Returns the verdict of the interval of a limited metric's loss; ``edge`` as in ``verdict_of``."""
+        low, high = loss.interval if stretch == 1 else _stretched(loss, stretch)
+        best = min(max(low, 0.0), high) if self.two_sided else low
+        worst = max(self.excess(metric, low), self.excess(metric, high))
+        return verdict_of(-worst, -self.excess(metric, best), edge)
 
 
 def _stretched(loss: Measured, by: float) -> tuple[float, float]:

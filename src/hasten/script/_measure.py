@@ -30,6 +30,7 @@ from hasten.script._drawer import Drawer, Patience
 from hasten.script.claim import Claim, model_source, needed_of, promises
 from hasten.script.surroundings import memory_limit
 from hasten.texts import fit
+from hasten.verdict import reaches
 
 if TYPE_CHECKING:
     import torch
@@ -188,7 +189,7 @@ def _latency(
 
 def _decided(claim: Claim, low: float, high: float) -> bool:
     """Returns whether no promised speedup of the script lies inside the interval."""
-    return not any(low < promised <= high for promised in promises(claim))
+    return all(reaches((low, high), promised) != "open" for promised in promises(claim))
 
 
 def _of_images(

@@ -9,13 +9,13 @@ from pathlib import Path
 from pydantic import Field, computed_field
 
 from hasten.errors import InputError
-from hasten.limits import Limits
 from hasten.measure.environment import NOT_COMPARED
 from hasten.metrics import METRICS
 from hasten.models import model_at, model_names
 from hasten.records import Confirmation, Latency, Record, Trial
 from hasten.script._measure import measure
 from hasten.script.claim import TOLERANCE, Claim, model_source, read_claim
+from hasten.verdict import reaches
 
 FAR, APART = 2.0, 0.05
 """Images count as other images than the claimed ones when their fidelity loss exceeds ``FAR`` times the claim's
@@ -117,10 +117,9 @@ def _reasons(claim: Claim, trial: Trial) -> Iterator[str]:
     if trial.status != "ok" or trial.latency is None:
         yield trial.reason or "it could not be timed"
         return
-    low_high = trial.latency.interval
     now = f"the speedup is {trial.speedup:.3f}x ({trial.latency.between('.3f')})"
     for promised, what in _promised(claim, trial.latency):
-        if low_high and low_high[1] < promised:
+        if reaches(trial.latency.interval, promised) == "outside":
             yield f"{now}, below {what}"
     limits = claim.limits
     for metric in limits.refuted(trial.losses):
@@ -157,16 +156,14 @@ def _open(claim: Claim, trial: Trial) -> Iterator[str]:
     """Yields what this measurement leaves open."""
     if trial.status != "ok" or trial.latency is None:
         return
-    low, high = trial.latency.interval or (0.0, float("inf"))
     for promised, what in _promised(claim, trial.latency):
-        if low < promised <= high:
+        if reaches(trial.latency.interval, promised) == "open":
             told = trial.latency.between(".3f") or f"{len(trial.latency.times_s)} pairs of times"
             yield f"the speedup was {trial.speedup:.3f}x now ({told}): this neither confirms nor refutes {what}"
     limits = claim.limits
     for metric in sorted(limits):
-        alone = Limits({metric: limits[metric]}, limits.two_sided)
         found = trial.losses.get(metric)
-        if found is not None and not alone.refuted(trial.losses) and alone.verdict(trial.losses) != "inside":
+        if found is not None and limits.of(metric, found, edge="outside") == "open":
             asked = f"{limits[metric]:g}{limits.suffix}"
             yield (
                 f"the loss on {metric} was {found.loss:.4f} now ({found.between('.4f')}): {found.samples} prompts "

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hasten.limits import Limits, Verdict
+from hasten.limits import Limits
 from hasten.options.table import MIN_SAMPLES
 from hasten.records import Latency, Loss, Trial
 from hasten.search.believed import Believed, Speed
 from hasten.search.options import Prefer
 from hasten.task import Target
+from hasten.verdict import Verdict, reaches
 
 Decision = Literal["met", "likely", "rejected"]
 MARGIN = 1.1
@@ -53,16 +54,11 @@ class Goal:
         """An interval of the speedup lies wholly on one side of a target speedup. A latency is never decided."""
         if self.target is None or self.target.speedup is None:
             return False
-        return low >= self.target.speedup or high < self.target.speedup
+        return reaches((low, high), self.target.speedup) != "open"
 
     def surely_reached(self, trial: Trial) -> bool:
         """Even the lower end of the speedup's interval meets the target."""
-        if trial.latency is None:
-            return False
-        if trial.latency.interval is None:
-            return False
-        low = trial.latency.interval[0]
-        return self.reach(low, trial.latency.baseline_s / low) >= 1
+        return trial.latency is not None and self._verdict(trial.latency) == "inside"
 
     def out_of_reach(self, latency: Latency) -> bool:
         """Clearly too slow: even the upper end of the speedup's interval misses the target."""
@@ -70,8 +66,7 @@ class Goal:
             return False
         if latency.interval is None:
             return self.hopeless(latency.baseline_times_s, latency.times_s, None)
-        upper = latency.interval[1]
-        return self.reach(upper, latency.baseline_s / upper) < 1
+        return self._verdict(latency) == "outside"
 
     def candidate(self, trial: Trial) -> bool:
         """Inside the limits by its mean, and meets the target by its times."""
@@ -139,6 +134,13 @@ class Goal:
         """Enough prompts: clear either way; the least loss can only be told from all that are inside."""
         found = settled_early(losses, self.limits)
         return found == "outside" or (found == "inside" and not (self.target and self.prefer == "best-quality"))
+
+    def _verdict(self, latency: Latency) -> Verdict:
+        """Of the interval of the speedup, whether it meets the target."""
+        if latency.interval is None:
+            return "open"
+        low, high = (self.reach(end, latency.baseline_s / end) for end in latency.interval)
+        return reaches((low, high), 1.0)
 
     def _reach(self, speed: Speed) -> float:
         return self.reach(speed.speedup, speed.plan_s)
