@@ -20,8 +20,10 @@ from diffusers import (
 )
 from tests.support.generating import counting, fresh, img2img, latents, picture, shared
 
-from hasten.methods import apply
+from hasten.methods import METHODS, apply, deepcache, tgate
 from hasten.methods._clock import Clock
+from hasten.methods._run import Member
+from hasten.methods._stats import Tally
 from hasten.methods.base import State
 from hasten.schedulers import step_numbers
 
@@ -30,24 +32,18 @@ TGATE = "tgate(gate_step=2,sp_interval=1,fi_interval=1,warm_up=0)"
 
 
 class Log(State):
-    """Writes down what the clock says; a run is one list."""
+    """Writes down what the clock says of one call of a run's steps; ``runs`` has a list for each."""
 
-    def __init__(self) -> None:
-        self.runs: list[list[int]] = []
-        self.refreshed = 0
-        self._begun = True
+    def __init__(self, runs: list[list[int]]) -> None:
+        self._runs, self._run = runs, []
 
     def start(self) -> None:
-        self._begun = True
-
-    def refresh(self) -> None:
-        self.refreshed += 1
+        """Nothing is kept."""
 
     def step(self, number: int) -> None:
-        if self._begun:
-            self.runs.append([])
-        self._begun = False
-        self.runs[-1].append(number)
+        if not self._run:
+            self._runs.append(self._run)
+        self._run.append(number)
 
 
 class Holder:
@@ -64,10 +60,12 @@ class Denoiser:
         """Computes nothing."""
 
 
-def clock_of(scheduler: Any) -> tuple[Log, Any]:
-    log, clock = Log(), Clock()
-    clock.join("log", 1, log, Holder(scheduler))
-    return log, lambda timestep, sample=SAMPLE: clock.wrapper(lambda *_: None, Denoiser(), sample, timestep)
+def clock_of(scheduler: Any, *, run_wide: bool = True) -> tuple[list[list[int]], Any]:
+    runs: list[list[int]] = []
+    clock, method = Clock(), METHODS.get("channels_last")
+    clock.tallies["log"] = Tally(method, Holder(scheduler), {}, print)
+    clock.join(Member(1, "log", lambda: Log(runs), run_wide))
+    return runs, lambda timestep, sample=SAMPLE: clock.wrapper(lambda *_: None, Denoiser(), sample, timestep)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 20])
@@ -89,12 +87,12 @@ def clock_of(scheduler: Any) -> tuple[Log, Any]:
 )
 def test_a_run_has_as_many_steps_as_asked(scheduler: Any, settings: dict[str, Any], steps: int) -> None:
     made = scheduler(**settings)
-    log, call = clock_of(made)
+    runs, call = clock_of(made)
     for _ in range(2):
         made.set_timesteps(steps)
         for timestep in made.timesteps:
             call(timestep)
-    assert log.runs == [list(range(steps))] * 2
+    assert runs == [list(range(steps))] * 2
 
 
 def test_calls_of_one_step() -> None:
@@ -111,58 +109,58 @@ def test_calls_of_one_step() -> None:
 
 def test_a_run_that_begins_in_the_middle() -> None:
     heun = HeunDiscreteScheduler()
-    log, call = clock_of(heun)
+    runs, call = clock_of(heun)
     heun.set_timesteps(10)
     for timestep in heun.timesteps[6 * heun.order :]:
         call(timestep)
-    assert log.runs == [[0, 1, 2, 3]]
+    assert runs == [[0, 1, 2, 3]]
 
 
 def test_one_step_after_another_and_after_an_aborted_run() -> None:
     ddim = DDIMScheduler()
-    log, call = clock_of(ddim)
+    runs, call = clock_of(ddim)
     for steps, calls in ((1, 1), (1, 1), (8, 3), (2, 2), (8, 2), (8, 8)):
         ddim.set_timesteps(steps)
         for timestep in ddim.timesteps[:calls]:
             call(timestep)
-    assert [len(run) for run in log.runs] == [1, 1, 3, 2, 2, 8]
+    assert [len(run) for run in runs] == [1, 1, 3, 2, 2, 8]
     for timestep in ddim.timesteps[-3:]:  # again over the same timesteps
         call(timestep)
-    assert log.runs[-1] == [0, 1, 2]
+    assert runs[-1] == [0, 1, 2]
 
 
 def test_timesteps_of_an_unknown_scheduler_numbers_and_copies() -> None:
-    log, call = clock_of(DDIMScheduler())
+    runs, call = clock_of(DDIMScheduler())
     for timestep in torch.tensor([900, 600, 600, 300]):
         call(timestep)
     for timestep in (900, 600, 600, 300.5):
         call(timestep)
     for timestep in (900, 600, 300):
         call(torch.tensor([timestep, timestep]))
-    assert log.runs == [[0, 1, 2]] * 3
+    assert runs == [[0, 1, 2]] * 3
 
 
 def test_expanded_timesteps() -> None:
     ddim = DDIMScheduler()
-    log, call = clock_of(ddim)
+    runs, call = clock_of(ddim)
     for _ in range(2):
         ddim.set_timesteps(3)
         for timestep in ddim.timesteps:
             call(timestep.expand(2))
-    assert log.runs == [[0, 1, 2]] * 2
+    assert runs == [[0, 1, 2]] * 2
 
 
 def test_another_batch_within_a_run_and_with_numbers() -> None:
     ddim = DDIMScheduler()
-    log, call = clock_of(ddim)
+    runs, call = clock_of(ddim, run_wide=False)
     ddim.set_timesteps(4)
     for number, timestep in enumerate(ddim.timesteps):
         call(timestep, SAMPLE if number < 2 else SAMPLE[:1])
-    assert (log.runs, log.refreshed) == ([[0, 1, 2, 3]], 1)
-    log, call = clock_of(ddim)
+    assert runs == [[0, 1], [2, 3]], "the run goes on, and what was kept for the other batch is not used"
+    runs, call = clock_of(ddim)
     for timestep, sample in ((500, SAMPLE), (400, SAMPLE), (300, SAMPLE[:1]), (200, SAMPLE[:1])):
         call(timestep, sample)
-    assert log.runs == [[0, 1], [0, 1]]
+    assert runs == [[0, 1], [0, 1]]
 
 
 def test_another_scheduler_object() -> None:
@@ -214,18 +212,6 @@ def test_guidance_switched_off_within_a_run() -> None:
     assert torch.equal(latents(pipe, **given), plain)
 
 
-def test_stored_tensors_are_let_go_when_a_run_ends() -> None:
-    pipe = shared("sd")
-    with apply(pipe, "deepcache+tgate(gate_step=2,fi_interval=2)+tome"):
-        latents(pipe)
-        held = [
-            value
-            for _, _, state, _ in vars(pipe.unet)["_hasten_patches"].clock._members
-            for value in vars(state).get("outputs", {})
-        ]
-    assert held == []
-
-
 class Watched(dict[Any, Any]):
     """Counts what is stored in it."""
 
@@ -245,11 +231,17 @@ class Watched(dict[Any, Any]):
         ("deepcache(cache_interval=2)", True),
     ],
 )
-def test_what_no_step_can_use_is_not_stored(plan: str, stores: bool) -> None:
+def test_what_no_step_can_use_is_not_stored(plan: str, stores: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """T-GATE stores for the gate's step: here the run ends with the one before it, or with it."""
-    pipe = shared("sd")
+    pipe, watched = shared("sd"), Watched()
+    kind = {"tgate": tgate._State, "deepcache": deepcache._State}[plan.partition("(")[0]]
+    made = kind.__init__
+
+    def make(self: Any, *args: Any) -> None:
+        made(self, *args)
+        self.outputs = watched
+
+    monkeypatch.setattr(kind, "__init__", make)
     with apply(pipe, plan):
-        (state,) = (state for _, _, state, _ in vars(pipe.unet)["_hasten_patches"].clock._members)
-        state.outputs = watched = Watched()
         latents(pipe, num_inference_steps=3)
     assert bool(watched.count) == stores

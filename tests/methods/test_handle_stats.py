@@ -120,15 +120,25 @@ def test_an_adaptive_method_whose_image_changes_is_told() -> None:
     assert stats["first_block_cache"].full == 8
 
 
-def test_a_run_whose_end_cannot_be_seen_is_told_when_the_plan_is_taken_off() -> None:
+def test_a_run_of_timesteps_that_the_pipeline_computes_is_told_when_it_ends() -> None:
     """FLUX.1 gives its transformer timesteps of its own making."""
     pipe = shared("flux")
-    handle = apply(pipe, "taylorseer(cache_interval=3,disable_cache_before_step=2)")
-    latents(pipe, num_inference_steps=2)
-    assert handle.stats["taylorseer"].runs_without_effect == 0
-    with pytest.warns(NoEffectWarning, match="TaylorSeer had no effect in a call of 2 steps"):
+    with apply(pipe, "taylorseer(cache_interval=3,disable_cache_before_step=2)") as handle:
+        with pytest.warns(NoEffectWarning, match="TaylorSeer had no effect in a call of 2 steps"):
+            latents(pipe, num_inference_steps=2)
+        assert handle.stats["taylorseer"].runs_without_effect == 1
+
+
+def test_a_run_whose_end_cannot_be_seen_is_told_when_the_plan_is_taken_off() -> None:
+    """A loop of one's own, with timesteps that are numbers."""
+    pipe = shared("sd")
+    handle = apply(pipe, "deepcache(cache_interval=3)")
+    with torch.no_grad():
+        pipe.unet(torch.zeros(2, 4, 16, 16), 500, encoder_hidden_states=torch.zeros(2, 16, 32))
+    assert handle.stats["deepcache"].runs_without_effect == 0
+    with pytest.warns(NoEffectWarning, match="DeepCache had no effect in a call of 1 step"):
         handle.remove()
-    assert handle.stats["taylorseer"].runs_without_effect == 1
+    assert handle.stats["deepcache"].runs_without_effect == 1
 
 
 @pytest.mark.parametrize("plan", [QUIET, "half_precision", "channels_last", ""])

@@ -10,7 +10,7 @@ from hasten.denoisers.blocks import (
     stacked,
     transformer_blocks,
 )
-from hasten.denoisers.calls import arguments_of, denoiser_of, sample_of, text_of, timestep_of
+from hasten.denoisers.calls import arguments_of, denoiser_of, runs_all_blocks, sample_of, text_of, timestep_of
 from hasten.denoisers.declared import (
     Denoiser,
     Stack,
@@ -59,6 +59,7 @@ __all__ = [
     "no_transformer_blocks",
     "no_unet",
     "not_declared",
+    "runs_all_blocks",
     "sample_of",
     "stacked",
     "text_of",

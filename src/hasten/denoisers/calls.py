@@ -9,6 +9,8 @@ from typing import Any
 
 SAMPLE = 0
 """Where among its arguments a denoiser takes the sample."""
+LEFT_OUT = "skip_layers"
+"""The argument that names the blocks which a call leaves out."""
 
 
 def denoiser_of(pipe: Any) -> Any:
@@ -33,6 +35,13 @@ def timestep_of(denoiser: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any])
 def text_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """The text's tokens that a block or an attention is called with; None where it is called without."""
     return kwargs["encoder_hidden_states"] if "encoder_hidden_states" in kwargs else (*args, None, None)[1]
+
+
+def runs_all_blocks(denoiser: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call has all blocks of a transformer run: SD3's skip-layer guidance names some to be left out."""
+    names = arguments_of(denoiser)
+    place = names.index(LEFT_OUT) if LEFT_OUT in names else len(args)
+    return not (args[place] if place < len(args) else kwargs.get(LEFT_OUT))
 
 
 def arguments_of(denoiser: Any) -> tuple[str, ...]:

@@ -15,8 +15,9 @@ Need = Callable[[Denoiser], bool]
 WEIGHT_HOOKS = {
     "layerwise_casting": "casts the weights of its layers at each call (enable_layerwise_casting)",
     "group_offloading": "moves its weights to the device and off again at each call (enable_group_offload)",
+    "accelerate": "has its weights brought and taken away at each call (enable_sequential_cpu_offload)",
 }
-"""Hooks of diffusers, by name, that change the data of weights around each call of their modules."""
+"""Hooks of diffusers, by name, and of accelerate, that change the data of weights around each call of a module."""
 
 
 def any_declared(denoiser: Denoiser) -> bool:
@@ -80,7 +81,7 @@ def no_stack(pipe: Any, title: str) -> str | None:
 def weights_in_other_hands(denoiser: Any, hooks: Collection[str] = tuple(WEIGHT_HOOKS)) -> str | None:
     """What diffusers does with the weights around each call, so that nobody else can change or keep their data."""
     for module in denoiser.modules():
-        installed = getattr(vars(module).get("_diffusers_hook"), "hooks", {})
+        installed = _hooks_on(module)
         if found := next((name for name in hooks if name in installed), None):
             return f"the {type(denoiser).__name__} {WEIGHT_HOOKS[found]}"
     return None
@@ -94,6 +95,14 @@ def _classes(need: Need) -> str:
     """The names of all declared classes that have that."""
     names = [known.class_name for known in denoisers() if need(known)]
     return ", ".join(names[:-1]) + f" or {names[-1]}" if names[1:] else names[0]
+
+
+def _hooks_on(module: Any) -> Collection[str]:
+    installed = set(getattr(vars(module).get("_diffusers_hook"), "hooks", ()))
+    hook = vars(module).get("_hf_hook")
+    if any(getattr(one, "offload", False) for one in getattr(hook, "hooks", (hook,))):
+        installed.add("accelerate")
+    return installed
 
 
 def _kind(pipe: Any) -> str:

@@ -54,8 +54,8 @@ class Handle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for tally in self._tallies.values() if error else ():
-            tally.drop()
+        if error and self._patches:
+            self._patches.clock.break_off()
         self.remove()
 
     def __repr__(self) -> str:

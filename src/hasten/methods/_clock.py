@@ -1,200 +1,178 @@
-"""Counts the steps of a run at the denoiser's root, and notices when a new run begins."""
+"""Tells each call of the denoiser to which run and step it belongs, at the denoiser's root."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
-from typing import Any, Protocol
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from hasten.denoisers import sample_of, timestep_of
+from hasten.methods._caller import caller
+from hasten.methods._run import MOST_CALLS, Lane, Member, Run
 from hasten.methods._stats import Tally
-from hasten.methods.base import State
-from hasten.schedulers import step_numbers
+from hasten.methods._track import Shape, Track, ends_unseen, track_of
+from hasten.methods._watched import refuse_gradient, refuse_watched
+from hasten.methods.base import Method, State
+
+S = TypeVar("S", bound=State)
+KEPT = 3
+"""How many runs of loops that no pipeline makes are kept beside each other in a thread."""
+
+
+class Current(Generic[S]):
+    """Called, it gives what a method remembers for the call of the denoiser that is under way."""
+
+    def __init__(self, clock: Clock, name: str) -> None:
+        self._clock, self._name = clock, name
+
+    def __call__(self) -> S:
+        return self._clock.lane.states[self._name]  # type: ignore[union-attr, return-value]
+
+
+class _Call:
+    """A call of a pipeline that a method is applied to, while it lasts."""
+
+    def __init__(self, pipe: Any) -> None:
+        self.pipe = pipe
 
 
 class Clock:
-    """Tells the states of all installed methods which step begins.
+    """Knows the runs that are under way: each pipeline's scheduler has its own, in each thread.
 
-    A *step* is one step of the scheduler, also where it calls the denoiser several times (Heun twice;
-    PNDM twice at its first step). A pipeline hands the denoiser views of the scheduler's timesteps: the
-    view's place in memory tells the run and the position in it, without reading a value from the device.
-    Timesteps that are no such views (numbers, tensors of their own) are followed by value.
+    A *step* is one step of the scheduler, also where it calls the denoiser several times (Heun twice; PNDM twice
+    at its first step; guidance in two calls). Each of these calls is a ``Lane``, with states of its own. ``lane``
+    is that of the call under way; without one no method acts.
     """
 
     def __init__(self) -> None:
-        self.size = (0, 0)
         self.tallies: dict[str, Tally] = {}
-        self._members: list[tuple[int, str, State, Any]] = []
-        self._shape: tuple[int, ...] = ()
-        self._track: _Track | None = None
-        self._step = -1
+        self.lane: Lane | None = None
+        self._members: list[Member] = []
+        self._runs: list[Run] = []
+        self._thread = threading.local()
+        self._lock = threading.RLock()  # the calls of other threads wait
 
-    @property
-    def ending(self) -> bool:
-        """This is known to be the run's last call of the denoiser: what is kept now is never used."""
-        return self._track is not None and self._track.finished
-
-    def join(self, name: str, order: int, state: State, pipe: Any) -> None:
-        """Has ``state`` told of runs and steps, outermost method first; ``pipe`` has the scheduler."""
-        self._members.append((order, name, state, pipe))
-        self._members.sort(key=lambda member: -member[0])
-        self._track = None
+    def join(self, member: Member) -> None:
+        """What the method remembers is told of runs and steps, outermost method first."""
+        self._members.append(member)
+        self._members.sort(key=lambda member: -member.order)
+        self._end(self._runs, broken=True)
 
     def leave(self, name: str) -> None:
-        self.settle(self.tallies.pop(name))
-        self._members = [member for member in self._members if member[1] != name]
+        """The method of that name is taken off. Runs in which others go on are not disturbed."""
+        del self.tallies[name]
+        self._members = [member for member in self._members if member.name != name]
+        for run in self._runs:
+            run.leave(name)
 
-    def refresh(self, by: State | None = None) -> None:
-        """The batch's layout changes at this step: every other state drops what it stored."""
-        for _, _, state, _ in self._members:
-            if state is not by:
-                state.refresh()
+    def break_off(self) -> None:
+        """What methods did in the runs under way is not judged: an error came between."""
+        for run in self._runs:
+            run.break_off()
+
+    def called(self, call_next: Callable[..., Any], pipe: Any, *args: Any, **kwargs: Any) -> Any:
+        """The outermost wrapper of a pipeline's calls: when one is over, nothing of it is held."""
+        call = _Call(pipe)
+        self._calls.append(call)
+        broken = True
+        try:
+            output = call_next(*args, **kwargs)
+            broken = bool(getattr(pipe, "_interrupt", False))
+            return output
+        finally:
+            self._calls.remove(call)
+            with self._lock:
+                for run in [run for run in self._runs if run.call is call]:
+                    self._runs.remove(run)
+                    run.over(broken)
 
     def wrapper(self, call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         """The denoiser's outermost wrapper. Shapes: sample (batch, channels, height, width), or tokens."""
-        self._tick(sample_of(module, args, kwargs), timestep_of(module, args, kwargs))
-        output = call_next(*args, **kwargs)
-        self._count()
-        if self.ending:
-            self._start()  # what was stored is not needed for decoding the image, which needs the memory
+        outer, done = self._enter(module, args, kwargs), False
+        try:
+            output = call_next(*args, **kwargs)
+            done = True
+        finally:
+            self._exit(outer, done)
         return output
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _tick(self, sample: torch.Tensor, timestep: Any) -> None:
-        shape, step = tuple(sample.shape), self._track.follow(timestep) if self._track else None
-        moved = shape != self._shape
-        begins = step is None or (moved and isinstance(self._track, _Values))
-        if step is None or begins:
-            self.settle(*self.tallies.values())
-            self._track, step = _begin(timestep, self._schedulers()), 0
-            self._start()
-        elif moved:
-            self.refresh()
-        elif step == self._step:
-            return
-        self._tell_tallies(begins, step != self._step)
-        self._step, self._shape, self.size = step, shape, (shape[-2], shape[-1])
-        for _, _, state, _ in self._members:
-            state.step(step)
-
-    def _schedulers(self) -> list[Any]:
-        """Those that the timesteps may come from. Methods without a state have pipelines, too."""
-        joined = [pipe.scheduler for _, _, _, pipe in self._members]
-        return [*joined, *(tally.scheduler for tally in self.tallies.values())]
-
-    def settle(self, *tallies: Tally) -> None:
-        """No more calls of this run come: where its end could not be seen, it is taken to be over."""
-        for tally in tallies:
-            if isinstance(self._track, _Values):
-                tally.end()
-            else:
-                tally.drop()
-
-    def _tell_tallies(self, begins: bool, steps_on: bool) -> None:
-        for tally in self.tallies.values():
-            if begins:
-                tally.begin()
-            if begins or steps_on:
-                tally.step()
+    def _enter(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Lane | None:
+        """Returns the lane of the call that this one is made in, where it is."""
+        sample = sample_of(module, args, kwargs)
+        refuse_gradient(module, sample, self._methods)
+        self._lock.acquire()
+        outer = self.lane
+        try:
+            self.lane, step = self._next(module, timestep_of(module, args, kwargs), tuple(sample.shape))
+            self.lane.begin(step)
+        except BaseException:
+            self.lane = outer
+            self._lock.release()
+            raise
+        return outer
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _count(self) -> None:
-        """After a call of the denoiser."""
-        for tally in self.tallies.values():
-            tally.called()
-            if self.ending:
-                tally.end()
+    def _exit(self, outer: Lane | None, done: bool) -> None:
+        lane, self.lane = self.lane, outer
+        try:
+            if lane is not None and done:
+                lane.run.called(lane)
+            elif lane is not None:
+                self._end([lane.run], broken=True)
+        finally:
+            self._lock.release()
 
-    def _start(self) -> None:
-        for _, _, state, _ in self._members:
-            state.start()
+    def _next(self, denoiser: Any, timestep: Any, shape: Shape) -> tuple[Lane, int]:
+        """The lane of a call with that timestep, and its step."""
+        holder, thread = caller(), threading.get_ident()
+        own = getattr(holder, "scheduler", None)
+        call = next((c for c in reversed(self._calls) if holder is None or c.pipe is holder), None)
+        mine = [run for run in self._runs if run.thread == thread and run.call is call]
+        for run in reversed(mine):
+            step = run.track.follow(timestep, shape)
+            if step is not None and (own is not None or run.calls_at_once < MOST_CALLS or step != run.step):
+                return run.lane(step, shape), step
+        refuse_watched(denoiser, self._methods)
+        run = self._begin(timestep, shape, own, call, mine)
+        return run.lane(0, shape), 0
 
+    def _begin(self, timestep: Any, shape: Shape, own: Any, call: _Call | None, mine: list[Run]) -> Run:
+        track = track_of(timestep, own, [tally.scheduler for tally in self.tallies.values()], shape)
+        over = [run for run in mine if call is not None or _is_over(run, track)]
+        left = [run for run in mine if run not in over]
+        self._end([*over, *left[: 1 - KEPT]])
+        tallies = {name: tally.begin() for name, tally in self.tallies.items()}
+        run = Run(track, threading.get_ident(), call, self._members, tallies)
+        self._runs.append(run)
+        return run
 
-class _Track(Protocol):
-    """A run's way through its timesteps."""
+    def _end(self, runs: list[Run], broken: bool = False) -> None:
+        """No more calls of these runs come."""
+        for run in list(runs):
+            if run in self._runs:
+                self._runs.remove(run)
+            if broken:
+                run.over(broken=True)
+            else:
+                run.displaced()
 
     @property
-    def finished(self) -> bool:
-        """Whether the last timestep was reached."""
-
-    def follow(self, timestep: Any) -> int | None:
-        """The step of the run that ``timestep`` belongs to; None when it begins another run."""
-
-
-class _Views:
-    """A run over views of one tensor of timesteps. ``numbers`` has the step of each of its places."""
-
-    def __init__(self, timestep: torch.Tensor, numbers: list[int]) -> None:
-        self._held = timestep  # while this view lives, no other tensor can have its memory
-        self._memory = _memory(timestep)
-        self._place = timestep.storage_offset()
-        self._numbers, self._first = numbers, numbers[self._place]
+    def _methods(self) -> list[Method]:
+        return [tally.method for tally in self.tallies.values()]
 
     @property
-    def finished(self) -> bool:
-        return self._place == len(self._numbers) - 1
-
-    def follow(self, timestep: Any) -> int | None:
-        if not _is_single(timestep) or _memory(timestep) != self._memory:
-            return None
-        place = timestep.storage_offset()
-        if place <= self._place:
-            return None
-        self._place = place
-        return self._numbers[place] - self._first
+    def _calls(self) -> list[_Call]:
+        """The calls of pipelines under way in this thread, the innermost last."""
+        if not hasattr(self._thread, "calls"):
+            self._thread.calls = []
+        calls: list[_Call] = self._thread.calls
+        return calls
 
 
-class _Values:
-    """A run over timesteps of which only the value is known: a new one begins when it rises, or when a scheduler
-    was given other timesteps, maybe of the same values."""
-
-    finished = False
-
-    def __init__(self, timestep: Any, schedulers: Iterable[Any] = ()) -> None:
-        self._last, self._step = _value(timestep), 0
-        self._set = [(scheduler, getattr(scheduler, "timesteps", None)) for scheduler in schedulers]
-
-    def follow(self, timestep: Any) -> int | None:
-        value = _value(timestep)
-        renewed = any(getattr(scheduler, "timesteps", None) is not before for scheduler, before in self._set)
-        if value > self._last or renewed:
-            return None
-        self._step += value < self._last
-        self._last = value
-        return self._step
-
-
-def _begin(timestep: Any, schedulers: Sequence[Any]) -> _Track:
-    if not _is_single(timestep):
-        return _Values(timestep, schedulers)
-    for scheduler in schedulers:
-        timesteps = getattr(scheduler, "timesteps", None)
-        if isinstance(timesteps, torch.Tensor) and _memory(timesteps) == _memory(timestep):
-            return _Views(timestep, step_numbers(scheduler))
-    if timestep.untyped_storage().nbytes() > timestep.element_size():
-        return _Views(timestep, _distinct(timestep))
-    return _Values(timestep, schedulers)
-
-
-def _distinct(timestep: torch.Tensor) -> list[int]:
-    """Steps of timesteps whose scheduler is not known: one for each value."""
-    values = timestep.new_empty(0).set_(timestep.untyped_storage()).tolist()
-    numbers = [0]
-    for before, value in pairwise(values):
-        numbers.append(numbers[-1] + (value != before))
-    return numbers
-
-
-def _is_single(timestep: Any) -> bool:
-    """A tensor that holds one value (maybe expanded over the batch)."""
-    return isinstance(timestep, torch.Tensor) and (timestep.numel() == 1 or not any(timestep.stride()))
-
-
-def _memory(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
-
-
-def _value(timestep: Any) -> float:
-    return float(timestep.flatten()[0]) if isinstance(timestep, torch.Tensor) else float(timestep)
+def _is_over(run: Run, track: Track) -> bool:
+    """A run in the same thread has ended, now that one with that track begins."""
+    same = track.scheduler is not None and run.track.scheduler is track.scheduler
+    return same or run.complete or ends_unseen(run.track)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
 from hasten.methods import clash
-from hasten.methods._clock import Clock
+from hasten.methods._clock import Clock, Current, S
 from hasten.methods._installed import ATTRIBUTE
+from hasten.methods._root import Root
+from hasten.methods._run import Member
+from hasten.methods._site import Calls, Site, Wrapper, refusal
 from hasten.methods._stats import Tally, Tell
 from hasten.plan import Plan
 
 if TYPE_CHECKING:
     import torch
 
-    from hasten.methods.base import Method, State
+    from hasten.methods.base import Method
     from hasten.plan import Parameters
 
-Wrapper = Callable[..., Any]
-"""``wrapper(call_next, module, *args, **kwargs)``: calls ``call_next(*args, **kwargs)`` or does without."""
+__all__ = ["Conversion", "Current", "Patches", "Wrapper"]
 
 Conversion = Callable[["torch.Tensor"], "torch.Tensor"]
 """Makes of a parameter's data what is computed with instead."""
@@ -41,7 +42,9 @@ class Patches:
         self.clock = Clock()
         self._methods: dict[str, Method] = {}
         self._given: dict[str, Parameters] = {}
-        self._sites: dict[Any, _Site] = {}
+        self._root = Root(denoiser)
+        self._sites: dict[Any, Site] = {}
+        self._calls: dict[int, Calls] = {}
         self._held: dict[int, _Held] = {}
         self._undo: dict[str, list[Callable[[], object]]] = {}
 
@@ -70,8 +73,10 @@ class Patches:
         self._methods[method.name], self._given[method.name] = method, parameters
         setattr(self.denoiser, ATTRIBUTE, self)
         if len(self._methods) == 1:
-            self._site(self.denoiser).add(_OUTERMOST, _CLOCK, self.clock.wrapper)
+            self._root.watch(self._site(self.denoiser))
+            self._site(self.denoiser).add(_OUTERMOST, _CLOCK, self._root.reached(self.clock.wrapper))
         try:
+            self._follow_calls(method, pipe)
             method.install(pipe, parameters, self)
         except BaseException:
             self.remove(method.name)
@@ -82,10 +87,18 @@ class Patches:
         """Called by a method while it is installed: adds one wrapper to one module."""
         self._site(module).add(method.order, method.name, wrapper)
 
-    def listen(self, method: Method, state: State, pipe: Any) -> None:
-        """Called by a method while it is installed: has ``state`` told of runs and steps."""
-        self.clock.join(method.name, method.order, state, pipe)
-        self.tally(method.name).state = state
+    def wrap_calls(self, method: Method, pipe: Any, wrapper: Wrapper) -> None:
+        """Called by a method while it is installed: adds one wrapper to the pipeline's calls."""
+        self._calls[id(pipe)].add(method.order, method.name, wrapper)
+
+    def listen(self, method: Method, make: Callable[[], S], *, run_wide: bool = False) -> Current[S]:
+        """Called by a method while it is installed: has what it remembers told of runs and steps.
+
+        ``make`` makes that anew for each of the calls that a step of a run has, or, ``run_wide``, for each run.
+        Wrappers ask for it, at each call, by what is returned.
+        """
+        self.clock.join(Member(method.order, method.name, make, run_wide))
+        return Current(self.clock, method.name)
 
     def tally(self, name: str) -> Tally:
         """What counts the deeds of the installed method of that name."""
@@ -127,15 +140,29 @@ class Patches:
             action()
         if not self._methods:
             self._strip(_CLOCK)
+            self._root.leave()
             delattr(self.denoiser, ATTRIBUTE)
 
-    def _site(self, module: Any) -> _Site:
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise InputError(refusal(self.denoiser))
+
+    def _follow_calls(self, method: Method, pipe: Any) -> None:
+        """Calls of the pipeline are told to the clock while the method is installed."""
+        if not Calls.can_be_wrapped(pipe):
+            return
+        if id(pipe) not in self._calls:
+            self._calls[id(pipe)] = Calls(pipe)
+        self._calls[id(pipe)].add(_OUTERMOST, method.name, self.clock.called)
+
+    def _site(self, module: Any) -> Site:
         if module not in self._sites:
-            self._sites[module] = _Site(module)
+            is_root = module is self.denoiser
+            self._sites[module] = Site(module, lambda: is_root or self.clock.lane is not None)
         return self._sites[module]
 
     def _strip(self, name: str) -> None:
         self._sites = {module: site for module, site in self._sites.items() if site.keeps_any_without(name)}
+        self._calls = {key: calls for key, calls in self._calls.items() if calls.keeps_any_without(name)}
         self._held = {key: held for key, held in self._held.items() if held.keeps_any_without(name)}
 
 
@@ -164,45 +191,3 @@ class _Held:
         for _, _, conversion in self._conversions:
             data = conversion(data)
         self._tensor.data = data
-
-
-class _Site:
-    """The ``forward`` of one module, run through wrappers."""
-
-    def __init__(self, module: Any) -> None:
-        self._module = module
-        self._previous = module.__dict__.get("forward")  # another library's, to be put back
-        self._original = self._call = module.forward
-        self._wrappers: list[tuple[int, str, Wrapper]] = []
-
-        def forward(*args: Any, **kwargs: Any) -> Any:
-            return self._call(*args, **kwargs)
-
-        self._forward = functools.update_wrapper(forward, self._original)
-        module.forward = self._forward
-
-    def add(self, order: int, name: str, wrapper: Wrapper) -> None:
-        self._wrappers.append((order, name, wrapper))
-        self._wrappers.sort(key=lambda entry: entry[0])
-        self._compose()
-
-    def keeps_any_without(self, name: str) -> bool:
-        """Drops the wrappers of that name; without any left the module gets back what it had."""
-        self._wrappers = [entry for entry in self._wrappers if entry[1] != name]
-        self._compose()
-        if not self._wrappers:
-            self._restore()
-        return bool(self._wrappers)
-
-    def _compose(self) -> None:
-        self._call = self._original
-        for _, _, wrapper in self._wrappers:
-            self._call = functools.partial(wrapper, self._call, self._module)
-
-    def _restore(self) -> None:
-        if self._module.__dict__.get("forward") is not self._forward:
-            return  # another library wrapped it meanwhile and holds on to it: it now only passes calls on
-        if self._previous is None:
-            del self._module.forward
-        else:
-            self._module.forward = self._previous

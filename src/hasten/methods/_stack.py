@@ -49,21 +49,22 @@ class Rests(Protocol):
         """All blocks ran, and gave these tokens of the image."""
 
 
-def resting(state: Rests, gives: Streams) -> Wrapper:
+def resting(current: Callable[[], Rests], gives: Streams) -> Wrapper:
     """Of a block that only passes its tokens on while the blocks rest."""
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        if not state.resting:
+        if not current().resting:
             return call_next(*args, **kwargs)
         return passed(gives, args, kwargs, sample_of(module, args, kwargs))
 
     return wrapper
 
 
-def finishing(state: Rests, gives: Streams) -> Wrapper:
+def finishing(current: Callable[[], Rests], gives: Streams) -> Wrapper:
     """Of the last block, after which stands what is kept or reused."""
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state = current()
         if state.resting:
             return passed(gives, args, kwargs, state.reused())
         output = call_next(*args, **kwargs)

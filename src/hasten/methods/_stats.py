@@ -58,19 +58,17 @@ class MethodStats:
 
 
 class Tally:
-    """Counts one applied method; the clock tells it of runs, steps and calls of the denoiser.
+    """Counts one applied method; each run counts into it by a ``RunTally`` of its own.
 
-    ``state`` is that of the method, where it has one. ``tell`` is called once, at the end of the first run in
-    which a method that should leave work out left out none.
+    ``tell`` is called once, at the end of the first run in which a method that should leave work out left out
+    none.
     """
 
     def __init__(self, method: Method, pipe: Any, parameters: Parameters, tell: Tell) -> None:
-        self.state: State | None = None
-        self._method, self._pipe, self._parameters, self._tell = method, pipe, parameters, tell
+        self.method = method
+        self._pipe, self._parameters, self._tell = pipe, parameters, tell
         self._counts: Counter[str] = Counter()
-        self._step: set[str] = set()
-        self._run_steps = 0
-        self._acted = self._shortened = self._told = False
+        self._shortened = self._told = False
 
     @property
     def scheduler(self) -> Any:
@@ -81,22 +79,59 @@ class Tally:
     def stats(self) -> MethodStats:
         return MethodStats(**self._counts)
 
-    def begin(self) -> None:
+    def begin(self) -> RunTally:
         """A run begins."""
         self._counts["runs"] += 1
-        self._run_steps = 0
+        return RunTally(self, self._counts)
+
+    def leave_out(self, steps: int) -> None:
+        """A call of the pipeline begins that takes so many steps less than it was asked for."""
+        self._counts["left_out"] += steps
+        self._shortened = steps > 0
+
+    def ended(self, steps: int, acted: bool) -> None:
+        """A run of so many steps is over, from its first to its last."""
+        if acted or self._shortened or not steps or not self.method.cuts_work:
+            return
+        self._counts["runs_without_effect"] += 1
+        if not self._told and self._parameters != self.method.neutral(self._pipe, steps):
+            self._told = True
+            self._tell(self._sentence(steps))
+
+    def _sentence(self, steps: int) -> str:
+        call = f"a call of {steps} step{'s' * (steps != 1)}"
+        return f"{self.method.title} had no effect in {call}: {self._reason(steps)}."
+
+    def _reason(self, steps: int) -> str:
+        declared = self.method.steps(self._pipe, self._parameters, steps)
+        if all(step == Step() for step in declared):
+            given = ", ".join(f"{name}={value}" for name, value in self._parameters.items())
+            return f"its parameters ({given}) leave all of it as it is"
+        if self.method.adaptive:
+            return CHANGED
+        return DROPPED if all(step.guidance for step in declared) else UNGUIDED
+
+
+class RunTally:
+    """Counts what a method does in one run; the clock tells it of steps and calls of the denoiser."""
+
+    def __init__(self, tally: Tally, counts: Counter[str]) -> None:
+        self._tally, self._counts = tally, counts
+        self._step: set[str] = set()
+        self._steps, self._acted = 0, False
 
     def step(self) -> None:
         """A step begins."""
         self._step.clear()
-        self._run_steps += 1
+        self._steps += 1
         self._counts.update(("steps", "full"))
 
-    def called(self) -> None:
-        """The denoiser was called: what the method did there is counted once a step."""
-        for deed in DEEDS if self.state is not None else ():
-            if getattr(self.state, f"did_{deed}"):
-                setattr(self.state, f"did_{deed}", False)
+    def called(self, state: State | None) -> None:
+        """The denoiser was called: what the method did there is counted once a step. ``state`` is that of the
+        method, where it has one."""
+        for deed in DEEDS if state is not None else ():
+            if getattr(state, f"did_{deed}"):
+                setattr(state, f"did_{deed}", False)
                 self._count(deed)
 
     def _count(self, deed: str) -> None:
@@ -106,38 +141,15 @@ class Tally:
             self._step.add(deed)
             self._acted = True
 
-    def leave_out(self, steps: int) -> None:
-        """A call of the pipeline begins that takes so many steps less than it was asked for."""
-        self._counts["left_out"] += steps
-        self._shortened = steps > 0
-
     def end(self) -> None:
         """The run is over, from its first step to its last."""
-        steps, self._run_steps = self._run_steps, 0
-        acted, self._acted = self._acted, False
-        if acted or self._shortened or not steps or not self._method.cuts_work:
-            return
-        self._counts["runs_without_effect"] += 1
-        if not self._told and self._parameters != self._method.neutral(self._pipe, steps):
-            self._told = True
-            self._tell(self._sentence(steps))
+        steps, acted = self._steps, self._acted
+        self.drop()
+        self._tally.ended(steps, acted)
 
     def drop(self) -> None:
         """The run was broken off: what it would have come to is not known."""
-        self._run_steps, self._acted = 0, False
-
-    def _sentence(self, steps: int) -> str:
-        call = f"a call of {steps} step{'s' * (steps != 1)}"
-        return f"{self._method.title} had no effect in {call}: {self._reason(steps)}."
-
-    def _reason(self, steps: int) -> str:
-        declared = self._method.steps(self._pipe, self._parameters, steps)
-        if all(step == Step() for step in declared):
-            given = ", ".join(f"{name}={value}" for name, value in self._parameters.items())
-            return f"its parameters ({given}) leave all of it as it is"
-        if self._method.adaptive:
-            return CHANGED
-        return DROPPED if all(step.guidance for step in declared) else UNGUIDED
+        self._steps, self._acted = 0, False
 
 
 def warn(message: str) -> None:

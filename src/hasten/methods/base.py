@@ -12,6 +12,7 @@ from hasten.plan import Parameters, Value, step_list, steps_of
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Patches
+    from hasten.methods._run import Lane
 
 MOST = 1000
 """The upper end of ranges that the number of steps would limit, where it is not known."""
@@ -124,17 +125,20 @@ DEEDS = ("reused", "forecast", "merged", "guidance_dropped")
 
 
 class State(ABC):
-    """What one installed method remembers during a run. The clock at the denoiser's root calls these.
+    """What one installed method remembers during a run, for one of the calls of the denoiser that each step makes:
+    calls that guide in turn, tiles and schedulers of second order never mix what they store. The clock makes it
+    when that call is first made, and drops it with the run.
 
     The method sets ``did_reused`` and so on to True where it does that. After each call of the denoiser they are
-    counted, and set back.
+    counted, and set back. ``lane`` tells what is known of the call, and has the other methods' states.
     """
 
     did_reused = did_forecast = did_merged = did_guidance_dropped = False
+    lane: Lane
 
     @abstractmethod
     def start(self) -> None:
-        """A new run begins, or the last one has ended: nothing of the past may be used again."""
+        """The run has ended: nothing of it may be used again, and nothing is held any more."""
 
     def refresh(self) -> None:
         """The batch has another layout from here on, within a run: stored tensors no longer fit."""
@@ -142,7 +146,7 @@ class State(ABC):
 
     @abstractmethod
     def step(self, number: int) -> None:
-        """Step ``number`` (0 is the run's first) begins; it may take several calls of the denoiser."""
+        """Step ``number`` (0 is the run's first) begins; it makes this call once."""
 
 
 class Method(ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from hasten.denoisers import denoiser_of, no_unet
+from hasten.denoisers import denoiser_of, no_unet, weights_in_other_hands
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 
@@ -38,7 +38,11 @@ class ChannelsLast(Method):
         return (named("parts", PARTS, "whose convolutions: the UNet's, the VAE decoder's", neutral="none"),)
 
     def unsupported(self, pipe: Any) -> str | None:
-        return no_unet(pipe, self.title)
+        if reason := no_unet(pipe, self.title):
+            return reason
+        if others := weights_in_other_hands(denoiser_of(pipe), ("accelerate",)):
+            return f"{others}, which undoes their layout"
+        return None
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         for module in _modules(pipe, str(parameters["parts"])):

@@ -12,7 +12,7 @@ from hasten.plan import Parameters
 
 if TYPE_CHECKING:
     from hasten.methods._graph_tape import Tape
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Current, Patches, Wrapper
 
 
 class CudaGraph(Method):
@@ -66,9 +66,9 @@ class CudaGraph(Method):
         )
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        state = _State(patches, int(parameters["warm_up_calls"]))
-        patches.wrap(self, patches.denoiser, _replay(state))
-        patches.listen(self, state, pipe)
+        warm_up = int(parameters["warm_up_calls"])
+        current = patches.listen(self, lambda: _State(patches, warm_up), run_wide=True)
+        patches.wrap(self, patches.denoiser, _replay(current))
 
 
 _TAPES: WeakKeyDictionary[Any, tuple[object, Tape]] = WeakKeyDictionary()
@@ -122,9 +122,9 @@ def made_of(denoiser: Any) -> tuple[object, object]:
     return places, tuple(vars(module).get("processor") for module in denoiser.modules())
 
 
-def _replay(state: _State) -> Wrapper:
+def _replay(current: Current[_State]) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        return state.call(call_next, args, kwargs)
+        return current().call(call_next, args, kwargs)
 
     return wrapper
 

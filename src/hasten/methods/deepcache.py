@@ -10,7 +10,7 @@ from hasten.methods.base import MOST, Method, Parameter, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Current, Patches, Wrapper
 
 
 class DeepCache(Method):
@@ -47,10 +47,9 @@ class DeepCache(Method):
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         interval, branch = int(parameters["cache_interval"]), int(parameters["cache_branch_id"])
-        state = _State(interval, patches.denoiser)
+        current = patches.listen(self, lambda: _State(interval, patches.denoiser))
         for _, module in skipped(patches.denoiser, branch) if interval > 1 else ():
-            patches.wrap(self, module, _reuse(state))
-        patches.listen(self, state, pipe)
+            patches.wrap(self, module, _reuse(current))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -86,8 +85,9 @@ class _State(State):
         self.did_reused = (number - self._counted_from) % self._interval != 0
 
 
-def _reuse(state: _State) -> Wrapper:
+def _reuse(current: Current[_State]) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state = current()
         if not state.skips:
             state.outputs[module] = call_next(*args, **kwargs)
         output = state.outputs[module]

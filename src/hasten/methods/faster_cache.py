@@ -10,7 +10,7 @@ from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step, at_
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Current, Patches, Wrapper
 
 SHARES = (0.6, 0.5, 0.4, 0.3, 0.2)
 """Of the steps, the first that may do without the unconditional half, in a search."""
@@ -59,12 +59,11 @@ class FasterCache(Method):
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         rhythm = _Rhythm(parameters)
-        state = _State(rhythm)
+        current = patches.listen(self, lambda: _State(rhythm))
         if rhythm.rests:
-            patches.wrap(self, patches.denoiser, _guide(state))
+            patches.wrap(self, patches.denoiser, _guide(current))
         for attention in attentions(patches.denoiser) if rhythm.attention_rests else ():
-            patches.wrap(self, attention, _go_on(state, is_joint(patches.denoiser)))
-        patches.listen(self, state, pipe)
+            patches.wrap(self, attention, _go_on(current, is_joint(patches.denoiser)))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -142,31 +141,29 @@ class _Rhythm:
 
 
 class _State(State):
-    """For each of the calls that a step has: by what the halves differed last, and what the attentions gave for
-    the conditional half at the last two steps. ``half``: at this call it runs alone; ``keeps_attention``: at this
-    step self-attention is kept, as it is at all steps at which it may rest."""
+    """By what the halves differed last, and what the attentions gave for the conditional half at the last two
+    steps. ``half``: at this step it runs alone; ``keeps_attention``: at this step self-attention is kept, as it is
+    at all steps at which it may rest."""
 
     def __init__(self, rhythm: _Rhythm) -> None:
         self.half = self.keeps_attention = False
-        self._rhythm = rhythm
-        self._number, self._call = 0, -1
-        self._spectra: dict[int, Any] = {}
-        self._outputs: dict[tuple[int, Any], tuple[Any, Any]] = {}
+        self._rhythm, self._number = rhythm, 0
+        self._spectrum: Any = None
+        self._outputs: dict[Any, tuple[Any, Any]] = {}
         self._is_guided: bool | None = None
 
     def start(self) -> None:
-        self._spectra.clear()
         self._outputs.clear()
-        self._is_guided = None
+        self._spectrum = self._is_guided = None
 
     def step(self, number: int) -> None:
-        self._number, self._call = number, -1
+        self._number = number
         self.keeps_attention = self._rhythm.keeps_attention(number)
 
     def begin(self, sample: Any) -> None:
         """The denoiser is called with a sample (batch, channels, height, width)."""
-        self._call += 1
-        self.half = self._rhythm.halves(self._number) and self._call in self._spectra and self._guided(sample)
+        kept = self._spectrum is not None
+        self.half = kept and self._rhythm.halves(self._number) and self._guided(sample)
         self.did_guidance_dropped = self.half
 
     def _guided(self, sample: Any) -> bool:
@@ -184,7 +181,7 @@ class _State(State):
         if noise.shape[0] % 2:
             self._is_guided = False
         if self._rhythm.keeps(self._number) and self._is_guided is not False:
-            self._spectra[self._call] = spectrum_between(noise)
+            self._spectrum = spectrum_between(noise)
 
     def completed(self, noise: Any) -> Any:
         """What the conditional half gave (n, channels, height, width), below what the other would give."""
@@ -192,21 +189,19 @@ class _State(State):
 
         from hasten.methods._frequency import scaled, shifted
 
-        spectrum = scaled(self._spectra[self._call], *self._rhythm.scales(self._number))
-        self._spectra[self._call] = spectrum
-        return torch.cat([shifted(noise, spectrum), noise])
+        self._spectrum = scaled(self._spectrum, *self._rhythm.scales(self._number))
+        return torch.cat([shifted(noise, self._spectrum), noise])
 
     def attention(self, module: Any, compute: Callable[[], Any]) -> Any:
         """What a self-attention gives at this call, of a step at which it is kept."""
-        place = (self._call, module)
-        if self.half and self._rhythm.goes_on(self._number) and place in self._outputs:
-            output = _further(*self._outputs[place])
+        if self.half and self._rhythm.goes_on(self._number) and module in self._outputs:
+            output = _further(*self._outputs[module])
             self.did_forecast = True
         else:
             output = compute()
         if self._is_guided is not False:
             kept = output if self.half else _conditional(output)
-            self._outputs[place] = (self._outputs.get(place, (kept, kept))[1], kept)
+            self._outputs[module] = (self._outputs.get(module, (kept, kept))[1], kept)
         return output
 
 
@@ -224,11 +219,11 @@ def _conditional(output: Any) -> Any:
     return output if output.shape[0] % 2 else output.chunk(2)[1]
 
 
-def _guide(state: _State) -> Wrapper:
+def _guide(current: Current[_State]) -> Wrapper:
     from hasten.methods._guidance import CONDITIONAL, run_half, with_noise
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        sample = sample_of(module, args, kwargs)
+        state, sample = current(), sample_of(module, args, kwargs)
         state.begin(sample)
         if state.half:
             output = run_half(call_next, args, kwargs, sample.shape[0], CONDITIONAL)
@@ -240,8 +235,9 @@ def _guide(state: _State) -> Wrapper:
     return wrapper
 
 
-def _go_on(state: _State, joint: bool) -> Wrapper:
+def _go_on(current: Current[_State], joint: bool) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state = current()
         if not state.keeps_attention or is_crossing(joint, args, kwargs):
             return call_next(*args, **kwargs)
         return state.attention(module, lambda: call_next(*args, **kwargs))

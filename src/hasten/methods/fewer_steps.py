@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from functools import partial, wraps
-from types import new_class
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import no_denoiser
@@ -14,7 +12,7 @@ from hasten.methods.base import MOST, Method, Parameter, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches
+    from hasten.methods._patch import Patches, Wrapper
 
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 """Of the steps, the numbers that a search tries."""
@@ -65,9 +63,8 @@ class FewerSteps(Method):
         return None
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        patches.undo(self, partial(setattr, pipe, "__class__", type(pipe)))
-        leave_out = patches.tally(self.name).leave_out
-        pipe.__class__ = _called_with(type(pipe), int(parameters["reduced_steps"]), leave_out)
+        most, leave_out = int(parameters["reduced_steps"]), patches.tally(self.name).leave_out
+        patches.wrap_calls(self, pipe, _called_with(inspect.signature(type(pipe).__call__), most, leave_out))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -78,27 +75,21 @@ class FewerSteps(Method):
         return min(int(parameters["reduced_steps"]), steps)
 
 
-def _called_with(kind: type, most: int, leave_out: Callable[[int], None]) -> type:
-    """The pipeline's class, but for calls of more steps. Python looks up calls in the class alone.
+def _called_with(signature: inspect.Signature, most: int, leave_out: Callable[[int], None]) -> Wrapper:
+    """Calls of more steps take that many.
 
     ``leave_out`` is told how many steps each call takes less than it was asked for.
     """
-    signature = inspect.signature(kind.__call__)
 
-    @wraps(kind.__call__)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(self, *args, **kwargs)
+    def wrapper(call_next: Callable[..., Any], pipe: Any, *args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(pipe, *args, **kwargs)
         _refuse_own_steps(given.arguments)
         asked = given.arguments.get(ASKED, signature.parameters[ASKED].default)
         given.arguments[ASKED] = min(asked, most)
         leave_out(asked - given.arguments[ASKED])
-        return kind.__call__(*given.args, **given.kwargs)
+        return call_next(*given.args[1:], **given.kwargs)
 
-    def body(namespace: dict[str, Any]) -> None:
-        namespace |= {"__call__": call, "__module__": kind.__module__, "__doc__": kind.__doc__}
-        namespace["__qualname__"] = kind.__qualname__
-
-    return new_class(kind.__name__, (kind,), exec_body=body)
+    return wrapper
 
 
 def _refuse_own_steps(given: Mapping[str, Any]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from hasten.denoisers import Stream, denoiser_of, in_stacks, no_stack, sample_of, stacked
+from hasten.denoisers import Stream, denoiser_of, in_stacks, no_stack, runs_all_blocks, sample_of, stacked
 from hasten.methods.base import Method, Parameter, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Current, Patches, Wrapper
 
 PER_THRESHOLD = 5.0
 """A guess, for the cost model: with a threshold of 0.2 every second step rests, with 0.4 two of three."""
@@ -58,14 +58,14 @@ class FirstBlockCache(Method):
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         from hasten.methods._stack import finishing, resting
 
-        state = _State(float(parameters["threshold"]))
+        threshold = float(parameters["threshold"])
+        current = patches.listen(self, lambda: _State(threshold))
         (head, gives), *inner, (tail, tail_gives) = in_stacks(patches.denoiser)
-        patches.wrap(self, patches.denoiser, _begin(state))
-        patches.wrap(self, head, _decide(state, gives))
+        patches.wrap(self, patches.denoiser, _begin(current))
+        patches.wrap(self, head, _decide(current, gives))
         for block, block_gives in inner:
-            patches.wrap(self, block, resting(state, block_gives))
-        patches.wrap(self, tail, finishing(state, tail_gives))
-        patches.listen(self, state, pipe)
+            patches.wrap(self, block, resting(current, block_gives))
+        patches.wrap(self, tail, finishing(current, tail_gives))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -86,36 +86,34 @@ class _Kept:
 
 
 class _State(State):
-    """What is kept, for each of the calls that a step has: pipelines that guide in two calls, and schedulers that
-    take several a step, must not mix them. ``resting``: at this call the blocks but the first rest."""
+    """What is kept. ``resting``: at this step the blocks but the first rest; not where the call itself leaves
+    blocks out, so that the first or the last may be among them."""
 
     def __init__(self, threshold: float) -> None:
         self.resting = False
-        self._threshold, self._call = threshold, -1
-        self._kept: dict[int, _Kept] = {}
+        self._threshold, self._whole = threshold, True
+        self._kept: _Kept | None = None
         self._image: Any = None
 
     def start(self) -> None:
-        self._kept.clear()
-        self._image = None
+        self._kept = self._image = None
 
     def step(self, number: int) -> None:
-        self._call = -1
-
-    def begin(self) -> None:
-        """The denoiser is called."""
-        self._call += 1
         self.resting, self._image = False, None
+
+    def begin(self, whole: bool) -> None:
+        """The denoiser is called, to run all of its blocks or not."""
+        self._whole = whole
 
     def decide(self, before: Any, after: Any) -> None:
         """The first block made ``after`` of ``before``."""
-        if not self._threshold:
+        if not (self._threshold and self._whole):
             return
-        added, kept, self._image = after - before, self._kept.get(self._call), after
+        added, kept, self._image = after - before, self._kept, after
         self.resting = kept is not None and kept.others is not None and self._hardly(added, kept.first)
         self.did_reused = self.resting
         if not self.resting:
-            self._kept[self._call] = _Kept(added)
+            self._kept = _Kept(added)
 
     def _hardly(self, added: Any, before: Any) -> bool:
         from hasten.methods._stack import change
@@ -124,29 +122,29 @@ class _State(State):
 
     def reused(self) -> Any:
         """The image's tokens after all blocks, as kept."""
-        return self._image + self._kept[self._call].others
+        return self._image + self._kept.others  # type: ignore[union-attr]
 
     def keep(self, after: Any) -> None:
         """All blocks ran, and made ``after`` of what the first one gave."""
-        if self._image is not None:
-            self._kept[self._call].others = after - self._image
+        if self._image is not None and self._kept is not None:
+            self._kept.others = after - self._image
             self._image = None
 
 
-def _begin(state: _State) -> Wrapper:
+def _begin(current: Current[_State]) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        state.begin()
+        current().begin(whole=runs_all_blocks(module, args, kwargs))
         return call_next(*args, **kwargs)
 
     return wrapper
 
 
-def _decide(state: _State, gives: tuple[Stream, ...]) -> Wrapper:
+def _decide(current: Current[_State], gives: tuple[Stream, ...]) -> Wrapper:
     from hasten.methods._stack import image_of
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         output = call_next(*args, **kwargs)
-        state.decide(sample_of(module, args, kwargs), image_of(output, gives))
+        current().decide(sample_of(module, args, kwargs), image_of(output, gives))
         return output
 
     return wrapper

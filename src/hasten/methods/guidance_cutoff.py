@@ -10,8 +10,7 @@ from hasten.methods.base import MOST, Method, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._clock import Clock
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Current, Patches, Wrapper
 
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 """Of the steps, the cutoffs of a search."""
@@ -54,9 +53,8 @@ class GuidanceCutoff(Method):
         return no_guided_batch(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        state = _State(int(parameters["cutoff_step"]), patches.clock)
-        patches.wrap(self, patches.denoiser, _cut(state))
-        patches.listen(self, state, pipe)
+        current = patches.listen(self, lambda: _State(int(parameters["cutoff_step"])))
+        patches.wrap(self, patches.denoiser, _cut(current))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -71,8 +69,8 @@ class GuidanceCutoff(Method):
 class _State(State):
     """Whether guidance has ended, and whether the run is a guided one at all."""
 
-    def __init__(self, cutoff: int, clock: Clock) -> None:
-        self._cutoff, self._clock = cutoff, clock
+    def __init__(self, cutoff: int) -> None:
+        self._cutoff = cutoff
         self._ended = False
         self._is_guided: bool | None = None
 
@@ -82,7 +80,7 @@ class _State(State):
     def step(self, number: int) -> None:
         self._ended = number >= self._cutoff
         if number == self._cutoff:
-            self._clock.refresh(by=self)
+            self.lane.refresh(by=self)
 
     def halves(self, sample: Any) -> bool:
         """Whether only a half of this sample (batch, channels, height, width) is computed.
@@ -96,11 +94,11 @@ class _State(State):
         return self._ended and bool(self._is_guided)
 
 
-def _cut(state: _State) -> Wrapper:
+def _cut(current: Current[_State]) -> Wrapper:
     from hasten.methods._guidance import CONDITIONAL, doubled, run_half
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        sample = sample_of(module, args, kwargs)
+        state, sample = current(), sample_of(module, args, kwargs)
         if not state.halves(sample):
             return call_next(*args, **kwargs)
         state.did_guidance_dropped = True

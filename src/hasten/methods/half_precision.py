@@ -73,7 +73,7 @@ class HalfPrecision(Method):
             if tensor.is_floating_point() and not set(full) & set(name.split(".")):
                 patches.convert(self, tensor, partial(_converted, dtype))
         patches.wrap(self, patches.denoiser, _in(dtype))
-        patches.listen(self, _State(patches.denoiser), pipe)
+        patches.listen(self, lambda: _State(patches.denoiser), run_wide=True)
 
 
 class _State(State):

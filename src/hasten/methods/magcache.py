@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from hasten.denoisers import Stream, denoiser_of, in_stacks, no_stack, sample_of, stacked
+from hasten.denoisers import Stream, denoiser_of, in_stacks, no_stack, runs_all_blocks, sample_of, stacked
 from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Current, Patches, Wrapper
 
 SHARES = (0.4, 0.3, 0.2, 0.1)
 """Of the steps, the first that may rest, in a search."""
@@ -81,14 +81,13 @@ class MagCache(Method):
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         from hasten.methods._stack import finishing, resting
 
-        state = _State(parameters)
+        current = patches.listen(self, lambda: _State(parameters))
         (head, gives), *inner, (tail, tail_gives) = in_stacks(patches.denoiser)
-        patches.wrap(self, patches.denoiser, _begin(state))
-        patches.wrap(self, head, _enter(state, gives))
+        patches.wrap(self, patches.denoiser, _begin(current))
+        patches.wrap(self, head, _enter(current, gives))
         for block, block_gives in inner:
-            patches.wrap(self, block, resting(state, block_gives))
-        patches.wrap(self, tail, finishing(state, tail_gives))
-        patches.listen(self, state, pipe)
+            patches.wrap(self, block, resting(current, block_gives))
+        patches.wrap(self, tail, finishing(current, tail_gives))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -144,28 +143,27 @@ def _ratios(now: Any, before: Any, steps: int) -> list[float]:
 
 
 class _State(State):
-    """What is kept, for each of the calls that a step has: pipelines that guide in two calls, and schedulers that
-    take several a step, must not mix them. ``resting``: at this call the blocks rest."""
+    """What is kept. ``resting``: at this step the blocks rest; not where the call itself leaves blocks out, so
+    that the first or the last may be among them."""
 
     def __init__(self, parameters: Parameters) -> None:
         self.resting = False
         self._threshold, self._most = float(parameters["threshold"]), int(parameters["max_skip_steps"])
-        self._first, self._number, self._call = int(parameters["first_step"]), 0, -1
-        self._kept: dict[int, _Kept] = {}
+        self._first, self._number = int(parameters["first_step"]), 0
+        self._kept: _Kept | None = None
+        self._whole = True
         self._image: Any = None
 
     def start(self) -> None:
-        self._kept.clear()
-        self._image = None
+        self._kept = self._image = None
 
     def step(self, number: int) -> None:
-        self._number, self._call = number, -1
+        self._number = number
 
-    def begin(self) -> None:
-        """The denoiser is called."""
-        self._call += 1
-        kept = self._kept.get(self._call)
-        may = kept is not None and self._threshold > 0 and self._number >= self._first
+    def begin(self, whole: bool) -> None:
+        """The denoiser is called, to run all of its blocks or not."""
+        kept, self._whole, self._image = self._kept, whole, None
+        may = whole and self._threshold > 0 and self._number >= self._first
         errors = kept.errors() if may and kept is not None else None
         self.resting = errors is not None and kept is not None and self._are_small(errors, kept.rested)
         self.did_reused = self.resting
@@ -180,31 +178,30 @@ class _State(State):
     def reused(self) -> Any:
         """The image's tokens after all blocks, by what was added last."""
         image, self._image = self._image, None
-        return image + self._kept[self._call].added
+        return image + self._kept.added  # type: ignore[union-attr]
 
     def keep(self, after: Any) -> None:
         """All blocks ran, and made that of what the first was called with."""
-        if self._threshold:
-            added = after - self._image
-            self._kept[self._call] = _Kept(added, self._number, self._kept.get(self._call))
+        if self._threshold and self._whole:
+            self._kept = _Kept(after - self._image, self._number, self._kept)
         self._image = None
 
 
-def _begin(state: _State) -> Wrapper:
+def _begin(current: Current[_State]) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        state.begin()
+        current().begin(whole=runs_all_blocks(module, args, kwargs))
         return call_next(*args, **kwargs)
 
     return wrapper
 
 
-def _enter(state: _State, gives: tuple[Stream, ...]) -> Wrapper:
+def _enter(current: Current[_State], gives: tuple[Stream, ...]) -> Wrapper:
     from hasten.methods._stack import resting
 
-    rest = resting(state, gives)
+    rest = resting(current, gives)
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        state.enter(sample_of(module, args, kwargs))
+        current().enter(sample_of(module, args, kwargs))
         return rest(call_next, module, *args, **kwargs)
 
     return wrapper

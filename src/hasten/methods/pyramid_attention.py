@@ -10,7 +10,7 @@ from hasten.methods.base import MOST, USUAL, Method, Mode, Parameter, State, Ste
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Current, Patches, Wrapper
 
 FIRST, LAST = (0.4, 0.3, 0.2, 0.1), (0.8, 1.0)
 """Of the steps, the first and the last that reuse, in a search."""
@@ -65,13 +65,10 @@ class PyramidAttention(Method):
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         modes = _Modes.of(parameters)
-        state = _State(modes)
-        if modes.reuse:
-            patches.wrap(self, patches.denoiser, _count(state))
-            broadcast = _broadcast(state, is_joint(patches.denoiser))
-            for attention in attentions(patches.denoiser):
-                patches.wrap(self, attention, broadcast)
-        patches.listen(self, state, pipe)
+        current = patches.listen(self, lambda: _State(modes))
+        broadcast = _broadcast(current, is_joint(patches.denoiser))
+        for attention in attentions(patches.denoiser) if modes.reuse else ():
+            patches.wrap(self, attention, broadcast)
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -136,25 +133,19 @@ class _Modes(NamedTuple):
 
 
 class _State(State):
-    """The attentions' stored outputs, for each of the calls that a step has: pipelines that guide in two calls,
-    and schedulers that take several a step, must not mix them."""
+    """The attentions' stored outputs."""
 
     def __init__(self, modes: _Modes) -> None:
-        self._modes, self._call = modes, -1
+        self._modes = modes
         self._own: Mode = "run"
         self._cross: Mode = "run"
-        self._outputs: dict[tuple[int, Any], Any] = {}
+        self._outputs: dict[Any, Any] = {}
 
     def start(self) -> None:
         self._outputs.clear()
 
     def step(self, number: int) -> None:
         self._own, self._cross = self._modes.at(number)
-        self._call = -1
-
-    def begin(self) -> None:
-        """The denoiser is called."""
-        self._call += 1
 
     @property
     def idle(self) -> bool:
@@ -163,26 +154,19 @@ class _State(State):
 
     def output(self, attention: Any, crossing: bool, compute: Callable[[], Any]) -> Any:
         """What the attention gives at this call."""
-        mode, place = self._cross if crossing else self._own, (self._call, attention)
-        if mode == "reuse" and place in self._outputs:
+        mode = self._cross if crossing else self._own
+        if mode == "reuse" and attention in self._outputs:
             self.did_reused = True
-            return self._outputs[place]
+            return self._outputs[attention]
         output = compute()
         if mode != "run":
-            self._outputs[place] = output
+            self._outputs[attention] = output
         return output
 
 
-def _count(state: _State) -> Wrapper:
+def _broadcast(current: Current[_State], joint: bool) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        state.begin()
-        return call_next(*args, **kwargs)
-
-    return wrapper
-
-
-def _broadcast(state: _State, joint: bool) -> Wrapper:
-    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state = current()
         if state.idle:
             return call_next(*args, **kwargs)
         return state.output(module, is_crossing(joint, args, kwargs), lambda: call_next(*args, **kwargs))

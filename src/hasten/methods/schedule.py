@@ -14,7 +14,7 @@ from hasten.methods.base import MOST, Method, Mode, Parameter, State, Step
 from hasten.plan import Parameters, step_list, steps_of
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Current, Patches, Wrapper
 
 SHARES = (1.0, 0.88, 0.76, 0.64, 0.56, 0.48, 0.4, 0.36, 0.32, 0.28, 0.24, 0.2, 0.16, 0.12, 0.08)
 """Of the steps, in the lists of a search."""
@@ -59,14 +59,14 @@ class Schedule(Method):
         return no_branch(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        state = _State(parameters, patches.denoiser)
-        patches.wrap(self, patches.denoiser, _guide(state))
+        current = patches.listen(self, lambda: _State(parameters, patches.denoiser))
+        patches.wrap(self, patches.denoiser, _guide(current))
         resting = [module for _, module in skipped(patches.denoiser, int(parameters["branch_id"]))]
         for module in resting:
-            patches.wrap(self, module, _reuse(state))
-        for attention in _running(patches.denoiser, resting) if state.attends.interval > 1 else ():
-            patches.wrap(self, attention, _attend(state))
-        patches.listen(self, state, pipe)
+            patches.wrap(self, module, _reuse(current))
+        rests = int(parameters["attention_interval"]) > 1
+        for attention in _running(patches.denoiser, resting) if rests else ():
+            patches.wrap(self, attention, _attend(current))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -195,10 +195,11 @@ class _State(State):
         return self._is_guided
 
 
-def _guide(state: _State) -> Wrapper:
+def _guide(current: Current[_State]) -> Wrapper:
     from hasten.methods._guidance import CONDITIONAL, between_halves, doubled, guided_by, run_half
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state = current()
         state.call(sample_of(module, args, kwargs))
         if state.half:
             output = run_half(call_next, args, kwargs, state.batch, CONDITIONAL)
@@ -210,10 +211,11 @@ def _guide(state: _State) -> Wrapper:
     return wrapper
 
 
-def _reuse(state: _State) -> Wrapper:
+def _reuse(current: Current[_State]) -> Wrapper:
     from hasten.methods._guidance import CONDITIONAL, half
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state = current()
         if state.full:
             state.outputs[module] = call_next(*args, **kwargs)
         output = state.outputs[module]
@@ -230,10 +232,11 @@ def _running(unet: Any, resting: Sequence[Any]) -> Iterator[Any]:
     yield from (b.module.attn1 for b in transformer_blocks(unet) if b.module.attn1 not in inside)
 
 
-def _attend(state: _State) -> Wrapper:
+def _attend(current: Current[_State]) -> Wrapper:
     from hasten.methods._guidance import CONDITIONAL, half
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state = current()
         if state.attends_now:
             state.attention[module] = call_next(*args, **kwargs)
             return state.attention[module]

@@ -11,7 +11,7 @@ from hasten.methods.base import MOST, Method, Parameter, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Current, Patches, Wrapper
 
 
 class TaylorSeer(Method):
@@ -74,9 +74,8 @@ class TaylorSeer(Method):
         return not_declared(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        state = _State(parameters)
-        patches.wrap(self, patches.denoiser, _forecast(state))
-        patches.listen(self, state, pipe)
+        current = patches.listen(self, lambda: _State(parameters))
+        patches.wrap(self, patches.denoiser, _forecast(current))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -115,38 +114,38 @@ class _Outputs(NamedTuple):
 
 
 class _State(State):
-    """What was computed last, for each of the calls that a step has."""
+    """What was computed last."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters, self._most = parameters, int(parameters["max_order"])
-        self._computed: dict[int, _Outputs] = {}
-        self.number, self._call = 0, -1
+        self._computed: _Outputs | None = None
+        self.number = 0
 
     def start(self) -> None:
-        self._computed.clear()
+        self._computed = None
 
     def step(self, number: int) -> None:
-        self.number, self._call = number, -1
+        self.number = number
 
-    def begin(self) -> _Outputs | None:
-        """The denoiser is called: what to forecast its output from, None where it has to run."""
-        self._call += 1
-        return None if _runs(self._parameters, self.number) else self._computed.get(self._call)
+    def computed(self) -> _Outputs | None:
+        """What to forecast this step's output from, None where the denoiser has to run."""
+        return None if _runs(self._parameters, self.number) else self._computed
 
     def keep(self, output: Any) -> None:
         """The denoiser ran, and gave that."""
-        last, series = self._computed.get(self._call), [output[0]]
-        if last is not None and last.step < self.number:
+        last, series = self._computed, [output[0]]
+        if last is not None:
             for before in last.series[: self._most]:
                 series.append((series[-1] - before) / (self.number - last.step))
-        self._computed[self._call] = _Outputs(output, self.number, tuple(series))
+        self._computed = _Outputs(output, self.number, tuple(series))
 
 
-def _forecast(state: _State) -> Wrapper:
+def _forecast(current: Current[_State]) -> Wrapper:
     from hasten.methods._guidance import with_noise
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        computed = state.begin()
+        state = current()
+        computed = state.computed()
         if computed is not None:
             state.did_forecast = True
             return with_noise(computed.output, computed.noise_at(state.number))

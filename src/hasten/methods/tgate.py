@@ -10,8 +10,7 @@ from hasten.methods.base import MOST, Method, Mode, Parameter, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._clock import Clock
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Current, Patches, Wrapper
 
 
 class TGate(Method):
@@ -68,12 +67,11 @@ class TGate(Method):
         attentions = [*resting, *(block.attn2 for block in blocks if block.attn2 is not None)]
 
         def wrap() -> None:
-            for attention in attentions:
-                patches.wrap(self, attention, _attention(state))
+            while attentions:  # once, when the outputs of attentions are first kept
+                patches.wrap(self, attentions.pop(), _attention(current))
 
-        state = _State(schedule, patches.clock, wrap)
-        patches.wrap(self, patches.denoiser, _half_batch(state))
-        patches.listen(self, state, pipe)
+        current = patches.listen(self, lambda: _State(schedule, wrap))
+        patches.wrap(self, patches.denoiser, _half_batch(current))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -133,15 +131,15 @@ class _Schedule:
 class _State(State):
     """The attentions' stored outputs, what to do at this step, and whether the batch is a guided one."""
 
-    def __init__(self, schedule: _Schedule, clock: Clock, wrap: Callable[[], None]) -> None:
-        """``wrap`` is called once, when the attentions' outputs are first kept: until then their wrappers would
+    def __init__(self, schedule: _Schedule, wrap: Callable[[], None]) -> None:
+        """``wrap`` is called when the attentions' outputs are kept: before they first are, their wrappers would
         only take time, in a large UNet more than 1%."""
-        self._wrap: Callable[[], None] | None = wrap
+        self._wrap = wrap
         self.outputs: dict[Any, Any] = {}
         self.self_attention: Mode = "run"
         self.cross_attention: Mode = "run"
         self.planned = self.gated = self.guided = False
-        self._schedule, self._clock, self._undecided = schedule, clock, True
+        self._schedule, self._undecided = schedule, True
 
     def start(self) -> None:
         self.outputs.clear()
@@ -152,15 +150,14 @@ class _State(State):
         self.self_attention = self._schedule.self_attention(number)
         self.cross_attention = self._schedule.cross_attention(number)
         self.planned, self.gated = number >= gate - 1, number >= gate
-        if self._clock.ending:
+        if self.lane.ending:
             self.self_attention, self.cross_attention = map(_unkept, (self.self_attention, self.cross_attention))
             self.planned = self.gated
-        if self._wrap and (self.self_attention, self.cross_attention) != ("run", "run"):
+        if (self.self_attention, self.cross_attention) != ("run", "run"):
             self._wrap()
-            self._wrap = None
         if number in (gate - 1, gate):
             self._undecided = True
-            self._clock.refresh(by=self)
+            self.lane.refresh(by=self)
 
     def decide(self, sample: Any) -> None:
         """Looks whether the batch is guided: before its mean is stored, and again before it is halved.
@@ -185,10 +182,11 @@ def _unkept(mode: Mode) -> Mode:
     return "run" if mode == "store" else mode
 
 
-def _half_batch(state: _State) -> Wrapper:
+def _half_batch(current: Current[_State]) -> Wrapper:
     from hasten.methods._guidance import UNCONDITIONAL, doubled, half
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state = current()
         if not state.planned:
             return call_next(*args, **kwargs)
         sample = sample_of(module, args, kwargs)
@@ -201,7 +199,7 @@ def _half_batch(state: _State) -> Wrapper:
     return wrapper
 
 
-def _attention(state: _State) -> Wrapper:
+def _attention(current: Current[_State]) -> Wrapper:
     from hasten.methods._guidance import mean_of_halves
 
     def wrapper(
@@ -212,7 +210,7 @@ def _attention(state: _State) -> Wrapper:
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        crossing = encoder_hidden_states is not None
+        state, crossing = current(), encoder_hidden_states is not None
         mode = state.cross_attention if crossing else state.self_attention
         if mode == "reuse" and module in state.outputs:
             state.did_reused = True

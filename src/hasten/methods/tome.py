@@ -18,8 +18,7 @@ from hasten.methods.base import Method, Parameter, State, Step
 from hasten.plan import Parameters, Value
 
 if TYPE_CHECKING:
-    from hasten.methods._clock import Clock
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Current, Patches, Wrapper
 
 DOWNSAMPLES = (1, 2, 4, 8)
 WIDEST = 64  # the longest stride, where the latents' size is not known
@@ -74,11 +73,10 @@ class ToMe(Method):
         return no_transformer_blocks(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        state = _State(parameters, patches.clock)
+        current = patches.listen(self, lambda: _State(parameters), run_wide=True)
         for block in _covered(pipe, parameters):
-            patches.wrap(self, block.module, _remember(state))
-            patches.wrap(self, block.module.attn1, _merge(state, block))
-        patches.listen(self, state, pipe)
+            patches.wrap(self, block.module, _remember(current))
+            patches.wrap(self, block.module.attn1, _merge(current, block))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -146,11 +144,10 @@ def _covered(pipe: Any, parameters: Parameters) -> tuple[TransformerBlock, ...]:
 class _State(State):
     """The token generator, begun anew with each run, and the input of the transformer block that runs."""
 
-    def __init__(self, parameters: Parameters, clock: Clock) -> None:
+    def __init__(self, parameters: Parameters) -> None:
         self.ratio = float(parameters["ratio"])
         self.block_input: Any = None
         self._stride = (int(parameters["sy"]), int(parameters["sx"]))
-        self._clock = clock
         self._generator: Any = None
 
     def start(self) -> None:
@@ -170,7 +167,7 @@ class _State(State):
         count = int(metric.shape[1] * self.ratio)
         if not count:
             return None
-        rows, columns = block.grid(self._clock.size)
+        rows, columns = block.grid(self.lane.size)
         stride = (min(self._stride[0], rows), min(self._stride[1], columns))
         # With an odd batch the halves of guidance run in different calls, which must merge alike.
         generator = self._drawn(metric.device) if metric.shape[0] % 2 == 0 else None
@@ -185,8 +182,9 @@ class _State(State):
         return self._generator
 
 
-def _remember(state: _State) -> Wrapper:
+def _remember(current: Current[_State]) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        state = current()
         if state.ratio:
             state.block_input = args[0] if args else kwargs["hidden_states"]
         return call_next(*args, **kwargs)
@@ -194,8 +192,9 @@ def _remember(state: _State) -> Wrapper:
     return wrapper
 
 
-def _merge(state: _State, block: TransformerBlock) -> Wrapper:
+def _merge(current: Current[_State], block: TransformerBlock) -> Wrapper:
     def wrapper(call_next: Callable[..., Any], module: Any, hidden: Any, *args: Any, **kwargs: Any) -> Any:
+        state = current()
         matching = state.matching(block) if state.ratio else None
         if matching is None:
             return call_next(hidden, *args, **kwargs)

@@ -1,0 +1,42 @@
+"""Calls of the denoiser in which nothing may be left out, because others look at what goes on within."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from hasten.denoisers import attentions
+from hasten.errors import InputError
+from hasten.methods.base import Method
+
+PIPELINES = "diffusers.pipelines."
+"""Where the attention processors are defined that only their own pipeline puts on, and reads."""
+
+
+def cutting(methods: Iterable[Method]) -> list[str]:
+    """The titles of those that leave out work within the denoiser."""
+    return [method.title for method in methods if method.cuts_work and not method.shortens]
+
+
+def refuse_gradient(denoiser: Any, sample: torch.Tensor, methods: Iterable[Method]) -> None:
+    """Raises InputError where the gradient of the sample is asked for, as Attend-and-Excite does."""
+    if torch.is_grad_enabled() and sample.requires_grad and (titles := cutting(methods)):
+        raise InputError(
+            f"The {type(denoiser).__name__} is called for a gradient, and {', '.join(titles)} would leave out "
+            "what that goes through: remove the plan, or call the denoiser under torch.no_grad()."
+        )
+
+
+def refuse_watched(denoiser: Any, methods: Iterable[Method]) -> None:
+    """Raises InputError where the pipeline reads what each attention does, as self-attention guidance does."""
+    if not (titles := cutting(methods)):
+        return
+    processors = (type(getattr(attention, "processor", None)) for attention in attentions(denoiser))
+    own = next((kind.__name__ for kind in processors if kind.__module__.startswith(PIPELINES)), None)
+    if own is not None:
+        raise InputError(
+            f"The pipeline reads what the attentions of the {type(denoiser).__name__} do, by its {own}, and "
+            f"{', '.join(titles)} would leave some of that out: remove the plan."
+        )
