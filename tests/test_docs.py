@@ -68,7 +68,8 @@ def test_the_files_of_the_code_that_a_page_names_exist(page: Path) -> None:
     """``search/run.py`` is of the package, ``benchmarks/promise.py`` of the repository."""
     named = set(re.findall(r"`((?:\w+/)+\w+\.(?:py|json))`", prose(page)))
     places = (ROOT, ROOT / "src" / "hasten", ROOT / "training", page.parent)
-    elsewhere = {name for name in named if name.startswith("generated/") or name.endswith(("/NAME.py", "/NAME.json"))}
+    to_write = ("/NAME.py", "/NAME.json")
+    elsewhere = {name for name in named if name.startswith("generated/") or name.endswith(to_write)}
     assert not [name for name in named - elsewhere if not any((place / name).exists() for place in places)]
 
 
