@@ -22,7 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.replays import METRIC, Aim, Found, Replay, parser_of, replays, resumed
 
-from hasten.search.confirm import pursue
+from hasten.search.pursuit import pursue
 from hasten.search.strategies import STRATEGIES
 
 AIMS = (None, 0.8, 0.9, 0.95, 1.05)

@@ -25,7 +25,7 @@ from hasten.predict.speeds import Learned
 from hasten.records import Trial
 from hasten.search import Progress, SearchOptions, SearchResult, run_search
 from hasten.search.options import Prefer
-from hasten.search.reach import FEW_TRIALS
+from hasten.search.out_of_reach import FEW_TRIALS
 from hasten.task import Target, Task
 
 TGATE, BOTH = ("tgate",), ("deepcache", "tgate")

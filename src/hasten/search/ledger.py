@@ -9,8 +9,8 @@ from typing import Protocol
 from hasten.plan import Plan
 from hasten.predict.space import Space
 from hasten.records import Latency, Trial
-from hasten.search._stored import tells
 from hasten.search.believed import Believed, Speed
+from hasten.search.earlier_trials import tells
 from hasten.search.judge import Goal
 from hasten.search.options import SearchOptions
 

@@ -14,20 +14,20 @@ from hasten.plan import Plan
 from hasten.predict.space import Grids
 from hasten.predict.speeds import Predictor
 from hasten.records import EqualTime, Status, Trial
+from hasten.search.against_fewer_steps import Leading, equal_time, leading
 from hasten.search.believed import Believed
-from hasten.search.confirm import pursue
-from hasten.search.held_out import confirm
+from hasten.search.from_store import keep_bound, known
 from hasten.search.judge import Decision, Goal, decide, shortfall
-from hasten.search.known import keep_bound, known
-from hasten.search.lead import Leading, equal_time, leading
 from hasten.search.options import SearchOptions
+from hasten.search.out_of_reach import out_of_reach, settle_for_less, settle_for_the_best
 from hasten.search.progress import Progress
-from hasten.search.reach import out_of_reach, settle_for_less, settle_for_the_best
+from hasten.search.pursuit import pursue
 from hasten.search.reasons import infeasible, of_part, undecided
 from hasten.search.schedules import measured_grids, newly_measured
 from hasten.search.session import Session, Strategy
 from hasten.search.strategies import STRATEGIES, predicts
 from hasten.search.task_plans import check_task, spaces_of
+from hasten.search.verdicts import confirm
 from hasten.store import Store
 from hasten.task import Task
 

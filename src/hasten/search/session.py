@@ -13,9 +13,9 @@ from hasten.plan import Plan
 from hasten.predict.space import Space
 from hasten.predict.speeds import Predictor, predictor_of
 from hasten.records import Trial
-from hasten.search._stored import Stored
 from hasten.search.believed import Believed
 from hasten.search.budget import Budget
+from hasten.search.earlier_trials import Stored
 from hasten.search.judge import Goal
 from hasten.search.ledger import Ledger
 from hasten.search.options import SearchOptions
@@ -26,7 +26,7 @@ from hasten.store import Store
 class Session:
     """What a strategy works with: the ledger, what is left of the budget, and the measuring of plans.
 
-    What is measured here are a search's own trials. Verdicts are taken by ``hasten.search.held_out``, which no
+    What is measured here are a search's own trials. Verdicts are taken by ``hasten.search.verdicts``, which no
     strategy uses.
     """
 

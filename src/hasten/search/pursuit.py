@@ -7,9 +7,9 @@ from typing import Literal
 from hasten.plan import Plan
 from hasten.records import Trial
 from hasten.search.believed import Believed
-from hasten.search.held_out import confirm, confirm_further
 from hasten.search.judge import Decision, decide
 from hasten.search.session import Session, Strategy
+from hasten.search.verdicts import confirm, confirm_further
 
 State = Literal["looking", "surer", "faster", "hoping", "settled"]
 """Where a pursuit stands.

@@ -10,9 +10,9 @@ from hasten.measure.stats import samples_of
 from hasten.methods import METHODS, is_equal_time
 from hasten.plan import Plan
 from hasten.records import EqualTime, Latency, Trial
-from hasten.search.held_out import confirm
 from hasten.search.judge import Goal, decide
 from hasten.search.session import Session
+from hasten.search.verdicts import confirm
 from hasten.task import Task
 
 METHOD, STEPS = "fewer_steps", "reduced_steps"

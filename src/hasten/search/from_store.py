@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hasten.plan import Plan
 from hasten.records import Answered, Bound, Trial
-from hasten.search.held_out import kept
 from hasten.search.judge import decide
 from hasten.search.session import Session
+from hasten.search.verdicts import kept
 from hasten.task import Task
 
 Known = tuple[Answered, str, Trial | None]
