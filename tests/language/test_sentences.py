@@ -401,7 +401,6 @@ def test_what_people_are_told(sentence: str, error: type[InputError], message: s
         ("SD1.5 2x, ssim=0.1", ("ssim", "0.1")),
         ("SD1.5 2x, not only DeepCache", ("not",)),
         ("SD1.5, improve the quality by 50%", ("quality", "50%")),
-        ("SD1.5 with ToMe, 1.3 s per step", ("step",)),
         ("SD1.5 in at least 1.3 s", ("at least",)),
         ("SD1.5 with at most 50 steps", ("at most",)),
         ("SD1.5 2-3x", ("2-3x",)),

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from hasten.errors import RequestError
-from hasten.language import _choice, _names, _quality
+from hasten.language import _choice, _latency, _names, _quality
 from hasten.language._choice import Given
 from hasten.language._instead import refuse_foreign
 from hasten.language._request import Request, legal, one
@@ -36,13 +36,14 @@ class Meaning(Request):
         self._refuse_unplaced()
         self._note()
         model, scheduler = self.model(), one("schedulers", [name for name, _ in self.schedulers])
-        speedup, latency_s = self.figure("speedup"), self.figure("latency")
+        steps = self.steps() or usual_steps(model)
+        speedup, latency_s = self.speedup(), self._latency(steps)
         self._refuse_contradictions(speedup, latency_s)
         target = target_of(speedup, latency_s)
         named, excluded = self.chosen()
         goal = target is not None
         methods = self._methods(named, excluded, goal)
-        steps = self.steps() or self._assume(usual_steps(model), assumed_steps(model))
+        self.assumptions += [] if self.steps() else [assumed_steps(model)]
         given, setting = self.given(named), self.setting(named)
         parameters = self._parameters(given, methods, steps)
         one_of = self._one_of(named)
@@ -75,6 +76,13 @@ class Meaning(Request):
             self.assumptions += reading.notes()
             if reading.kind == "chatter" and not self.text.only_fillers(reading.written):
                 self.assumptions.append(f"skipped {reading.written!r}: it asks for nothing")
+
+    def _latency(self, steps: int) -> float | None:
+        latency_s = self.latency(steps)
+        for reading in self.readings:
+            if reading.kind == "step time":
+                self.assumptions.append(_latency.note_of_steps(reading.value(), steps, reading.written))
+        return latency_s
 
     def _refuse_contradictions(self, speedup: float | None, latency_s: float | None) -> None:
         goals = {

@@ -12,43 +12,26 @@ from hasten.language._forms import Said
 from hasten.language._words import END, PERCENT
 
 _TO_NINETEEN = (
-    *(
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-    ),
-    *("fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+    *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
 )
 _TENS = {
-    "twenty": 20,
-    "thirty": 30,
-    "forty": 40,
-    "fifty": 50,
-    "sixty": 60,
-    "seventy": 70,
-    "eighty": 80,
-    "ninety": 90,
+    word: 10 * i
+    for i, word in enumerate(("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), 2)
 }
 _HUNDRED = dict.fromkeys(("one hundred", "a hundred", "hundred"), 100)
 WORDS = _TENS | {word: i for i, word in enumerate(_TO_NINETEEN, 1)} | _HUNDRED
 _NUMERALS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 
+_AND_A_HALF = " and a half"
 _DIGITS = r"(?:\d+(?:\.\d+)?|\.\d+)(?:e[-+]?\d{1,3})?"
 _NOT_INSIDE = r"(?<![a-z0-9_.])(?<!\d,)"
 _SIGN = r"(?:(?<![\0-\3])[-−])?"
 _SMALL = "|".join(sorted((*_TO_NINETEEN, *_HUNDRED), key=len, reverse=True))
+_TO_NINE = "|".join(_TO_NINETEEN[:9])
 _WORD = (
-    rf"(?:(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(_TO_NINETEEN[:9])})(?={END}))?|{_SMALL})(?=(?:[ -]?fold)?{END})"
+    rf"(?:(?:{_TO_NINE}){_AND_A_HALF}|(?:{'|'.join(_TENS)})(?:[ -](?:{_TO_NINE})(?={END}))?|{_SMALL})"
+    rf"(?=(?:[ -]?fold)?{END})"
 )
 _CHINESE = r"[零〇一二两三四五六七八九十百千]+(?:点[零〇一二三四五六七八九]+)?"
 _NAN = r"(?:nan|inf(?:inity)?)(?=x?(?![a-z0-9_]))"
@@ -60,9 +43,13 @@ STEP_LIST = rf"(?P<steps>{_NOT_INSIDE}\d+(?:-\d+)?(?::\d+(?:-\d+)?)+|{_NOT_INSID
 """A list of more than one step in figures, e.g. ``0-3:5:9``."""
 NUMBER = rf"(?P<number>{_NOT_INSIDE}(?>{_SIGN}(?:{_DIGITS}|{_NAN})|{_WORD}|{_CHINESE}){_NO_MORE_DIGITS})"
 """A number in any form, for use before a unit only: elsewhere "one" and 一 would be taken for figures."""
-PERCENTAGE = rf"(?:百分之(?P<hundredths>\d+(?:\.\d+)?|{_CHINESE})|{NUMBER}(?P<percent>{PERCENT}))"
-"""A share of one that is written as a percentage, also in words: 2%, five percent, 百分之二."""
-SHARE = rf"(?:百分之(?P<hundredths>\d+(?:\.\d+)?|{_CHINESE})|{FIGURES}(?P<percent>{PERCENT})?)"
+_IN_WORDS = (
+    rf"百分之(?P<hundredths>\d+(?:\.\d+)?|{_CHINESE})|(?P<tenths>{_NOT_INSIDE}\d|[一二两三四五六七八九])成(?P<more>半)?"
+    rf"|(?P<halved>(?<![a-z0-9_])half (?:of )?an? ?(?:percent|per cent|%)){END}"
+)
+PERCENTAGE = rf"(?:{_IN_WORDS}|{NUMBER}(?P<percent>{PERCENT}))"
+"""A share of one that is written as a percentage, also in words: 2%, five percent, 百分之二, 三成."""
+SHARE = rf"(?:{_IN_WORDS}|{FIGURES}(?P<percent>{PERCENT})?)"
 """A share of one: 0.02, 2%, 百分之二."""
 
 
@@ -71,6 +58,8 @@ def read(text: str) -> Decimal:
     text = text.lower().replace("−", "-")
     if text in WORDS:
         return Decimal(WORDS[text])
+    if text.endswith(_AND_A_HALF):
+        return WORDS[text.removesuffix(_AND_A_HALF)] + Decimal("0.5")
     if (parts := re.split("[ -]", text))[0] in _TENS:
         return Decimal(sum(WORDS[part] for part in parts))
     if text[0] in "零〇一二两三四五六七八九十百千":
@@ -82,12 +71,18 @@ def share(match: Said) -> Decimal:
     """Returns the value of a match with the groups of ``SHARE``: 2% is 0.02."""
     if hundredths := match.get("hundredths"):
         return read(hundredths) / 100
+    if tenths := match.get("tenths"):
+        return read(tenths) / 10 + (Decimal("0.05") if match.get("more") else 0)
+    if match.get("halved"):
+        return Decimal("0.005")
     return read(match["number"]) / (100 if match.get("percent") else 1)
 
 
 def percentage(match: Said) -> str:
     """Returns a match of ``SHARE`` as messages show it."""
     hundredths = match.get("hundredths")
+    if match.get("tenths") or match.get("halved"):
+        return f"{100 * share(match):g}%"
     return f"{hundredths or match.written('number')}{'%' if hundredths or match.get('percent') else ''}"
 
 

@@ -64,12 +64,14 @@ class Request:
             raise RequestError(f"The request names no model. Available: {', '.join(model_names())}, or a folder.")
         return name or family or ""
 
-    def figure(self, kind: str) -> float | None:
-        """Returns the only speedup, or the only latency. Raises InputError where there are several."""
-        unit = "x" if kind == "speedup" else " s"
-        found = {f"{value:g}{unit}": value for value in self.values(kind)}
-        chosen = one(PLURALS[kind], found)
-        return found[chosen] if chosen else None
+    def speedup(self) -> float | None:
+        """Returns the only speedup. Raises InputError where there are several."""
+        return _only("speedup", "x", self.values("speedup"))
+
+    def latency(self, steps: int) -> float | None:
+        """Returns the only latency of an image of ``steps`` steps. Raises InputError where there are several."""
+        of_steps = [_latency.of_steps(seconds, steps) for seconds in self.values("step time")]
+        return _only("latency", " s", self.values("latency") + of_steps)
 
     def steps(self) -> int | None:
         """Returns the number of denoising steps."""
@@ -133,6 +135,12 @@ class Request:
     def included(self) -> list[tuple[str, tuple[int, int]]]:
         named = self.chosen()[0]
         return [(name, span) for name, span in self.methods if name in named]
+
+
+def _only(kind: str, unit: str, values: Iterable[float]) -> float | None:
+    found = {f"{value:g}{unit}": value for value in values}
+    chosen = one(PLURALS[kind], found)
+    return found[chosen] if chosen else None
 
 
 def one(what: str, found: Iterable[str]) -> str | None:

@@ -72,11 +72,12 @@ IN_DTYPE = re.compile(
     rf"|{w.START}(?P<dtype6>{_TYPES}){w.END}(?=,? (?:on (?:the )?)?(?:cuda|gpu){w.END}(?! ?graph))",
     re.ASCII,
 )
+_NO_RATE = rf"(?! ?(?:/|{w.START}(?:per|an?|each|every){w.END}|每) ?(?:{w.UNIT_WORD}|h|hours?|days?))"
 _STEPS = (
     rf"{w.STEPS_NOUN}{_GLUE} ?{NUMBER}(?:[ -]?{w.STEPS})?(?![a-z0-9_])(?!{w.TIMES})",
     rf"{w.STEPS_NOUN} (?:(?:must|should|has to|have to) )?(?:stay|remain|be kept)(?: at)? {NUMBER}{w.END}",
     rf"(?:keep(?:ing)? (?:the )?(?:number of )?steps at) {NUMBER}{w.END}",
-    rf"(?:keep(?:ing)? )?{NUMBER}[ -]?(?:\x02++ ?)?{w.STEPS}(?: of \x02++)?",
+    rf"(?:keep(?:ing)? )?{NUMBER}[ -]?(?:\x02++ ?)?{w.STEPS}{_NO_RATE}(?: of \x02++)?",
 )
 
 

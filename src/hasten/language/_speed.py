@@ -9,7 +9,7 @@ from hasten.errors import RequestError
 from hasten.language import _words as w
 from hasten.language._forms import Said, forms, told
 from hasten.language._latency import SCALES
-from hasten.language._numbers import FIGURES, NUMBER, PERCENTAGE, Range, read, share
+from hasten.language._numbers import FIGURES, NUMBER, PERCENTAGE, Range, percentage, read, share
 
 _GLUE = rf"(?: ?{w.GLUE}){{0,4}}"
 _BY = rf"(?: ?(?:{w.GLUE}|by{w.END}|了)){{0,4}}"
@@ -28,6 +28,9 @@ _OBJECT = rf"(?: ?(?:{w.START}(?:{w.THINGS}){w.END}|\x01++(?:'s)?|(?:{w.CHINESE_
 _RAISE = w.either(
     r"(?:increas|rais|boost|improv|accelerat)(?:e|es|ed|ing)|speed(?:s|ing)?|sped", "加速|提速|提升|提高|加快"
 )
+_RAISE_OTHER = w.either(
+    "boosts?|(?:increas|rais|boost|improv|accelerat)(?:e|es|ed|ing)", "加速|提速|提升|提高|加快|增加"
+)
 _CUT = w.either(
     r"(?:reduc|decreas|shav|slash|minimis|minimiz)(?:e|es|ed|ing)|cut(?:s|ting)?|lower(?:s|ed|ing)?"
     r"|shorten(?:s|ed|ing)?"
@@ -45,16 +48,16 @@ _OF_THE = (
 )
 _FRACTION = w.either(
     r"half|(?:a|one) (?:third|quarter|fifth)|two thirds|three quarters",
-    "一半|半|(?:三|四|五)分之一|三分之二|四分之三",
+    "一半|半|[二三四五六七八九十]分之[一二三四五六七八九]",
 )
 _PART = rf"(?:(?P<fraction>{_FRACTION})|{PERCENTAGE})"
 _PARTS = {
     Decimal(1) / 2: ("half", "一半", "半"),
-    Decimal(1) / 3: ("a third", "one third", "三分之一"),
-    Decimal(1) / 4: ("a quarter", "one quarter", "四分之一"),
-    Decimal(1) / 5: ("a fifth", "one fifth", "五分之一"),
-    Decimal(2) / 3: ("two thirds", "三分之二"),
-    Decimal(3) / 4: ("three quarters", "四分之三"),
+    Decimal(1) / 3: ("a third", "one third"),
+    Decimal(1) / 4: ("a quarter", "one quarter"),
+    Decimal(1) / 5: ("a fifth", "one fifth"),
+    Decimal(2) / 3: ("two thirds",),
+    Decimal(3) / 4: ("three quarters",),
 }
 _MULTIPLES = {"tw": 2, "do": 2, "ha": 2, "tr": 3, "qu": 4, "翻": 2, "减": 2}
 SPEEDUP = Range("speedup", "more than 0, at most 1000", 0, 1000, open=True)
@@ -76,17 +79,30 @@ _WORDS = (
     rf"(?:{_SPEED}|{_RAISE}) ?(?P<word>翻倍|翻一番|翻一倍)",
     rf"{w.TIME} ?(?P<word>减半)",
 )
+_QUICKER = w.either("faster|quicker|speed[ -]?ups?|acceleration", "的?(?:加速|提速)|更?快")
+_MORE_SPEED = (
+    rf"(?:(?:more|higher|greater|extra|additional|increased|improved) {_SPEED}"
+    rf"|{_SPEED} (?:increase|boost|improvement|gain|up){w.END}"
+    rf"|(?:increase|boost|improvement|gain) (?:in|of){_OF_THE} ?{_SPEED})"
+)
+_RAISED = (
+    rf"(?:{_RAISE_OTHER}{_OBJECT}(?:{_SPEED}{_OBJECT})?"
+    rf"|{w.START}(?:speed(?:s|ing)?|sped){_OBJECT}(?:(?<=up)|(?= ?by{w.END})){_OBJECT})"
+)
 _FASTER_BY = (
-    rf"(?:{_RAISE}{_OBJECT}(?:{_SPEED}{_OBJECT})?{_ADDED} ?)?{_AT_LEAST}?{PERCENTAGE} ?(?:{w.FASTER}|{_SPEED})",
-    rf"(?:{_RAISE}{_OBJECT}(?:up{w.END}{_OBJECT})?(?:{_SPEED}{_OBJECT})?|{w.SPEEDUP_NOUN}"
-    rf"|{_SPEED}{_OBJECT}(?:{_RAISE})?"
-    rf"|{w.SPEEDUP_VERB}{_OBJECT}){_ADDED} ?{_AT_LEAST}?{PERCENTAGE}{_OR_MORE}(?: ?的?{_SPEED})?",
+    rf"(?:{w.AT_LEAST} ?)?(?:{_RAISED}{_ADDED} ?)?{_AT_LEAST}?{_PART} ?(?:{_QUICKER}|{_MORE_SPEED})",
+    rf"(?:{w.AT_LEAST} ?)?(?:{_RAISED}|{w.SPEEDUP_NOUN}|{_SPEED}{_OBJECT}(?:{_RAISE_OTHER}|(?= ?by{w.END}))"
+    rf"|{w.SPEEDUP_VERB}{_OBJECT}){_ADDED} ?{_AT_LEAST}?{_PART}{_OR_MORE}(?: ?的?{_SPEED})?",
+    rf"(?:{_SPEED} ?)?\+ ?{PERCENTAGE}(?: ?{_QUICKER}| ?{_SPEED})?",
 )
 _SPEED_OF = (
     rf"(?:(?:{_RAISE}{_OBJECT})?{_SPEED} ?(?:{_RAISE})?|{w.START}(?:at|to|reach) ?)(?: ?(?:to|at|到|至"
-    rf"|为)){_OF_THE} ?{_AT_LEAST}?{PERCENTAGE}"
+    rf"|为)){_OF_THE} ?{_AT_LEAST}?{_PART}"
     rf"(?: of{_OF_THE} ?{_SPEED})?",
-    rf"{_AT_LEAST}?{PERCENTAGE} of{_OF_THE} ?{_SPEED}",
+    rf"(?:{w.START}(?:at|to|run at) )?{_AT_LEAST}?{_PART}(?: of)?{_OF_THE} ?{_SPEED}",
+    rf"{_SPEED}(?: ?(?:of|is|at|=|:|为|是|到|至))*{_OF_THE} ?{_AT_LEAST}?{PERCENTAGE}{_OR_MORE}",
+    rf"{_AT_LEAST}?{_PART} as (?:fast|quick(?:ly)?){_OBJECT}"
+    rf"(?: as(?: (?:now|before|it is))?{w.END})?(?: ?{w.THAN_BASELINE})?",
 )
 _LESS_BY = (
     rf"{_CUT}{_OBJECT} ?{w.TIME}{_OBJECT}(?: ?by{w.END}|了){{0,1}} ?{_AT_LEAST}?{_PART}",
@@ -144,9 +160,12 @@ _EITHER_END = (
 def _part(match: Said) -> tuple[Decimal, str]:
     """Returns the share of one, and its text for messages."""
     groups = match.groups()
-    if word := groups.get("fraction"):
+    if "分之" in (word := groups.get("fraction", "")):
+        below, _, above = word.partition("分之")
+        return read(above) / read(below), word
+    if word:
         return next(part for part, names in _PARTS.items() if word in names), word
-    return share(match), f"{groups.get('hundredths') or match.written('number')}%"
+    return share(match), percentage(match)
 
 
 def _checked(factor: Decimal, shown: str) -> float:
@@ -165,7 +184,7 @@ def _word(match: Said) -> float:
 
 def _faster_by(match: Said) -> float:
     part, shown = _part(match)
-    return _checked(1 + part, shown)
+    return round(_checked(1 + part, shown), 4)
 
 
 def _speed_of(match: Said) -> float:
@@ -221,14 +240,28 @@ def _note_of_seconds(factor: float, written: str) -> str:
 
 
 _VAGUE = re.compile(rf"^(?:.*[^a-z])?{w.ABOUT} ?[\d一二两三四五六七八九十a-z]")
-_PERCENTS = ("%", "percent", "per cent", "pct", "百分", "half", "third", "quarter", "fifth", "半", "分之", "分点")
+_PERCENTS = (
+    "%",
+    "percent",
+    "per cent",
+    "pct",
+    "百分",
+    "half",
+    "third",
+    "quarter",
+    "fifth",
+    "半",
+    "分之",
+    "分点",
+    "成",
+)
 
 FORMS = (
     *forms("either end", _either_end, _EITHER_END),
     *forms("speedup", _literal, _LITERAL, note=_note_of_literal),
     *forms("speedup", _word, _WORDS),
-    *forms("speedup", _faster_by, _FASTER_BY, note=_note, needs=_PERCENTS),
     *forms("speedup", _speed_of, _SPEED_OF, note=_note, needs=_PERCENTS),
+    *forms("speedup", _faster_by, _FASTER_BY, note=_note, needs=_PERCENTS),
     *forms("speedup", _less_by, _LESS_BY, note=_note, needs=_PERCENTS),
     *forms("speedup", _left, _LEFT, note=_note, needs=_PERCENTS),
     *forms(

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from hasten.errors import InputError
+from hasten.language._latency import of_steps
 from hasten.language._meaning import meant
 from hasten.language._numbers import read
 from hasten.language._request import Request, legal
@@ -80,11 +81,13 @@ def _model(request: Request) -> str:
 
 
 def _draft(request: Request, model: str) -> Task:
+    steps = _first(request, "steps") or usual_steps(model)
     speedup, latency_s = _first(request, "speedup") or _least(request), _first(request, "latency")
+    if step_s := _first(request, "step time"):
+        latency_s = latency_s or of_steps(step_s, steps)
     target = (
         Target(speedup=speedup) if speedup and speedup > 1 else Target(latency_s=latency_s) if latency_s else None
     )
-    steps = _first(request, "steps") or usual_steps(model)
     methods = _methods(request, target is not None)
     schedulers = [name for name, _ in request.schedulers] or [usual_scheduler(model)]
     given = None if target is None and request.says("fastest") else request
