@@ -1,12 +1,14 @@
-"""What tells functions and classes from others of the same name: their code, and the functions that it calls.
+"""What tells functions and classes from others of the same name: their code, and what it names.
 
 A method that was replaced on a class, a helper that was replaced in its module, and an attention processor that a
-script defines and changes from run to run have the old name and another effect.
+script defines and changes from run to run have the old name and another effect. So has a processor that reads a
+setting which lies elsewhere: in a global, in another module of the user's own, or in the environment.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import types
 from collections.abc import Iterator
@@ -23,10 +25,12 @@ class Code:
     """Digests of the code of classes and functions, each made once.
 
     ``called``: a line for each function that they call by name, and for those that these call in turn.
+    ``values``: whatever else the user's own code names, by its place: no version tells when that changes.
     """
 
     def __init__(self) -> None:
         self.called: set[str] = set()
+        self.values: dict[str, Any] = {}
         self._classes: dict[type, str] = {}
         self._codes: dict[types.CodeType, str] = {}
         self._followed: set[types.FunctionType] = set()
@@ -48,8 +52,10 @@ class Code:
         for name, value in sorted(vars(cls).items()):
             if name in MAKING:
                 continue
-            for function in _functions_in(value):
+            for function in (functions := _functions_in(value)):
                 yield f"{name} {self.of_function(function)}"
+            if not (installed or functions or name.startswith(("__", "_abc_")) or _is_plain(value)):
+                self.values[f"{qualified(cls)}.{name}"] = value
             if not name.startswith("_" if installed else "__") and _is_plain(value):
                 yield f"{name}={value!r}"
 
@@ -65,8 +71,12 @@ class Code:
                 if isinstance(used, types.FunctionType):
                     self.called.add(f"{name}={qualified(used)}:{self._of_code(used.__code__)}")
                     left += [used] if _package(used) == _package(caller) != "torch" else []
+                elif _is_function(used):
+                    self.called.add(f"{name}={qualified(used)}")
+                elif _is_plain(used):
+                    self.called.add(f"{name}={used!r}")
                 else:
-                    self.called.add(f"{name}={qualified(used) if callable(used) else repr(used)}")
+                    self.values[f"{caller.__module__}.{name}"] = used
 
     def _of_code(self, code: types.CodeType) -> str:
         if code not in self._codes:
@@ -99,17 +109,22 @@ def _wrapped(value: Any) -> Iterator[Any]:
 def _used(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     """The functions that the code names: globals of its module, and functions of the modules that it names.
 
-    Of a script of the user's own also its plain values: no version tells when these change.
+    Of a script of the user's own all other values too, and what it reads from the environment by name.
     """
-    names = set(_names(function.__code__))
+    names, own = set(_names(function.__code__)), not _is_installed(function.__module__)
     found = {name: function.__globals__[name] for name in names if name in function.__globals__}
-    own = not _is_installed(function.__module__)
+    if own:  # a module that is imported inside the function is no global of it
+        found |= {name: sys.modules[name] for name in names if name in sys.modules and name not in found}
     for name, value in found.items():
-        if isinstance(value, types.ModuleType):
-            inside = ((n, vars(value).get(n)) for n in names)
-            yield from ((f"{name}.{n}", v) for n, v in inside if _is_function(v))
-        elif _is_function(value) or (own and _is_plain(value)):
+        if _is_module(value):
+            whole = own and not _is_installed(value.__name__)
+            inside = ((n, vars(value)[n]) for n in names if n in vars(value))
+            yield from ((f"{name}.{n}", v) for n, v in inside if _is_function(v) or (whole and not _is_module(v)))
+        elif _is_function(value) or own:
             yield name, value
+    if own and names & {"environ", "getenv"}:
+        texts = {*_constants(function.__code__), *(text for text in found.values() if isinstance(text, str))}
+        yield from ((f"environ[{text}]", os.environ[text]) for text in texts if text in os.environ)
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -117,6 +132,18 @@ def _names(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names(constant)
+
+
+def _constants(code: types.CodeType) -> Iterator[str]:
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _constants(constant)
+        elif isinstance(constant, str):
+            yield constant
+
+
+def _is_module(value: Any) -> bool:
+    return isinstance(value, types.ModuleType)
 
 
 def _is_function(value: Any) -> bool:
@@ -135,6 +162,8 @@ def _package(function: types.FunctionType) -> str:
 
 def _is_installed(module: str | None) -> bool:
     """The module comes from a package, whose version is known, not from a file of the user's own."""
+    if module and module.partition(".")[0] == "hasten":
+        return True
     file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
     return "site-packages" in file or "dist-packages" in file or file.startswith(sys.base_prefix)
 

@@ -44,9 +44,9 @@ def look_at(pipe: Any) -> Looked:
     without = frozenset({*parts, "scheduler", "_internal_dict", *_stored_by_calls(type(pipe))})
     facts["pipeline"] = "\n".join([walk.code.of_class(type(pipe)), *walk.attributes(pipe, "pipeline", without)])
     facts["pipeline.config"] = walk.text(_own_config(pipe), "pipeline.config")
-    facts["code"] = "\n".join(sorted(walk.code.called))
     apart = walk.beside()
     of_scheduler, of_process = dict(schedulers.facts_of(scheduler, apart)), switches(walk)
+    facts |= walk.beyond()
     return Looked(facts, of_scheduler, of_process, {**walk.unknown, **apart.unknown})
 
 

@@ -20,7 +20,7 @@ def facts_of(scheduler: Any, walk: Walk) -> Iterator[tuple[str, str]]:
     yield "scheduler.config", walk.text(dict(scheduler.config), "scheduler.config")
     without = frozenset({"_internal_dict", *_of_a_call(scheduler)})
     yield "scheduler.attributes", "\n".join(walk.attributes(scheduler, "scheduler", without=without))
-    yield "scheduler.code", "\n".join(sorted(walk.code.called))
+    yield from ((f"scheduler.{place}", text) for place, text in walk.beyond().items())
 
 
 def _of_a_call(scheduler: Any) -> set[str]:

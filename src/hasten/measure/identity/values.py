@@ -91,6 +91,16 @@ class Walk:
         told = ((n, v) for n, v in sorted(held.items()) if not (_is_id(v, value) or _is_own_method(n, v, value)))
         return [f"{name}={self.text(v, f'{path}.{name}')}" for name, v in told]
 
+    def beyond(self) -> dict[str, str]:
+        """The texts of what the code names that was met, by place; their own code may name more."""
+        found: dict[str, str] = {}
+        while left := sorted(self.code.values.keys() - found.keys()):
+            found |= {place: self.text(self.code.values[place], place) for place in left}
+        return {
+            **{f"named {place}": text for place, text in found.items()},
+            "code": "\n".join(sorted(self.code.called)),
+        }
+
     def tensor(self, value: Any, path: str) -> str:
         """Layout and content; of a tensor that is made of others, as quantised ones are, those of its parts."""
         inner = getattr(value, "__tensor_flatten__", None)

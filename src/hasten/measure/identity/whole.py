@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from hasten.measure.identity.names import WIDE
@@ -29,7 +30,7 @@ def identity_of(pipeline: Pipeline, scorer: str | ClipScorer, environment_key: s
         "class": type(pipeline.pipe).__name__,
         WIDE: digest_of(looked.facts),
         "scheduler": digest_of(looked.scheduler),
-        "call": walk.text(pipeline.given, "call"),
+        "call": _of_call(pipeline.given, walk),
         "process": digest_of(looked.process),
         "environment": environment_key,
         "scorer": ", ".join([scorer_digest(scorer), *([scorer_digest(dino)] if dino else [])]),
@@ -41,6 +42,12 @@ def identity_of(pipeline: Pipeline, scorer: str | ClipScorer, environment_key: s
         logger.warning(_not_known(unknown))
         found[OWN] = uuid.uuid4().hex
     return found
+
+
+def _of_call(given: Mapping[str, Any], walk: Walk) -> str:
+    """The arguments of each call, with what the code of those that are functions names."""
+    told, beyond = walk.text(given, "call"), walk.beyond()
+    return digest_of({"call": told, **beyond}) if any(beyond.values()) else told
 
 
 def _not_known(unknown: dict[str, Any]) -> str:
