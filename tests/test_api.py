@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from tests.support.pipelines import tiny_sd
 
 import hasten
+import hasten.api
 from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
 from hasten.search import Progress
 from hasten.task import Task
@@ -290,6 +292,44 @@ def test_tune_leaves_the_pipeline_as_it_was_and_its_plan_accelerates(prompts: st
 def test_tune_refuses_impossible_wishes(prompts: str, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         hasten.tune(tiny_sd(), **{"steps": STEPS, "prompts": prompts, **changes})
+
+
+CALLS: dict[str, tuple[Callable[[], object], str]] = {
+    "no prompts": (lambda: hasten.tune(tiny_sd(), steps=STEPS, prompts=[]), "prompts is []: give a list"),
+    "no function": (
+        lambda: hasten.tune(tiny_sd(), steps=STEPS, progress=5),  # type: ignore[arg-type]
+        "progress is 5: it must be a function",
+    ),
+    "no folder": (lambda: hasten.run("emoji-sd 2x", out=5), "out is 5: it must be a path"),  # type: ignore[arg-type]
+    "no folder of a batch": (
+        lambda: hasten.generate(["emoji-sd 2x"], out=5),  # type: ignore[arg-type]
+        "out is 5: it must be a path",
+    ),
+    "no requests": (lambda: hasten.generate(5, out="x"), "requests is 5: give a sentence or a Task"),  # type: ignore[arg-type]
+    "no request among some": (
+        lambda: hasten.generate(["emoji-sd 2x", 5], out="x"),  # type: ignore[list-item]
+        "requests holds 5",
+    ),
+    "no plans": (lambda: hasten.api.compare("emoji-sd", 5), "plans is 5: give a plan"),  # type: ignore[arg-type]
+    "no model": (lambda: hasten.api.load_pipeline(None), "The model is None: give a name"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_a_value_of_the_wrong_kind_is_refused_in_a_sentence(case: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    call, words = CALLS[case]
+    with pytest.raises(InputError, match=re.escape(words)):
+        call()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("keyword", "meant"), [("speed", "speedup"), ("max_los", "max_loss"), ("stepps", "steps")]
+)
+def test_a_keyword_that_is_nearly_one_of_tune_is_told(keyword: str, meant: str) -> None:
+    with pytest.raises(TypeError, match=rf"There is no option '{keyword}'\. Did you mean '{meant}'"):
+        hasten.tune(tiny_sd(), **{keyword: 2})
 
 
 def test_an_unknown_keyword_is_no_choice() -> None:

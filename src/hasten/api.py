@@ -12,7 +12,7 @@ from hasten.measure.contract import METRIC_NAMES
 from hasten.measure.lock import device_lock
 from hasten.measure.profile import BATCH_SIZES, Profile
 from hasten.models import load_pipeline
-from hasten.options import checked
+from hasten.options import checked, values
 from hasten.plan import Plan, plan_of
 from hasten.records import Answer, EqualTime, Latency, Loss, Trial
 from hasten.search import Progress, SearchOptions, check_task, run_search
@@ -110,12 +110,13 @@ def run(
         KeyboardInterrupt: the user interrupted the search. All finished trials are kept, and the same call goes on
             from there.
     """
+    values.function("progress", progress)
     given = checked({"runtime": runtime, "verify": verify, "allow_known_wrong": allow_known_wrong})
     options, place = split(choices)
     task = task_of(request)
     words = request if isinstance(request, str) else None
     delivery = Delivery(
-        folder=folder_of(task, out),
+        folder=folder_of(task, None if out is None else values.path("out", out)),
         command=command or command_of(words or task),
         request=words,
         seed=place.seed,
@@ -137,9 +138,10 @@ def search(
     Where ``out`` is given, the answer is added to ``search_params.json`` in that folder, and an upper bound also
     to ``speedup_bounds.json``.
     """
+    values.function("progress", progress)
     options, place = split(choices)
     if out is not None:
-        check_folder(Path(out).absolute())
+        check_folder(Path(values.path("out", out)).absolute())
         check_files(Path(out))
     answer = answered(task_of(request), place, options, progress)
     if out is not None:
@@ -172,7 +174,7 @@ def explore(
     """
     cells = matrix_of(matrix).tasks()
     factor = checked({"margin": margin})["margin"]
-    return in_order(explore_tasks(cells, batch_of(out, choices, devices, tell), factor))
+    return in_order(explore_tasks(cells, batch_of(values.path("out", out), choices, devices, tell), factor))
 
 
 def generate(
@@ -191,10 +193,10 @@ def generate(
     Returns:
         the requests with their answers, in order.
     """
-    wanted = [requests] if isinstance(requests, str | Task) else requests
+    wanted = values.several("requests", requests, (str, Task, Request), "a sentence or a Task")
     listed = [request_of(request, number) for number, request in enumerate(wanted, 1)]
     how = replace(how or Generation(), place=split(choices)[1])
-    return in_order(how.run(listed, batch_of(out, choices, devices, tell)))
+    return in_order(how.run(listed, batch_of(values.path("out", out), choices, devices, tell)))
 
 
 def run_matrix(
@@ -209,7 +211,7 @@ def run_matrix(
     """Finds the bounds of a matrix, makes tasks from them and answers each: ``explore``, then ``generate``."""
     cells = matrix_of(matrix)
     how = replace(how or Generation(), place=split(choices)[1])
-    return all_stages(cells, how, batch_of(out, choices, devices, tell))
+    return all_stages(cells, how, batch_of(values.path("out", out), choices, devices, tell))
 
 
 def profile(
@@ -234,6 +236,7 @@ def profile(
     Raises:
         InputError: the request, the plan or a number cannot be used.
     """
+    values.function("progress", progress)
     options, place = split(choices)
     wanted = plan_of(plan)
     return profiled(
@@ -268,8 +271,9 @@ def compare(
     Raises:
         InputError: the request, a plan, a metric or a number cannot be used. Nothing was measured.
     """
+    values.function("progress", progress)
     options, place = split(choices)
-    listed = [plans] if isinstance(plans, str | Plan) else plans
+    listed = values.several("plans", plans, (str, Plan, Mapping), "a plan or its text")
     wanted = [plan_of(plan) for plan in listed]
     return compared(task_of(request), wanted, place, options, metrics=metrics, report=progress)
 
@@ -314,7 +318,8 @@ def tune(
     given = checked({"steps": steps, "speedup": speedup, "latency_s": latency_s, "max_loss": max_loss})
     given |= checked({"two_sided": two_sided, "methods": methods})
     target_of(given["speedup"], given["latency_s"])
-    options, place = split(choices)
+    values.function("progress", progress)
+    options, place = split(choices, beside=given)
     bench = bench_of(pipe, given.pop("steps"), place)
     task = task_for(bench.setting, **given)
     check_task(task, pipe)

@@ -75,6 +75,8 @@ def _source(model: Model | str) -> str:
     """Returns a folder's path or a hub id."""
     if isinstance(model, Model):
         return str(ASSETS / model.source) if model.embedded else model.source
+    if not isinstance(model, str):
+        raise InputError(f"The model is {model!r}: give a name such as 'SDXL', a folder as text, or a hub id.")
     refuse_single_file(model)
     try:
         return _source(find_model(model)[1])

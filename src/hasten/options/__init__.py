@@ -29,12 +29,15 @@ def option(name: str) -> Option:
     return _BY_NAME[name]
 
 
-def checked(given: Mapping[str, Any], among: Iterable[str] | None = None) -> dict[str, Any]:
+def checked(
+    given: Mapping[str, Any], among: Iterable[str] | None = None, beside: Iterable[str] = ()
+) -> dict[str, Any]:
     """Returns the given options, under their canonical names and converted to the values that hasten uses.
 
     Args:
         given: values by keyword; None leaves the choice to the model or the machine.
         among: the names of the options that may be given; None: all.
+        beside: the names of the caller's own arguments, which an unknown keyword may be meant for.
 
     Raises:
         InputError: a value is of a wrong kind or out of its range, or one is given under two names.
@@ -45,7 +48,7 @@ def checked(given: Mapping[str, Any], among: Iterable[str] | None = None) -> dic
     for keyword, value in given.items():
         name = _ALSO.get(keyword, keyword)
         if name not in known:
-            raise TypeError(_unknown(keyword, known))
+            raise TypeError(_unknown(keyword, (*beside, *known)))
         if name != keyword and given.get(name) is not None and value is not None:
             raise InputError(f"{keyword} and {name} are the same: give one of them.")
         if value is not None or name not in found:
@@ -54,6 +57,6 @@ def checked(given: Mapping[str, Any], among: Iterable[str] | None = None) -> dic
 
 
 def _unknown(keyword: str, known: tuple[str, ...]) -> str:
-    near = nearest(keyword, known)
+    near = next((name for name in known if name.startswith(keyword)), None) or nearest(keyword, known)
     hint = f" Did you mean {near!r}?" if near else ""
     return f"There is no option {keyword!r}.{hint} There are: {', '.join(known)}."

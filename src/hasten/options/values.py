@@ -134,7 +134,7 @@ def prompts(name: str, value: Any) -> str | tuple[str, ...]:
     """Reads prompts: the name of a built-in set or of a file, or a list of the prompts themselves."""
     if isinstance(value, str | os.PathLike):
         return text(name, value)
-    if not isinstance(value, Sequence) or not all(isinstance(one, str) for one in value):
+    if not isinstance(value, Sequence) or not value or not all(isinstance(one, str) for one in value):
         raise InputError(
             f"{name} is {_shown(value)}: give a list of prompts, a file of them, or a built-in set by its name."
         )
@@ -146,6 +146,31 @@ def limits(name: str, value: Any) -> float | dict[str, float]:
     if isinstance(value, Mapping):
         return {str(metric): _limit(f"the limit of {metric} in {name}", limit) for metric, limit in value.items()}
     return _limit(name, value)
+
+
+def function(name: str, value: Any) -> Any:
+    """Returns a function that is called as the work goes on; None stands for no call."""
+    if value is not None and not callable(value):
+        raise InputError(f"{name} is {_shown(value)}: it must be a function of one argument, or None.")
+    return value
+
+
+def path(name: str, value: Any) -> str:
+    """Returns a path as text."""
+    if not isinstance(value, str | os.PathLike) or not str(value).strip():
+        raise InputError(f"{name} is {_shown(value)}: it must be a path, as text or as pathlib.Path.")
+    return os.fspath(value)
+
+
+def several(name: str, value: Any, kinds: tuple[type, ...], what: str) -> list[Any]:
+    """Returns a list of values of these kinds; one value alone is a list of one."""
+    if isinstance(value, kinds):
+        return [value]
+    if not isinstance(value, Sequence) or isinstance(value, bytes):
+        raise InputError(f"{name} is {_shown(value)}: give {what}, or a list of such.")
+    if odd := [one for one in value if not isinstance(one, kinds)]:
+        raise InputError(f"{name} holds {_shown(odd[0])}: give {what}, or a list of such.")
+    return list(value)
 
 
 def switch(name: str, value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 from hasten.options import checked, option_names
@@ -38,14 +38,14 @@ class Choices(TypedDict, total=False):
     prompts: str | Sequence[str] | None
 
 
-def split(choices: Choices) -> tuple[SearchOptions, Place]:
-    """How to search, and where.
+def split(choices: Choices, beside: Iterable[str] = ()) -> tuple[SearchOptions, Place]:
+    """How to search, and where. ``beside`` names the other arguments of the function that was called.
 
     Raises:
         InputError: a value is out of range. TypeError: an unknown name.
     """
     of_place, of_search = option_names(Place), option_names(SearchOptions)
-    given = checked(choices, dict.fromkeys((*of_search, *of_place)))
+    given = checked(choices, dict.fromkeys((*of_search, *of_place)), beside)
     return (
         SearchOptions(**{name: given[name] for name in of_search if name in given}),
         Place(**{name: given[name] for name in of_place if name in given}),
