@@ -50,6 +50,18 @@ def eats_memory() -> None:
         held.append(bytearray(1 << 24))
 
 
+def kills_its_guardian() -> None:
+    """What it leaves has its own session, holds the pipes, and has started something itself."""
+    if pid := os.fork():
+        tell(pid)
+        time.sleep(0.2)
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(600)
+    os.setsid()
+    subprocess.Popen([sys.executable, "-c", SLEEP], start_new_session=True)
+    time.sleep(600)
+
+
 def counts() -> None:
     number = 0
     while True:

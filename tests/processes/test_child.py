@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,9 +72,46 @@ def test_a_parent_that_is_stopped_first_and_killed_leaves_no_one() -> None:
         one.pause()
         os.kill(one.pid, signal.SIGKILL)  # the guardian itself: the child's death signal remains
         assert within(AT_MOST_S, lambda: not alive(pids[0]))
-    for pid in pids[1:]:  # only of a guardian that was killed itself may any be left
-        if alive(pid):
-            os.kill(pid, signal.SIGKILL)
+    assert not any(map(alive, pids))
+
+
+def test_a_child_that_kills_its_guardian_leaves_no_one() -> None:
+    """Whoever reads from it comes to the end, although what is left holds the pipe."""
+    with child("kills_its_guardian") as one:
+        left = told(one)
+        assert one.stdout is not None and one.stdout.read() == b"", "the end, though the file is still open"
+        assert any(map(alive, left))
+        assert one.wait(AT_MOST_S) == -signal.SIGKILL and "guardian" in one.fate
+        assert not any(map(alive, left))
+
+
+def test_a_thread_that_reads_does_not_keep_a_child_from_ending() -> None:
+    """Also where a process holds the pipe that nothing finds: it was started without the family's mark."""
+    holds = "import os, time; os.setsid(); print(os.getpid(), flush=True); time.sleep(600)"
+    code = (
+        "import os, signal, sys, time\n"
+        f"if not os.fork(): os.execve(sys.executable, [sys.executable, '-c', {holds!r}], {{}})\n"
+        "time.sleep(0.5); os.kill(os.getppid(), signal.SIGKILL)"
+    )
+    one = Child([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    (hidden,) = told(one)
+    try:
+        assert one.stdout is not None
+        reading = threading.Thread(target=one.stdout.read, daemon=True)
+        reading.start()
+        assert within(10, one.ended) and alive(hidden)
+        one.end()
+        reading.join(AT_MOST_S)
+        assert not reading.is_alive() and one.stdout.closed
+    finally:
+        if alive(hidden):
+            os.kill(hidden, signal.SIGKILL)
+
+
+def test_a_sound_family_has_its_guardian_to_the_end() -> None:
+    with child("ends_as_asked", int(-signal.SIGKILL)) as one:
+        one.wait(AT_MOST_S)
+        assert one.fate == fate_of(-signal.SIGKILL)
 
 
 def test_a_child_that_ends_takes_its_descendants_along() -> None:
@@ -104,14 +143,12 @@ def test_a_paused_family_does_nothing_until_it_is_resumed() -> None:
         told(one)
         one.pause()
         assert one.stdout is not None
-        os.set_blocking(one.stdout.fileno(), False)
-        time.sleep(0.1)
-        while one.stdout.read(4096):
-            pass
-        time.sleep(0.2)
-        assert not one.stdout.read(4096)
+        pipe = one.stdout.fileno()
+        while select.select([pipe], [], [], 0.1)[0]:
+            os.read(pipe, 4096)
+        assert not select.select([pipe], [], [], 0.2)[0]
         one.resume()
-        assert within(5, lambda: bool(one.stdout and one.stdout.read(4096)))
+        assert select.select([pipe], [], [], 5)[0]
 
 
 def test_limits_hold_for_the_child_alone() -> None:

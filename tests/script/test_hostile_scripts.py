@@ -14,6 +14,7 @@ from tests.script.test_verify import PLAN, claimed, model, written
 
 from hasten.errors import MeasurementError
 from hasten.files import save
+from hasten.measure.lock import device_lock
 from hasten.models.base import Model
 from hasten.script._drawer import Drawer, Patience
 from hasten.script.claim import read_claim
@@ -141,6 +142,33 @@ def test_a_script_that_hangs_is_ended(hangs: str, model: Model, tmp_path: Path) 
         pytest.raises(MeasurementError, match="loading its pipeline took longer than 1 s"),
     ):
         drawer.open()
+
+
+KILLS_ITS_GUARDIAN = """
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    with open({note!r}, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(600)
+while not os.path.exists({note!r}) or not open({note!r}).read():
+    time.sleep(0.01)
+os.kill(os.getppid(), signal.SIGKILL)
+time.sleep(600)
+"""
+
+
+def test_a_script_that_kills_its_guardian_ends_the_measurement_and_leaves_no_one(
+    model: Model, tmp_path: Path
+) -> None:
+    """The process that it leaves has a session of its own and holds the pipes to hasten."""
+    note = tmp_path / "pid"
+    script = hostile(tmp_path, model, at_import=KILLS_ITS_GUARDIAN.format(note=str(note)))
+    with pytest.raises(MeasurementError, match=r"script\.py died \(something ended the guardian"):
+        verify(script, samples=3, pairs=1, time_limit_s=60)
+    assert not psutil.pid_exists(int(note.read_text())) and not left(script)
+    with device_lock("cpu", wait=False):
+        pass
 
 
 def test_a_script_that_eats_memory_is_ended(model: Model, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hasten.errors import HastenError, InputError, MeasurementError
-from hasten.processes import Child, fate_of
+from hasten.processes import Child
 from hasten.records import Record
 from hasten.texts import fit, last_line
 
@@ -56,7 +56,8 @@ def _run(command: Sequence[str], given: str) -> tuple[str, str, str]:
         except OSError as error:
             raise InputError(f"{command[0]} cannot be run: {error.strerror}.") from None
         with child:
-            fate = fate_of(child.wait())
+            child.wait()
+            fate = child.fate
         found.seek(0)
         said.seek(0)
         return found.read().decode(errors="replace"), said.read().decode(errors="replace"), fate

@@ -4,10 +4,10 @@ It runs as a program of its own (``python -I -S guardian.py SETTINGS COMMAND…`
 library, so that it starts in milliseconds. The child could not do this itself: while it hangs in foreign code,
 none of its handlers and threads may ever run. A parent that is killed by SIGKILL cannot do anything at all.
 
-Orders come through a socket as one byte each, and the guardian sends the byte back once it has obeyed. When the
-socket is closed, the parent is gone. On Linux the guardian is the "subreaper" of its descendants: it can still
-signal and wait for a descendant that leaves its process group or session, or whose parent dies. Elsewhere it
-reaches only processes that stay in the child's process group.
+Orders come through a socket as one byte each, and the guardian sends the byte back once it has obeyed. The last
+byte that it sends says that it has ended the family. When the socket is closed, the parent is gone. On Linux the
+guardian is the "subreaper" of its descendants: it can still signal and wait for a descendant that leaves its process
+group or session, or whose parent dies. Elsewhere it reaches only processes that stay in the child's process group.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 TERMINATE, KILL, PAUSE, RESUME = b"T", b"K", b"S", b"C"
+BURIED = b"B"
 SIGNALS = {TERMINATE: signal.SIGTERM, PAUSE: signal.SIGSTOP, RESUME: signal.SIGCONT}
 LAST_WORDS_S = 1.0
 """Seconds between SIGTERM and SIGKILL once the parent is gone."""
@@ -74,16 +75,21 @@ class Guardian:
         return status
 
     def bury(self) -> None:
-        """Kills what is left of the family, until there is no process left, or none that can be killed."""
+        """Kills what is left of the family, until there is no process left, or none that can be killed, and tells
+        the parent."""
         deadline = time.monotonic() + REAPING_S
-        while time.monotonic() < deadline:
-            self._signal(signal.SIGKILL)
-            try:
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-            except ChildProcessError:
-                return
+        while not self._alone() and time.monotonic() < deadline:
             time.sleep(0.005)
+        self._say(BURIED)
+
+    def _alone(self) -> bool:
+        self._signal(signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return True
+        return False
 
     def _order(self) -> bytes:
         try:
@@ -96,8 +102,11 @@ class Guardian:
             self._kill_at = 0.0
         else:
             self._signal(SIGNALS[order])
+        self._say(order)
+
+    def _say(self, word: bytes) -> None:
         with contextlib.suppress(OSError):  # the parent is gone, as the next poll will show
-            os.write(self._orders, order)
+            os.write(self._orders, word)
 
     def _orphaned(self) -> None:
         if self._kill_at == float("inf"):

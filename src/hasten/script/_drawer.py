@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from hasten.errors import HastenError, InputError, MeasurementError
-from hasten.processes import Child, fate_of
+from hasten.processes import Child
 from hasten.script._frames import Frames, GarbledError
 from hasten.script.claim import Claim
 from hasten.script.surroundings import GIB, RESOURCES, cleared
@@ -223,7 +223,8 @@ class Drawer:
     def _died(self) -> HastenError:
         """Returns the error for a process that has closed the channel."""
         try:
-            fate = fate_of(self._child.wait(LOOK_S))
+            self._child.wait(LOOK_S)
+            fate = self._child.fate
         except subprocess.TimeoutExpired:
             fate = "it closed the channel to hasten, and was ended"
         self.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
 
-from hasten.processes import Child, fate_of
+from hasten.processes import Child
 from hasten.workflow._worker import COMMAND, GRACE_S
 
 Message = tuple["WorkerProcess", Any, bytes]
@@ -69,7 +69,7 @@ class WorkerProcess:
     @property
     def fate(self) -> str:
         """How it ended, in words; once it is gone."""
-        how = fate_of(self._process.returncode)
+        how = self._process.fate
         return f"{how}; see {self.log}" if self.log else how
 
     def _listen(self, inbox: SimpleQueue[Message]) -> None:
