@@ -101,6 +101,14 @@ def left(script: Path) -> list[str]:
     return [" ".join(words) for words in found if any(str(script) in word for word in words)]
 
 
+def runs(pid: int) -> bool:
+    """Whether the process is there and has not ended: one without parents may wait for long until it is reaped."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @contextmanager
 def started(script: Path, limit_s: float = 300.0, memory_bytes: int = 8 << 30) -> Iterator[Drawer]:
     """The script's process as ``verify`` has it, without the one that it is held against; it leaves no other."""
@@ -166,7 +174,7 @@ def test_a_script_that_kills_its_guardian_ends_the_measurement_and_leaves_no_one
     script = hostile(tmp_path, model, at_import=KILLS_ITS_GUARDIAN.format(note=str(note)))
     with pytest.raises(MeasurementError, match=r"script\.py died \(something ended the guardian"):
         verify(script, samples=3, pairs=1, time_limit_s=60)
-    assert not psutil.pid_exists(int(note.read_text())) and not left(script)
+    assert not runs(int(note.read_text())) and not left(script)
     with device_lock("cpu", wait=False):
         pass
 
@@ -242,3 +250,38 @@ def test_what_is_kept_of_the_environment() -> None:
         **{"OPENAI_API_KEY": "x", "HF_ENDPOINT": "https://me:x@mirror", "PGPASSWORD": "x", "ANYTHING": "x"},
     }
     assert cleared({**kept, **left_out}) == {**kept, "HF_HUB_OFFLINE": "1", "PYTHONSAFEPATH": "1"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("HF_KEY", "HUGGINGFACE_PAT", "HASTEN_PW", "TORCH_LOGIN", "PYTHON_KEYRING", "XDG_WANDB_CRED", "LC_MINE"),
+        *("CUDA_KEY", "NVIDIA_PAT", "NVIDIA_API_KEY", "MKL_PW", "PYTORCH_LOGIN", "TRITON_CREDS", "NCCL_AUTH"),
+        *("TORCHINDUCTOR_PWD", "HSA_PINS", "ZE_USER", "omp_key"),
+    ],
+)
+def test_no_name_of_a_secret_passes_by_its_beginning(name: str) -> None:
+    assert name not in cleared({name: "geheim"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HF_HOME", "XDG_CACHE_HOME", "PYTHONPATH", "PYTORCH_CUDA_ALLOC_CONF", "TORCHINDUCTOR_CACHE_DIR", "CUDA_PATH"],
+)
+def test_what_the_times_and_the_files_depend_on_passes(name: str) -> None:
+    assert cleared({name: "value"})[name] == "value"
+
+
+def test_the_guardian_of_a_script_has_a_cleared_environment_too(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLANTED", "geheim")
+    looks = (
+        "import os\nfrom pathlib import Path\n"
+        "raise ValueError(str(b'geheim' in Path(f'/proc/{os.getppid()}/environ').read_bytes()))"
+    )
+    with (
+        started(hostile(tmp_path, model, at_import=looks)) as drawer,
+        pytest.raises(MeasurementError, match="ValueError: False"),
+    ):
+        drawer.open()
