@@ -78,7 +78,27 @@ def test_a_reason_is_fit_to_be_kept() -> None:
     assert reason.startswith("ValueError: red x") and len(reason) < LONGEST + 100
 
 
-def test_the_last_line_that_says_anything() -> None:
-    assert last_line("Traceback …\nValueError: \x1b[1mno\x1b[0m\n\n \n") == "ValueError: no"
-    assert last_line("\n") == "no message"
+BARS = "\rLoading:  50%|###   | 3/6 [00:01<00:01, 2.1it/s]\rLoading: 100%|######| 6/6 [00:02<00:00]\n"
+NOTICE = "/lib/torch/x.py:12: FutureWarning: `a` is deprecated\n  warnings.warn(\n"
+RAISED = 'Traceback (most recent call last):\n  File "s.py", line 1, in <module>\n    f()\n'
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (f"{RAISED}ValueError: \x1b[1mno\x1b[0m\n\n \n", "ValueError: no"),
+        (f"{RAISED}ValueError: no\n{NOTICE}{BARS}", "ValueError: no"),
+        (f"{RAISED}OSError: no\nwith a second line\n", "OSError: no"),
+        ("Fatal Python error: Segmentation fault\n\nCurrent thread 0x1 (most recent call first):\n  File", None),
+        (f"one\ntwo\n{NOTICE}{BARS}3it [00:01, 2.9it/s]", "it printed last: two"),
+        ("one\r\ntwo\r\n", "it printed last: two"),
+        (f"{NOTICE}{BARS}", "it printed nothing"),
+        ("\n", "it printed nothing"),
+    ],
+)
+def test_the_reason_in_what_a_process_printed(said: str, reason: str | None) -> None:
+    assert last_line(said) == (reason or "Fatal Python error: Segmentation fault")
+
+
+def test_what_is_fit_stays_as_it_is() -> None:
     assert fit("plain") == "plain"

@@ -65,7 +65,31 @@ def fit(text: str, most: int = LONGEST) -> str:
     return shortened(without_secrets(cleaned(text)), most)
 
 
+_BAR = re.compile(r"\d+%\||\d+(/\d+|it)? ?\[\d+:\d\d")
+"""Matches the progress bars of tqdm, of the hub's libraries too."""
+_WARNING = re.compile(r":\d+: \w*Warning: ")
+_TRACEBACK, _FATAL = "Traceback (most recent call last):", "Fatal Python error:"
+SILENT = "it printed nothing"
+
+
 def last_line(text: str) -> str:
-    """Returns the last line with text, fit to be shown. In a traceback it is the exception."""
-    lines = [line for line in cleaned(text).splitlines() if line.strip()]
-    return fit(lines[-1].strip()) if lines else "no message"
+    """Returns the exception of the last traceback, else the last line that is no progress bar and no warning.
+
+    It is fit to be shown. A line that is no exception need not be the reason why a program ended, and is told so.
+    """
+    lines = [line for line in re.split(r"[\r\n]+", text) if cleaned(line).strip()]
+    starts = [number for number, line in enumerate(lines) if _TRACEBACK in line or line.startswith(_FATAL)]
+    if starts:
+        found = lines[starts[-1] :]
+        raised = found if found[0].startswith(_FATAL) else [line for line in found[1:] if line[0] not in " \t"]
+        if raised:
+            return fit(raised[0].strip())
+    said = [line for number, line in enumerate(lines) if not _noise(lines, number)]
+    return f"it printed last: {fit(said[-1].strip())}" if said else SILENT
+
+
+def _noise(lines: list[str], number: int) -> bool:
+    """A warning has a second line: the code that gave it, indented."""
+    line = lines[number]
+    quoted = number > 0 and line.startswith("  ") and _WARNING.search(lines[number - 1])
+    return bool(_BAR.search(line) or _WARNING.search(line) or quoted)
