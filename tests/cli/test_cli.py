@@ -184,6 +184,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(refused: dict[str, Done], cas
     assert done.code == 2, done.errors
     assert BAD[case][1] in done.errors and "Traceback" not in done.errors
     assert done.output == "" and not done.after
+    assert "Measuring" not in done.errors, "nothing is begun that cannot be done"
 
 
 def test_an_error_with_json_is_a_document(surroundings: dict[str, str]) -> None:

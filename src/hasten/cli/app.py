@@ -267,8 +267,10 @@ def verify(
     pairs: int,
 ) -> None:
     """Measures a script in a fresh process: its claim is confirmed, not refuted, or refuted (exit code 1)."""
+    from hasten.script.claim import read_claim
     from hasten.script.verify import verify as measure
 
+    read_claim(script)  # what is wrong with the file is told before anything else is said
     limit_s = None if time_limit is None else seconds(Range(0, above=True))("--time-limit", time_limit)
     with show.waiting(f"Measuring {script} in a fresh process"):
         found = measure(script, samples=samples, pairs=pairs, time_limit_s=limit_s)

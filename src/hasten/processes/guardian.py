@@ -6,8 +6,9 @@ none of its handlers and threads may ever run. A parent that is killed by SIGKIL
 
 Orders come through a socket as one byte each, and the guardian sends the byte back once it has obeyed. The last
 byte that it sends says that it has ended the family. When the socket is closed, the parent is gone. On Linux the
-guardian is the "subreaper" of its descendants: it can still signal and wait for a descendant that leaves its process
-group or session, or whose parent dies. Elsewhere it reaches only processes that stay in the child's process group.
+guardian is the "subreaper" of its descendants: it can still signal and wait for a descendant that leaves its
+process group or session, or whose parent dies. Elsewhere it reaches only processes that stay in the child's
+process group.
 """
 
 from __future__ import annotations
