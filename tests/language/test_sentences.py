@@ -396,7 +396,7 @@ def test_what_people_are_told(sentence: str, error: type[InputError], message: s
         ("SD1.5, T-GATE starting at step 10", ("step 10",)),
         ("SD1.5 accelerated by 3 methods", ("3",)),
         ("SD1.5, reduce latency by 1.3 s", ("latency",)),
-        ("SD1.5 2x slower", ("slower",)),
+        ("SD1.5 2x, slower", ("slower",)),
         ("SD1.5 2x, take ToMe out", ("out",)),
         ("SD1.5 2x, ssim=0.1", ("ssim", "0.1")),
         ("SD1.5 2x, not only DeepCache", ("not",)),

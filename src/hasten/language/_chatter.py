@@ -60,4 +60,9 @@ _CHINESE = (
     r"|给(?:我|我们)(?:的)?(?:项目|产品|客户|网站|应用|团队)(?:用)?"
 )
 
-FORMS = forms("chatter", told, (w.either(_ENGLISH, _CHINESE), r"(?<=\0 )out of(?= \x01)"))
+_THAN_BASELINE = (
+    r"比(?:原来|现在|之前|原先|基线|默认|原始)的?(?:要)?(?= ?(?:至少)?(?:更?快|提速|加速|提升|提高|节省|少|减))"
+)
+FORMS = forms("than baseline", told, (_THAN_BASELINE,)) + forms(
+    "chatter", told, (w.either(_ENGLISH, _CHINESE), r"(?<=\0 )out of(?= \x01)")
+)

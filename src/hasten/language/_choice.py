@@ -26,20 +26,26 @@ _NOT = w.either(
     r"|apart from|aside from|minus"
     r"|avoid(?:ing)?|skip(?:ping)?|leav(?:e|ing) out|disabl(?:e|ing)|exclud(?:e|ing)"
     r"|(?:do not|don't|dont|must not|should not|shall not|may not|cannot|can't|won't|never) (?:want|like|have))"
-    r"|(?:do not|don't|dont|must not|should not|shall not|may not|cannot|can't|not|never|without|no|avoid))"
+    r"|(?:do not|don't|dont|must not|should not|shall not|may not|cannot|can't|not|never|without|no"
+    r"|avoid|neither))"
     r"(?: (?:to|use|using|be|apply|applying|rely on|relying on|include|including|touch|any|the|method|of"
-    r"|want))*|anything but|all but|everything but",
+    r"|want))*|(?:anything|everything|whatever|all|any(?: of them)?)(?: else)? "
+    r"(?:but|except(?: for)?|other than|besides|apart from|excluding)",
     r"(?:但是?|且|并且|，)?(?:请)?(?:不(?:要|能|想|可以|可|得|许|准|允许)?(?:再)?(?:使|采|应|启)?用|别用"
     r"|勿用|禁用|禁止(?:使用)?|避免(?:使用)?"
     r"|排除|不包括|不包含|不含|不加|去掉|除了?|不想用|不开)(?:任何)?",
 )
+_OTHERS = r"(?:[,，]? ?(?:其他|其它|别的|其余)的?(?:方法)?)?(?:[,，]? ?(?:都|均)(?:可以?|行|能用|可用|能))?"
 _EXCLUDED = (
-    rf"{_NOT} ?{_METHODS}(?: ?(?:以外|之外|外|除外))?(?:的)?(?: ?(?:at all|method|methods){w.END})?",
+    rf"{w.ANY_METHOD},? but {_METHODS}",
+    rf"{_NOT} ?{_METHODS}(?: ?(?:以外|之外|外|除外))?(?:的)?{_OTHERS}(?: ?(?:at all|method|methods){w.END})?",
     rf"{_METHODS} ?除外",
     rf"{_METHODS} (?:is|are)? ?(?:excluded|forbidden|not allowed|off limits){w.END}",
 )
 _ONE_OF = w.either(
-    r"(?:just |only |any |either )?one of(?: the following)?|either of",
+    r"(?:just |only |any |either )?one of(?: the following)?|either of"
+    r"|whichever(?: one| of them| method)?(?: (?:is|gets|runs|turns out|comes out|gives))?(?: the)? "
+    r"(?:faster|fastest|quicker|better|best)",
     "任选其一|二选一|其中之一|其中一个|任选一个|任一",
 )
 _SAME_STEPS = w.either(
@@ -147,7 +153,9 @@ _EITHER = re.compile(r"(?<![a-z])(?P<or>either)(?![a-z])(?: of)?(?=[ (\[]*(?:use
 
 
 BUT = re.compile(
-    r"(?<![a-z])(?:but|yet|though|although|however|while)(?![a-z])(?=,? ?\0)|(?:但是?|不过|然而)(?=，?\0)"
+    r"(?<![a-z])(?:but|yet|though|although|however|while)(?![a-z])"
+    r"(?=,? ?(?:\0|(?:with|using|use|only|just) [\0\3]))"
+    r"|(?:但是?|不过|然而)(?=，?\0)"
 )
 """Matches words that only join the next clause to the text, where that clause was understood by itself."""
 

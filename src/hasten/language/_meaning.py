@@ -31,6 +31,7 @@ class Meaning(Request):
 
     def task(self) -> Task:
         """Returns the task, with defaults for what the request leaves open."""
+        self.values("refused")
         self.values("either end")
         refuse_foreign(self.text)
         self._refuse_unplaced()
@@ -105,7 +106,11 @@ class Meaning(Request):
         if self.says("no limit") and self.values("loss"):
             asked = ["a loss limit", "none"]
         if len(asked) > 1:
-            raise RequestError(f"The request asks for {' and for '.join(asked)}. Ask for one of them.")
+            minutes = speedup is not None and (latency_s or 0) >= 60
+            hint = " A limit on the time of the search is the flag --max-time." if minutes else ""
+            raise RequestError(f"The request asks for {' and for '.join(asked)}. Ask for one of them.{hint}")
+        if self.says("cancelled") and speedup is None and latency_s is None:
+            raise RequestError("The request says which speedup is not meant, and none that is. Name one.")
 
     def _methods(self, named: tuple[str, ...], excluded: tuple[str, ...], goal: bool) -> tuple[str, ...] | None:
         if named:

@@ -80,9 +80,20 @@ def families() -> Names:
     found = [
         (name, family.models[0].name) for family in FAMILIES.all() for name in (family.pipeline, family.title)
     ]
-    return Names(
-        "model family", {name: model for name, model in found if simplify(name) not in models().canonical}
-    )
+    known = {name: model for name, model in found if simplify(name) not in models().canonical}
+    return Names("model family", known)
+
+
+_VERSION_2 = re.compile(
+    rf"{START}(?:stable[ -]?diffusion|sd)[ -]?v?2{END}(?!\.\d)(?! ?(?:x|×|倍|times|fold|images?|steps?|步"
+    rf"|张|s|ms|sec)(?![a-z0-9_]))(?!%)",
+    re.ASCII,
+)
+
+
+def take_version_2(text: Text) -> list[tuple[str, tuple[int, int]]]:
+    """Claims a version 2 of Stable Diffusion without a minor number, which is taken for SD2.1."""
+    return [("SD2.1", match.span()) for match in text.take(_VERSION_2, MODEL)]
 
 
 @lru_cache

@@ -121,6 +121,7 @@ def quality_forms() -> tuple[Form, ...]:
     figure = rf"{SHARE}(?! ?{w.UNIT_WORD}|{w.TIMES})"
     in_words = rf"{PERCENTAGE}(?! ?{w.UNIT_WORD}|{w.TIMES})"
     of_quality = rf"(?: (?:of |in )?(?:the )?{metric}?(?:{w.QUALITY})?)?"
+    on_metric = rf"(?:on|in|by|under|(?:as )?measured (?:by|with|in|on)) (?:the )?{metric}"
     in_quality = rf"(?: (?:of|in) (?:the )?{w.QUALITY})?"
     at_most = rf"(?:{_GLUE} ?{w.AT_MOST}){{0,3}}"
     after = rf"{_LESS} ?(?:的|{w.START}(?:of|in) )?"
@@ -136,6 +137,10 @@ def quality_forms() -> tuple[Form, ...]:
     losses += [
         rf"(?:{w.QUALITY} )?{w.NOT_MORE} {figure}{of_quality}",
         rf"{w.LOSE} ?(?:{w.AT_MOST} ?)?{figure}{_LESS}{of_quality}",
+        rf"(?:{w.AT_MOST} ?)?(?:允许|可以?|能)?{w.LOSE}了? ?(?:{w.AT_MOST} ?)?{figure}{_LESS}"
+        rf" ?的? ?(?:{metric}|{w.QUALITY})",
+        rf"(?:{_ALLOW} ?)?(?:{w.QUALITY} ?){{0,3}}{w.LOSS}{at_most}{_GLUE} ?{figure}{_LESS} {on_metric}",
+        rf"(?:{_ALLOW} ?)?(?:{w.AT_MOST} ?)?{figure}{after}(?:{w.QUALITY} ?){{0,3}}{w.LOSS}{_LESS} {on_metric}",
         rf"{w.START}(?:no|without(?: an?| any)?) {noun} (?:of )?"
         r"(?:(?:greater|more|larger|higher|worse) than|over|above|beyond) ?"
         rf"{figure}",

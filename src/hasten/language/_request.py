@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Any
 
 from hasten.errors import RequestError
-from hasten.language import _chatter, _choice, _latency, _names, _quality, _setting, _speed
+from hasten.language import _chatter, _choice, _dtypes, _latency, _names, _quality, _refused, _setting, _speed
 from hasten.language._choice import Given
 from hasten.language._forms import Form, readings
-from hasten.language._text import METHOD, MODEL, SCHEDULER, Text
+from hasten.language._text import HOLE, METHOD, MODEL, SCHEDULER, Text
 from hasten.methods import METHODS
 from hasten.models import model_names
 from hasten.plan import Parameters, Value
@@ -25,7 +25,14 @@ PLURALS = {"speedup": "speedups", "latency": "latency targets", "steps": "number
 @lru_cache
 def all_forms() -> tuple[Form, ...]:
     """Returns the forms of everything that a request may say besides names."""
-    own = (*_speed.FORMS, *_latency.FORMS, *_quality.quality_forms(), *_setting.FORMS, *_choice.FORMS)
+    own = (
+        *_speed.FORMS,
+        *_latency.FORMS,
+        *_quality.quality_forms(),
+        *_setting.FORMS,
+        *_choice.FORMS,
+        *_refused.FORMS,
+    )
     return (*own, *_choice.parameter_forms(), *_chatter.FORMS)
 
 
@@ -40,10 +47,26 @@ class Request:
         self.models = _names.models().take(text, MODEL)
         self.schedulers = _names.schedulers().take(text, SCHEDULER)
         self.methods = _names.methods().take(text, METHOD)
-        self.families = _names.families().take(text, MODEL)
+        self.families = _names.take_version_2(text) + _names.families().take(text, MODEL)
+        self._settle_dtypes()
         self.readings = readings(text, all_forms())
         self.one_of = _choice.take_alternatives(text) or self.says("one of")
         text.take(_choice.BUT)
+
+    def _settle_dtypes(self) -> None:
+        """Takes a dtype that stands alone for the setting's, where it is not introduced as a method."""
+        alone = set(_dtypes.standing_alone(self.text, self.methods))
+        self.methods = [found for found in self.methods if found not in alone]
+        for start, end in sorted(span for _, span in alone):
+            said = self.text.original[start:end]
+            dtype = _dtypes.dtype_of_words(said)
+            self.dtypes.append({"dtype": dtype})
+            self.assumptions.append(
+                f"dtype {dtype}: the reading of {said!r}, of baseline and plan; a method is 'with half precision'"
+            )
+            self.text.view = self.text.view[:start] + HOLE * (end - start) + self.text.view[end:]
+
+        self.assumptions += _dtypes.notes_in_lists(self.text, self.methods)
 
     def says(self, kind: str) -> bool:
         """Returns whether the request has a reading of this kind."""

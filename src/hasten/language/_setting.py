@@ -20,8 +20,8 @@ DTYPES = {
     "float32": ("fp32", "float32", "full precision", "single precision", "单精度", "全精度", "f32"),
 }
 _GLUE = rf"(?: ?{w.GLUE}){{0,4}}"
-_SIZE = r"(?<![a-z0-9_.,:])(?P<{}>\d{{2,5}})(?![.,]?\d)"
-_WIDTH = r"(?P<width>\d{2,5})(?![.,]?\d)"
+_SIZE = r"(?<![a-z0-9_.:])(?<!\d,)(?P<{}>\d{{2,5}})(?![.,]?\d)"
+_WIDTH = r"(?P<width>\d{2,5})(?!\.?\d)"
 _SIZE_NOUN = w.either(
     r"(?:image |output |picture )?(?:resolution|size|dimensions?)", "分辨率|尺寸|大小|图像尺寸|图片尺寸"
 )
@@ -34,6 +34,8 @@ _RESOLUTION = (
     rf"{_SIZE.format('both')}(?:{_PIXELS}{w.END}|p{w.END})(?: ?的?{_SIZE_NOUN})?",
     rf"(?:at |in )?{_SIZE.format('both')} ?的?{_SIZE_NOUN}",
     rf"(?:{w.START}height|高度?){_GLUE} ?{_SIZE.format('height')}{_PIXELS}?(?![a-z0-9%])",
+    rf"{_SIZE.format('width')}{_PIXELS}? ?wide{w.END}",
+    rf"{_SIZE.format('height')}{_PIXELS}? ?(?:high|tall){w.END}",
     rf"(?:{w.START}width|宽度?){_GLUE} ?{_SIZE.format('width')}{_PIXELS}?(?![a-z0-9%])",
 )
 _GUIDANCES = (

@@ -63,15 +63,24 @@ _MULTIPLES = {"tw": 2, "do": 2, "ha": 2, "tr": 3, "qu": 4, "翻": 2, "减": 2}
 SPEEDUP = Range("speedup", "more than 0, at most 1000", 0, 1000, open=True)
 
 _LITERAL = (
-    rf"(?:(?:{w.SPEEDUP_NOUN}|{w.SPEEDUP_VERB}{_OBJECT}|(?:{_RAISE}{_OBJECT})?{_SPEED}"
+    rf"(?:{w.AT_LEAST} ?)?(?:(?:{w.SPEEDUP_NOUN}|{w.SPEEDUP_VERB}{_OBJECT}|(?:{_RAISE}{_OBJECT})?{_SPEED}"
     rf"(?: ?{_RAISE})?){_BY}{_OF_THE} ?)?{_AT_LEAST}?"
     rf"(?:a factor of )?{NUMBER}{w.TIMES}(?:左右|上下)?{_FASTER}(?:左右|上下)?",
     rf"{w.START}[x×] ?(?P<number>\d+(?:\.\d+)?){w.END}{_FASTER}",
     rf"{w.SPEEDUP_NOUN}{_BY} ?{_AT_LEAST}?{_GLUE} ?{FIGURES}(?:{_ALONE}|{_NO_UNIT}(?= [\0-\3])){_FASTER}",
     rf"{_AT_LEAST}?{FIGURES} {w.SPEEDUP_NOUN}",
     rf"{w.START}(?:by )?(?:a )?factor (?:of )?{_AT_LEAST}?{FIGURES}{_ALONE}",
-    rf"{w.START}by {_AT_LEAST}?{FIGURES}{_ALONE}",
+    rf"(?:是|为|到|至|达到|变成|变为)?(?:原来|现在|原先|之前|基线|默认)的 ?{_AT_LEAST}?{NUMBER}{w.TIMES}{_FASTER}",
 )
+_BY_FIGURE = (rf"{w.START}by {_AT_LEAST}?{FIGURES}{_ALONE}",)
+_CANCELLED = (
+    rf"(?:{w.START}(?:not|instead of|rather than) |(?:而?不是|而非) ?){NUMBER}{w.TIMES}(?:[ -]?{w.FASTER})?"
+    "(?:[,，]? ?而是)?",
+)
+_GAIN = r"(?:快|提升|提高|增加|加快)(?!.*[到至为是达的])"
+"""Matches Chinese words before N times that may mean N times the speed, or N times more of it."""
+DOUBTFUL = 10
+"""Figure without a unit from which on it may be a percentage as well."""
 _WORDS = (
     rf"{w.START}(?P<word>twice|doubl(?:e|ed|es|ing)|tripl(?:e|ed|es|ing)|quadrupl(?:e|ed|es|ing)){w.END}"
     rf"{_OBJECT} ?(?:{w.FASTER}|{_SPEED}){_OBJECT}(?: ?{w.THAN_BASELINE})?",
@@ -174,8 +183,17 @@ def _checked(factor: Decimal, shown: str) -> float:
 
 def _literal(match: Said) -> float:
     """Returns the speedup of a plain multiple: 3x is 3, and 快一倍 ("faster by one time") is 2."""
-    number = match["number"]
-    return _checked(Decimal(2) if number == "一" else read(number), match.written("number"))
+    number, said = match["number"], match.written()
+    doubled = number == "一" or (number == "1" and re.search(rf"(?:{_GAIN}|加速|提速)[^到至为是达的]*1 ?倍", said))
+    return _checked(Decimal(2) if doubled else read(number), match.written("number"))
+
+
+def _by_figure(match: Said) -> float:
+    number = read(match["number"])
+    if number.is_finite() and DOUBTFUL <= number <= SPEEDUP.high:
+        said = match.written("number")
+        raise RequestError(f"'by {said}' may be {said}% or {said}x: write one of them, as in 'by {said}%'.")
+    return _checked(number, match.written("number"))
 
 
 def _word(match: Said) -> float:
@@ -230,9 +248,14 @@ def _note(factor: float, written: str) -> str:
 
 
 def _note_of_literal(factor: float, written: str) -> str:
-    about = _VAGUE.search(written.lower())
-    vague = about or any(word in written for word in ("一倍", "左右", "上下"))
-    return _note(factor, written) if vague else ""
+    said = written.lower()
+    vague = (
+        _VAGUE.search(said),
+        re.search(rf"一倍|左右|上下|{_GAIN}.*倍", said),
+        re.search("twice.*(?:faster|quicker)", said),
+        factor >= DOUBTFUL and not re.search(f"factor|{w.TIMES}", said),
+    )
+    return _note(factor, written) if any(vague) else ""
 
 
 def _note_of_seconds(factor: float, written: str) -> str:
@@ -259,7 +282,9 @@ _PERCENTS = (
 FORMS = (
     *forms("either end", _either_end, _EITHER_END),
     *forms("speedup", _literal, _LITERAL, note=_note_of_literal),
-    *forms("speedup", _word, _WORDS),
+    *forms("speedup", _by_figure, _BY_FIGURE),
+    *forms("cancelled", told, _CANCELLED, needs=("not", "instead", "rather", "不是", "而非")),
+    *forms("speedup", _word, _WORDS, note=_note_of_literal),
     *forms("speedup", _speed_of, _SPEED_OF, note=_note, needs=_PERCENTS),
     *forms("speedup", _faster_by, _FASTER_BY, note=_note, needs=_PERCENTS),
     *forms("speedup", _less_by, _LESS_BY, note=_note, needs=_PERCENTS),

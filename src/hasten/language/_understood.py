@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from itertools import islice
+from copy import copy
+from itertools import islice, pairwise
 from typing import Any
 
 from hasten.errors import InputError
@@ -32,6 +34,7 @@ def understood(request: Request) -> str:
 
 def corrected(request: Request) -> str:
     """Returns a sentence with everything that was understood and is not contradicted. ``parse`` accepts it."""
+    request = _without_negated(request)
     for model in (_model(request), MODEL):
         try:
             sentence = render(_draft(request, model))
@@ -40,6 +43,28 @@ def corrected(request: Request) -> str:
             continue
         return sentence
     return render(Task(model=MODEL, scheduler=usual_scheduler(MODEL), steps=usual_steps(MODEL)))
+
+
+_NEGATION = re.compile(
+    r"(?<![a-z])(?:not?|never|neither|nor|without|except\w*|exclud\w*|avoid\w*|don't|slow\w*|instead|rather)(?![a-z])"
+    r"|[不别勿没无除非慢]"
+)
+_CLAUSE_ENDS = re.compile(r"[,;.，；。、](?!\d)")
+
+
+def _without_negated(request: Request) -> Request:
+    """Returns the request without the methods and figures of clauses that have a negation nobody understood, since
+    the sentence could ask for the opposite of what was meant."""
+    plain = request.text.plain
+    ends = [0, *(match.end() for match in _CLAUSE_ENDS.finditer(plain)), len(plain)]
+    unread = [start for start, end in request.text.unplaced() if _NEGATION.search(plain[start:end])]
+    clauses = [(a, b) for a, b in pairwise(ends) if any(a <= start < b for start in unread)]
+    if not clauses:
+        return request
+    kept = copy(request)
+    kept.readings = [r for r in request.readings if not any(a <= r.said.span()[0] < b for a, b in clauses)]
+    kept.methods = [m for m in request.methods if not any(a <= m[1][0] < b for a, b in clauses)]
+    return kept
 
 
 def _parts(request: Request) -> Iterator[str]:

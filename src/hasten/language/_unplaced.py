@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from hasten.errors import ParameterError, RequestError, UnknownNameError, simplify
-from hasten.language._names import methods, models, parameter_owners, schedulers
+from hasten.language._names import families, methods, models, parameter_owners, schedulers
 from hasten.language._text import Text
 from hasten.language._words import MODEL_WORD, SAMPLER_WORD
 from hasten.methods import METHODS
@@ -39,15 +39,38 @@ def refuse_unplaced(text: Text, method_spans: Iterable[tuple[int, int]], missing
         word = text.original[start : min(end, start + LONGEST)]
         before, after = listed[max(0, start - AROUND) : start], listed[end : end + AROUND]
         _refuse_parameter(word)
-        kind = _place(before, after, missing) or _nearly(word, before)
+        _refuse_version(text, start, end)
+        kind = _place(word, before, after, missing) or _nearly(word, before)
         if kind is not None and not word.isnumeric():
             raise UnknownNameError(kind, word, _available(kind))
     if spans:
         words = [text.original[start:end] for start, end in spans]
-        raise RequestError(_sorry(words), words)
+        hint = f" {_no_model()}" if "model" in missing else ""
+        raise RequestError(_sorry(words) + hint, words)
 
 
-def _place(before: str, after: str, missing: tuple[str, ...]) -> str | None:
+def _refuse_version(text: Text, start: int, end: int) -> None:
+    """Raises UnknownNameError for a number that makes a family's name the name of another model."""
+    name = re.search(r"\x01++ ?$", text.view[max(0, start - LONGEST) : start])
+    family = text.plain[start - len(name[0]) : start] if name else ""
+    version = end - start < LONGEST and re.fullmatch(r"v?\d+(?:\.\d+)*", text.plain[start:end])
+    if version and simplify(family) in families().canonical:
+        raise UnknownNameError("model", text.original[start - len(family) : end], model_names())
+
+
+def _no_model() -> str:
+    return (
+        f"No model that hasten knows is named: there are {', '.join(model_names())}, a folder (./my-model) and a "
+        "hub id (owner/name)."
+    )
+
+
+_NO_NAMES = frozenset(
+    ("whichever", "whatever", "both", "either", "neither", "none", "all", "any", "each", "not", "no", "nothing")
+)
+
+
+def _place(word: str, before: str, after: str, missing: tuple[str, ...]) -> str | None:
     if "scheduler" in missing and (
         re.match(rf" ?{SAMPLER_WORD}", after) or re.search(rf"{SAMPLER_WORD} ?[=:为是] ?$", before)
     ):
@@ -58,6 +81,8 @@ def _place(before: str, after: str, missing: tuple[str, ...]) -> str | None:
         return "model"
     first = rf"(?:accelerat\w*|sped up|speed up) (?:by|with|using|via|through) (?:the )?(?:\0+{_LISTED} ?)*$"
     in_list = re.search(rf"\0{_LISTED} ?$", before) or re.match(rf"{_LISTED} ?\0", after)
+    if word.lower().split(" ")[0] in _NO_NAMES:
+        return None
     return "method" if re.search(first, before) or in_list else None
 
 

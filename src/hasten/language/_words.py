@@ -58,7 +58,7 @@ SPEEDUP_VERB = either(
     r"(?:speed|sped|speeding)(?: it| them)? up|speedup|accelerat(?:e|ed|ing)(?: it)?|faster",
     r"加速|提速|提升|提高|快",
 )
-TIMES = rf"(?:(?: ?[x×](?! ?\d)|[ -]?times){END}|[ -]?fold{END}| ?倍)"
+TIMES = rf"(?:(?:[x×](?!\d)| [x×](?! ?\d)|[ -]?times){END}|[ -]?fold{END}| ?倍)"
 THAN_BASELINE = either(
     r"(?:over|than|against|compared (?:to|with)|relative to|as) (?:the |it is )?"
     r"(?:baseline|original|unaccelerated|now|before|today|default)(?: pipeline| one)?",
@@ -82,7 +82,7 @@ LOSS = either(
 )
 LOSE = either(r"los(?:e|es|ing)", r"损失")
 NOT_MORE = either(
-    r"(?:(?:should|must|may|can|does|do|will) not|cannot|never|without) "
+    r"(?:(?:should|must|may|can|does|do|will) not|(?:don|doesn|shouldn|mustn|won|can)'?t|cannot|never|without) "
     r"(?:los(?:e|ing)|drop(?:ping)?|fall|degrad(?:e|ing))"
     r"(?: by)? (?:more than|over)",
     r"(?!)",
