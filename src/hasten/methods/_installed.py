@@ -8,6 +8,8 @@ from hasten.denoisers import denoiser_of
 
 ATTRIBUTE = "_hasten_patches"
 """What all that is installed on a denoiser is kept on it by."""
+REMOVE = "first call remove() of the handle that hasten.accelerate returned for it"
+"""What to do where a method is applied that must not be."""
 
 
 def is_installed(name: str, pipe: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import InputError
 from hasten.methods import clash
 from hasten.methods._clock import Clock, Current, S
-from hasten.methods._installed import ATTRIBUTE
+from hasten.methods._installed import ATTRIBUTE, REMOVE
 from hasten.methods._root import Root
 from hasten.methods._run import Member
 from hasten.methods._site import Calls, Site, Wrapper, refusal
@@ -57,11 +57,13 @@ class Patches:
         """Raises InputError when the method is installed already, or one that it cannot be used beside."""
         if method.name in self._methods:
             raise InputError(
-                f"{method.title} is already applied to this {type(self.denoiser).__name__}: remove it first."
+                f"{method.title} is already applied to this {type(self.denoiser).__name__}: {REMOVE}."
             )
         for other in self._methods.values():
             if reason := clash((other, method)):
-                raise InputError(f"{other.title} is applied to this {type(self.denoiser).__name__}. {reason}")
+                raise InputError(
+                    f"{other.title} is already applied to this {type(self.denoiser).__name__}: {REMOVE}. {reason}"
+                )
 
     def add(self, method: Method, pipe: Any, parameters: Parameters, tell: Tell) -> Tally:
         """Installs the method, wholly or, when that fails, not at all; returns what counts its deeds.

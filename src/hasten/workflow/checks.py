@@ -8,6 +8,7 @@ from typing import Any
 from hasten.errors import InputError, UnsupportedError
 from hasten.measure.prompts import load
 from hasten.methods import METHODS, check_plan, unfit
+from hasten.methods._installed import REMOVE, is_installed
 from hasten.metrics import METRICS, find_scorer
 from hasten.models import Model, check_device, check_source, family_named
 from hasten.plan import Plan
@@ -74,6 +75,16 @@ def check_pipeline(pipe: Any) -> None:
     raise InputError(
         f"pipe is {what}: give a diffusers pipeline, such as DiffusionPipeline.from_pretrained(folder) makes."
     )
+
+
+def check_bare(pipe: Any) -> None:
+    """Raises InputError where a plan is applied to the pipeline: the baseline would be accelerated, too."""
+    applied = [method.title for method in METHODS.all() if is_installed(method.name, pipe)]
+    if applied:
+        raise InputError(
+            f"This pipeline already has a plan of hasten's ({', '.join(applied)}), and would be measured with it: "
+            f"{REMOVE}."
+        )
 
 
 def check_own_place(pipe: Any, denoiser: Any, place: Place) -> None:

@@ -31,7 +31,7 @@ from hasten.models.stable_diffusion import VIT_G_14
 from hasten.schedulers import SCHEDULERS, find_scheduler
 from hasten.search import check_task
 from hasten.task import Setting, Task, target_of
-from hasten.workflow.checks import check_own_place, check_request
+from hasten.workflow.checks import check_bare, check_own_place, check_request
 from hasten.workflow.place import Place
 
 PROMPTS = "general"
@@ -151,9 +151,10 @@ def bench_of(pipe: Any, steps: int | None, place: Place) -> Bench:
     ``steps`` None: the usual number for its model, where that is known; else what its call takes by default.
 
     Raises:
-        InputError: hasten does not know such a pipeline, or its scheduler does not fit it.
+        InputError: hasten does not know such a pipeline, its scheduler does not fit it, or a plan is on it.
     """
     known_family(pipe)
+    check_bare(pipe)
     bench = _bench(pipe, _usual_steps_of(pipe) if steps is None else steps, place, {})
     check_scheduler(bench.pipeline.family, bench.setting.scheduler)
     check_own_place(pipe, bench.pipeline.denoiser, place)
