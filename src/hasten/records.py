@@ -31,6 +31,11 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+def told_loss(loss: float) -> str:
+    """Returns a quality loss for a reader: a negative one, of a score above the baseline's, is no loss."""
+    return f"no loss ({loss:.4f})".replace("-", "\u2212") if round(loss, 4) < 0 else f"{abs(loss):.4f}"
+
+
 def between(interval: Interval | None, spec: str, confidence: float) -> str:
     """Returns ``95% interval 2.05 to 2.15``, or "" where there is no interval."""
     return f"{100 * confidence:g}% interval {interval[0]:{spec}} to {interval[1]:{spec}}" if interval else ""

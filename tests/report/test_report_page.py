@@ -15,7 +15,7 @@ from tests.support.examples import ENVIRONMENT, answer_of, loss_of, model_of, pl
 
 from hasten.errors import InputError
 from hasten.plan import Plan
-from hasten.records import Answer, EqualTime, Trial
+from hasten.records import Answer, EqualTime, Trial, told_loss
 from hasten.report import ReportImages, render_report
 from hasten.report.chart import round_values
 from hasten.report.images import picture
@@ -113,6 +113,51 @@ def test_a_met_answer_has_every_part() -> None:
     assert page.count("img") == 6
     rows = [attrs.get("class") for tag, attrs in page.tags if tag == "tr"]
     assert sum("skipped" in (c or "") for c in rows) == sum("failed" in (c or "") for c in rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        ("confirmed", "in a fresh process and confirmed: 2."),
+        ("not refuted", "in a fresh process and neither confirmed nor refuted: 2."),
+        ("refuted", "in a fresh process and refuted: 2."),
+        (None, "The script was not verified in a fresh process."),
+    ],
+)
+def test_the_outcome_of_the_verification_stands_beside_the_answer(outcome: str | None, words: str) -> None:
+    fresh = {"verified": outcome != "refuted", "outcome": outcome, "fresh": trial_of(PLAN)} if outcome else {}
+    _, page = page_of(met().model_copy(update=fresh), some_trials(), images())
+    assert words in page.text
+    assert page.text.index("fresh process") < page.text.index("All trials")
+
+
+def test_a_script_that_died_in_the_fresh_process_has_no_figures_and_an_answer_without_one_no_sentence() -> None:
+    died = {"verified": False, "outcome": "refuted"}
+    _, page = page_of(met().model_copy(update=died), some_trials(), images())
+    assert "measured again in a fresh process and refuted." in page.text
+    _, page = page_of(answer_of(PLAN), some_trials(), images())
+    assert "fresh process" not in page.text
+
+
+def test_a_negative_loss_is_no_loss() -> None:
+    _, page = page_of(met().model_copy(update={"quality_loss": -0.0007}), some_trials(), images())
+    assert "2.10 times faster with no quality loss (\u22120.0007), measured" in page.text
+    assert [told_loss(loss) for loss in (0.0033, 0.0, -0.00001, -0.0007)] == [
+        *("0.0033", "0.0000", "0.0000", "no loss (\u22120.0007)")
+    ]
+
+
+def test_the_device_and_the_dtype_stand_in_one_place() -> None:
+    html = render_report(
+        met(),
+        some_trials(),
+        setting_of(model_of("emoji-sd")),
+        {**ENVIRONMENT, "device": "cpu", "dtype": "float32"},
+        images(),
+        command="hasten",
+    )
+    for name in ("device", "dtype"):
+        assert html.count(f'<th scope="row">{name}</th>') == 1
 
 
 def test_nothing_is_requested_from_outside() -> None:

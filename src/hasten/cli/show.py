@@ -216,13 +216,15 @@ def _times(answer: Answer) -> str:
 
 
 def _losses(answer: Answer) -> Iterator[str]:
+    from hasten.records import told_loss
+
     trial = answer.confirmed
     if trial is None or answer.speedup is None:
         return
     for metric, loss in trial.losses.items():
         limits = answer.task.limits
         asked = f", limit {limits[metric]:g}{limits.suffix}" if metric in limits else ""
-        yield f"{metric} {loss.loss:.4f} ({loss.between('.4f')}){asked}"
+        yield f"{metric} {told_loss(loss.loss)} ({loss.between('.4f')}){asked}"
 
 
 def _instead_of(answer: Answer) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hasten.records import Answer, EqualTime, Trial, between
+from hasten.records import Answer, EqualTime, Trial, between, told_loss
 from hasten.report.chart import Chart
+from hasten.report.fresh import fresh_sentence
 from hasten.report.images import ReportImages, gallery
 from hasten.report.plots import times_plot, trials_plot
 from hasten.task import Setting
@@ -46,6 +47,7 @@ def render_report(
         shown=shown,
         request=_sentence(answer) if request is None else request,
         verdict=verdict(answer),
+        fresh=fresh_sentence(shown if answer.verified is None else answer),
         tiles=tiles(shown),
         comparison=comparison(shown, setting.steps),
         metrics=_metrics(trials, shown),
@@ -55,7 +57,7 @@ def render_report(
         columns=[COLUMNS[name] for name in columns],
         rows=gallery(images, columns) if columns else (),
         setting=asdict(setting),
-        environment=environment,
+        environment={name: value for name, value in environment.items() if name not in asdict(setting)},
         command=command,
         verify=f"hasten verify {shlex.quote(Path(answer.script).name)}" if answer.script else None,
     )
@@ -98,7 +100,7 @@ def _verdict(answer: Answer) -> str:
     if answer.speedup is None:
         seconds = f": {answer.latency_s:.3g} s a call" if answer.latency_s is not None else ""
         return f"The pipeline runs as it is, with no method{seconds}."
-    loss = f" at a quality loss of {answer.quality_loss:.4f}" if answer.quality_loss is not None else ""
+    loss = "" if answer.quality_loss is None else _at(answer.quality_loss)
     sure = {
         "met": ", measured again on prompts that the search never saw.",
         "likely": ", but the loss is uncertain enough to touch the limit.",
@@ -107,6 +109,11 @@ def _verdict(answer: Answer) -> str:
     if answer.instead_of and answer.equal_time:
         how = f" in {answer.equal_time.steps} steps and without a method"
     return f"{answer.speedup:.2f} times faster{how}{loss}{sure}"
+
+
+def _at(loss: float) -> str:
+    told = told_loss(loss)
+    return f" with {told.replace('no', 'no quality', 1)}" if "no" in told else f" at a quality loss of {told}"
 
 
 def tiles(answer: Answer) -> list[Tile]:
@@ -124,7 +131,7 @@ def tiles(answer: Answer) -> list[Tile]:
     for metric, loss in losses.items():
         limits = answer.task.limits
         note = f"limit {limits[metric]:g}{limits.suffix}, " if metric in limits else ""
-        found.append(Tile(f"Loss on {metric}", f"{loss.loss:.4f}", note + loss.between(".4f")))
+        found.append(Tile(f"Loss on {metric}", told_loss(loss.loss), note + loss.between(".4f")))
     return found
 
 
