@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError, UnsupportedError
 from hasten.methods._clash import clash
+from hasten.methods._installed import REMOVE, is_installed
 from hasten.methods._stats import MethodStats
 from hasten.methods._unfit import unfit
 from hasten.methods.base import MOST, Method, Step
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METHODS",
+    "REMOVE",
     "Handle",
     "MethodStats",
     "apply",
     "check_plan",
     "clash",
     "is_equal_time",
+    "is_installed",
     "together",
     "unfit",
     "work",

@@ -7,8 +7,7 @@ from typing import Any
 
 from hasten.errors import InputError, UnsupportedError
 from hasten.measure.prompts import load
-from hasten.methods import METHODS, check_plan, unfit
-from hasten.methods._installed import REMOVE, is_installed
+from hasten.methods import METHODS, REMOVE, check_plan, is_installed, unfit
 from hasten.metrics import METRICS, find_scorer
 from hasten.models import Model, check_device, check_source, family_named
 from hasten.plan import Plan
