@@ -26,6 +26,7 @@ from hasten.store._aside import Aside
 from hasten.store._faults import Kept, reached, read
 from hasten.store._frozen import ATTRIBUTE, frozen
 from hasten.store.database import MEMORY, open_database, sqlite_file, storage_url
+from hasten.store.driver import check_storage
 from hasten.task import Setting
 
 CLASS, SCHEDULER = "class", "scheduler"
@@ -60,6 +61,7 @@ class Store:
     ) -> None:
         self.setting, self.identity, self.confidence = setting, dict(identity), confidence
         self.url = storage_url(storage)
+        check_storage(storage)
         self._storage = open_database(storage)
         self._studies: dict[tuple[str, ...], Study] = {}
         self._read: dict[tuple[str, ...], int] = {}

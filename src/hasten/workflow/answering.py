@@ -12,6 +12,7 @@ from hasten.measure.failures import free_memory
 from hasten.plan import Plan
 from hasten.records import Answer
 from hasten.search import SearchOptions, SearchResult, run_search
+from hasten.store.driver import check_storage
 from hasten.store.memory import one_memory
 from hasten.task import Task
 from hasten.workflow.answers import answer_of
@@ -38,6 +39,7 @@ def answered(
         InputError: the request cannot be used; nothing was written, nothing measured.
     """
     model = model_of(task, place)
+    check_storage(options.storage)
     if delivery:
         delivery.check_first(task, model)
     with one_memory(), open_bench(task, model, place) as bench:

@@ -16,6 +16,7 @@ from hasten.plan import Plan
 from hasten.records import EqualTime, Record, Trial
 from hasten.search import Progress, SearchOptions
 from hasten.store import Store
+from hasten.store.driver import check_storage
 from hasten.task import Setting, Task
 from hasten.workflow.checks import check_plans
 from hasten.workflow.opening import model_of, open_bench, require_plain
@@ -64,6 +65,7 @@ def compared(
         raise InputError("There is no plan to compare. Give one or more, such as 'deepcache(cache_interval=3)'.")
     chosen_metrics(metrics, options.num_samples, 0)
     check_plans(task, plans)
+    check_storage(options.storage)
     with open_bench(task, model_of(task, place), place) as bench:
         wanted = list(dict.fromkeys(map(bench.pipeline.completed, plans)))
         with Store(options.storage, bench.setting, bench.identity, options.confidence) as store:
