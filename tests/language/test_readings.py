@@ -156,6 +156,8 @@ def test_what_is_refused(sentence: str, message: str) -> None:
     [
         ("SD1.5 fp16 2x", "dtype float16: the reading of 'fp16', of baseline and plan"),
         ("SD1.5 DeepCache, fp16, 2x", "method Half precision: the reading of 'fp16' beside methods"),
+        ("SD1.5, fp16, DeepCache, 2x", "method Half precision: the reading of 'fp16' beside methods"),
+        ("SD1.5，fp16，DeepCache，2倍", "method Half precision: the reading of 'fp16' beside methods"),
         ("stable diffusion 2 2x", "model SD2.1: what 'stable diffusion 2' is taken for"),
     ],
 )

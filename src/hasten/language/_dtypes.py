@@ -20,7 +20,9 @@ _INTRODUCED = re.compile(
     rf"\x03(?:[ \0]*[(（][^()（）]*[)）])? ?[,，、;|/\"' ]*$",
     re.ASCII,
 )
-_JOINED = re.compile(rf" ?(?:\((?! ?\x01)|（|(?:,? ?(?:and|or|nor|plus){END}|[+&、和与或及/]|,) ?\x03)", re.ASCII)
+_JOINED = re.compile(
+    rf" ?(?:\((?! ?\x01)|（|(?:,? ?(?:and|or|nor|plus){END}|[+&、和与或及/]|[,，]) ?\x03)", re.ASCII
+)
 _BARE = re.compile(rf"{START}(?:bfloat16|float16){END}", re.ASCII)
 
 
@@ -41,15 +43,16 @@ def standing_alone(text: Text, methods: Iterable[Found]) -> Iterator[Found]:
             yield METHOD, match.span()
 
 
+_LISTED = re.compile(r"(?:\x03 ?[,，、;|/]|[:：=]) ?$")
+_LIST_AFTER = re.compile(r" ?[,，、] ?\x03")
+
+
 def notes_in_lists(text: Text, methods: Iterable[Found]) -> Iterator[str]:
     """Yields a note for each dtype, such as fp16, that a comma alone makes one of a list of methods."""
     for name, (start, end) in methods:
-        said = text.original[start:end]
-        if (
-            name == METHOD
-            and said.lower() in ("fp16", "bf16")
-            and re.search(r"\x03 ?[,，、;|/] ?$", text.view[:start])
-        ):
+        said, before = text.original[start:end], text.view[max(0, start - 300) : start]
+        first = _LIST_AFTER.match(text.view, end) and not re.search("[a-z用] ?$", before)
+        if name == METHOD and said.lower() in ("fp16", "bf16") and (first or _LISTED.search(before)):
             yield f"method Half precision: the reading of {said!r} beside methods; a setting is 'in {said}'"
 
 

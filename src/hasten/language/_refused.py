@@ -15,7 +15,7 @@ _HOURS = rf"(?:(?:h|hrs?|hours?){w.END}|个?小时)"
 _DURATION = rf"{NUMBER}(?:{w.UNIT}| ?{_HOURS})"
 _SPEED = w.either("(?:the |its )?(?:(?:generation|inference|sampling) )?(?:speed|throughput)", "速度")
 _SEARCH = w.either(
-    "(?:the )?search(?:es|ing)?|tun(?:e|es|ing)|(?:time )?budget|try(?:ing)?", "搜索|寻找|调优|时间预算"
+    "(?:the )?search(?:es|ing)?|tun(?:e|es|ing)|(?:time|search) budget|try(?:ing)?", "搜索|寻找|调优|时间预算"
 )
 
 _SEED = (rf"(?:{w.START}(?:with |the |a |random |fixed )*seeds?|(?:随机)?种子){_GLUE} ?{NUMBER}{w.END}",)
@@ -25,7 +25,7 @@ _TRIALS = (
 )
 _SEARCH_TIME = (
     rf"{_SEARCH}(?: ?(?:{w.START}(?:for|in|of|takes?|time|run|up){w.END}|时间|时长))*"
-    rf"(?:{_GLUE} ?{w.AT_MOST})?{_GLUE} ?{_DURATION}",
+    rf"(?:{_GLUE} ?{w.AT_MOST})?{_GLUE} ?{_DURATION}(?!{w.PER_IMAGE})",
     rf"(?:{w.START}(?:in|for) |{w.AT_MOST} ?)?{NUMBER} ?{_HOURS}(?: ?{w.OR_LESS})?",
 )
 _SAMPLES = (rf"{NUMBER} ?(?:{w.START}(?:samples?|prompts?){w.END}|个?(?:样本|提示词))",)
