@@ -50,7 +50,7 @@ def resting(sizes: list[list[float]], **given: float) -> list[bool]:
     state, found = _State(METHOD.check(given)), []
     for number, rows in enumerate(sizes):
         state.step(number)
-        state.begin()
+        state.begin(whole=True)
         image = torch.zeros(len(rows), 3, 4)
         state.enter(image)
         found.append(state.resting)

@@ -32,9 +32,9 @@ class Rest(Method):
             return f"{type(pipe).__name__} has no unet"
 
     def install(self, pipe, parameters, patches):
-        state = Resting(int(parameters["rest_interval"]))
-        patches.wrap(self, patches.denoiser, state.wrapper)
-        patches.listen(self, state, pipe)
+        interval = int(parameters["rest_interval"])
+        current = patches.listen(self, lambda: Resting(interval))
+        patches.wrap(self, patches.denoiser, lambda *given, **more: current().wrapper(*given, **more))
 
     def steps(self, pipe, parameters, steps, refreshes=()):
         runs = {*range(0, steps, int(parameters["rest_interval"])), *refreshes}

@@ -105,8 +105,8 @@ FAULTY = {
     ),
     "works on anything": ('return f"{type(pipe).__name__} has no unet"', "pass", "other_families_are_refused"),
     "sets the forward itself": (
-        "patches.wrap(self, patches.denoiser, state.wrapper)",
-        "patches.wrap(self, patches.denoiser, state.wrapper); patches.denoiser.left = state",
+        "current = patches.listen(self, lambda: Resting(interval))",
+        "current = patches.listen(self, lambda: Resting(interval)); patches.denoiser.left = current",
         "effective_changes_the_image",
     ),
     "illegal is legal": ('Parameter("rest_interval", int, 1,', 'Parameter("rest_interval", int, 0,', "illegal"),
