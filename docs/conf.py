@@ -14,27 +14,19 @@ from sphinx.ext.napoleon import Config, GoogleDocstring
 DOCS = Path(__file__).parent
 SOURCES = DOCS.parent / "src"
 
-PUBLIC = (
-    "api",
-    "errors",
-    "limits",
-    "plan",
-    "records",
-    "task",
-    "measure.profile",
-    "methods._apply",
-    "methods._stats",
-    "methods.base",
-    "metrics.base",
-    "models.__init__",
-    "models._load",
-    "models.base",
-    "search.options",
-    "workflow.comparing",
-    "workflow.generate",
-    "workflow.matrix",
-    "workflow.place",
-)
+
+def _module(name: str) -> str:
+    """Returns the module of a name of the reference: ``methods.base`` of ``methods.base.Method``."""
+    parts = name.split(".")
+    cuts = (parts[:length] for length in range(len(parts), 0, -1))
+    return next(".".join(cut) for cut in cuts if (SOURCES / "hasten" / "/".join(cut)).with_suffix(".py").is_file())
+
+
+PUBLIC = {
+    _module(name)
+    for page in (DOCS / "reference").glob("*.md")
+    for name in re.findall(r"autoapi\w+:: hasten\.([\w.]+)", page.read_text(encoding="utf-8"))
+}
 """The modules that the pages of reference/ take from; the others need not be read."""
 
 project = "hasten"
