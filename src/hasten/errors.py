@@ -46,6 +46,10 @@ class UnsupportedError(InputError):
     """A method, scheduler or runtime that cannot be used with this model or plan. The message has the reason."""
 
 
+class CallError(InputError):
+    """A call of a pipeline in which an applied method cannot take part. The message has the reason."""
+
+
 class RequestError(InputError):
     """A request that cannot be turned into a task. ``words`` are the words that were not understood."""
 

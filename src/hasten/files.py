@@ -83,12 +83,12 @@ def _fault(path: Path, error: OSError) -> InputError | WriteError:
 
 
 def _near(file: Path, other: Path) -> str:
-    """Returns the file's path from the folder that holds ``other``, or from that folder's parent. Returns "" where
-    it lies elsewhere."""
-    for folder in (other.parent, other.parent.parent):
-        if file.is_relative_to(folder) and folder.name and len(file.relative_to(folder).parts) <= 2:
-            return file.relative_to(folder).as_posix()
-    return ""
+    """Returns the file's path from the folder that holds ``other`` where it lies in it or one folder below, its
+    name where it lies beside that folder, and "" where it lies elsewhere."""
+    folder = other.parent
+    if file.is_relative_to(folder) and len(file.relative_to(folder).parts) <= 2:
+        return file.relative_to(folder).as_posix()
+    return file.name if file.parent == folder.parent and folder.name else ""
 
 
 def _sweep(folder: Path) -> None:

@@ -142,7 +142,9 @@ def test_methods_that_clash_are_an_error(on: Subject, family: str, name: str) ->
             apply(on.pipe, effective((name, other)))
         with apply(on.pipe, effective((name,))):
             installed = attributes(on.pipe)
-            with pytest.raises(InputError, match=f"{METHODS.get(name).title} is applied .* {_clash(name, other)}"):
+            with pytest.raises(
+                InputError, match=f"{METHODS.get(name).title} is already applied .* {_clash(name, other)}"
+            ):
                 apply(on.pipe, effective((other,)))
             assert attributes(on.pipe) == installed
 

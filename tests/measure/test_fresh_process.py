@@ -65,7 +65,7 @@ def test_an_answer_comes_whole(module: str) -> None:
         (
             "death",
             MeasurementError,
-            r"The process of the work died \(its process ended with code 7\): said by",
+            r"The process of the work died \(its process ended with code 7\): it printed last: said by",
         ),
     ],
 )

@@ -48,12 +48,14 @@ def test_it_draws_what_its_prompts_draw(kind: type, words: Path) -> None:
 
 
 def test_it_is_tuned(words: Path, tmp_path: Path, own_surroundings: None) -> None:
-    pipe, scorer = other(StableDiffusionSAGPipeline), str(tiny_clip(tmp_path / "clip"))
+    pipe, scorer = other(StableDiffusionPAGPipeline), str(tiny_clip(tmp_path / "clip"))
     how = {"prompts": str(words), "scorer": scorer, "storage": "memory", "num_samples": 8, "pairs": 1}
     answer = hasten.tune(pipe, steps=2, methods=["tome"], max_loss={"ssim": 1.0}, max_trials=1, **how)
     assert answer.status in ("met", "likely", "infeasible", "undecided") and answer.trials == 1
+    reads = hasten.tune(other(StableDiffusionSAGPipeline), steps=2, methods=["tome"], max_trials=1, **how)
+    assert reads.status == "failed" and "reads what the attentions" in reads.reason
     pipe.scheduler = find_scheduler("FlowMatchEuler").build({})
-    with pytest.raises(UnsupportedError, match=r"StableDiffusionSAGPipeline cannot .* FlowMatchEuler"):
+    with pytest.raises(UnsupportedError, match=r"StableDiffusionPAGPipeline cannot .* FlowMatchEuler"):
         hasten.tune(pipe, steps=2, **how)
 
 

@@ -94,7 +94,10 @@ def test_what_changes_inside_the_blocks_is_refused_beside_it(family: str, other:
     before, reason = attributes(pipe), "is inside the blocks that the other compiles: use one of them"
     with pytest.raises(InputError, match=reason):
         apply(pipe, f"compile+{other}", 4)
-    with apply(pipe, other), pytest.raises(InputError, match=f"{METHODS.get(other).title} is applied .* {reason}"):
+    with (
+        apply(pipe, other),
+        pytest.raises(InputError, match=f"{METHODS.get(other).title} is already applied .* {reason}"),
+    ):
         apply(pipe, "compile")
     assert attributes(pipe) == before
 

@@ -9,6 +9,7 @@ import pytest
 from tests.support.pipelines import tiny_sd
 
 from hasten.measure.bench import Bench
+from hasten.measure.contract import TrialSpec
 from hasten.plan import Plan
 from hasten.search import SearchOptions
 from hasten.store.database import open_database
@@ -24,9 +25,9 @@ def test_the_searches_of_a_run_share_the_store_in_memory(tmp_path: Path, monkeyp
     asked: list[tuple[Any, ...]] = []
     original = Bench.trial
 
-    def noted(bench: Bench, plan: Plan, **how: Any) -> Any:
-        asked.append((str(plan), how.get("split", "search"), how.get("offset", 0), how.get("begun") is None))
-        return original(bench, plan, **how)
+    def noted(bench: Bench, plan: Plan, spec: TrialSpec, **how: Any) -> Any:
+        asked.append((str(plan), spec.split, spec.offset, spec.begun is None))
+        return original(bench, plan, spec, **how)
 
     monkeypatch.setattr(Bench, "trial", noted)
     task = Task(

@@ -111,7 +111,7 @@ def test_the_others_come_out_and_the_report_names_the_failed_with_their_reasons(
     reasons = {number: task["reason"] for number, task in first.tasks.items()}
     assert "Unknown model 'SD9'" in reasons[2] and "It is '17'" in reasons[3]
     assert "100x is out of reach here; the best within 1 (ssim) is" in reasons[4]
-    assert "Out of memory" in reasons[5] and "160000000000 bytes" in reasons[5]
+    assert "800000x800000 pixels at once need at least" in reasons[5] and "GiB of memory" in reasons[5]
     assert "killed by SIGKILL" in reasons[6] and "worker-cpu.log" in reasons[6]
     assert first.report["counts"]["failed"] == 4 and first.report["left"] == 0
     assert all(first.tasks[number]["seconds"] > 0 for number in (1, 4, 5, 6, 7, 8, 9))

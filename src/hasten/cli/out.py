@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Any
 
@@ -48,9 +48,17 @@ def written() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
+        _let_go()
         raise WriteError(
             f"The output cannot be written: {error.strerror}. Whatever went to files is there."
         ) from None
+
+
+def _let_go() -> None:
+    """Turns standard output to the null device: what its buffer holds would fail once more when Python ends."""
+    with suppress(OSError, ValueError):  # a stream that a program has put in its place has no file
+        os.dup2(nothing := os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.close(nothing)
 
 
 def open_streams() -> None:

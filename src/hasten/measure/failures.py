@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hasten.errors import HastenError, MeasurementError
+from hasten.errors import CallError, HastenError, MeasurementError
 from hasten.measure.ending import leave_if_asked
 from hasten.texts import fit
 
@@ -23,8 +23,9 @@ class PlanMemoryError(PlanError):
 def plan_failures() -> Iterator[None]:
     """Turns whatever a plan's run raises into PlanError; memory is freed after it ran out.
 
-    Errors in the user's input pass through, as do KeyboardInterrupt and SystemExit. Where the process was asked to
-    end meanwhile, nothing is a failure of the plan: the exception of the end goes on.
+    Errors in the user's input pass through, but for calls that a method of the plan refuses. So do
+    KeyboardInterrupt and SystemExit. Where the process was asked to end meanwhile, nothing is a failure of the
+    plan: the exception of the end goes on.
     """
     try:
         with _ending_first():
@@ -33,7 +34,7 @@ def plan_failures() -> Iterator[None]:
     except PlanError:
         raise
     except HastenError as error:
-        if not isinstance(error, MeasurementError):
+        if not isinstance(error, MeasurementError | CallError):
             raise
         kind, reason = PlanError, str(error)
     except Exception as error:

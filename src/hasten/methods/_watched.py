@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from hasten.denoisers import attentions
-from hasten.errors import InputError
+from hasten.errors import CallError
 from hasten.methods.base import Method
 
 PIPELINES = "diffusers.pipelines."
@@ -21,22 +21,22 @@ def cutting(methods: Iterable[Method]) -> list[str]:
 
 
 def refuse_gradient(denoiser: Any, sample: torch.Tensor, methods: Iterable[Method]) -> None:
-    """Raises InputError where the gradient of the sample is asked for, as Attend-and-Excite does."""
+    """Raises CallError where the gradient of the sample is asked for, as Attend-and-Excite does."""
     if torch.is_grad_enabled() and sample.requires_grad and (titles := cutting(methods)):
-        raise InputError(
+        raise CallError(
             f"The {type(denoiser).__name__} is called for a gradient, and {', '.join(titles)} would leave out "
             "what that goes through: remove the plan, or call the denoiser under torch.no_grad()."
         )
 
 
 def refuse_watched(denoiser: Any, methods: Iterable[Method]) -> None:
-    """Raises InputError where the pipeline reads what each attention does, as self-attention guidance does."""
+    """Raises CallError where the pipeline reads what each attention does, as self-attention guidance does."""
     if not (titles := cutting(methods)):
         return
     processors = (type(getattr(attention, "processor", None)) for attention in attentions(denoiser))
     own = next((kind.__name__ for kind in processors if kind.__module__.startswith(PIPELINES)), None)
     if own is not None:
-        raise InputError(
+        raise CallError(
             f"The pipeline reads what the attentions of the {type(denoiser).__name__} do, by its {own}, and "
             f"{', '.join(titles)} would leave some of that out: remove the plan."
         )
