@@ -128,18 +128,19 @@ def _used(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)
+    return (name for each in _nested(code) for name in each.co_names)
 
 
 def _constants(code: types.CodeType) -> Iterator[str]:
+    return (text for each in _nested(code) for text in each.co_consts if isinstance(text, str))
+
+
+def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Yields the code itself and that of all functions within it."""
+    yield code
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _constants(constant)
-        elif isinstance(constant, str):
-            yield constant
+            yield from _nested(constant)
 
 
 def _is_module(value: Any) -> bool:
