@@ -116,7 +116,7 @@ def run(
     task = task_of(request)
     words = request if isinstance(request, str) else None
     delivery = Delivery(
-        folder=folder_of(task, None if out is None else values.path("out", out)),
+        folder=folder_of(task, out),
         command=command or command_of(words or task),
         request=words,
         seed=place.seed,
@@ -174,7 +174,7 @@ def explore(
     """
     cells = matrix_of(matrix).tasks()
     factor = checked({"margin": margin})["margin"]
-    return in_order(explore_tasks(cells, batch_of(values.path("out", out), choices, devices, tell), factor))
+    return in_order(explore_tasks(cells, batch_of(out, choices, devices, tell), factor))
 
 
 def generate(
@@ -196,7 +196,7 @@ def generate(
     wanted = values.several("requests", requests, (str, Task, Request), "a sentence or a Task")
     listed = [request_of(request, number) for number, request in enumerate(wanted, 1)]
     how = replace(how or Generation(), place=split(choices)[1])
-    return in_order(how.run(listed, batch_of(values.path("out", out), choices, devices, tell)))
+    return in_order(how.run(listed, batch_of(out, choices, devices, tell)))
 
 
 def run_matrix(
@@ -211,7 +211,7 @@ def run_matrix(
     """Finds the bounds of a matrix, makes tasks from them and answers each: ``explore``, then ``generate``."""
     cells = matrix_of(matrix)
     how = replace(how or Generation(), place=split(choices)[1])
-    return all_stages(cells, how, batch_of(values.path("out", out), choices, devices, tell))
+    return all_stages(cells, how, batch_of(out, choices, devices, tell))
 
 
 def profile(

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
+from hasten.options import values
 from hasten.records import Answer, Confirmation, EqualTime, Interval, Record, Status
 from hasten.search import Progress
 from hasten.task import Target, Task
@@ -241,7 +242,7 @@ def batch_of(out: str | Path, choices: Choices, devices: Sequence[str], tell: Te
         InputError: the folder or a choice cannot be used.
     """
     place = split(choices)[1]
-    folder = Path(out)
+    folder = Path(values.path("out", out))
     check_folder(folder.absolute())
     named = (place.device,) if place.device and tuple(devices) == (AUTO,) else devices
     return Batch(folder, choices, named, tell)

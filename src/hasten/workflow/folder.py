@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hasten.errors import InputError
 from hasten.files import is_text, save, save_bytes, save_json
+from hasten.options import values
 from hasten.records import Answer, Trial
 from hasten.report import ReportImages, render_report
 from hasten.script.write import LONGEST_NAME
@@ -101,7 +102,7 @@ def folder_of(task: Task, out: str | Path | None) -> Path:
     parts += [f"{name}-{value}" for name, value in task.own_setting.items()]
     name = "_".join(p for part in parts if (p := re.sub(r"[^A-Za-z0-9.+-]+", "-", part).strip("-")))
     cut = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}_{sha256(name.encode()).hexdigest()[:6]}"
-    folder = Path(out) if out is not None else Path("hasten-out") / cut
+    folder = Path(values.path("out", out)) if out is not None else Path("hasten-out") / cut
     check_folder(folder.absolute())
     return folder
 
