@@ -4,18 +4,23 @@
     python stretch.py watch --work /tmp/work --seconds 500
 
 Two VAEs start, of 4 and of 8 channels; after ``--compare`` seconds the one of 4 goes on if it promises to be sharp
-enough, else that of 8. The UNet is compiled meanwhile. Finished parts in ``weights/`` are not made again.
+enough, else that of 8. The UNet is compiled meanwhile. Finished parts in ``weights/`` are not made again. Where the
+machine has several GPUs, the denoisers take them in turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import torch
 
 HERE = Path(__file__).parent
 MODELS = {"unet": "emoji-sd", "sdxl": "emoji-sdxl", "pixart": "emoji-pixart", "sd3": "emoji-sd3"}
@@ -24,12 +29,14 @@ MODELS = {"unet": "emoji-sd", "sdxl": "emoji-sdxl", "pixart": "emoji-pixart", "s
 class Stage:
     """A process with its log in the work folder."""
 
-    def __init__(self, work: Path, name: str, *command: str) -> None:
+    def __init__(self, work: Path, name: str, *command: str, gpu: int | None = None) -> None:
         self.log = work / f"{name}.log"
+        where = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)}
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-u", *command], cwd=HERE, stdout=log, stderr=subprocess.STDOUT
-            )
+                [sys.executable, "-u", *command],
+                cwd=HERE, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **where},
+            )  # fmt: skip
 
     def said(self, pattern: str) -> list[str]:
         return re.findall(pattern, self.log.read_text())
@@ -45,15 +52,16 @@ def run(options: argparse.Namespace) -> None:
     work = options.work
     common = ["--out", str(work), "--art", str(options.art), *options.more]
 
-    def train(name: str, *how: str) -> Stage:
-        return Stage(work, name, "train.py", *how, *common)
+    def train(name: str, *how: str, gpu: int | None = None) -> Stage:
+        return Stage(work, name, "train.py", *how, *common, gpu=gpu)
 
     clip, channels = None, _channels(work / "vae") or _channels(HERE / "weights" / "vae")
     if not channels:
         clip = train("clip", "clip", "--seconds", str(options.clip), "--batch", str(options.clip_batch))
         channels = _vae(options, train)
     how = ["--until", str(options.until), "--batch", str(options.batch), "--scenes", str(options.scenes)]
-    stages = {name: train(name, name, "--channels", str(channels), *how) for name in options.denoisers}
+    gpus = dict(zip(options.denoisers, itertools.cycle(range(torch.cuda.device_count()) or [None]), strict=False))
+    stages = {n: train(n, n, "--channels", str(channels), *how, gpu=gpus[n]) for n in options.denoisers}
     evaluate = ["evaluate.py", "--work", str(work), "--art", str(options.art), "--samples", str(options.samples),
                 "--attributes", str(options.samples // 2)]  # fmt: skip
     if clip:
@@ -61,10 +69,14 @@ def run(options: argparse.Namespace) -> None:
             time.sleep(0.2)
         clip.wait()
         Stage(work, "real", *evaluate, "--real").process.wait()
+    judged = []
     for name, stage in stages.items():
         stage.wait()
         how = ["--model", MODELS[name], "--guidance", *map(str, options.guidance), "--steps", str(options.steps)]
-        Stage(work, f"eval-{name}", *evaluate, *how, "--sheet", str(work / f"{name}.png")).wait()
+        sheet = ["--sheet", str(work / f"{name}.png")]
+        judged.append(Stage(work, f"eval-{name}", *evaluate, *how, *sheet, gpu=gpus[name]))
+    for stage in judged:
+        stage.wait()
 
 
 def _channels(vae: Path) -> int:
