@@ -16,7 +16,7 @@ from tests.support.marks import rarely
 from hasten.errors import NoEffectWarning
 from hasten.methods import METHODS, apply
 from hasten.methods._stats import MethodStats
-from hasten.methods.base import DEEDS, Step
+from hasten.methods.base import EFFECTS, Step
 from hasten.plan import Plan
 
 STEPS = 4
@@ -46,7 +46,7 @@ def test_counted_as_declared(family: str, name: str) -> None:
     assert once.full == sum(step == Step() for step in declared)
     assert once.guidance_dropped == sum(not step.guidance for step in declared)
     assert once.merged == sum(bool(step.merged) for step in declared)
-    assert method.cuts_work == (any(getattr(once, deed) for deed in DEEDS) or once.left_out > 0)
+    assert method.cuts_work == (any(getattr(once, effect) for effect in EFFECTS) or once.left_out > 0)
 
 
 def without_effect(pipe: Any, plan: str, **given: Any) -> tuple[list[str], dict[str, MethodStats]]:

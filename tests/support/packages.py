@@ -7,7 +7,7 @@ from pathlib import Path
 
 REST = '''
 from hasten.denoisers import blocks_of
-from hasten.methods.base import MOST, Method, Parameter, State, Step
+from hasten.methods.base import MAX_STEPS, Method, Parameter, State, Step
 
 
 class Rest(Method):
@@ -23,7 +23,7 @@ class Rest(Method):
     denoisers = ("unet", "transformer")
 
     def parameters(self, pipe=None, steps=None):
-        most = steps or MOST
+        most = steps or MAX_STEPS
         meaning = "the denoiser runs at every so many steps"
         return (Parameter("rest_interval", int, 1, most, min(2, most), 1, (2, 3), meaning),)
 

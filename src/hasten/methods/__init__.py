@@ -1,4 +1,4 @@
-"""The methods, found by their files; checking plans and applying them."""
+"""The registry of methods, and the functions that check plans, predict their work and apply them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hasten.methods._clash import clash
 from hasten.methods._installed import REMOVE, is_installed
 from hasten.methods._stats import MethodStats
 from hasten.methods._unfit import unfit
-from hasten.methods.base import MOST, Method, Step
+from hasten.methods.base import MAX_STEPS, Method, Step
 from hasten.plan import Parameters, Plan
 from hasten.registry import Registry
 
@@ -38,16 +38,28 @@ METHODS: Registry[Method] = Registry("method", "hasten.methods", "METHOD", Metho
 
 
 def check_plan(plan: Plan, pipe: Any = None, steps: int | None = None) -> Plan:
-    """The plan under canonical names, completed by the defaults; with a pipeline or steps, checked for them.
+    """Returns the plan with canonical names and with defaults filled in.
+
+    A given pipeline and a given number of steps narrow the legal values. Beside a method that shortens the run,
+    the parameters of the other methods are checked against the steps that remain.
+
+    Args:
+        plan: the plan to check.
+        pipe: the pipeline that it is meant for; None skips the checks that need one.
+        steps: the number of denoising steps; None where it is not known.
 
     Raises:
-        UnknownNameError: no such method.
-        ParameterError: an unknown parameter or an illegal value.
-        UnsupportedError: a method that this pipeline cannot take; the message says why.
-        InputError: the same method twice, or two that cannot be used together.
+        UnknownNameError: the plan names a method that does not exist.
+        ParameterError: a parameter is unknown or its value is illegal.
+        UnsupportedError: the pipeline cannot take a method; the message says why.
+        InputError: the plan names a method twice, or two methods that cannot be used together.
+
+    Example:
+        >>> str(check_plan(Plan.parse("deepcache(cache_interval=2)")))
+        'deepcache(cache_branch_id=0,cache_interval=2)'
     """
     checked: dict[str, Parameters] = {}
-    beside = _left(plan, pipe, steps)
+    beside = _steps_of_others(plan, pipe, steps)
     for name, parameters in plan.parameters.items():
         method = METHODS.get(name)
         if method.name in checked:
@@ -62,25 +74,26 @@ def check_plan(plan: Plan, pipe: Any = None, steps: int | None = None) -> Plan:
 
 
 def is_equal_time(plan: Plan) -> bool:
-    """The plan is the equal-time baseline itself: fewer steps of the plain pipeline, and nothing else."""
+    """Returns whether the plan is an equal-time baseline itself: fewer steps of the plain pipeline and nothing
+    else."""
     return bool(plan) and all(METHODS.get(name).shortens for name in plan.methods)
 
 
-def _left(plan: Plan, pipe: Any, steps: int | None) -> int | None:
-    """The steps that a method of the plan leaves to the others; None where they are not known."""
+def _steps_of_others(plan: Plan, pipe: Any, steps: int | None) -> int | None:
+    """Returns the number of steps that remain for the other methods of the plan; None where it is not known."""
     shorter = {name: given for name, given in plan.parameters.items() if METHODS.get(name).shortens}
     for method, given in ((METHODS.get(name), given) for name, given in shorter.items()):
-        steps = method.left(method.check(given, pipe, steps), steps or MOST)
+        steps = method.remaining_steps(method.check(given, pipe, steps), steps or MAX_STEPS)
     return steps
 
 
 def work(plan: Plan, pipe: Any, steps: int) -> tuple[Step, ...]:
-    """The work that the whole plan leaves at each step, with what the methods do to each other.
+    """Returns the work that the whole plan leaves at each step, including how its methods affect each other.
 
-    As many as there are left: fewer than ``steps`` where a method of the plan shortens the run.
+    The result has fewer than ``steps`` entries where a method of the plan shortens the run.
     """
     checked = check_plan(plan, pipe, steps).parameters
-    steps = min((METHODS.get(name).left(p, steps) for name, p in checked.items()), default=steps)
+    steps = min((METHODS.get(name).remaining_steps(p, steps) for name, p in checked.items()), default=steps)
     each = []
     for name, parameters in checked.items():
         others = (METHODS.get(n).refreshes(p, steps) for n, p in checked.items() if n != name)
@@ -89,7 +102,7 @@ def work(plan: Plan, pipe: Any, steps: int) -> tuple[Step, ...]:
 
 
 def together(parts: Sequence[Step]) -> Step:
-    """The work that several methods leave together at one step."""
+    """Returns the work of one step at which several methods act."""
     names = {name for part in parts for name in part.blocks}
     modes = {part.self_mode for part in parts}
     return Step(

@@ -1,4 +1,4 @@
-"""Applying a plan to a pipeline, and taking it off again."""
+"""Applies a plan to a pipeline, and removes it again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from hasten.plan import Plan, Value, plan_of
 
 
 class Handle:
-    """A plan that is applied to a pipeline. A context manager: leaving it removes the plan.
+    """A plan that is applied to a pipeline, usable as a context manager that removes the plan on leaving.
 
-    ``plan`` is the applied plan, completed by the defaults. A NoEffectWarning tells, once, of each method
-    that left out nothing in a whole call, as may be in few steps or without guidance.
+    ``plan`` is the applied plan with its defaults filled in. A NoEffectWarning is issued once for each method that
+    left out nothing in a whole call, which can happen with few steps or without guidance.
+
+    Example:
+        >>> handle = hasten.accelerate(pipe, "deepcache(cache_interval=3)")
+        >>> image = pipe("a strawberry").images[0]
+        >>> handle.remove()
     """
 
     def __init__(self, plan: Plan, patches: Patches | None = None) -> None:
@@ -27,7 +32,7 @@ class Handle:
 
     @property
     def stats(self) -> dict[str, MethodStats]:
-        """What each method of the plan has done until now, or until it was removed, by its name.
+        """What each method of the plan has done since it was applied, by its name. Removal ends the counting.
 
         Example:
             >>> with hasten.accelerate(pipe, "tgate(gate_step=5)") as handle:
@@ -43,7 +48,7 @@ class Handle:
             self._tallies[name] = patches.add(METHODS.get(name), pipe, parameters, tell)
 
     def remove(self) -> None:
-        """Takes the plan's methods off, in any order with other handles; a second time nothing happens."""
+        """Removes the plan's methods. Handles may be removed in any order, and a second call does nothing."""
         patches, self._patches = self._patches, None
         for name in self.plan.methods if patches else ():
             patches.remove(name)  # type: ignore[union-attr]
@@ -65,18 +70,18 @@ class Handle:
 def apply(
     pipe: Any, plan: Plan | str | Mapping[str, Mapping[str, Value]], steps: int | None = None, tell: Tell = warn
 ) -> Handle:
-    """Applies the plan to the pipeline; ``pipe(...)`` is then called as before.
+    """Applies the plan to the pipeline, which is then called as before.
 
     Args:
-        pipe: a diffusers pipeline. Other pipelines that share its denoiser are accelerated as well.
+        pipe: a diffusers pipeline. Other pipelines that share its denoiser are accelerated, too.
         plan: a plan, its text, or ``{"deepcache": {"cache_interval": 3}}``.
-        steps: the number of steps, where known: parameters are then checked against it.
-        tell: is told, once for each method, when it had no effect in a call.
+        steps: the number of steps that calls will have, against which parameters are checked; None where unknown.
+        tell: called with a sentence, once for each method that had no effect in a call.
 
     Raises:
         UnknownNameError, ParameterError, UnsupportedError: the plan is not legal for this pipeline.
-        InputError: the plan's text is no plan, or one of its methods is applied already.
-        In each case nothing was changed.
+        InputError: the text is not a plan, or one of the methods is applied already.
+        After an error the pipeline is unchanged.
     """
     wanted = check_plan(plan_of(plan), pipe, steps)
     if not wanted:

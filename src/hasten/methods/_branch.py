@@ -1,4 +1,4 @@
-"""What methods share that let a UNet's deep features rest: a skip branch that always runs, and all beyond it."""
+"""The skip branch of a UNet: which modules still run when it runs alone, for methods that reuse deep features."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from weakref import WeakKeyDictionary
 from hasten.denoisers import denoiser_of, no_unet
 from hasten.methods.base import Parameter, Step
 
-LAYERS = 3  # a branch id counts three layers a block, whatever the UNet has: DeepCache's published numbering
-_PARTIAL: WeakKeyDictionary[Any, dict[int, Step]] = (
-    WeakKeyDictionary()
-)  # by UNet: a grid asks for it in every cell
+LAYERS = 3  # DeepCache's published numbering counts three layers a block, whatever the UNet has
+# The cost model asks for this step in every cell of a grid, so that it is kept for each UNet.
+_PARTIAL_STEPS: WeakKeyDictionary[Any, dict[int, Step]] = WeakKeyDictionary()
 
 
 class Skipped(NamedTuple):
-    """A module that rests on most steps, and the UNet's block that it belongs to or is."""
+    """A module that does not run when the branch runs alone, and the name of the UNet block that contains it."""
 
     block: str
     module: Any
 
 
 def branch_parameter(name: str, pipe: Any) -> Parameter:
-    """The parameter that chooses the branch."""
+    """Returns the parameter that chooses the branch."""
     branches = _branches(denoiser_of(pipe)) if pipe is not None else tuple(range(8 * LAYERS))
     return Parameter(
         name,
@@ -33,13 +32,13 @@ def branch_parameter(name: str, pipe: Any) -> Parameter:
         default=0,
         neutral=0,
         grid=tuple(b for b in (3, 2, 1, 0) if b in branches),
-        meaning="how deep the skip branch is that always runs: three a block, 0 is the outermost",
+        meaning="which skip branch always runs: 0 is the outermost, and each block of the UNet has three",
         allowed=branches if pipe is not None else None,
     )
 
 
 def no_branch(pipe: Any, title: str) -> str | None:
-    """Why the pipeline has no deep features that could rest; None when it has."""
+    """Returns why the pipeline has no deep features to reuse, or None where it has some."""
     reason = no_unet(pipe, title)
     if reason is None and denoiser_of(pipe).mid_block is None:
         return f"the unet of {type(pipe).__name__} has no mid block: {title} has no deep features to keep"
@@ -47,26 +46,28 @@ def no_branch(pipe: Any, title: str) -> str | None:
 
 
 def partial_step(pipe: Any, branch: int) -> Step:
-    """The work of a step at which the branch runs alone."""
+    """Returns the work of a step at which the branch runs alone."""
     unet = denoiser_of(pipe)
-    known = _PARTIAL.setdefault(unet, {})
-    if branch not in known:
-        known[branch] = Step(blocks=_shares(unet, branch), resting=_resting(unet, branch))
-    return known[branch]
+    by_branch = _PARTIAL_STEPS.setdefault(unet, {})
+    if branch not in by_branch:
+        by_branch[branch] = Step(blocks=_shares(unet, branch), resting=_resting(unet, branch))
+    return by_branch[branch]
 
 
 def scales_in_place(unet: Any) -> bool:
-    """FreeU scales what up blocks receive in place, so that it must not get stored tensors."""
+    """Returns whether FreeU is active. It scales the inputs of up blocks in place, which must not hit stored
+    tensors."""
     return any(getattr(block, "b1", None) for block in unet.up_blocks)
 
 
 def copied(output: Any) -> Any:
-    """A block's output in memory of its own."""
+    """Returns a copy of a block's output, a tensor or nested tuples of tensors."""
     return tuple(map(copied, output)) if isinstance(output, tuple) else output.clone()
 
 
 def _branches(unet: Any) -> tuple[int, ...]:
-    """The branch ids that this UNet has: a down block has its resnets and the way down as layers."""
+    """Returns the branch ids that this UNet has. The layers of a down block are its resnets and its
+    downsampler."""
     return tuple(
         LAYERS * number + layer
         for number, block in enumerate(unet.down_blocks)
@@ -75,9 +76,11 @@ def _branches(unet: Any) -> tuple[int, ...]:
 
 
 def skipped(unet: Any, branch: int) -> Iterator[Skipped]:
-    """What rests when the branch runs alone: all blocks beyond it, and the inner layers of its own block.
+    """Yields the modules that rest when the branch runs alone: all deeper blocks, and the inner layers of its own
+    block.
 
-    The outputs of the up blocks beyond depend on nothing else, so the branch sees what it would see.
+    The outputs of the deeper up blocks depend on nothing else, so that the branch sees the features of the last
+    full step.
     """
     at, layer = divmod(branch, LAYERS)
     for number, block in enumerate(unet.down_blocks):
@@ -107,7 +110,7 @@ def _to(block: Any, kind: str, stop: int) -> tuple[Any, ...]:
 
 
 def _shares(unet: Any, branch: int) -> dict[str, float]:
-    """The share of each block's resnets and attentions that runs when the branch runs alone."""
+    """Returns the share of each block's layers that runs when the branch runs alone, by the name of the block."""
     resting: dict[str, int] = {}
     for block, module in skipped(unet, branch):
         resting[block] = resting.get(block, 0) + len(_layers(module) or (module,))
@@ -115,7 +118,7 @@ def _shares(unet: Any, branch: int) -> dict[str, float]:
 
 
 def _resting(unet: Any, branch: int) -> frozenset[str]:
-    """The names of the modules that rest when the branch runs alone."""
+    """Returns the names of the modules that rest when the branch runs alone."""
     names = {module: name for name, module in unet.named_modules()}
     return frozenset(names[module] for _, module in skipped(unet, branch))
 

@@ -1,4 +1,4 @@
-"""Who calls the denoiser: the pipeline whose loop it is, which has the scheduler of the run."""
+"""Finds the pipeline whose loop calls the denoiser, because its scheduler tells runs and steps apart."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from types import FrameType
 from typing import Any
 
 HOLDERS = ("self", "components")
-"""What a loop's function calls the pipeline: pipelines themselves, and the blocks of modular ones."""
+"""Parameter names under which the function of a loop has its pipeline: ``self``, or ``components`` in modular
+ones."""
 
 
 def caller() -> Any:
-    """The nearest object above in the stack that has a scheduler with timesteps; None in a loop without one."""
+    """Returns the nearest object up the stack that has a scheduler with timesteps, or None in a loop without
+    one."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         names = frame.f_code.co_varnames[: frame.f_code.co_argcount]

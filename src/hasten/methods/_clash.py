@@ -1,4 +1,4 @@
-"""Which methods cannot be used together: derived from what each declares of itself. Imports no torch."""
+"""Tells which methods cannot be used together, from what each declares about itself. It imports no torch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ REPLACED: dict[Work, str] = {
         "cannot be used together, as both change the same weights; a pipeline of 16 bits can be quantised"
     ),
 }
-"""What is told of two methods that replace the same kind of work."""
+"""The second half of the sentence about two methods that replace the same kind of work."""
 COMPILED = "cannot be used together, as what the one changes is inside the blocks that the other compiles"
 REPLAYED = "cannot be used together, as what the one does anew each time the other would replay as it was"
 MEASURED = "cannot be used together, as the lists of the one are measured for all steps"
 
 
 def clash(methods: Iterable[Method]) -> str | None:
-    """Why these methods cannot be used together; None when they can."""
+    """Returns why these methods cannot be used together, as a sentence, or None where they can."""
     for one, other in combinations(methods, 2):
         if reason := _shared(one, other) or _disturbed(one, other) or _disturbed(other, one):
             return f"{one.title} and {other.title} {reason}: use one of them."
@@ -31,14 +31,17 @@ def clash(methods: Iterable[Method]) -> str | None:
 
 
 def _shared(one: Method, other: Method) -> str | None:
-    """Both replace the same work. Methods that no denoiser takes both of are kept apart by that alone."""
+    """Returns why both methods must not replace the same work, or None.
+
+    Methods without a common kind of denoiser need no reason here: no pipeline takes both of them anyway.
+    """
     if not set(one.denoisers) & set(other.denoisers):
         return None
     return next((REPLACED[work] for work in one.replaces if work in other.replaces), None)
 
 
 def _disturbed(one: Method, other: Method) -> str | None:
-    """The one takes for granted that the calls it sees are of a kind that the other does not make."""
+    """Returns why one of the two breaks what the other relies on, seen in this order of the two, or None."""
     if one.compiles and not other.compilable:
         return COMPILED
     if one.records and other.replay == "never":

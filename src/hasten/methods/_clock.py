@@ -1,4 +1,4 @@
-"""Tells each call of the denoiser to which run and step it belongs, at the denoiser's root."""
+"""The clock at the denoiser's root, which tells methods the run and the step of each call."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from hasten.methods.base import Method, State
 
 S = TypeVar("S", bound=State)
 KEPT = 3
-"""How many runs of loops that no pipeline makes are kept beside each other in a thread."""
+"""The number of unfinished runs that one thread keeps in loops that no pipeline runs."""
 
 
 class Current(Generic[S]):
-    """Called, it gives what a method remembers for the call of the denoiser that is under way."""
+    """Returns, when called, the state of one method for the call of the denoiser that is under way."""
 
     def __init__(self, clock: Clock, name: str) -> None:
         self._clock, self._name = clock, name
@@ -32,18 +32,18 @@ class Current(Generic[S]):
 
 
 class _Call:
-    """A call of a pipeline that a method is applied to, while it lasts."""
+    """A call of a pipeline that is under way while a method is applied to it."""
 
     def __init__(self, pipe: Any) -> None:
         self.pipe = pipe
 
 
 class Clock:
-    """Knows the runs that are under way: each pipeline's scheduler has its own, in each thread.
+    """Keeps the runs that are under way, one for each pipeline's scheduler and thread.
 
-    A *step* is one step of the scheduler, also where it calls the denoiser several times (Heun twice; PNDM twice
-    at its first step; guidance in two calls). Each of these calls is a ``Lane``, with states of its own. ``lane``
-    is that of the call under way; without one no method acts.
+    A *step* is one step of the scheduler, even where it calls the denoiser several times (Heun: twice; PNDM: twice
+    at its first step; guidance in two calls). Each of these calls has a ``Lane`` with states of its own. ``lane``
+    is the lane of the call that is under way; outside of calls it is None, and no method acts.
     """
 
     def __init__(self) -> None:
@@ -52,28 +52,29 @@ class Clock:
         self._members: list[Member] = []
         self._runs: list[Run] = []
         self._thread = threading.local()
-        self._lock = threading.RLock()  # the calls of other threads wait
+        self._lock = threading.RLock()  # calls from other threads wait, as the methods' state is shared
 
     def join(self, member: Member) -> None:
-        """What the method remembers is told of runs and steps, outermost method first."""
+        """Adds a method whose state follows runs and steps. Methods are told in the order from the outermost
+        inwards."""
         self._members.append(member)
         self._members.sort(key=lambda member: -member.order)
         self._end(self._runs, broken=True)
 
     def leave(self, name: str) -> None:
-        """The method of that name is taken off. Runs in which others go on are not disturbed."""
+        """Removes the method of that name. Runs in which other methods act go on undisturbed."""
         del self.tallies[name]
         self._members = [member for member in self._members if member.name != name]
         for run in self._runs:
             run.leave(name)
 
     def break_off(self) -> None:
-        """What methods did in the runs under way is not judged: an error came between."""
+        """Drops the counts of the runs that are under way: an error interrupted them, so that they say nothing."""
         for run in self._runs:
             run.break_off()
 
     def called(self, call_next: Callable[..., Any], pipe: Any, *args: Any, **kwargs: Any) -> Any:
-        """The outermost wrapper of a pipeline's calls: when one is over, nothing of it is held."""
+        """Runs a call of a pipeline as its outermost wrapper, and drops the states of its runs when it ends."""
         call = _Call(pipe)
         self._calls.append(call)
         broken = True
@@ -89,7 +90,8 @@ class Clock:
                     run.over(broken)
 
     def wrapper(self, call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        """The denoiser's outermost wrapper. Shapes: sample (batch, channels, height, width), or tokens."""
+        """Runs a call of the denoiser as its outermost wrapper. The sample is (batch, channels, height, width) or
+        (batch, tokens, channels)."""
         outer, done = self._enter(module, args, kwargs), False
         try:
             output = call_next(*args, **kwargs)
@@ -100,7 +102,7 @@ class Clock:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _enter(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Lane | None:
-        """Returns the lane of the call that this one is made in, where it is."""
+        """Makes the lane of this call the current one, and returns the lane that was current before."""
         sample = sample_of(module, args, kwargs)
         refuse_gradient(module, sample, self._methods)
         self._lock.acquire()
@@ -126,7 +128,7 @@ class Clock:
             self._lock.release()
 
     def _next(self, denoiser: Any, timestep: Any, shape: Shape) -> tuple[Lane, int]:
-        """The lane of a call with that timestep, and its step."""
+        """Returns the lane and the step of a call at this timestep. A new run begins where no known run fits."""
         holder, thread = caller(), threading.get_ident()
         own = getattr(holder, "scheduler", None)
         call = next((c for c in reversed(self._calls) if holder is None or c.pipe is holder), None)
@@ -150,7 +152,7 @@ class Clock:
         return run
 
     def _end(self, runs: list[Run], broken: bool = False) -> None:
-        """No more calls of these runs come."""
+        """Ends these runs; no more calls of them will come."""
         for run in list(runs):
             if run in self._runs:
                 self._runs.remove(run)
@@ -165,7 +167,7 @@ class Clock:
 
     @property
     def _calls(self) -> list[_Call]:
-        """The calls of pipelines under way in this thread, the innermost last."""
+        """The calls of pipelines that are under way in this thread, the innermost last."""
         if not hasattr(self._thread, "calls"):
             self._thread.calls = []
         calls: list[_Call] = self._thread.calls
@@ -173,6 +175,6 @@ class Clock:
 
 
 def _is_over(run: Run, track: Track) -> bool:
-    """A run in the same thread has ended, now that one with that track begins."""
+    """Returns whether the beginning of a run on ``track`` shows that ``run``, in the same thread, has ended."""
     same = track.scheduler is not None and run.track.scheduler is track.scheduler
     return same or run.complete or ends_unseen(run.track)

@@ -11,12 +11,12 @@ from torch.utils import _pytree as pytree
 from hasten.errors import MeasurementError
 
 Slot = tuple[int, object]
-"""A call's number in its run (0 where calls do not depend on it), and its signature."""
+"""The number of a call in its run (0 where calls do not depend on it), and the signature of its inputs."""
 
 
 class _Leaves(NamedTuple):
-    """What a call is given, without its structure. ``signature`` is equal where a graph serves: everything but the
-    numbers in the tensors."""
+    """The flattened inputs of a call. ``signature`` holds everything but the numbers in the tensors: a graph
+    serves all calls of equal signature."""
 
     leaves: list[Any]
     spec: Any
@@ -34,9 +34,9 @@ class _Leaves(NamedTuple):
 class Tape:
     """The graphs of a denoiser, each recorded after ``warm_up`` calls.
 
-    ``by_call``: what a call computes depends on the calls of the run before it, whose outputs it reads. Then a run
-    is recorded call by call and replayed in that order, all in one pool of memory: what a call has stored lies
-    where a later one was recorded to read it. Otherwise one graph serves all calls of a signature.
+    With ``by_call``, a call reads what earlier calls of its run have stored. A run is then recorded call by call
+    and replayed in the same order, in one shared pool of memory, so that stored tensors lie where later calls were
+    recorded to read them. Without it, one graph serves all calls of a signature.
     """
 
     def __init__(self, warm_up: int, by_call: bool) -> None:
@@ -46,22 +46,22 @@ class Tape:
         self._recording = True
 
     def begin(self) -> None:
-        """A run begins."""
+        """Notes that a run begins."""
         self._recording = not (self._by_call and self._graphs)
 
     def call(
         self, number: int, call_next: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Call ``number`` of the run: replayed where it is recorded, else recorded.
+        """Makes call ``number`` of the run by a replay where it is recorded, and otherwise records it first.
 
         Raises:
-            MeasurementError: it cannot be recorded.
+            MeasurementError: the call cannot be recorded.
         """
         given = _Leaves.of(args, kwargs)
         slot = (number if self._by_call else 0, given.signature)
         if slot not in self._graphs:
             if not self._recording or (self._by_call and len(self._graphs) != number):
-                # Another run than the recorded one. What methods stored then is gone, so that they compute anew.
+                # This run differs from the recorded one, and what methods stored then is gone: they compute anew.
                 self._graphs.clear()
                 self._pool, self._recording = None, False
                 return call_next(*args, **kwargs)
@@ -75,7 +75,8 @@ class Tape:
 
 
 class _Graph:
-    """One recorded call. ``pool`` is the memory that it shares with others; None: it has some of its own."""
+    """One recorded call. ``pool`` is the memory that it shares with other graphs; None gives it memory of its
+    own."""
 
     def __init__(self, call_next: Callable[..., Any], given: _Leaves, warm_up: int, pool: Any) -> None:
         device = next(leaf.device for leaf in given.leaves if _on_gpu(leaf))
@@ -99,7 +100,7 @@ class _Graph:
         torch.cuda.current_stream(device).wait_stream(stream)
 
     def _captured(self, call_next: Callable[..., Any], args: Any, kwargs: Any, pool: Any) -> Any:
-        # torch.cuda.graph would collect garbage and empty the cache for each of a run's calls.
+        # Not torch.cuda.graph, which would collect garbage and empty the cache at every call of a run.
         shared = {} if pool is None else {"pool": pool}
         self._graph.capture_begin(**shared, capture_error_mode="thread_local")
         try:
@@ -108,7 +109,7 @@ class _Graph:
             self._graph.capture_end()
 
     def replay(self, leaves: list[Any]) -> Any:
-        """The output for these inputs, in memory of its own."""
+        """Returns the output for these inputs, as tensors of its own."""
         for kept, leaf in zip(self._inputs, leaves, strict=True):
             if isinstance(leaf, torch.Tensor):
                 kept.copy_(leaf)

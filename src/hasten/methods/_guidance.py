@@ -1,4 +1,4 @@
-"""Classifier-free guidance in a batch: rows 0 … n−1 are unconditional, rows n … 2n−1 follow the prompt."""
+"""Helpers for batched classifier-free guidance: rows 0 to n−1 are unconditional, rows n to 2n−1 conditional."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 UNCONDITIONAL, CONDITIONAL = 0, 1
-"""Which half of a guided batch."""
+"""The index of each half of a guided batch."""
 
 
 def is_guided(sample: torch.Tensor) -> bool:
-    """Whether the batch is a guided one: both halves of the latents are the same, bit for bit.
+    """Returns whether both halves of the latents (2n, …) are bitwise equal, as those of a guided batch are.
 
-    Without guidance that happens only to images with equal seeds; from their second step on only to equal
-    prompts as well, and those are treated rightly either way.
+    The halves of an unguided batch are equal at a run's first step where images have equal seeds. From the second
+    step on they are equal only where the prompts are equal as well, and then the halves have equal outputs anyway.
     """
     if sample.shape[0] % 2:
         return False
@@ -24,13 +24,14 @@ def is_guided(sample: torch.Tensor) -> bool:
 
 
 def mean_of_halves(output: torch.Tensor) -> torch.Tensor:
-    """(2n, …) → (n, …): between what both halves attended to."""
+    """Returns the mean of the two halves: (2n, …) → (n, …)."""
     unconditional, conditional = output.chunk(2)
     return (unconditional + conditional) / 2
 
 
 def half(value: Any, batch: int, which: int) -> Any:
-    """That half of every tensor that has ``batch`` rows, also within dicts, lists and tuples."""
+    """Returns the value with half ``which`` of every tensor that has ``batch`` rows, also inside dicts, lists and
+    tuples."""
     if isinstance(value, torch.Tensor):
         return value.chunk(2)[which] if value.ndim and value.shape[0] == batch else value
     if isinstance(value, dict):
@@ -43,17 +44,18 @@ def half(value: Any, batch: int, which: int) -> Any:
 def run_half(
     call_next: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], batch: int, which: int
 ) -> Any:
-    """The denoiser's output for that half alone of all that it was called with."""
+    """Returns the output of the denoiser for one half of all its inputs."""
     return call_next(*half(args, batch, which), **half(kwargs, batch, which))
 
 
 def doubled(output: Any) -> Any:
-    """A denoiser's output (n, …) given twice (2n, …): guidance between equal halves changes nothing."""
+    """Returns an output of n rows as one of 2n equal halves, between which guidance changes nothing."""
     return with_noise(output, torch.cat([output[0], output[0]]))
 
 
 def between_halves(output: torch.Tensor) -> torch.Tensor | None:
-    """(2n, …) → (n, …): what the prompt changes, conditional less unconditional; None where the rows are odd."""
+    """Returns the conditional minus the unconditional half, (2n, …) → (n, …), or None where the number of rows is
+    odd."""
     if output.shape[0] % 2:
         return None
     unconditional, conditional = output.chunk(2)
@@ -61,11 +63,12 @@ def between_halves(output: torch.Tensor) -> torch.Tensor | None:
 
 
 def guided_by(output: Any, difference: torch.Tensor) -> Any:
-    """A denoiser's output of the conditional half (n, …), completed (2n, …) so that the halves differ by that."""
+    """Returns the output (2n, …) whose conditional half is the given one and whose halves differ by
+    ``difference``."""
     conditional = output[0]
     return with_noise(output, torch.cat([conditional - difference, conditional]))
 
 
 def with_noise(output: Any, noise: torch.Tensor) -> Any:
-    """The same kind of denoiser's output (an object or a tuple) with another tensor in it."""
+    """Returns an output of the same kind, an object or a tuple, with another tensor in it."""
     return (noise,) if isinstance(output, tuple) else type(output)(noise)

@@ -1,4 +1,4 @@
-"""Puts wrappers around modules' forward, and takes them off again in any order without a trace."""
+"""Puts wrappers around the forward methods of modules, and removes them in any order without a trace."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["Conversion", "Current", "Patches", "Wrapper"]
 
 Conversion = Callable[["torch.Tensor"], "torch.Tensor"]
-"""Makes of a parameter's data what is computed with instead."""
+"""Returns the data to compute with, made from the data of a parameter or buffer."""
 
 _CLOCK, _OUTERMOST = "clock", 1_000_000
 
 
 class Patches:
-    """All that is installed on one denoiser, kept on it in one attribute while there is anything.
+    """All that is installed on one denoiser. The denoiser keeps it in one attribute while anything is installed.
 
-    Each wrapped module has one ``forward`` of its own that runs the wrappers of all methods, the smaller
-    ``Method.order`` nearer to the module. Removing a method takes its wrappers out; a module without any
-    gets back exactly what it had.
+    Each wrapped module has one ``forward`` of its own, which runs the wrappers of all methods; a smaller
+    ``Method.order`` is nearer to the module. Removing a method takes out its wrappers, and a module without
+    wrappers gets back exactly what it had.
     """
 
     def __init__(self, denoiser: Any) -> None:
@@ -50,11 +50,11 @@ class Patches:
 
     @classmethod
     def of(cls, denoiser: Any) -> Patches:
-        """Those installed on the denoiser, or new ones that are not yet kept on it."""
+        """Returns the patches that are installed on the denoiser, or new ones, which it does not keep yet."""
         return denoiser.__dict__.get(ATTRIBUTE) or cls(denoiser)
 
     def require_absent(self, method: Method) -> None:
-        """Raises InputError when the method is installed already, or one that it cannot be used beside."""
+        """Raises InputError where the method, or one that it cannot be used beside, is installed."""
         if method.name in self._methods:
             raise InputError(
                 f"{method.title} is already applied to this {type(self.denoiser).__name__}: {REMOVE}."
@@ -66,9 +66,10 @@ class Patches:
                 )
 
     def add(self, method: Method, pipe: Any, parameters: Parameters, tell: Tell) -> Tally:
-        """Installs the method, wholly or, when that fails, not at all; returns what counts its deeds.
+        """Installs the method and returns the tally that counts its effects. After an error nothing of it is
+        installed.
 
-        ``tell`` is told when it had no effect in a call.
+        ``tell`` is called with a sentence when the method had no effect in a call.
         """
         self.require_absent(method)
         self.clock.tallies[method.name] = tally = Tally(method, pipe, parameters, tell)
@@ -86,35 +87,37 @@ class Patches:
         return tally
 
     def wrap(self, method: Method, module: Any, wrapper: Wrapper) -> None:
-        """Called by a method while it is installed: adds one wrapper to one module."""
+        """Adds one wrapper to one module. A method calls this in its ``install``."""
         self._site(module).add(method.order, method.name, wrapper)
 
     def wrap_calls(self, method: Method, pipe: Any, wrapper: Wrapper) -> None:
-        """Called by a method while it is installed: adds one wrapper to the pipeline's calls."""
+        """Adds one wrapper to the calls of the pipeline. A method calls this in its ``install``."""
         self._calls[id(pipe)].add(method.order, method.name, wrapper)
 
     def listen(self, method: Method, make: Callable[[], S], *, run_wide: bool = False) -> Current[S]:
-        """Called by a method while it is installed: has what it remembers told of runs and steps.
+        """Lets the clock make the method's states and tell them of runs and steps. A method calls this in its
+        ``install``.
 
-        ``make`` makes that anew for each of the calls that a step of a run has, or, ``run_wide``, for each run.
-        Wrappers ask for it, at each call, by what is returned.
+        ``make`` returns a new state: one for each call that a step of a run makes, or, with ``run_wide``, one for
+        each run. The result returns the state of the call under way whenever a wrapper calls it.
         """
         self.clock.join(Member(method.order, method.name, make, run_wide))
         return Current(self.clock, method.name)
 
     def tally(self, name: str) -> Tally:
-        """What counts the deeds of the installed method of that name."""
+        """Returns the tally of the installed method of that name."""
         return self.clock.tallies[name]
 
     def convert(self, method: Method, tensor: torch.Tensor, conversion: Conversion) -> None:
-        """Called by a method while it is installed: a parameter or buffer has other data until it is removed.
+        """Replaces the data of a parameter or buffer until the method is removed, which puts the original back.
 
-        The data that it had is kept as it is, beside what is made of it, and put back.
+        A method calls this in its ``install``. The original data stays in memory as it is.
         """
         self._held.setdefault(id(tensor), _Held(tensor)).add(method.order, method.name, conversion)
 
     def undo(self, method: Method, action: Callable[[], object]) -> None:
-        """Called by a method while it is installed, for what is no wrapper: how that is taken back."""
+        """Registers an action that takes back a change that is not a wrapper. A method calls this in its
+        ``install``."""
         self._undo.setdefault(method.name, []).append(action)
 
     @property
@@ -124,15 +127,15 @@ class Patches:
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """All that are installed."""
+        """All methods that are installed."""
         return tuple(self._methods.values())
 
     def has(self, name: str) -> bool:
-        """The method of that name is installed."""
+        """Returns whether the method of that name is installed."""
         return name in self._methods
 
     def remove(self, name: str) -> None:
-        """Takes the method off; nothing happens when it is not installed."""
+        """Removes the method of that name; does nothing where it is not installed."""
         if self._methods.pop(name, None) is None:
             return
         del self._given[name]
@@ -149,7 +152,7 @@ class Patches:
         raise InputError(refusal(self.denoiser))
 
     def _follow_calls(self, method: Method, pipe: Any) -> None:
-        """Calls of the pipeline are told to the clock while the method is installed."""
+        """Lets the clock follow the calls of the pipeline while the method is installed."""
         if not Calls.can_be_wrapped(pipe):
             return
         if id(pipe) not in self._calls:
@@ -169,7 +172,7 @@ class Patches:
 
 
 class _Held:
-    """A tensor of a module whose data methods convert; ``conversions`` in the order of the methods."""
+    """A tensor of a module whose data methods convert, one after another in the order of the methods."""
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self._tensor, self._original = tensor, tensor.data
@@ -181,7 +184,8 @@ class _Held:
         self._convert()
 
     def keeps_any_without(self, name: str) -> bool:
-        """Drops the conversions of that name; without any left the tensor gets back the very data it had."""
+        """Drops the conversions of that name and returns whether any are left. Without any, the tensor gets back
+        the very data that it had."""
         left = [entry for entry in self._conversions if entry[1] != name]
         if len(left) < len(self._conversions):
             self._conversions = left

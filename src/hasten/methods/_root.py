@@ -1,4 +1,4 @@
-"""Notices when another library has taken off what is wrapped around the denoiser."""
+"""Notices when another library has removed the wrappers of the denoiser itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from hasten.methods._site import Site, Wrapper, refusal
 
 
 class Root:
-    """The denoiser, whose every call has to come through the outermost wrapper. Some libraries put a ``forward``
-    back that they remember from before: the wrappers within would go on without the clock."""
+    """Checks that every call of the denoiser comes through its outermost wrapper.
+
+    Some libraries put back a ``forward`` that they stored before a plan was applied. The wrappers inside the
+    denoiser would then go on without the clock.
+    """
 
     def __init__(self, denoiser: Any) -> None:
         self._denoiser = denoiser
@@ -23,7 +26,7 @@ class Root:
         self._hooks: list[Any] = []
 
     def watch(self, site: Site) -> None:
-        """From here on, until ``leave``. ``site`` has the outermost wrapper."""
+        """Watches the denoiser until ``leave``. ``site`` has the outermost wrapper."""
         self._site = site
         self._hooks = [
             self._denoiser.register_forward_pre_hook(self._begin),
@@ -35,13 +38,13 @@ class Root:
             hook.remove()
 
     def reached(self, wrapper: Wrapper) -> Wrapper:
-        """The outermost wrapper, which is noted when it is called."""
+        """Returns the outermost wrapper, extended to note that it was called."""
 
         @functools.wraps(wrapper)
         def noting(*args: Any, **kwargs: Any) -> Any:
             self._note(True)
             output = wrapper(*args, **kwargs)
-            self._note(True)  # the denoiser may have been called within
+            self._note(True)  # again, because the denoiser may have been called inside
             return output
 
         return noting

@@ -1,4 +1,4 @@
-"""The runs that are under way on a denoiser, and what methods remember in each of them."""
+"""The runs of a denoiser that are under way, and the states of methods in each of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from hasten.methods._stats import RunTally
 
 MOST_CALLS = 8
-"""How many calls at equal timesteps are taken for one step in a loop that no pipeline runs."""
+"""The number of calls at equal timesteps that count as one step, in a loop that no pipeline runs."""
 
 
 class Member(NamedTuple):
-    """An installed method that remembers something. ``make`` makes that anew: for each run where it is
-    ``run_wide``, otherwise for each of the calls that a step has."""
+    """An installed method that has a state. ``make`` returns a new one: for each run where it is ``run_wide``,
+    otherwise for each of the calls that a step makes."""
 
     order: int
     name: str
@@ -27,8 +27,10 @@ class Member(NamedTuple):
 
 
 class Lane:
-    """The same call of every step, where a step calls the denoiser several times: guidance in two calls, the tiles
-    of a panorama, schedulers of second order. ``states`` has what each method remembers for it, outermost first.
+    """The calls at one position within each step, where a step calls the denoiser several times: guidance in two
+    calls, the tiles of a panorama, schedulers of second order.
+
+    ``states`` has the state of each method, the outermost method first. ``step`` is the present step.
     """
 
     def __init__(self, run: Run, shape: Shape, states: dict[str, State]) -> None:
@@ -41,12 +43,12 @@ class Lane:
         return self.shape[-2], self.shape[-1]
 
     @property
-    def ending(self) -> bool:
-        """This is known to be the last call of the lane: what is kept now is never used."""
+    def is_last_call(self) -> bool:
+        """Whether this call is known to be the lane's last, so that nothing stored at it would ever be used."""
         return self.run.track.finished
 
     def begin(self, step: int) -> None:
-        """A call of that step begins."""
+        """Tells the states that a call of that step begins."""
         moves, self.step = self.run.moves_to(step), step
         for name, state in self.states.items():
             state.lane = self
@@ -54,21 +56,25 @@ class Lane:
                 state.step(step)
 
     def refresh(self, by: State | None = None) -> None:
-        """The batch's layout changes at this step: every other state drops what it stored."""
+        """Makes all states but ``by`` drop what they stored, because the layout of the batch changes at this
+        step."""
         for state in self.states.values():
             if state is not by:
                 state.refresh()
 
     def release(self) -> None:
-        """What is kept for later calls is let go."""
+        """Makes the states drop what they store for later calls."""
         for name, state in self.states.items():
             if not self.run.is_wide(name):
                 state.start()
 
 
 class Run:
-    """One way through a scheduler's timesteps. ``call`` is the call of a pipeline that it belongs to, where that
-    is known; ``thread`` the thread that makes it."""
+    """One way through a scheduler's timesteps.
+
+    ``call`` is the call of a pipeline that it belongs to, where that is known, and ``thread`` is the id of its
+    thread.
+    """
 
     def __init__(
         self, track: Track, thread: int, call: object, members: list[Member], tallies: dict[str, RunTally]
@@ -82,11 +88,11 @@ class Run:
         self._place, self._calls, self._calls_before = track.place, 0, 0
 
     def lane(self, step: int, shape: Shape) -> Lane:
-        """That of the next call, which has a sample of that shape."""
+        """Returns the lane of the next call, which belongs to ``step`` and has a sample of that shape."""
         if step != self.step:
             self.step = step
             self._seen.clear()
-            # What the last step did without is too old for this one.
+            # A lane that had no call at the last step holds states that are too old for this one.
             self._lanes = {key: lane for key, lane in self._lanes.items() if lane.step >= step - 1}
             for tally in self.tallies.values():
                 tally.step()
@@ -106,29 +112,31 @@ class Run:
         self._calls += 1
 
     def is_wide(self, name: str) -> bool:
-        """What the method of that name remembers is that of the whole run."""
+        """Returns whether the method of that name has one state for the whole run."""
         return name in self._wide
 
     def moves_to(self, step: int) -> bool:
-        """Whether what the whole run remembers has not been told of that step yet."""
+        """Returns whether the run-wide states have not been told of that step yet, and notes that they are told
+        now."""
         told, self._told = self._told, step
         return told != step
 
     @property
     def calls_at_once(self) -> int:
-        """How many calls came at the present timestep until now."""
+        """The number of calls at the present timestep so far."""
         return self._calls
 
     @property
     def complete(self) -> bool:
-        """The last call was made: as many at the last timestep as at the one before."""
+        """Whether the last call was made: as many calls at the last timestep as at the one before."""
         return self.track.finished and self._calls >= max(1, self._calls_before)
 
     def called(self, lane: Lane) -> None:
-        """The denoiser was called. What no later call can use is let go: decoding the image needs the memory."""
+        """Counts a call of the denoiser, and drops states that no later call can use: decoding needs the
+        memory."""
         for name, tally in self.tallies.items():
             tally.called(lane.states.get(name))
-        if lane.ending:
+        if lane.is_last_call:
             lane.release()
         if self.complete:
             for tally in self.tallies.values():
@@ -136,7 +144,7 @@ class Run:
             self._forget()
 
     def over(self, broken: bool) -> None:
-        """No more calls of this run come. ``broken``: it did not come to its end."""
+        """Ends the run. ``broken`` means that it did not reach its end, so that its effects are not judged."""
         for tally in self.tallies.values():
             if broken:
                 tally.drop()
@@ -145,16 +153,16 @@ class Run:
         self._forget()
 
     def displaced(self) -> None:
-        """Another run begins: where the end of this one could not be seen, it is taken to be over."""
+        """Ends the run because another one begins. It counts as complete where its end could not be seen."""
         self.over(broken=not ends_unseen(self.track))
 
     def break_off(self) -> None:
-        """The run is not to be judged: an error came between."""
+        """Discards what the methods did in this run, because an error interrupted it."""
         for tally in self.tallies.values():
             tally.drop()
 
     def leave(self, name: str) -> None:
-        """That method is taken off; what it did is counted until here."""
+        """Removes the method of that name; what it did up to here is counted."""
         if (tally := self.tallies.pop(name, None)) is not None and ends_unseen(self.track):
             tally.end()
         self._wide.pop(name, None)

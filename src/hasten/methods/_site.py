@@ -1,4 +1,4 @@
-"""The ``forward`` of a module, and the calls of a pipeline, run through wrappers."""
+"""Wraps the ``forward`` of a module and the calls of a pipeline."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 from hasten.errors import InputError
 
 Wrapper = Callable[..., Any]
-"""``wrapper(call_next, module, *args, **kwargs)``: calls ``call_next(*args, **kwargs)`` or does without."""
+"""A function ``wrapper(call_next, module, *args, **kwargs)`` that calls ``call_next(*args, **kwargs)`` or does
+without."""
 
 HOOKS = ("accelerate.hooks", "diffusers.hooks.hooks")
-"""Whose hooks put a ``forward`` of their own on a module, and keep the one that it had."""
+"""The modules of libraries whose hooks put a ``forward`` of their own on a module, and keep the previous one."""
 HEAP_TYPE = 1 << 9
-"""The flag of classes made in Python, for which others can be put."""
+"""CPython's flag of classes that are made at run time; only objects of these can be given another class."""
 
 
 class Wrappers:
-    """The wrappers of several methods around one callable, the smaller ``Method.order`` nearer to it."""
+    """The wrappers of several methods around one callable; a smaller ``Method.order`` is nearer to it."""
 
     def __init__(self, target: Any, original: Callable[..., Any]) -> None:
         self.target, self.original = target, original
@@ -32,7 +33,8 @@ class Wrappers:
         self._compose()
 
     def keeps_any_without(self, name: str) -> bool:
-        """Drops the wrappers of that name; without any left the target gets back what it had."""
+        """Drops the wrappers of that name and returns whether any are left. Without any, the target is
+        restored."""
         left = [entry for entry in self._wrappers if entry[1] != name]
         if len(left) < len(self._wrappers):
             self._wrappers = left
@@ -42,7 +44,7 @@ class Wrappers:
         return bool(left)
 
     def restore(self) -> None:
-        """The target gets back what it had."""
+        """Gives the target back what it had."""
         raise NotImplementedError
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -56,7 +58,7 @@ class Wrappers:
 
 
 def refusal(target: Any) -> str:
-    """What is told of copying or pickling something that methods are applied to."""
+    """Returns the message for copying or pickling something that methods are applied to."""
     return (
         f"Methods are applied to the {type(target).__name__}, and a copy of it would compute with what the "
         "original has: remove the plan before you copy or pickle it, and apply it to the copy."
@@ -64,33 +66,36 @@ def refusal(target: Any) -> str:
 
 
 class Site(Wrappers):
-    """The ``forward`` of one module, beneath the hooks of accelerate and diffusers: these keep the ``forward``
-    that they found and put it back when they are taken off, as happens after each call of an offloaded pipeline.
+    """The wrapped ``forward`` of one module, placed beneath the hooks of accelerate and diffusers.
+
+    Those hooks keep the ``forward`` that they found and put it back when they are removed, as happens after each
+    call of an offloaded pipeline.
     """
 
     def __init__(self, module: Any, is_active: Callable[[], bool]) -> None:
-        """``is_active``: whether the wrappers have anything to do; where not, they are passed by."""
+        """Puts the new ``forward`` in place. Where ``is_active`` returns False, calls pass by the wrappers."""
         place = _own_place(module)
-        self._previous = place.found  # None: that of the class
+        self._previous = place.found  # None where the module uses the forward of its class
         super().__init__(module, module.forward if self._previous is None else self._previous)
         self._is_active = is_active
         self._forward = functools.update_wrapper(functools.partial(_run_through, self), self.original)
         place.put(self._forward)
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The module's forward."""
+        """Returns the output of the module's forward."""
         return (self.call if self._is_active() else self.original)(*args, **kwargs)
 
     @property
     def is_replaced(self) -> bool:
-        """The module has the forward again that it had before. One that somebody put around ours is another."""
+        """Whether the module has again the forward that it had before. A forward that somebody put around ours is
+        not that one."""
         found = _own_place(self.target).found
         return found is None or found is self._previous or _is_of_class(found, self.target)
 
     def restore(self) -> None:
         place = next((place for place in _places(self.target) if place.found is self._forward), None)
         if place is None:
-            return  # another library wrapped it meanwhile and holds on to it: it now only passes calls on
+            return  # another library has wrapped our forward and keeps it; from here on it only passes calls on
         if self._previous is None and place.holder is vars(self.target) and place.name == "forward":
             del self.target.forward
         else:
@@ -102,7 +107,7 @@ def _run_through(site: Site, *args: Any, **kwargs: Any) -> Any:
 
 
 class _Place(NamedTuple):
-    """Where a ``forward`` is kept."""
+    """An entry of a namespace that holds a ``forward``."""
 
     holder: dict[str, Any]
     name: str
@@ -116,7 +121,8 @@ class _Place(NamedTuple):
 
 
 def _places(module: Any) -> Iterator[_Place]:
-    """All places, those of diffusers' hooks first, then accelerate's, then the module itself."""
+    """Yields the places of all forwards of a module: first those in diffusers' hooks, then accelerate's, then its
+    own."""
     for reference in getattr(vars(module).get("_diffusers_hook"), "_fn_refs", ()):
         kept = vars(reference)
         yield _Place(kept, "forward" if kept.get("original_forward") is None else "original_forward")
@@ -126,7 +132,7 @@ def _places(module: Any) -> Iterator[_Place]:
 
 
 def _own_place(module: Any) -> _Place:
-    """Where the module's own forward is, beneath all hooks."""
+    """Returns the place of the module's own forward, beneath all hooks."""
     places = [place for place in _places(module) if not _is_hook(place.found)]
     outermost = _Place(vars(module), "forward")
     if outermost.found is None or not places:
@@ -135,7 +141,7 @@ def _own_place(module: Any) -> _Place:
 
 
 def _is_hook(forward: Any) -> bool:
-    """A forward that accelerate or diffusers made, which calls the one that they keep."""
+    """Returns whether accelerate or diffusers made this forward, which calls the one that their hook keeps."""
     return isinstance(forward, functools.partial) and getattr(forward.func, "__module__", None) in HOOKS
 
 
@@ -144,12 +150,15 @@ def _is_of_class(forward: Any, module: Any) -> bool:
 
 
 class Calls(Wrappers):
-    """The calls of one pipeline. Python looks these up in the class alone, so that the pipeline is of a class of
-    its own meanwhile, with the same name."""
+    """The wrapped calls of one pipeline.
+
+    Python looks up ``__call__`` in the class alone, so that the pipeline meanwhile has a class of its own with the
+    same name.
+    """
 
     @staticmethod
     def can_be_wrapped(pipe: Any) -> bool:
-        """It is called, and another class can be put for its own."""
+        """Returns whether the pipeline can be called and can be given another class."""
         return callable(pipe) and bool(type(pipe).__flags__ & HEAP_TYPE)
 
     def __init__(self, pipe: Any) -> None:
@@ -158,7 +167,8 @@ class Calls(Wrappers):
         pipe.__class__ = _called_through(self, self._kind)
 
     def restore(self) -> None:
-        """Also where classes of other denoisers' methods were put over this one, and are left without wrappers."""
+        """Gives the pipeline its class back. Classes put on top by methods of other denoisers go, too, once they
+        have no wrappers left."""
         site = vars(type(self.target)).get("_hasten_calls")
         while isinstance(site, Calls) and not site._wrappers:
             self.target.__class__ = site._kind

@@ -1,4 +1,5 @@
-"""What goes through the blocks of a transformer: the image's tokens, in some models beside the text's."""
+"""Wrappers around the blocks of a transformer, which take the image's tokens and in some models the text's as
+well."""
 
 from __future__ import annotations
 
@@ -14,43 +15,44 @@ if TYPE_CHECKING:
 
 
 Streams = tuple[Stream, ...]
-"""What a block gives, in that order."""
+"""The kinds of tokens that a block returns, in its order."""
 
 
 def image_of(output: Any, gives: Streams) -> torch.Tensor:
-    """The image's tokens (batch, tokens, channels) of what a block gave: alone, or beside the text's."""
+    """Returns the image's tokens (batch, tokens, channels) from the output of a block."""
     image: torch.Tensor = output[gives.index("image")] if isinstance(output, tuple) else output
     return image
 
 
 def passed(gives: Streams, args: tuple[Any, ...], kwargs: Mapping[str, Any], image: torch.Tensor) -> Any:
-    """What the block would give if it only passed on the text's tokens that it was called with, and ``image``."""
-    if gives == ("image",):  # it has the text to look at only
+    """Returns what the block would return if it passed on the text's tokens that it was called with, beside
+    ``image``."""
+    if gives == ("image",):  # the block reads the text and does not return it
         return image
     streams = {"image": image, "text": text_of(args, kwargs)}
     return tuple(streams[stream] for stream in gives)
 
 
 def change(now: torch.Tensor, before: torch.Tensor) -> float:
-    """The relative difference of mean absolute values, of the row where that is largest."""
+    """Returns the relative difference of mean absolute values, in the row of the batch where it is largest."""
     rows = (now - before).abs().flatten(1).mean(1) / before.abs().flatten(1).mean(1)
     return float(rows.max())
 
 
 class Rests(Protocol):
-    """What a method remembers that lets all blocks rest at some calls of the denoiser."""
+    """The state of a method that lets all blocks rest at some calls of the denoiser."""
 
     resting: bool
 
     def reused(self) -> torch.Tensor:
-        """The image's tokens after all blocks, by what was kept."""
+        """Returns the image's tokens after all blocks, computed from what was kept."""
 
     def keep(self, after: torch.Tensor) -> None:
-        """All blocks ran, and gave these tokens of the image."""
+        """Takes the image's tokens after all blocks have run."""
 
 
 def resting(current: Callable[[], Rests], gives: Streams) -> Wrapper:
-    """Of a block that only passes its tokens on while the blocks rest."""
+    """Returns the wrapper of a block that only passes its tokens on while the blocks rest."""
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         if not current().resting:
@@ -61,7 +63,7 @@ def resting(current: Callable[[], Rests], gives: Streams) -> Wrapper:
 
 
 def finishing(current: Callable[[], Rests], gives: Streams) -> Wrapper:
-    """Of the last block, after which stands what is kept or reused."""
+    """Returns the wrapper of the last block, whose output is kept, or replaced while the blocks rest."""
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
         state = current()

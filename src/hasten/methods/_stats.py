@@ -1,4 +1,4 @@
-"""Counts what applied methods do, and says when one of them had no effect. Imports no torch."""
+"""Counts what applied methods do, and tells when one of them had no effect. It imports no torch."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from types import FrameType
 from typing import Any
 
 from hasten.errors import NoEffectWarning
-from hasten.methods.base import DEEDS, Method, State, Step
+from hasten.methods.base import EFFECTS, Method, State, Step
 from hasten.plan import Parameters
 
 Tell = Callable[[str], object]
-"""Is told, in a sentence, that a method had no effect in a call."""
+"""A function that is called with a sentence when a method had no effect in a call."""
 
 UNGUIDED = "it was not guided, so that the batch has no second half (a low guidance scale, a distilled model)"
 CHANGED = "the image changed too much from step to step"
 DROPPED = "what it stored was dropped before it could be used, as another method of the plan changed the batch"
 LIBRARIES = ("hasten", "diffusers", "torch", "accelerate")
-"""Whose code lies between a user's call of the pipeline and a warning."""
+"""The packages whose frames lie between a user's call of the pipeline and a warning."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class MethodStats:
     Attributes:
         runs: ways through the scheduler's steps, one a call of the pipeline.
         steps: steps in all runs.
-        full: of those, the ones at which the method left nothing out.
-        reused: the ones at which something was given again that an earlier step had computed.
-        forecast: the ones at which something was forecast from earlier steps.
-        merged: the ones at which tokens were merged.
-        guidance_dropped: the ones at which one half of guidance alone was computed.
-        left_out: steps that calls asked for and that were not taken (fewer steps alone does so).
-        runs_without_effect: runs that ended without any of these.
+        full: steps at which the method left nothing out.
+        reused: steps at which the method returned something that an earlier step had computed.
+        forecast: steps at which it forecast something from earlier steps.
+        merged: steps at which it merged tokens.
+        guidance_dropped: steps at which it computed one half of guidance only.
+        left_out: steps that calls asked for and that were not taken; only fewer steps does that.
+        runs_without_effect: runs that ended without any of these effects.
 
     Example:
         >>> with hasten.accelerate(pipe, "deepcache(cache_interval=3)") as handle:
@@ -58,9 +58,9 @@ class MethodStats:
 
 
 class Tally:
-    """Counts one applied method; each run counts into it by a ``RunTally`` of its own.
+    """Counts the effects of one applied method over all runs; each run counts through a ``RunTally`` of its own.
 
-    ``tell`` is called once, at the end of the first run in which a method that should leave work out left out
+    ``tell`` is called once, at the end of the first run in which a method that should leave out work left out
     none.
     """
 
@@ -72,7 +72,7 @@ class Tally:
 
     @property
     def scheduler(self) -> Any:
-        """That of the pipeline which the method was applied to; None where it has none."""
+        """The scheduler of the pipeline that the method was applied to; None where it has none."""
         return getattr(self._pipe, "scheduler", None)
 
     @property
@@ -80,17 +80,19 @@ class Tally:
         return MethodStats(**self._counts)
 
     def begin(self) -> RunTally:
-        """A run begins."""
+        """Returns the tally of a run that begins."""
         self._counts["runs"] += 1
         return RunTally(self, self._counts)
 
     def leave_out(self, steps: int) -> None:
-        """A call of the pipeline begins that takes so many steps less than it was asked for."""
+        """Counts the steps that a call of the pipeline, which begins now, does not take although it was asked for
+        them."""
         self._counts["left_out"] += steps
         self._shortened = steps > 0
 
     def ended(self, steps: int, acted: bool) -> None:
-        """A run of so many steps is over, from its first to its last."""
+        """Counts the end of a complete run of ``steps`` steps. ``acted`` tells whether the method had any effect
+        in it."""
         if acted or self._shortened or not steps or not self.method.cuts_work:
             return
         self._counts["runs_without_effect"] += 1
@@ -113,7 +115,7 @@ class Tally:
 
 
 class RunTally:
-    """Counts what a method does in one run; the clock tells it of steps and calls of the denoiser."""
+    """Counts the effects of a method in one run, told by the clock of steps and calls of the denoiser."""
 
     def __init__(self, tally: Tally, counts: Counter[str]) -> None:
         self._tally, self._counts = tally, counts
@@ -121,45 +123,45 @@ class RunTally:
         self._steps, self._acted = 0, False
 
     def step(self) -> None:
-        """A step begins."""
+        """Counts a step that begins."""
         self._step.clear()
         self._steps += 1
         self._counts.update(("steps", "full"))
 
     def called(self, state: State | None) -> None:
-        """The denoiser was called: what the method did there is counted once a step. ``state`` is that of the
-        method, where it has one."""
-        for deed in DEEDS if state is not None else ():
-            if getattr(state, f"did_{deed}"):
-                setattr(state, f"did_{deed}", False)
-                self._count(deed)
+        """Counts what the method did in a call of the denoiser, once a step. ``state`` is None where it has no
+        state."""
+        for effect in EFFECTS if state is not None else ():
+            if getattr(state, f"did_{effect}"):
+                setattr(state, f"did_{effect}", False)
+                self._count(effect)
 
-    def _count(self, deed: str) -> None:
-        if deed not in self._step:
+    def _count(self, effect: str) -> None:
+        if effect not in self._step:
             self._counts["full"] -= not self._step
-            self._counts[deed] += 1
-            self._step.add(deed)
+            self._counts[effect] += 1
+            self._step.add(effect)
             self._acted = True
 
     def end(self) -> None:
-        """The run is over, from its first step to its last."""
+        """Counts the run as complete, from its first step to its last."""
         steps, acted = self._steps, self._acted
         self.drop()
         self._tally.ended(steps, acted)
 
     def drop(self) -> None:
-        """The run was broken off: what it would have come to is not known."""
+        """Discards the run, which was interrupted: what the method would have done in it is not known."""
         self._steps, self._acted = 0, False
 
 
 def warn(message: str) -> None:
-    """The warning that users of a pipeline get, at the line of their own code that called it."""
+    """Issues a NoEffectWarning at the line of the user's own code that called the pipeline."""
     hint = " The handle's stats count what it did in all calls."
     warnings.warn(message + hint, NoEffectWarning, stacklevel=_frames_to_the_user())
 
 
 def _frames_to_the_user() -> int:
-    """How many frames above ``warn`` the first one is that belongs to none of the libraries."""
+    """Returns the number of frames from ``warn`` up to the first one that belongs to none of the libraries."""
     frame: FrameType | None = sys._getframe(2)
     level = 2
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES:

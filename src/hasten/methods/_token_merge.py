@@ -8,13 +8,18 @@ import torch
 
 
 class TokenMerge:
-    """Merges ``count`` of the tokens of an image into others that are like them, and puts them back.
+    """Merges ``count`` of an image's tokens into similar ones, and restores the full set after attention.
 
-    One token of each cell of ``stride`` (rows, columns) is a destination, picked by ``generator`` or, without
-    one, the upper left. The other tokens most like a destination (cosine similarity of ``metric``) are merged
-    into it by their mean.
+    Each cell of ``stride`` (rows, columns) has one destination token, drawn by ``generator`` or, without one, the
+    upper left. Of the other tokens, those most similar to a destination (cosine similarity of ``metric``) are
+    merged into it as a mean.
 
-    Shapes: metric (batch, tokens, channels), tokens = rows · columns of ``grid``.
+    Args:
+        metric: the features that similarity is computed from, (batch, tokens, channels).
+        grid: rows and columns of the tokens; their product is the number of tokens.
+        stride: rows and columns of a cell.
+        count: the number of tokens to merge; at most all that are no destination.
+        generator: draws the destinations.
     """
 
     def __init__(
@@ -39,7 +44,8 @@ class TokenMerge:
         self._place = self._places()
 
     def _places(self) -> torch.Tensor:
-        """(batch, tokens): where each token is found among the merged ones, the kept before the destinations."""
+        """Returns the index of each token's value in the merged sequence, (batch, tokens). Kept tokens come first
+        there, then destinations."""
         kept, to = self._kept.shape[1], self._to.shape[1]
         numbers = torch.arange(kept + to, device=self._to.device).expand(self._to.shape[0], -1)
         places = torch.empty(
@@ -50,21 +56,25 @@ class TokenMerge:
         return places.scatter_(1, self._merged, self._match + kept)
 
     def merge(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(batch, tokens, channels) → (batch, tokens − count, channels)."""
+        """Returns the merged tokens: (batch, tokens, channels) → (batch, tokens − count, channels)."""
         index = _wide(self._match, tokens)
         destinations = _take(tokens, self._to)
         means = destinations.scatter_reduce(1, index, _take(tokens, self._merged), reduce="mean")
         return torch.cat([_take(tokens, self._kept), means], dim=1)
 
     def unmerge(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(batch, tokens − count, channels) → (batch, tokens, channels): merged ones get their mean's value."""
+        """Returns all tokens: (batch, tokens − count, channels) → (batch, tokens, channels). Merged ones get the
+        value of their destination."""
         return _take(tokens, self._place)
 
 
 def _partition(
     grid: tuple[int, int], stride: tuple[int, int], device: torch.device, generator: torch.Generator | None
 ) -> tuple[torch.Tensor, int]:
-    """All tokens' numbers, the destinations first, and how many these are. Rests beyond full cells have none."""
+    """Returns the indices of all tokens, destinations first, and the number of destinations.
+
+    Rows and columns beyond the last full cell contain no destination.
+    """
     (rows, columns), (high, wide) = grid, stride
     to, offsets = _cells(grid, stride, device)
     if generator is not None:
@@ -72,9 +82,9 @@ def _partition(
         draw = torch.randint(high * wide, size, generator=generator, device=generator.device)
         to = to + offsets[draw.flatten().to(device)]
     rank = torch.zeros(rows * columns, dtype=torch.int64, device=device)
-    # Not rank[…] = -1: on a GPU that copies the number there, and waits until all work before it is done.
+    # Not rank[…] = -1, which on a GPU copies the number there and waits for all work before it.
     rank.index_fill_(0, to, -1)
-    # Attention does not care in which order its tokens come, but its last bits do: this is tomesd's order.
+    # Attention does not depend on the order of its tokens, but its rounding does, and this is tomesd's order.
     return rank.argsort(), len(to)
 
 
@@ -82,9 +92,10 @@ def _partition(
 def _cells(
     grid: tuple[int, int], stride: tuple[int, int], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The number of each cell's upper left token, (cells,), and how far on each token of a cell is from that.
+    """Returns the index of each cell's upper left token, (cells,), and the offsets of a cell's tokens from it.
 
-    Kept: a GPU that waits for its processor would wait for each of their kernels at every merging.
+    The result is cached, because otherwise every merging would launch these kernels, and a GPU that waits for its
+    processor would wait for each.
     """
     (rows, columns), (high, wide) = grid, stride
     numbers = torch.arange(rows * columns, device=device).view(rows, columns)

@@ -1,4 +1,4 @@
-"""A run's way through its timesteps: to which step of the scheduler a call of the denoiser belongs."""
+"""Finds the scheduler's step that a call of the denoiser belongs to."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ Shape = tuple[int, ...]
 
 
 class Track(Protocol):
-    """Follows the calls of one run. ``place`` grows from timestep to timestep, also within a step."""
+    """Follows the calls of one run. ``place`` grows with each new timestep, also within a step."""
 
     place: int
     scheduler: Any
-    """The scheduler whose timesteps these are; None where it is not known."""
+    """The scheduler that the timesteps come from; None where it is not known."""
 
     @property
     def finished(self) -> bool:
-        """Whether the last timestep was reached."""
+        """Whether the run has reached its last timestep."""
 
     def follow(self, timestep: Any, shape: Shape) -> int | None:
-        """The step that a call belongs to, counted from the run's first; None where it is not of this run."""
+        """Returns the step of a call, counted from the run's first, or None where the call is not of this run."""
 
 
 def track_of(timestep: Any, own: Any, known: Sequence[Any], shape: Shape) -> Track:
-    """The track of a run that begins with that timestep.
+    """Returns the track of a run that begins at that timestep.
 
-    ``own`` is the scheduler of the pipeline that calls; None where no pipeline does. ``known`` are those of the
-    pipelines that methods are applied to: in a loop of the user's own it may be one of them.
+    ``own`` is the scheduler of the calling pipeline, or None where no pipeline calls. ``known`` are the schedulers
+    of the pipelines that methods are applied to: a loop of the user's own may use one of them.
     """
     candidates = [s for s in (own, *known) if isinstance(getattr(s, "timesteps", None), torch.Tensor)]
     if _is_single(timestep):
@@ -40,7 +40,7 @@ def track_of(timestep: Any, own: Any, known: Sequence[Any], shape: Shape) -> Tra
             if _memory(scheduler.timesteps) == _memory(timestep):
                 return _Views(timestep, step_numbers(scheduler), scheduler)
         if candidates[:1] == [own] and _count(timestep) == len(own.timesteps):
-            return _Views(timestep, step_numbers(own), own)  # a copy, as a pipeline that saves its scheduler has
+            return _Views(timestep, step_numbers(own), own)  # a pipeline that keeps its scheduler has a copy
     if candidates[:1] == [own] and _Indexed.fits(own):
         return _Indexed(own)
     if _is_single(timestep) and _count(timestep) > 1:
@@ -49,11 +49,14 @@ def track_of(timestep: Any, own: Any, known: Sequence[Any], shape: Shape) -> Tra
 
 
 class _Views:
-    """A run over views of one tensor of timesteps: the view's place in memory tells the run and the position in
-    it, without reading a value from the device. ``numbers`` has the step of each of its places."""
+    """Follows timesteps that are views of one tensor.
+
+    The memory of the view tells the run and the position in it, so that no value is read from the device.
+    ``numbers`` has the step of each position.
+    """
 
     def __init__(self, timestep: torch.Tensor, numbers: list[int], scheduler: Any) -> None:
-        self._held = timestep  # while this view lives, no other tensor can have its memory
+        self._held = timestep  # keeps the memory from being reused by another tensor
         self._memory = _memory(timestep)
         self.place, self.scheduler = int(timestep.storage_offset()), scheduler
         self._numbers, self._first = numbers, numbers[self.place]
@@ -73,8 +76,10 @@ class _Views:
 
 
 class _Indexed:
-    """A run whose timesteps are computed from the scheduler's, as FLUX does: the scheduler itself says how far it
-    has come. Values are not compared: in 16 bits those of different steps may be the same."""
+    """Follows timesteps that a pipeline computes from its scheduler's, as FLUX does, by the scheduler's own index.
+
+    Values are not compared, because in 16 bits those of different steps may be equal.
+    """
 
     def __init__(self, scheduler: Any) -> None:
         self.scheduler = scheduler
@@ -84,7 +89,7 @@ class _Indexed:
 
     @classmethod
     def fits(cls, scheduler: Any) -> bool:
-        """It counts its steps, and has some left."""
+        """Returns whether the scheduler counts its steps and has some left."""
         return hasattr(scheduler, "step_index") and (_index(scheduler) or 0) < len(scheduler.timesteps)
 
     @property
@@ -96,7 +101,7 @@ class _Indexed:
         if self.scheduler.timesteps is not self._timesteps:
             return None
         if place is None:
-            return 0  # the scheduler looks for the first step's place when that is over
+            return 0  # the scheduler sets its index at the end of the first step
         if not self._knows_first:
             self._knows_first, self._first = True, place - 1
         if not self.place <= place < len(self._numbers):
@@ -106,8 +111,11 @@ class _Indexed:
 
 
 class _Values:
-    """A run over timesteps of which only the value is known: a new one begins when it rises, when a scheduler was
-    given other timesteps, maybe of the same values, or when at a lower one the sample has another shape."""
+    """Follows timesteps by their values alone.
+
+    A new run begins when the value rises, when a scheduler was given new timesteps, perhaps of equal values, or
+    when the sample has another shape at a lower value.
+    """
 
     finished = False
     scheduler = None
@@ -128,18 +136,18 @@ class _Values:
 
 
 def ends_unseen(track: Track) -> bool:
-    """Nothing tells which call of the run is its last."""
+    """Returns whether nothing tells which call of the run is its last."""
     return isinstance(track, _Values)
 
 
 def _index(scheduler: Any) -> int | None:
-    """How many of its timesteps the scheduler has behind it; None where it does not know yet."""
+    """Returns the number of timesteps that the scheduler has behind it, or None where it does not know yet."""
     index = scheduler.step_index
     return index if index is not None else getattr(scheduler, "begin_index", None)
 
 
 def _distinct(timestep: torch.Tensor) -> list[int]:
-    """Steps of timesteps whose scheduler is not known: one for each value."""
+    """Returns the step of each timestep where no scheduler is known: equal neighbouring values are one step."""
     values = timestep.new_empty(0).set_(timestep.untyped_storage()).tolist()
     numbers = [0]
     for before, value in pairwise(values):
@@ -148,12 +156,12 @@ def _distinct(timestep: torch.Tensor) -> list[int]:
 
 
 def _is_single(timestep: Any) -> bool:
-    """A tensor that holds one value (maybe expanded over the batch)."""
+    """Returns whether this is a tensor of one value, perhaps expanded over the batch."""
     return isinstance(timestep, torch.Tensor) and (timestep.numel() == 1 or not any(timestep.stride()))
 
 
 def _count(timestep: torch.Tensor) -> int:
-    """How many numbers lie in the memory of which this is a view."""
+    """Returns the number of values in the memory that this tensor is a view of."""
     return int(timestep.untyped_storage().nbytes() // timestep.element_size())
 
 

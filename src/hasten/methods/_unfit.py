@@ -1,4 +1,5 @@
-"""Why a method cannot be used on a family's models, as far as that can be told without their weights. No torch."""
+"""Tells why a method does not fit a family's models, as far as that is known without their weights. It imports no
+torch."""
 
 from __future__ import annotations
 
@@ -9,9 +10,10 @@ from hasten.models.base import Family
 
 
 def unfit(method: Method, family: Family) -> str | None:
-    """Why the method cannot be used there, a sentence without its full stop; None where the classes fit.
+    """Returns why the method cannot be used on the family, as a sentence without its full stop, or None where it
+    fits.
 
-    What a method asks beyond the classes of pipeline and denoiser is for ``unsupported`` to tell of a real one.
+    Only the classes of pipeline and denoiser are looked at. ``Method.unsupported`` judges a loaded pipeline.
     """
     if family.denoiser not in method.denoisers:
         return f"it needs a {' or '.join(method.denoisers)}, and {family.pipeline} has a {family.denoiser}"
@@ -22,11 +24,15 @@ def unfit(method: Method, family: Family) -> str | None:
 
 
 class _UnreadError(Exception):
-    """Something was asked of a stand-in that only the weights' modules have."""
+    """Raised when a stand-in is asked for something that only a loaded model has."""
 
 
 class _StandIn:
-    """Of another class's name, and nothing else. What some objects have by a mark (``_orig_mod``), it has not."""
+    """An object with the name of another class and no content.
+
+    Private attributes, by which some real objects are told apart (``_orig_mod``), are missing. Asking for any
+    other raises _UnreadError.
+    """
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name) if name.startswith("_") else _UnreadError(name)

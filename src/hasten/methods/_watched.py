@@ -1,4 +1,5 @@
-"""Calls of the denoiser in which nothing may be left out, because others look at what goes on within."""
+"""Refuses calls of the denoiser in which no work may be left out, because the caller looks at what happens
+inside."""
 
 from __future__ import annotations
 
@@ -12,16 +13,16 @@ from hasten.errors import CallError
 from hasten.methods.base import Method
 
 PIPELINES = "diffusers.pipelines."
-"""Where the attention processors are defined that only their own pipeline puts on, and reads."""
+"""Modules of attention processors that only their own pipeline sets and reads."""
 
 
 def cutting(methods: Iterable[Method]) -> list[str]:
-    """The titles of those that leave out work within the denoiser."""
+    """Returns the titles of the methods that leave out work inside the denoiser."""
     return [method.title for method in methods if method.cuts_work and not method.shortens]
 
 
 def refuse_gradient(denoiser: Any, sample: torch.Tensor, methods: Iterable[Method]) -> None:
-    """Raises CallError where the gradient of the sample is asked for, as Attend-and-Excite does."""
+    """Raises CallError where the gradient of the sample is wanted, as in Attend-and-Excite."""
     if torch.is_grad_enabled() and sample.requires_grad and (titles := cutting(methods)):
         raise CallError(
             f"The {type(denoiser).__name__} is called for a gradient, and {', '.join(titles)} would leave out "
@@ -30,7 +31,7 @@ def refuse_gradient(denoiser: Any, sample: torch.Tensor, methods: Iterable[Metho
 
 
 def refuse_watched(denoiser: Any, methods: Iterable[Method]) -> None:
-    """Raises CallError where the pipeline reads what each attention does, as self-attention guidance does."""
+    """Raises CallError where the pipeline reads what each attention computes, as in self-attention guidance."""
     if not (titles := cutting(methods)):
         return
     processors = (type(getattr(attention, "processor", None)) for attention in attentions(denoiser))

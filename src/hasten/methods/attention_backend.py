@@ -1,4 +1,4 @@
-"""Attention backend: the same attention, computed by another kernel of those that diffusers can call."""
+"""Attention backend: computes the same attention by another of the kernels that diffusers can call."""
 
 from __future__ import annotations
 
@@ -26,14 +26,19 @@ BACKENDS = (
     "xformers",
     "flex",
 )
-"""Of diffusers' AttentionBackendName, those that download no code."""
+"""The members of diffusers' AttentionBackendName that download no code."""
 QUANTISED = ("sage",)
-"""The kernels among them that compute in 8 bits, which changes the images by more than rounding."""
+"""The kernels that compute in 8 bits, which changes the images by more than rounding."""
 CHOICE = "_attention_backend"
 
 
 class AttentionBackend(Method):
-    """The denoiser's attentions run on ``backend`` of diffusers' dispatcher; ``native`` is torch's own choice."""
+    """Runs the denoiser's attentions on ``backend`` of diffusers' dispatcher; ``native`` is torch's own choice.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "attention_backend(backend=_native_cudnn)"):
+        ...     image = pipe("a strawberry").images[0]
+    """
 
     name = "attention_backend"
     title = "Attention backend"
@@ -50,7 +55,7 @@ class AttentionBackend(Method):
     cuts_work = False
     exact = True
     by_default = False
-    presence = 0.2
+    log_speedup_sd = 0.2
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         return (named("backend", BACKENDS, "diffusers' name of the kernel", neutral="native", lossy=QUANTISED),)
@@ -59,9 +64,9 @@ class AttentionBackend(Method):
         denoiser = denoiser_of(pipe)
         if reason := no_denoiser(pipe, self.title):
             return reason
-        # By class first: of a model that is only listed there are no modules to look at.
-        known = declaration_of(denoiser)
-        if (known is not None and not known.dispatched) or not any(_processors(denoiser)):
+        # The class comes first, because a model that is only listed has no modules to look at.
+        declared = declaration_of(denoiser)
+        if (declared is not None and not declared.dispatched) or not any(_processors(denoiser)):
             name = type(denoiser).__name__
             return (
                 f"the attention of the {name} does not go through diffusers' dispatcher, which alone has backends"
@@ -79,11 +84,11 @@ class AttentionBackend(Method):
         except (RuntimeError, ValueError) as error:
             raise UnsupportedError(f"{self.title} {backend} cannot be used here: {error}") from error
         finally:
-            Dispatcher.set_active_backend(active)  # that of all other models, which diffusers sets as well
+            Dispatcher.set_active_backend(active)  # diffusers has changed it for all other models as well
 
 
 def _processors(denoiser: Any) -> Iterator[Any]:
-    """The attention processors that take a backend."""
+    """Yields the attention processors that take a backend."""
     found = (getattr(module, "processor", None) for module in denoiser.modules())
     return (processor for processor in found if hasattr(processor, CHOICE))
 

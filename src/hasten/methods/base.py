@@ -1,4 +1,5 @@
-"""What a method declares and does. One file a method; the contract suite in tests/contracts holds all to it."""
+"""What a method declares and does. Each method has its own file, and the suite in tests/contracts holds all to the
+contract."""
 
 from __future__ import annotations
 
@@ -14,46 +15,49 @@ if TYPE_CHECKING:
     from hasten.methods._patch import Patches
     from hasten.methods._run import Lane
 
-MOST = 1000
-"""The upper end of ranges that the number of steps would limit, where it is not known."""
+MAX_STEPS = 1000
+"""The upper end of ranges that are limited by the number of steps, where that is not known."""
 
-USUAL = 25
+USUAL_STEPS = 25
 """The number of steps that defaults are meant for, where it is not known."""
 
 Work = Literal["features", "attention", "guidance", "weights"]
-"""What a method may replace: what the denoiser or its blocks give at a step, what its attentions give, the halves
-of guidance, the data of its weights."""
+"""The work that a method can replace: the output of the denoiser or its blocks, the output of attentions, a half
+of guidance, or the data of weights."""
 
 Replay = Literal["always", "by_call", "never"]
-"""A recorded call of the denoiser can be replayed at any call with inputs of the same shapes; or only at the same
-call of another run, because what a call does depends on those before it; or never, because what it does depends on
-numbers in tensors, or is more than the recorded kernels."""
+"""When a recorded call of the denoiser can be replayed.
+
+*always*: at any call with inputs of the same shapes. *by_call*: only at the same call of another run, because a
+call depends on those before it. *never*: because a call depends on numbers in tensors, or is more than the
+recorded kernels.
+"""
 
 Mode = Literal["run", "store", "reuse"]
-"""What an attention does at a step: computes, computes and keeps its output, or gives the one that it kept."""
+"""What an attention does at a step: it computes, computes and stores its output, or returns the stored output."""
 
 
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of a method.
 
-    Example::
-
-        Parameter("cache_interval", int, 1, steps, 3, 1, (2, 3, 4, 5), "every how many steps the whole UNet runs")
+    Example:
+        >>> meaning = "the interval of steps at which the whole UNet runs"
+        >>> Parameter("cache_interval", int, 1, 50, default=3, neutral=1, grid=(2, 3, 4, 5), meaning=meaning)
 
     Args:
-        name: as plans write it.
-        kind: int or float for numbers; str for a list of steps, or for a name (see ``named``).
-        low: the least legal number; in a list of steps, a step that is always in it.
-        high: the greatest legal number; in a list of steps, later ones are left out.
+        name: the name in plans.
+        kind: int or float for numbers; str for a list of steps, or for names (see ``named``).
+        low: the least legal number; for a list of steps, a step that every list must contain.
+        high: the greatest legal number; for a list of steps, the last step, beyond which steps are dropped.
         default: the value where a plan gives none.
         neutral: the value with which the method does nothing; None where there is no such value.
-        grid: the values that ``traversal`` walks, the mildest first.
-        meaning: a few words for people.
-        allowed: the legal values, where not all from ``low`` to ``high`` are; of a name, all names.
-        lossy: the values with which an exact method is exact no more; a lossless request tries none of them.
-        ordered: whether each value of the grid is expected to be no slower than those before it, and no better in
-            quality. Where it is not, a plan rules out no plan with another value.
+        grid: the values that ``traversal`` tries, the mildest first.
+        meaning: a short description for people.
+        allowed: the legal values, where they are fewer than ``low`` to ``high``; for names, all names.
+        lossy: the values with which an exact method is not exact. A lossless request tries none of them.
+        ordered: whether each value of the grid is expected to be at least as fast as the values before it and no
+            better in quality. Where it is not, a plan never rules out plans with another value.
     """
 
     name: str
@@ -70,7 +74,7 @@ class Parameter:
 
 
 def at_shares(shares: Iterable[float], steps: int, least: int = 1) -> tuple[int, ...]:
-    """The given shares of ``steps``, rounded to whole steps, at least ``least``, without duplicates."""
+    """Returns the given shares of ``steps``, rounded to whole steps, at least ``least``, without duplicates."""
     return tuple(dict.fromkeys(max(least, round(share * steps)) for share in shares))
 
 
@@ -82,7 +86,10 @@ def named(
     neutral: str | None = None,
     lossy: tuple[str, ...] = (),
 ) -> Parameter:
-    """A parameter whose values are names, none stronger than another. The default is the first not neutral."""
+    """Returns a parameter whose values are names, none stronger than another.
+
+    The default is the first name that is not ``neutral``. The grid has all names but ``neutral``.
+    """
     tried = tuple(value for value in allowed if value != neutral)
     more: dict[str, Any] = {"allowed": allowed, "ordered": False, "lossy": lossy}
     return Parameter(name, str, 0, 0, default or tried[0], neutral, tried, meaning, **more)
@@ -90,23 +97,27 @@ def named(
 
 @dataclass(frozen=True)
 class Step:
-    """The work that is left at one step, for the cost model; 1 is the baseline's.
+    """The work that is left at one step, for the cost model. The baseline's work is 1.
 
-    ``resting``, ``self_mode`` and ``merged`` say exactly where the shares come from. They follow from the same
-    parameters, so they do not count when steps are compared.
+    ``resting``, ``self_mode`` and ``merged`` give the exact origin of the shares. They follow from the same
+    parameters, so that comparisons of steps leave them out.
+
+    Example:
+        >>> Step(blocks={"mid_block": 0.0}, guidance=False)  # no mid block, and half of the batch
 
     Args:
-        blocks: the share of its layers that run, by the name of a denoiser block (``down_blocks.1``). A block that
-            is not named runs in full.
-        self_attention: the share of the self-attentions' work.
-        cross_attention: the share of the cross-attentions' work.
+        blocks: the share of layers that run in a denoiser block, by its name (``down_blocks.1``). Blocks without
+            an entry run in full.
+        self_attention: the share of the work of self-attentions, 0 to 1.
+        cross_attention: the share of the work of cross-attentions, 0 to 1.
         guidance: False where the step computes no classifier-free guidance, so that half of the batch runs.
-        old_guidance: whether guidance then goes on by what an earlier step computed. That is no work, but another
-            image.
-        variant: how the step makes up for the work left out, where there are several ways. That is no work either.
-        resting: the modules that give a stored output, so that nothing within them runs.
+        old_guidance: whether guidance goes on with a difference that an earlier step computed. This costs no work,
+            but changes the image.
+        variant: how the step replaces the work that it leaves out, where there are several ways. This costs no
+            work either.
+        resting: the names of modules that return a stored output, so that nothing inside them runs.
         self_mode: the mode of all self-attentions. One that has stored nothing runs where it should reuse.
-        merged: the share of tokens that is merged away before self-attention, by transformer block.
+        merged: the share of tokens that is merged before self-attention, by the name of the transformer block.
     """
 
     blocks: Mapping[str, float] = field(default_factory=dict)
@@ -120,17 +131,19 @@ class Step:
     merged: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
 
-DEEDS = ("reused", "forecast", "merged", "guidance_dropped")
-"""What a method can do at a step instead of computing all of it; fields of ``MethodStats``."""
+EFFECTS = ("reused", "forecast", "merged", "guidance_dropped")
+"""What a method can do at a step instead of computing everything; these are fields of ``MethodStats``."""
 
 
 class State(ABC):
-    """What one installed method remembers during a run, for one of the calls of the denoiser that each step makes:
-    calls that guide in turn, tiles and schedulers of second order never mix what they store. The clock makes it
-    when that call is first made, and drops it with the run.
+    """The memory of one installed method during a run, for one of the calls of the denoiser that each step makes.
 
-    The method sets ``did_reused`` and so on to True where it does that. After each call of the denoiser they are
-    counted, and set back. ``lane`` tells what is known of the call, and has the other methods' states.
+    Guidance in two calls, tiles, and schedulers of second order therefore never mix what they store. The clock
+    makes the state at the first of its calls and drops it with the run.
+
+    A method sets ``did_reused``, ``did_forecast``, ``did_merged`` or ``did_guidance_dropped`` to True where it
+    does that. After each call of the denoiser they are counted and reset. ``lane`` has what is known of the call,
+    and the states of the other methods.
     """
 
     did_reused = did_forecast = did_merged = did_guidance_dropped = False
@@ -138,48 +151,58 @@ class State(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """The run has ended: nothing of it may be used again, and nothing is held any more."""
+        """Drops everything that is stored, because the run has ended."""
 
     def refresh(self) -> None:
-        """The batch has another layout from here on, within a run: stored tensors no longer fit."""
+        """Drops stored tensors during a run, because the batch has another layout from here on."""
         self.start()
 
     @abstractmethod
     def step(self, number: int) -> None:
-        """Step ``number`` (0 is the run's first) begins; it makes this call once."""
+        """Prepares for step ``number`` of the run, which begins; 0 is the first. Each step makes this call of the
+        denoiser once."""
 
 
 class Method(ABC):
-    """One way to accelerate a pipeline. Stateless: all state of an installed method lives in its patches."""
+    """One way to accelerate a pipeline. It is stateless: all state of an installed method lives in its patches."""
 
     name: str
     title: str
     summary: str
     paper: str
     replaces: tuple[Work, ...] = ()
-    """The work that it leaves out or does otherwise. Of two methods that replace the same one can be used."""
+    """The work that the method leaves out or does otherwise. Two methods that replace the same work cannot be used
+    together."""
     compilable: bool = False
-    """The denoiser's repeated blocks can be compiled beside it: what it wraps lies outside of them."""
+    """Whether the denoiser's repeated blocks can be compiled beside it, as everything that it wraps lies outside
+    of them."""
     compiles: bool = False
-    """It compiles the denoiser's repeated blocks: only compilable methods can be used beside it."""
+    """Whether it compiles the denoiser's repeated blocks, so that only compilable methods can be used beside
+    it."""
     replay: Replay = "never"
-    """What a recording of the denoiser's calls is good for beside it."""
+    """When recorded calls of the denoiser can be replayed beside it."""
     records: bool = False
-    """It replays recorded calls of the denoiser: no method can be used beside it whose ``replay`` is never."""
+    """Whether it replays recorded calls of the denoiser, so that no method whose ``replay`` is *never* can be used
+    beside it."""
     aliases: tuple[str, ...] = ()
-    """Other names that requests may use, e.g. ``token merging``; name and title need not be repeated."""
+    """Other names that requests may use, such as ``token merging``; ``name`` and ``title`` need not be
+    repeated."""
     order: int
-    """Rank of the wrappers: a smaller one is nearer to the module itself (ToMe is inside T-GATE)."""
+    """The rank of its wrappers. A smaller rank is nearer to the module itself: ToMe is inside T-GATE."""
 
     denoisers: tuple[str, ...] = ("unet",)
-    """The denoisers, as families name them, that the method is for. ``unsupported`` judges the pipeline itself."""
+    """The denoisers that the method supports, as families name them. ``unsupported`` judges the pipeline
+    itself."""
 
     implied: Mapping[str, Parameters] = {}
-    """Parameters that other names stand for as well: ``fp16`` is half precision with dtype float16."""
+    """Names that stand for the method with these parameters: ``fp16`` is half precision with dtype float16."""
 
     cuts_work: bool = True
-    """Whether the method leaves work out. Otherwise all calls are made and each is cheaper. The work does not tell
-    by how much, so the cost model learns it from trials; and the same work may be rounded differently."""
+    """Whether the method leaves out work. Otherwise all calls are made, and each is cheaper.
+
+    The work then does not tell how much cheaper, so that the cost model learns it from trials. The same work may
+    also be rounded differently.
+    """
 
     exact: bool = False
     """Whether the images are the same apart from rounding, so that a lossless request may use the method."""
@@ -187,12 +210,12 @@ class Method(ABC):
     by_default: bool = True
     """Whether the method is tried where a request leaves the choice open, and not only where it is named."""
 
-    presence: float = 0.03
-    """How far the method moves the log speedup beyond what its work tells: the standard deviation."""
+    log_speedup_sd: float = 0.03
+    """Standard deviation of the log speedup around what the method's work predicts, before any trial."""
 
     adaptive: bool = False
-    """Whether the image decides which steps the method shortens. What ``steps`` declares is then a guess, and the
-    cost model leaves more to be learned from trials."""
+    """Whether the image decides which steps the method shortens. ``steps`` is then a guess, and the cost model
+    leaves more to be learned from trials."""
 
     shortens: bool = False
     """Whether the method takes fewer steps of the plain pipeline. Alone it is then the equal-time baseline."""
@@ -207,63 +230,75 @@ class Method(ABC):
     """Whether a search tries the lists of steps that ``hasten.measure.sensitivity`` finds for the setting."""
 
     def spellings(self) -> tuple[str, ...]:
-        """Every word that means the method in a request."""
+        """Returns every word that means the method in a request."""
         return (self.name, self.title, *self.aliases, *self.implied)
 
     @abstractmethod
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        """The parameters; with a pipeline or a number of steps, their ranges and grids for it."""
+        """Returns the parameters. A pipeline or a number of steps adapts their ranges and grids."""
 
     @abstractmethod
     def unsupported(self, pipe: Any) -> str | None:
-        """Why the method cannot be used on this pipeline, a sentence without its full stop; None when it can."""
+        """Returns why the method cannot be used on this pipeline, as a sentence without its full stop, or None
+        where it can."""
 
     @abstractmethod
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        """Adds the method's wrappers to ``patches``; legality was checked before."""
+        """Adds the method's wrappers to ``patches``. The parameters were checked before."""
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
     ) -> tuple[Step, ...]:
-        """The work that is left at each of ``steps`` steps. At ``refreshes`` another method makes it start anew.
+        """Returns the work that is left at each of ``steps`` steps; by default all of it.
 
-        A method that does not cut work leaves all of it.
+        Args:
+            pipe: the pipeline.
+            parameters: the method's parameters, checked.
+            steps: the number of steps of the run.
+            refreshes: the steps at which another method makes this one drop what it stored.
         """
         return (Step(),) * steps
 
-    def left(self, parameters: Parameters, steps: int) -> int:
-        """How many steps a call of ``steps`` steps takes: fewer where the method ``shortens``. The parameters of
-        the methods beside it count the steps that are left."""
+    def remaining_steps(self, parameters: Parameters, steps: int) -> int:
+        """Returns the number of steps that a call of ``steps`` steps takes: fewer where the method ``shortens``.
+
+        The parameters of the methods beside it refer to the steps that remain.
+        """
         return steps
 
     def neutral(self, pipe: Any = None, steps: int | None = None) -> Parameters | None:
-        """The parameters that do nothing; None where there are none."""
-        found = {p.name: p.neutral for p in self.parameters(pipe, steps)}
-        known = {name: value for name, value in found.items() if value is not None}
-        return known if len(known) == len(found) else None
+        """Returns parameters with which the method does nothing, or None where there are none."""
+        values = {p.name: p.neutral for p in self.parameters(pipe, steps)}
+        neutral = {name: value for name, value in values.items() if value is not None}
+        return neutral if len(neutral) == len(values) else None
 
     def refreshes(self, parameters: Parameters, steps: int) -> tuple[int, ...]:
-        """The steps at which this method makes the others drop what they stored."""
+        """Returns the steps at which this method makes the others drop what they stored."""
         return ()
 
     def probes(self, pipe: Any) -> tuple[Parameters, ...]:
-        """Parameters to profile the method at, where the baseline's times do not tell what it adds."""
+        """Returns parameters to profile the method at, where the baseline's times do not tell what the method
+        costs itself."""
         return ()
 
     def check(self, given: Mapping[str, Value], pipe: Any = None, steps: int | None = None) -> Parameters:
-        """The given parameters, completed by the defaults and converted to their kinds.
+        """Returns the given parameters, completed with the defaults and converted to their kinds.
 
         Raises:
-            ParameterError: unknown parameter, wrong kind, or value out of range.
+            ParameterError: a parameter is unknown, or its value has the wrong kind or is out of range.
+
+        Example:
+            >>> METHODS.get("deepcache").check({"cache_interval": 2.0})
+            {'cache_interval': 2, 'cache_branch_id': 0}
         """
-        known = {p.name: p for p in self.parameters(pipe, steps)}
+        declared = {p.name: p for p in self.parameters(pipe, steps)}
         for name in given:
-            if name not in known:
-                raise ParameterError(f"{self.title} has no parameter {name!r}. It has: {', '.join(known)}.")
-        return {name: self.legal(p, given.get(name, p.default)) for name, p in known.items()}
+            if name not in declared:
+                raise ParameterError(f"{self.title} has no parameter {name!r}. It has: {', '.join(declared)}.")
+        return {name: self.legal(p, given.get(name, p.default)) for name, p in declared.items()}
 
     def legal(self, parameter: Parameter, value: Value) -> Value:
-        """The value, converted to the parameter's kind. Raises ParameterError when it is not legal."""
+        """Returns the value, converted to the parameter's kind. Raises ParameterError where it is not legal."""
         p = parameter
         if p.kind is str:
             return self._legal_name(p, value) if p.allowed else self._legal_steps(p, value)

@@ -1,4 +1,5 @@
-"""Channels last: convolutions whose weights lie channel by channel at each place run without reordering."""
+"""Channels last: convolutions run without reordering where their weights have the channels of each place side by
+side."""
 
 from __future__ import annotations
 
@@ -16,8 +17,15 @@ PARTS = ("both", "denoiser", "decoder", "none")
 
 
 class ChannelsLast(Method):
-    """The weights of all convolutions of the UNet, of the VAE's decoder, or of both lie in torch's channels-last
-    format, and with them what runs through; the products are the same, the order of their sums may not be."""
+    """Stores the weights of all convolutions of the UNet, the VAE's decoder, or both in torch's channels-last
+    format.
+
+    The activations follow the weights. The products stay the same, but the order of their sums may change.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "channels_last(parts=both)"):
+        ...     image = pipe("a strawberry").images[0]
+    """
 
     name = "channels_last"
     title = "Channels last"
@@ -32,10 +40,10 @@ class ChannelsLast(Method):
     cuts_work = False
     exact = True
     by_default = False
-    presence = 0.2
+    log_speedup_sd = 0.2
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        return (named("parts", PARTS, "whose convolutions: the UNet's, the VAE decoder's", neutral="none"),)
+        return (named("parts", PARTS, "the parts whose convolutions are converted", neutral="none"),)
 
     def unsupported(self, pipe: Any) -> str | None:
         if reason := no_unet(pipe, self.title):

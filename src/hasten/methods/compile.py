@@ -1,4 +1,4 @@
-"""Compile: torch.compile fuses what runs between the products of the denoiser's repeated blocks."""
+"""Compile: torch.compile fuses the operations between the matrix products of the denoiser's repeated blocks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ if TYPE_CHECKING:
     from hasten.methods._patch import Patches, Wrapper
 
 MODES = ("default", "max-autotune-no-cudagraphs")
-"""Not those with CUDA graphs: a replay overwrites the outputs of the last one, which other methods store."""
+"""The modes of torch.compile without CUDA graphs, whose replay overwrites outputs that other methods store."""
 
 RECOMPILATIONS = 64
-"""How often the blocks of a kind may be compiled in a process, once for each of their shapes. After 8 torch itself
-goes on without compiling, and without a word."""
+"""The limit on compilations of one kind of block in a process, one for each shape. By default torch goes on
+uncompiled after 8, without a warning."""
 
 
 class Compile(Method):
-    """Compiles the blocks that diffusers names as repeated (one compilation serves all of a kind and shape); where
-    it names none, the denoiser. The first call compiles, which takes long; those after it are fast."""
+    """Compiles the blocks that diffusers declares as repeated, or the whole denoiser where it declares none.
+
+    One compilation serves all blocks of a kind and shape. The first call compiles, which takes long.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "compile(mode=default)"):
+        ...     image = pipe("a strawberry").images[0]
+    """
 
     name = "compile"
     title = "Compile"
@@ -40,7 +46,7 @@ class Compile(Method):
     cuts_work = False
     exact = True
     by_default = False
-    presence = 0.5
+    log_speedup_sd = 0.5
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         return (named("mode", MODES, "how torch.compile looks for fast kernels"),)
@@ -61,7 +67,7 @@ class Compile(Method):
 
 
 def _regions(denoiser: Any) -> Iterator[Any]:
-    """The repeated blocks, or the denoiser itself."""
+    """Yields the repeated blocks, or the denoiser itself where it has none."""
     kinds = tuple(getattr(denoiser, "_repeated_blocks", None) or ())
     found = [module for module in denoiser.modules() if type(module).__name__ in kinds]
     yield from found or [denoiser]
@@ -70,21 +76,21 @@ def _regions(denoiser: Any) -> Iterator[Any]:
 def _compiled(mode: str) -> Wrapper:
     import torch
 
-    known: dict[Any, Callable[..., Any]] = {}
+    compiled: dict[Any, Callable[..., Any]] = {}
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        if module not in known:  # what was compiled for an equal block before is found by torch itself
-            known[module] = torch.compile(call_next, mode=mode)
-        return known[module](*args, **kwargs)
+        if module not in compiled:  # torch itself finds what it compiled for an equal block
+            compiled[module] = torch.compile(call_next, mode=mode)
+        return compiled[module](*args, **kwargs)
 
     return wrapper
 
 
 def _never_given_up() -> Wrapper:
-    """Outside of what is compiled: too many compilations are an error."""
+    """Returns a wrapper around the compiled denoiser that raises an error where torch would give up compiling."""
     from torch._dynamo import config, exc
 
-    # Older versions of torch call class and settings after the cache; the settings have that name as well still.
+    # Older versions of torch name the class and the settings after the cache. New ones accept those settings, too.
     names = ("FailOnRecompileLimitHit", "FailOnCacheLimitHit")
     too_many = next(getattr(exc, name) for name in names if hasattr(exc, name))
 

@@ -1,4 +1,4 @@
-"""CUDA graph: the denoiser's kernels are launched once, recorded, and from then on replayed as a whole."""
+"""CUDA graph: records the kernels of a denoiser call once and replays them as a whole."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
 
 class CudaGraph(Method):
-    """A call of the denoiser launches thousands of kernels one after another; where they are short, the GPU waits
-    for the processor. Recorded in a CUDA graph, they are launched at once, the same kernels on the same numbers.
+    """Records the denoiser's kernels in a CUDA graph and launches them together.
 
-    The first call with inputs of a shape records; beside a method that stores at one step what it reuses at
-    another, each step of a run is recorded for itself. What is recorded is kept for the denoiser, also while the
-    method is off, until something else is recorded for it.
+    A call of the denoiser launches thousands of kernels one after another, and where they are short, the GPU waits
+    for the processor. A graph launches the same kernels on the same numbers at once.
+
+    The first call with inputs of a shape records. Beside a method that stores at one step what it reuses at
+    another, each call of a run is recorded separately. The recording is kept for the denoiser, even while the
+    method is removed, until something else is recorded for it.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "cuda_graph(warm_up_calls=1)"):
+        ...     image = pipe("a strawberry").images[0]
     """
 
     name = "cuda_graph"
@@ -40,10 +46,10 @@ class CudaGraph(Method):
     cuts_work = False
     exact = True
     by_default = False
-    presence = 0.7
+    log_speedup_sd = 0.7
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        meaning = "so many calls run before one is recorded: what is set up at the first must not be"
+        meaning = "the number of calls before one is recorded, because set-up at the first must not be recorded"
         return (
             Parameter("warm_up_calls", int, low=1, high=10, default=1, neutral=None, grid=(1,), meaning=meaning),
         )
@@ -72,11 +78,11 @@ class CudaGraph(Method):
 
 
 _TAPES: WeakKeyDictionary[Any, tuple[object, Tape]] = WeakKeyDictionary()
-"""Of each denoiser the tape that was recorded last, and what it depends on."""
+"""The tape that was recorded last for each denoiser, and what it depends on."""
 
 
 class _State(State):
-    """The tape of this run, and how many calls it has had."""
+    """The tape of this run, and the number of calls that it has had."""
 
     def __init__(self, patches: Patches, warm_up: int) -> None:
         self._patches, self._warm_up = patches, warm_up
@@ -87,10 +93,10 @@ class _State(State):
         self._tape, self._calls = None, 0
 
     def refresh(self) -> None:
-        """A batch of another layout has graphs of its own."""
+        """Does nothing: a batch of another layout has graphs of its own."""
 
     def step(self, number: int) -> None:
-        """The calls are counted instead: a step may have several."""
+        """Does nothing: calls are counted instead, because a step may have several."""
 
     def call(self, call_next: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if self._tape is None:
@@ -101,23 +107,24 @@ class _State(State):
 
 
 def _tape_of(patches: Patches, warm_up: int) -> Tape:
-    """The tape that was recorded for the denoiser as it is now, or a new one."""
+    """Returns the tape that was recorded for the denoiser in its present state, or a new one."""
     from hasten.methods._graph_tape import Tape
 
     denoiser, made_with = patches.denoiser, (patches.plan, *made_of(patches.denoiser))
-    known = _TAPES.get(denoiser)
-    if known is None or known[0] != made_with:
-        _TAPES[denoiser] = known = made_with, Tape(warm_up, by_call=_differ(patches))
-    return known[1]
+    recorded = _TAPES.get(denoiser)
+    if recorded is None or recorded[0] != made_with:
+        _TAPES[denoiser] = recorded = made_with, Tape(warm_up, by_call=_calls_differ(patches))
+    return recorded[1]
 
 
-def _differ(patches: Patches) -> bool:
-    """What a call does depends on those of its run before it, by what another method does."""
+def _calls_differ(patches: Patches) -> bool:
+    """Returns whether another method makes a call depend on the calls of its run before it."""
     return any(method.replay == "by_call" for method in patches.methods)
 
 
 def made_of(denoiser: Any) -> tuple[object, object]:
-    """What a graph of the denoiser is good for: where its weights are, and what computes its attentions."""
+    """Returns what a graph of the denoiser is bound to: the addresses of its weights, and its attention
+    processors."""
     places = tuple(tensor.data_ptr() for tensor in (*denoiser.parameters(), *denoiser.buffers()))
     return places, tuple(vars(module).get("processor") for module in denoiser.modules())
 

@@ -1,4 +1,4 @@
-"""DeepCache: deep features change slowly from step to step, so most steps can do with the last ones."""
+"""DeepCache: deep features change slowly from step to step, so that most steps can reuse the last ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.methods._branch import branch_parameter, copied, no_branch, partial_step, scales_in_place, skipped
-from hasten.methods.base import MOST, Method, Parameter, State, Step
+from hasten.methods.base import MAX_STEPS, Method, Parameter, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
 
 class DeepCache(Method):
-    """Runs the whole UNet every ``cache_interval`` steps; in between only the layers outside the branch."""
+    """Runs the whole UNet at every ``cache_interval``-th step, and in between only the layers outside the skip
+    branch.
+
+    The other layers return the outputs that they had at the last full step.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "deepcache(cache_interval=3,cache_branch_id=0)"):
+        ...     image = pipe("a strawberry").images[0]
+    """
 
     name = "deepcache"
     title = "DeepCache"
@@ -27,7 +35,7 @@ class DeepCache(Method):
     replay = "by_call"
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        most = steps or MOST
+        most = steps or MAX_STEPS
         return (
             Parameter(
                 "cache_interval",
@@ -37,7 +45,7 @@ class DeepCache(Method):
                 default=min(3, most),
                 neutral=1,
                 grid=tuple(n for n in (2, 3, 4, 5) if n <= most),
-                meaning="the whole UNet runs at every so many steps; 1 is always",
+                meaning="the interval of steps at which the whole UNet runs; 1 means always",
             ),
             branch_parameter("cache_branch_id", pipe),
         )
@@ -80,7 +88,7 @@ class _State(State):
             self._phase = number
         self.skips = (number - self._phase) % self._interval != 0
         self.copies = scales_in_place(self._unet)
-        # Not by the outputs: beside a CUDA graph that is replayed, no wrapper of the modules stores any.
+        # The outputs cannot tell this: while a CUDA graph is replayed, no wrapper stores any.
         self._counted_from = number if self._counted_from is None else self._counted_from
         self.did_reused = (number - self._counted_from) % self._interval != 0
 

@@ -1,4 +1,5 @@
-"""FasterCache: the halves of guidance differ by much the same from step to step, so that one can do for both."""
+"""FasterCache: the difference between the halves of guidance changes slowly, so that one half can stand for
+both."""
 
 from __future__ import annotations
 
@@ -6,23 +7,30 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import attentions, is_crossing, is_joint, no_guided_batch, sample_of
-from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step, at_shares
+from hasten.methods.base import MAX_STEPS, USUAL_STEPS, Method, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Current, Patches, Wrapper
 
 SHARES = (0.6, 0.5, 0.4, 0.3, 0.2)
-"""Of the steps, the first that may do without the unconditional half, in a search."""
+"""Shares of the number of steps at which the search lets the unconditional half begin to rest."""
 FORWARD = 0.5
-"""How far the outputs of attention go on by their last change: the default of diffusers."""
+"""The factor by which the outputs of attention continue their last change; diffusers' default."""
 
 
 class FasterCache(Method):
-    """From ``first_step`` on the unconditional half runs at every ``unconditional_interval``-th step. At the
-    others it is the conditional half plus their last difference; each such step scales that one's low frequencies
-    by ``alpha_low_frequency``, from ``high_frequency_step`` on its high ones by ``alpha_high_frequency``. At those
-    steps self-attention runs at every ``attention_interval``-th; else it goes on by half of its last change.
+    """Computes the unconditional half of guidance from the conditional one at most steps.
+
+    From ``first_step`` on, the unconditional half runs at every ``unconditional_interval``-th step. At the others
+    it is the conditional half plus the last difference of the two. Each such step scales the low frequencies of
+    that difference by ``alpha_low_frequency`` or, from ``high_frequency_step`` on, its high ones by
+    ``alpha_high_frequency``. At those steps self-attention runs at every ``attention_interval``-th step, and
+    otherwise continues by half of its last change.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "faster_cache(unconditional_interval=5,first_step=10)"):
+        ...     image = pipe("a strawberry").images[0]
     """
 
     name = "faster_cache"
@@ -39,11 +47,11 @@ class FasterCache(Method):
     by_default = False
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        unconditional = "from the first step on the unconditional half runs at every so many steps; 1 is always"
-        attention = "where it does not, self-attention runs at every so many steps; 1 is always"
+        unconditional = "the interval of steps at which the unconditional half runs; 1 means always"
+        attention = "the interval of steps at which self-attention runs beside a resting half; 1 means always"
         first, high = (
-            "the first that may do without the unconditional half",
-            "from it on high frequencies are scaled, not low ones",
+            "the first step that may do without the unconditional half",
+            "the first step at which high frequencies are scaled instead of low ones",
         )
         return (
             _interval("unconditional_interval", 5, (2, 3, 5, 8), steps, unconditional),
@@ -73,24 +81,24 @@ class FasterCache(Method):
 
 
 def _interval(name: str, default: int, grid: tuple[int, ...], steps: int | None, meaning: str) -> Parameter:
-    most = steps or MOST
+    most = steps or MAX_STEPS
     legal = tuple(n for n in grid if n <= most)
     return Parameter(name, int, 1, most, min(default, most), neutral=1, grid=legal, meaning=meaning)
 
 
 def _from_step(name: str, share: float, shares: tuple[float, ...], steps: int | None, meaning: str) -> Parameter:
-    default = max(1, round(share * (steps or USUAL)))
-    grid = at_shares(shares, steps or USUAL)
-    return Parameter(name, int, 1, steps or MOST, default, neutral=default, grid=grid, meaning=meaning)
+    default = max(1, round(share * (steps or USUAL_STEPS)))
+    grid = at_shares(shares, steps or USUAL_STEPS)
+    return Parameter(name, int, 1, steps or MAX_STEPS, default, neutral=default, grid=grid, meaning=meaning)
 
 
 def _alpha(name: str, which: str) -> Parameter:
-    meaning = f"by how much the {which} frequencies of the difference are scaled at each step without the half"
+    meaning = f"the factor for {which} frequencies of the difference at each step without the unconditional half"
     return Parameter(name, float, 0.0, 2.0, 1.1, neutral=1.1, grid=(1.1, 1.0), meaning=meaning, ordered=False)
 
 
 class _Rhythm:
-    """What runs at each step. Steps count from the run's first, as in diffusers."""
+    """What runs at each step. Steps count from the first of the run, as in diffusers."""
 
     def __init__(self, parameters: Parameters) -> None:
         self.first, self._high = int(parameters["first_step"]), int(parameters["high_frequency_step"])
@@ -101,35 +109,39 @@ class _Rhythm:
 
     @property
     def rests(self) -> bool:
-        """The unconditional half, at some step."""
+        """Whether the unconditional half rests at some step."""
         return self._both > 1
 
     @property
     def attention_rests(self) -> bool:
-        """Self-attention, at some step."""
+        """Whether self-attention rests at some step."""
         return self.rests and self._attention > 1
 
     def halves(self, step: int) -> bool:
-        """The unconditional half rests."""
+        """Returns whether the unconditional half rests at this step."""
         return step >= self.first and step % self._both != 0
 
     def goes_on(self, step: int) -> bool:
-        """Self-attention rests as well."""
+        """Returns whether self-attention rests at this step as well."""
         return self.halves(step) and step % self._attention != 0
 
     def keeps(self, step: int) -> bool:
-        """By what the halves differ can be needed later."""
+        """Returns whether the difference of the halves at this step can be needed later."""
         return self.rests and step >= self.first - 1
 
     def keeps_attention(self, step: int) -> bool:
-        """What self-attention gives can be needed later: from two steps before the first that may rest."""
+        """Returns whether the output of self-attention at this step can be needed later.
+
+        It can be from two steps before the first that may rest.
+        """
         return self.attention_rests and step >= self.first - 2
 
     def scales(self, step: int) -> tuple[float, float]:
-        """Of the low and the high frequencies of the difference."""
+        """Returns the factors for the low and the high frequencies of the difference."""
         return (self._alpha[0], 1.0) if step < self._high else (1.0, self._alpha[1])
 
     def work(self, step: int) -> Step:
+        """Returns the work that is left at this step."""
         rests = self.goes_on(step)
         return Step(
             self_attention=float(not rests),
@@ -141,9 +153,12 @@ class _Rhythm:
 
 
 class _State(State):
-    """By what the halves differed last, and what the attentions gave for the conditional half at the last two
-    steps. ``half``: at this step it runs alone; ``keeps_attention``: at this step self-attention is kept, as it is
-    at all steps at which it may rest."""
+    """The last difference of the halves, and the outputs of the attentions for the conditional half at the last
+    two steps.
+
+    ``half``: the conditional half runs alone at this step. ``keeps_attention``: the outputs of self-attention are
+    stored at this step, as they are at all steps at which it may rest.
+    """
 
     def __init__(self, rhythm: _Rhythm) -> None:
         self.half = self.keeps_attention = False
@@ -161,13 +176,14 @@ class _State(State):
         self.keeps_attention = self._rhythm.keeps_attention(number)
 
     def begin(self, sample: Any) -> None:
-        """The denoiser is called with a sample (batch, channels, height, width)."""
+        """Decides whether the conditional half runs alone, for a sample (batch, channels, height, width)."""
         kept = self._spectrum is not None
         self.half = kept and self._rhythm.halves(self._number) and self._guided(sample)
         self.did_guidance_dropped = self.half
 
     def _guided(self, sample: Any) -> bool:
-        """Whether the batch is a guided one: asked after its first step, when equal seeds look guided no more."""
+        """Returns whether the batch is a guided one. It asks after the first step, when equal seeds no longer look
+        guided."""
         if self._is_guided is None:
             from hasten.methods._guidance import is_guided
 
@@ -175,7 +191,7 @@ class _State(State):
         return self._is_guided
 
     def keep(self, noise: Any) -> None:
-        """Both halves ran, and gave that (2n, channels, height, width)."""
+        """Stores the difference of the halves after both ran and gave this noise (2n, channels, height, width)."""
         from hasten.methods._frequency import spectrum_between
 
         if noise.shape[0] % 2:
@@ -184,7 +200,8 @@ class _State(State):
             self._spectrum = spectrum_between(noise)
 
     def completed(self, noise: Any) -> Any:
-        """What the conditional half gave (n, channels, height, width), below what the other would give."""
+        """Returns the noise (2n, …) with the conditional half (n, channels, height, width) below an estimate of
+        the other."""
         import torch
 
         from hasten.methods._frequency import scaled, shifted
@@ -193,7 +210,7 @@ class _State(State):
         return torch.cat([shifted(noise, self._spectrum), noise])
 
     def attention(self, module: Any, compute: Callable[[], Any]) -> Any:
-        """What a self-attention gives at this call, of a step at which it is kept."""
+        """Returns the output of a self-attention at a step at which such outputs are stored."""
         if self.half and self._rhythm.goes_on(self._number) and module in self._outputs:
             output = _further(*self._outputs[module])
             self.did_forecast = True
@@ -206,14 +223,15 @@ class _State(State):
 
 
 def _further(before: Any, last: Any) -> Any:
-    """Both of them tensors, or tuples of such."""
+    """Returns what follows after two outputs, tensors or tuples of tensors, by continuing their change."""
     if isinstance(last, tuple):
         return tuple(map(_further, before, last))
     return last + (last - before) * FORWARD
 
 
 def _conditional(output: Any) -> Any:
-    """That half of the rows; all of them where they are odd, so that the batch is no guided one."""
+    """Returns the conditional half of an output, or all of it where the number of rows is odd and the batch
+    unguided."""
     if isinstance(output, tuple):
         return tuple(map(_conditional, output))
     return output if output.shape[0] % 2 else output.chunk(2)[1]

@@ -1,4 +1,4 @@
-"""Fewer steps: the same pipeline, called with a smaller number of steps than it is asked for."""
+"""Fewer steps: calls the same pipeline with a smaller number of steps than asked for."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import no_denoiser
 from hasten.errors import InputError
-from hasten.methods.base import MOST, Method, Parameter, Step, at_shares
+from hasten.methods.base import MAX_STEPS, Method, Parameter, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Patches, Wrapper
 
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
-"""Of the steps, the numbers that a search tries."""
-USUAL = 12
+"""Shares of the number of steps that a search tries."""
+DEFAULT_STEPS = 12
 """The default where the number of steps is not known: half of the usual 25."""
 ASKED = "num_inference_steps"
 INSTEAD = ("timesteps", "sigmas")
-"""What calls may be given in place of a number of steps."""
+"""Arguments that calls may have in place of a number of steps."""
 
 
 class FewerSteps(Method):
-    """Calls of the pipeline take ``reduced_steps`` steps where they ask for more; the scheduler spreads them over
-    the whole way. Alone it is the equal-time baseline that every other method is held against."""
+    """Makes calls of the pipeline take ``reduced_steps`` steps where they ask for more.
+
+    The scheduler spreads them over the whole range of noise. Alone, the method is the equal-time baseline that
+    every other method is compared with.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "fewer_steps(reduced_steps=12)"):
+        ...     image = pipe("a strawberry", num_inference_steps=25).images[0]
+    """
 
     name = "fewer_steps"
     title = "Fewer steps"
@@ -40,7 +47,7 @@ class FewerSteps(Method):
     shortens = True
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        most = steps or MOST
+        most = steps or MAX_STEPS
         numbers = at_shares(SHARES, most)
         return (
             Parameter(
@@ -48,10 +55,10 @@ class FewerSteps(Method):
                 int,
                 low=1,
                 high=most,
-                default=max(1, steps // 2) if steps else USUAL,
+                default=max(1, steps // 2) if steps else DEFAULT_STEPS,
                 neutral=most,
                 grid=tuple(number for number in numbers if number < most),
-                meaning="the steps that are taken; the number of steps is all of them",
+                meaning="the number of steps that are taken; the full number leaves out none",
             ),
         )
 
@@ -69,16 +76,16 @@ class FewerSteps(Method):
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
     ) -> tuple[Step, ...]:
-        return (Step(),) * self.left(parameters, steps)
+        return (Step(),) * self.remaining_steps(parameters, steps)
 
-    def left(self, parameters: Parameters, steps: int) -> int:
+    def remaining_steps(self, parameters: Parameters, steps: int) -> int:
         return min(int(parameters["reduced_steps"]), steps)
 
 
 def _called_with(signature: inspect.Signature, most: int, leave_out: Callable[[int], None]) -> Wrapper:
-    """Calls of more steps take that many.
+    """Returns a wrapper of the pipeline's calls that takes at most ``most`` steps.
 
-    ``leave_out`` is told how many steps each call takes less than it was asked for.
+    Each call passes to ``leave_out`` the number of steps that it takes less than asked for.
     """
 
     def wrapper(call_next: Callable[..., Any], pipe: Any, *args: Any, **kwargs: Any) -> Any:
@@ -93,6 +100,7 @@ def _called_with(signature: inspect.Signature, most: int, leave_out: Callable[[i
 
 
 def _refuse_own_steps(given: Mapping[str, Any]) -> None:
+    """Raises InputError where a call brings its own timesteps or sigmas."""
     if own := [name for name in INSTEAD if given.get(name) is not None]:
         raise InputError(
             f"Fewer steps is applied to the pipeline, and the call is given {own[0]}, which say themselves how "

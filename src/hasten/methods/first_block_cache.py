@@ -1,4 +1,5 @@
-"""First-block cache: when the first block does nearly what it did last, so will the others, which then rest."""
+"""First-block cache: while the first block's output hardly changes, the other blocks rest and their last output is
+reused."""
 
 from __future__ import annotations
 
@@ -13,15 +14,21 @@ if TYPE_CHECKING:
     from hasten.methods._patch import Current, Patches, Wrapper
 
 PER_THRESHOLD = 5.0
-"""A guess, for the cost model: with a threshold of 0.2 every second step rests, with 0.4 two of three."""
+"""A guess for the cost model: with a threshold of 0.2 every second step rests, with 0.4 two of three."""
 
 
 class FirstBlockCache(Method):
-    """At each step the first block runs. Where what it adds differs from what it added when all blocks ran last by
-    less than ``threshold``, the others rest, and what they added then is added again.
+    """Runs the first block at each step, and the other blocks only where the first one's output has changed.
 
-    The difference is relative, of mean absolute values, and the largest of the batch's rows: no image is drawn
-    from a step that only the others of its batch could do without. It depends on the image which steps rest.
+    Compared is what the first block adds to its input, now and when all blocks ran last. Where the two differ by
+    less than ``threshold``, the other blocks rest, and what they added then is added again. The difference is
+    relative, of mean absolute values, and the largest of the batch's rows decides, so that no image takes a step
+    that it could not do without. The image decides which steps rest.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "first_block_cache(threshold=0.1)") as handle:
+        ...     image = pipe("a strawberry").images[0]
+        >>> handle.stats["first_block_cache"].reused  # the number of steps at which the blocks rested
     """
 
     name = "first_block_cache"
@@ -36,7 +43,7 @@ class FirstBlockCache(Method):
     replaces = ("features",)
     denoisers = ("transformer",)
     adaptive = True
-    presence = 0.3
+    log_speedup_sd = 0.3
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         return (
@@ -48,7 +55,7 @@ class FirstBlockCache(Method):
                 default=0.1,
                 neutral=0.0,
                 grid=(0.04, 0.06, 0.08, 0.1, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4),
-                meaning="the blocks rest while the first one's addition changed by less; 0 is never",
+                meaning="the change of the first block's addition below which the others rest; 0 means never",
             ),
         )
 
@@ -70,7 +77,7 @@ class FirstBlockCache(Method):
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
     ) -> tuple[Step, ...]:
-        """A guess: which steps rest is known when they have run."""
+        """Returns a guess, because it is known only after a run which steps rest."""
         others = [name for name, _ in stacked(denoiser_of(pipe))][1:]
         resting = Step(blocks=dict.fromkeys(others, 0.0), resting=frozenset(others))
         period = 1 + PER_THRESHOLD * float(parameters["threshold"])
@@ -79,15 +86,19 @@ class FirstBlockCache(Method):
 
 
 class _Kept:
-    """What the first block added, and then the others, when all ran last; each (batch, tokens, channels)."""
+    """What the first block added and what the other blocks added when all ran last, each (batch, tokens,
+    channels)."""
 
     def __init__(self, first: Any) -> None:
         self.first, self.others = first, None
 
 
 class _State(State):
-    """What is kept. ``resting``: at this step the blocks but the first rest; not where the call itself leaves
-    blocks out, so that the first or the last may be among them."""
+    """The stored additions of the blocks.
+
+    ``resting``: all blocks but the first rest at this step. They never do where the call itself leaves out blocks,
+    which may include the first or the last.
+    """
 
     def __init__(self, threshold: float) -> None:
         self.resting = False
@@ -102,11 +113,11 @@ class _State(State):
         self.resting, self._image = False, None
 
     def begin(self, whole: bool) -> None:
-        """The denoiser is called, to run all of its blocks or not."""
+        """Notes whether the call of the denoiser runs all of its blocks."""
         self._whole = whole
 
     def decide(self, before: Any, after: Any) -> None:
-        """The first block made ``after`` of ``before``."""
+        """Decides whether the other blocks rest, after the first one turned ``before`` into ``after``."""
         if not (self._threshold and self._whole):
             return
         added, kept, self._image = after - before, self._kept, after
@@ -121,11 +132,11 @@ class _State(State):
         return change(added, before) < self._threshold
 
     def reused(self) -> Any:
-        """The image's tokens after all blocks, as kept."""
+        """Returns the image's tokens after all blocks, from the stored addition."""
         return self._image + self._kept.others  # type: ignore[union-attr]
 
     def keep(self, after: Any) -> None:
-        """All blocks ran, and made ``after`` of what the first one gave."""
+        """Stores what the other blocks added, which together turned the first one's output into ``after``."""
         if self._image is not None and self._kept is not None:
             self._kept.others = after - self._image
             self._image = None

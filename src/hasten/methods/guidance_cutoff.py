@@ -1,4 +1,5 @@
-"""Guidance cutoff: guidance settles what is drawn early; the details at the end can do without its second half."""
+"""Guidance cutoff: guidance decides early what is drawn, so that the last steps can do without its unconditional
+half."""
 
 from __future__ import annotations
 
@@ -6,18 +7,24 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import no_guided_batch, sample_of
-from hasten.methods.base import MOST, Method, Parameter, State, Step, at_shares
+from hasten.methods.base import MAX_STEPS, Method, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Current, Patches, Wrapper
 
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
-"""Of the steps, the cutoffs of a search."""
+"""Shares of the number of steps at which a search cuts guidance off."""
 
 
 class GuidanceCutoff(Method):
-    """Runs both halves of guidance before ``cutoff_step``; from it on the conditional half alone, unguided."""
+    """Runs both halves of guidance before ``cutoff_step``, and from that step on the conditional half alone,
+    unguided.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "guidance_cutoff(cutoff_step=15)"):
+        ...     image = pipe("a strawberry", num_inference_steps=25).images[0]
+    """
 
     name = "guidance_cutoff"
     title = "Guidance cutoff"
@@ -34,7 +41,7 @@ class GuidanceCutoff(Method):
     denoisers = ("unet", "transformer")
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        most = steps or MOST
+        most = steps or MAX_STEPS
         cutoffs = at_shares(SHARES, most)
         return (
             Parameter(
@@ -45,7 +52,7 @@ class GuidanceCutoff(Method):
                 default=10 if most > 10 else max(1, most // 2),
                 neutral=most,
                 grid=tuple(step for step in cutoffs if step < most),
-                meaning="the first step without guidance; the number of steps is never",
+                meaning="the first step without guidance; the number of steps means never",
             ),
         )
 
@@ -67,7 +74,7 @@ class GuidanceCutoff(Method):
 
 
 class _State(State):
-    """Whether guidance has ended, and whether the run is a guided one at all."""
+    """Whether guidance has ended, and whether the batch is a guided one at all."""
 
     def __init__(self, cutoff: int) -> None:
         self._cutoff = cutoff
@@ -83,9 +90,9 @@ class _State(State):
             self.lane.refresh(by=self)
 
     def halves(self, sample: Any) -> bool:
-        """Whether only a half of this sample (batch, channels, height, width) is computed.
+        """Returns whether only one half of this sample (batch, channels, height, width) is computed.
 
-        That a batch is guided is asked when guidance ends: by then equal seeds no longer look like it.
+        It asks whether the batch is guided only when guidance ends, when equal seeds no longer look guided.
         """
         if self._ended and self._is_guided is None:
             from hasten.methods._guidance import is_guided

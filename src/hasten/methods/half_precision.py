@@ -1,4 +1,4 @@
-"""Half precision: the denoiser computes in 16 bits, in which products take less time and memory traffic."""
+"""Half precision: the denoiser computes in 16 bits, where products take less time and memory traffic."""
 
 from __future__ import annotations
 
@@ -21,14 +21,22 @@ FUSED = {
     "to_kv": ("to_k", "to_v"),
     "to_added_qkv": ("add_q_proj", "add_k_proj", "add_v_proj"),
 }
-"""The projections that diffusers makes of an attention's others when it fuses them, and of which."""
+"""The projections that diffusers creates when it fuses an attention's projections, and the names of their
+parts."""
 EXACT = ("timestep", "guidance")
-"""What the denoiser is called with and reads in full: bfloat16 cannot tell timestep 999 from 1000."""
+"""Arguments of the denoiser that stay in full precision, because bfloat16 cannot tell timestep 999 from 1000."""
 
 
 class HalfPrecision(Method):
-    """The denoiser's weights and what runs through it are ``dtype``; text encoder, scheduler and VAE are left as
-    they are. The original weights are kept beside, and put back."""
+    """Converts the denoiser's weights and activations to ``dtype``. Text encoder, scheduler and VAE stay as they
+    are.
+
+    The original weights stay in memory, and removal puts them back.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "half_precision(dtype=bfloat16)"):
+        ...     image = pipe("a strawberry").images[0]
+    """
 
     name = "half_precision"
     title = "Half precision"
@@ -45,7 +53,7 @@ class HalfPrecision(Method):
     denoisers = ("unet", "transformer")
     cuts_work = False
     by_default = False
-    presence = 0.5
+    log_speedup_sd = 0.5
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         return (named("dtype", DTYPES, "what the denoiser computes in"),)
@@ -77,7 +85,7 @@ class HalfPrecision(Method):
 
 
 class _State(State):
-    """Nothing is remembered. Each run begins with a look at the weights, which may be in other hands by now."""
+    """Checks at the beginning of each run that nobody else has taken over the weights. It stores nothing."""
 
     def __init__(self, denoiser: Any) -> None:
         self._denoiser, self._begins = denoiser, True
@@ -99,15 +107,15 @@ def _converted(dtype: Any, data: Any) -> Any:
 
 
 def _convert_back(denoiser: Any, dtype: Any, before: Sequence[Any]) -> None:
-    """What was made of converted weights meanwhile, such as fused projections, is float32 again as well."""
-    known = set(map(id, before))
+    """Converts tensors back to float32 that others have made from converted weights, such as fused projections."""
+    own = set(map(id, before))
     for tensor in (*denoiser.parameters(), *denoiser.buffers()):
-        if tensor.dtype == dtype and id(tensor) not in known:
+        if tensor.dtype == dtype and id(tensor) not in own:
             tensor.data = tensor.data.float()
     for module in denoiser.modules():
         for fused, parts in FUSED.items():
             linear = vars(module).get("_modules", {}).get(fused)
-            if linear is not None and id(linear.weight) not in known:
+            if linear is not None and id(linear.weight) not in own:
                 _fuse(linear, [getattr(module, part) for part in parts])
 
 
@@ -120,7 +128,7 @@ def _fuse(fused: Any, parts: Sequence[Any]) -> None:
 
 
 def _in(dtype: Any) -> Wrapper:
-    """The denoiser is called in ``dtype`` and answers in that of its sample."""
+    """Returns a wrapper that calls the denoiser in ``dtype`` and returns its output in the sample's dtype."""
     from hasten.methods._guidance import with_noise
 
     def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
@@ -135,7 +143,7 @@ def _in(dtype: Any) -> Wrapper:
 
 
 def _cast(value: Any, dtype: Any) -> Any:
-    """Every floating tensor in that dtype, also within dicts, lists and tuples."""
+    """Returns the value with every floating-point tensor in that dtype, also inside dicts, lists and tuples."""
     if isinstance(value, dict):
         return {name: _cast(item, dtype) for name, item in value.items()}
     if isinstance(value, list | tuple):

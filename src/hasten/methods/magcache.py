@@ -1,4 +1,4 @@
-"""MagCache: what the blocks add changes evenly in size, which tells for how long it can be added again."""
+"""MagCache: the size of what the blocks add changes evenly, which tells for how long it can be added again."""
 
 from __future__ import annotations
 
@@ -6,26 +6,31 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import Stream, denoiser_of, in_stacks, no_stack, runs_all_blocks, sample_of, stacked
-from hasten.methods.base import MOST, USUAL, Method, Parameter, State, Step, at_shares
+from hasten.methods.base import MAX_STEPS, USUAL_STEPS, Method, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Current, Patches, Wrapper
 
 SHARES = (0.4, 0.3, 0.2, 0.1)
-"""Of the steps, the first that may rest, in a search."""
+"""Shares of the number of steps at which a search lets the blocks begin to rest."""
 SHRINKS = 0.02
-"""A guess, for the cost model: how much smaller each step's addition is than the one before."""
+"""A guess for the cost model: the relative decrease of the blocks' addition from one step to the next."""
 
 
 class MagCache(Method):
-    """All blocks rest, and what they added last is added again, while the error of that is at most ``threshold``,
-    for up to ``max_skip_steps`` steps in a row, from ``first_step`` on.
+    """Lets all blocks rest and adds again what they added last, while the error of this is at most ``threshold``.
 
-    The error is the sum, over the steps in a row, of how far from 1 the ratio between what would be added and what
-    is has come. How the ratio changes from step to step is taken from the last two steps at which the blocks ran
-    in this very run, where the paper measures it beforehand, model by model: there is nothing to calibrate, and
-    equal calls draw equal images. It is the largest error of the batch's rows that counts.
+    They rest for up to ``max_skip_steps`` steps in a row, from ``first_step`` on. The error is a sum over the
+    steps in a row: of how far the ratio of the true addition to the reused one is expected to be from 1.
+
+    The paper measures beforehand, for each model, how that ratio changes from step to step. Here it is taken from
+    the last two steps of the same run at which the blocks ran, so that no calibration is needed and equal calls
+    draw equal images. The largest error of the batch's rows decides.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "magcache(threshold=0.06,max_skip_steps=3)"):
+        ...     image = pipe("a strawberry").images[0]
     """
 
     name = "magcache"
@@ -37,11 +42,11 @@ class MagCache(Method):
     replaces = ("features",)
     denoisers = ("transformer",)
     adaptive = True
-    presence = 0.3
+    log_speedup_sd = 0.3
     by_default = False
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        first = at_shares(SHARES, steps or USUAL, least=2)
+        first = at_shares(SHARES, steps or USUAL_STEPS, least=2)
         return (
             Parameter(
                 "threshold",
@@ -51,27 +56,27 @@ class MagCache(Method):
                 default=0.06,
                 neutral=0.0,
                 grid=(0.02, 0.04, 0.06, 0.09, 0.12, 0.18, 0.24),
-                meaning="the blocks rest while the error is at most that; 0 is never",
+                meaning="the largest error at which the blocks rest; 0 means never",
             ),
             Parameter(
                 "max_skip_steps",
                 int,
                 low=1,
-                high=MOST,
+                high=MAX_STEPS,
                 default=3,
                 neutral=3,
                 grid=(1, 2, 3, 5),
-                meaning="so many steps in a row they rest at most",
+                meaning="the most steps in a row at which the blocks rest",
             ),
             Parameter(
                 "first_step",
                 int,
                 low=2,
-                high=max(2, steps or MOST),
-                default=max(2, round(0.2 * (steps or USUAL))),
+                high=max(2, steps or MAX_STEPS),
+                default=max(2, round(0.2 * (steps or USUAL_STEPS))),
                 neutral=2,
                 grid=first,
-                meaning="the first at which they may rest",
+                meaning="the first step at which the blocks may rest",
             ),
         )
 
@@ -92,11 +97,11 @@ class MagCache(Method):
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
     ) -> tuple[Step, ...]:
-        """A guess: which steps rest is known when they have run."""
+        """Returns a guess, because it is known only after a run which steps rest."""
         blocks = [name for name, _ in stacked(denoiser_of(pipe))]
         resting = Step(blocks=dict.fromkeys(blocks, 0.0), resting=frozenset(blocks))
         first, row = int(parameters["first_step"]), _guessed_row(parameters)
-        after = {number + 1 for number in refreshes}  # two steps tell how the ratio changes
+        after = {number + 1 for number in refreshes}  # the blocks must run twice to show how the ratio changes
         return tuple(
             Step() if n in {*refreshes, *after} or n < first or (n - first) % (row + 1) == row else resting
             for n in range(steps)
@@ -104,7 +109,7 @@ class MagCache(Method):
 
 
 def _guessed_row(parameters: Parameters) -> int:
-    """How many steps in a row would rest, did the additions shrink as guessed."""
+    """Returns how many steps in a row would rest if the additions shrank as guessed."""
     ratio, error, row = 1.0, 0.0, 0
     while row < int(parameters["max_skip_steps"]):
         ratio *= 1 - SHRINKS
@@ -116,8 +121,11 @@ def _guessed_row(parameters: Parameters) -> int:
 
 
 class _Kept:
-    """What the blocks added when they ran last (batch, tokens, channels), at which step, and how much larger it
-    was than a step before, a ratio for each row of the batch; None where they had not run before."""
+    """What the blocks added when they ran last, (batch, tokens, channels), and at which step.
+
+    It also has the ratio of that addition to the one a step before, for each row of the batch; None where the
+    blocks had not run before.
+    """
 
     def __init__(self, added: Any, step: int, before: _Kept | None) -> None:
         self.added, self._step, self.rested = added, step, 0
@@ -126,7 +134,8 @@ class _Kept:
         self._errors = [0.0] * added.shape[0]
 
     def errors(self) -> list[float] | None:
-        """Those of adding it again for one more step; None where they cannot be told."""
+        """Returns the errors of adding it again for one more step, by row, or None where they cannot be
+        estimated."""
         if self._by_step is None:
             return None
         self.rested += 1
@@ -136,15 +145,19 @@ class _Kept:
 
 
 def _ratios(now: Any, before: Any, steps: int) -> list[float]:
-    """Of each row the mean ratio of its tokens' lengths, for one of so many steps."""
+    """Returns the mean ratio of the tokens' lengths for each row of the batch, as the ratio for one of ``steps``
+    steps."""
     ratios = now.float().norm(dim=-1) / before.float().norm(dim=-1)
     found: list[float] = (ratios.mean(dim=-1) ** (1 / steps)).tolist()
     return found
 
 
 class _State(State):
-    """What is kept. ``resting``: at this step the blocks rest; not where the call itself leaves blocks out, so
-    that the first or the last may be among them."""
+    """The stored addition of the blocks.
+
+    ``resting``: the blocks rest at this step. They never do where the call itself leaves out blocks, which may
+    include the first or the last.
+    """
 
     def __init__(self, parameters: Parameters) -> None:
         self.resting = False
@@ -161,7 +174,8 @@ class _State(State):
         self._number = number
 
     def begin(self, whole: bool) -> None:
-        """The denoiser is called, to run all of its blocks or not."""
+        """Decides whether the blocks rest in this call of the denoiser. ``whole`` tells whether it runs all of its
+        blocks."""
         kept, self._whole, self._image = self._kept, whole, None
         may = whole and self._threshold > 0 and self._number >= self._first
         errors = kept.errors() if may and kept is not None else None
@@ -172,16 +186,16 @@ class _State(State):
         return rested <= self._most and all(error <= self._threshold for error in errors)
 
     def enter(self, image: Any) -> None:
-        """The first block is called with these tokens."""
+        """Takes the tokens with which the first block is called."""
         self._image = image
 
     def reused(self) -> Any:
-        """The image's tokens after all blocks, by what was added last."""
+        """Returns the image's tokens after all blocks, from the stored addition."""
         image, self._image = self._image, None
         return image + self._kept.added  # type: ignore[union-attr]
 
     def keep(self, after: Any) -> None:
-        """All blocks ran, and made that of what the first was called with."""
+        """Stores what the blocks added, which together turned the first one's input into ``after``."""
         if self._threshold and self._whole:
             self._kept = _Kept(after - self._image, self._number, self._kept)
         self._image = None

@@ -1,4 +1,5 @@
-"""Pyramid Attention Broadcast: in the middle of a run attention gives much the same from step to step."""
+"""Pyramid Attention Broadcast: in the middle of a run, the outputs of attention change little from step to
+step."""
 
 from __future__ import annotations
 
@@ -6,21 +7,25 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hasten.denoisers import attentions, denoiser_of, is_crossing, is_joint, no_attention
-from hasten.methods.base import MOST, USUAL, Method, Mode, Parameter, State, Step, at_shares
+from hasten.methods.base import MAX_STEPS, USUAL_STEPS, Method, Mode, Parameter, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Current, Patches, Wrapper
 
 FIRST, LAST = (0.4, 0.3, 0.2, 0.1), (0.8, 1.0)
-"""Of the steps, the first and the last that reuse, in a search."""
+"""Shares of the number of steps at which a search lets reuse begin and end."""
 
 
 class PyramidAttention(Method):
-    """From ``first_step`` to ``last_step`` self-attention runs at every ``self_interval``-th step and
-    cross-attention at every ``cross_interval``-th. At the others they give what they gave last.
+    """Reuses the outputs of attention at some steps between ``first_step`` and ``last_step``.
 
-    In blocks whose attention is over image and text together, that one counts as self-attention.
+    There self-attention runs at every ``self_interval``-th step and cross-attention at every
+    ``cross_interval``-th. Attention over image and text together counts as self-attention.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "pyramid_attention(self_interval=2,cross_interval=3)"):
+        ...     image = pipe("a strawberry").images[0]
     """
 
     name = "pyramid_attention"
@@ -34,7 +39,7 @@ class PyramidAttention(Method):
     by_default = False
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        most = steps or MOST
+        most = steps or MAX_STEPS
         return (
             _interval("self_interval", 2, (1, 2, 3, 4), "self-attention", most),
             _cross(pipe, most),
@@ -43,20 +48,20 @@ class PyramidAttention(Method):
                 int,
                 low=1,
                 high=most,
-                default=max(1, round(0.2 * (steps or USUAL))),
+                default=max(1, round(0.2 * (steps or USUAL_STEPS))),
                 neutral=1,
-                grid=at_shares(FIRST, steps or USUAL),
-                meaning="the first that may reuse; at those before it attention runs",
+                grid=at_shares(FIRST, steps or USUAL_STEPS),
+                meaning="the first step that may reuse; attention runs at all steps before it",
             ),
             Parameter(
                 "last_step",
                 int,
                 low=0,
-                high=MOST,
+                high=MAX_STEPS,
                 default=most - 1,
                 neutral=most - 1,
-                grid=tuple(n - 1 for n in at_shares(LAST, steps or USUAL)),
-                meaning="the last that may reuse; at those after it attention runs",
+                grid=tuple(n - 1 for n in at_shares(LAST, steps or USUAL_STEPS)),
+                meaning="the last step that may reuse; attention runs at all steps after it",
             ),
         )
 
@@ -79,21 +84,22 @@ class PyramidAttention(Method):
 
 def _interval(name: str, default: int, grid: tuple[int, ...], what: str, most: int) -> Parameter:
     legal = tuple(n for n in grid if n <= most)
-    meaning = f"{what} runs at every so many steps; 1 is always"
+    meaning = f"the interval of steps at which {what} runs; 1 means always"
     return Parameter(
         name, int, low=1, high=most, default=min(default, most), neutral=1, grid=legal, meaning=meaning
     )
 
 
 def _cross(pipe: Any, most: int) -> Parameter:
-    """The interval of cross-attention; 1 and nothing else where the model has none."""
+    """Returns the parameter of cross-attention's interval, which can only be 1 where the model has no
+    cross-attention."""
     has = pipe is None or not is_joint(denoiser_of(pipe))
     grid, default, most = ((1, 2, 3, 5), 3, most) if has else ((1,), 1, 1)
     return _interval("cross_interval", default, grid, "cross-attention", most)
 
 
 def _step(own: Mode, cross: Mode, anew: bool) -> Step:
-    """The work of a step at which the attentions do that; ``anew``: they have nothing stored."""
+    """Returns the work of a step at which attentions have these modes; with ``anew``, they have nothing stored."""
     return Step(
         self_attention=float(anew or own != "reuse"),
         cross_attention=float(anew or cross != "reuse"),
@@ -102,8 +108,8 @@ def _step(own: Mode, cross: Mode, anew: bool) -> Step:
 
 
 class _Modes(NamedTuple):
-    """What the attentions do at each step. Steps count from the run's first, not from the window's, as in
-    diffusers; what no step can reuse is not stored."""
+    """What the attentions do at each step. Steps count from the first of the run, not of the window, as in
+    diffusers. An output that no step can reuse is not stored."""
 
     own: int
     cross: int
@@ -116,11 +122,11 @@ class _Modes(NamedTuple):
 
     @property
     def reuse(self) -> bool:
-        """At some step, of a run that is long enough."""
+        """Whether any attention is reused at some step of a run that is long enough."""
         return self._rests(max(self.own, self.cross))
 
     def at(self, step: int) -> tuple[Mode, Mode]:
-        """Of self-attention and of cross-attention."""
+        """Returns the modes of self-attention and of cross-attention."""
         return self._mode(self.own, step), self._mode(self.cross, step)
 
     def _mode(self, interval: int, step: int) -> Mode:
@@ -133,7 +139,7 @@ class _Modes(NamedTuple):
 
 
 class _State(State):
-    """The attentions' stored outputs."""
+    """The stored outputs of the attentions."""
 
     def __init__(self, modes: _Modes) -> None:
         self._modes = modes
@@ -149,11 +155,11 @@ class _State(State):
 
     @property
     def idle(self) -> bool:
-        """At this step nothing is reused and nothing kept."""
+        """Whether nothing is reused or stored at this step."""
         return self._own == self._cross == "run"
 
     def output(self, attention: Any, crossing: bool, compute: Callable[[], Any]) -> Any:
-        """What the attention gives at this call."""
+        """Returns the output of the attention at this call."""
         mode = self._cross if crossing else self._own
         if mode == "reuse" and attention in self._outputs:
             self.did_reused = True

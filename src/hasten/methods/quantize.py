@@ -1,4 +1,4 @@
-"""Quantise: the weights of linear layers are held in 8 bits, by torchao, so that less memory is read."""
+"""Quantise: torchao stores the weights of linear layers in 8 bits, so that less memory is read."""
 
 from __future__ import annotations
 
@@ -28,12 +28,20 @@ SCHEMES = {
     "int8_dynamic": "Int8DynamicActivationInt8WeightConfig",
     "float8_weight_only": "Float8WeightOnlyConfig",
 }
-"""torchao's configurations. The weights' scales are one a row; of int8_dynamic the activations are int8 too."""
+"""The schemes and torchao's classes for them. Scales are kept per row of a weight; int8_dynamic also has int8
+activations."""
 
 
 class Quantize(Method):
-    """The weights of all linear layers in the denoiser's transformer blocks are quantised by torchao; embeddings
-    and what leads in and out of the blocks stay exact. The original weights are kept beside, and put back."""
+    """Quantises the weights of all linear layers in the denoiser's transformer blocks, by torchao.
+
+    Embeddings and the layers outside the blocks stay exact. The original weights stay in memory, and removal puts
+    them back.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "quantize(scheme=int8_weight_only)"):
+        ...     image = pipe("a strawberry").images[0]
+    """
 
     name = "quantize"
     title = "Quantise"
@@ -63,11 +71,13 @@ class Quantize(Method):
     denoisers = ("unet", "transformer")
     cuts_work = False
     by_default = False
-    presence = 0.5
+    log_speedup_sd = 0.5
     packages = ("torchao>=0.18",)
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        return (named("scheme", tuple(SCHEMES), "what is held in 8 bits: int8 or float8 weights, or all of int8"),)
+        return (
+            named("scheme", tuple(SCHEMES), "the weights' 8-bit format; int8_dynamic has int8 activations, too"),
+        )
 
     def unsupported(self, pipe: Any) -> str | None:
         if reason := not_declared(pipe, self.title):
@@ -96,7 +106,7 @@ class Quantize(Method):
 
 
 def _linears(denoiser: Any) -> Iterator[Any]:
-    """The linear layers of all transformer blocks, each once."""
+    """Yields the linear layers of all transformer blocks, each once."""
     blocks = [block for _, block in stacked(denoiser)] or [b.module for b in transformer_blocks(denoiser)]
     return (module for block in blocks for module in block.modules() if is_a(module, "Linear"))
 
@@ -108,7 +118,7 @@ def _is_plain(linear: Any) -> bool:
 
 
 def _restore(linear: Any, weight: Any, described: bool) -> None:
-    """The very same parameter, and the module's own description where torchao has put another on it."""
+    """Puts back the very same parameter, and the module's own description where torchao has replaced it."""
     linear.weight = weight
     if not described:
         vars(linear).pop("extra_repr", None)

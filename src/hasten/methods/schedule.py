@@ -1,4 +1,4 @@
-"""Step schedule: what each step computes afresh is said step by step, as measured, instead of at an interval."""
+"""Step schedule: lists say what each step computes, as measured for the setting, instead of an interval."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import sample_of, transformer_blocks
 from hasten.methods._branch import branch_parameter, copied, no_branch, partial_step, scales_in_place, skipped
-from hasten.methods.base import MOST, Method, Mode, Parameter, State, Step
+from hasten.methods.base import MAX_STEPS, Method, Mode, Parameter, State, Step
 from hasten.plan import Parameters, step_list, steps_of
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Current, Patches, Wrapper
 
 SHARES = (1.0, 0.88, 0.76, 0.64, 0.56, 0.48, 0.4, 0.36, 0.32, 0.28, 0.24, 0.2, 0.16, 0.12, 0.08)
-"""Of the steps, in the lists of a search."""
+"""Shares of the number of steps that the lists of a search contain."""
 FULL_POWER, GUIDED_POWER = 1.2, 1.6
-"""How much denser the lists are at early steps where nothing was measured; 1 is evenly."""
+"""How much denser the lists are at early steps where nothing was measured; 1 spreads them evenly."""
 REUSED = "1: at the other steps guidance goes on by the difference of its halves at the last one; 0: it does not"
 
 
 class Schedule(Method):
-    """Runs the whole UNet at ``full_steps``; at the others only the layers outside the branch, as DeepCache does.
-    Both halves of guidance run at ``guided_steps``; at the others the conditional half alone. Guidance goes on
-    there by the difference between the halves that was computed last; with ``reuse_guidance`` 0 there is none, as
-    behind T-GATE's gate.
+    """Runs the whole UNet at ``full_steps``, and both halves of guidance at ``guided_steps``.
 
-    A step that reuses what was stored without guidance runs without it too, whatever the list says: its halves
-    would be of different age, and guidance would amplify that.
+    At steps without the whole UNet only the layers outside the skip branch run, as in DeepCache. At steps without
+    both halves the conditional half runs alone. Guidance continues there with the difference between the halves
+    that was computed last; with ``reuse_guidance`` 0 there is none, as behind T-GATE's gate.
 
-    Between two full steps the self-attention of the layers that go on running does so at every
-    ``attention_interval``-th step, counted from the full one; else it gives what it gave last, as T-GATE's does.
+    A step that reuses features which were stored without guidance runs without it as well, whatever the list says:
+    its halves would have different ages, and guidance would amplify their difference.
+
+    Between full steps the self-attention of the layers that still run computes at every ``attention_interval``-th
+    step, counted from the full one, and otherwise returns its last output, as T-GATE's does.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "schedule(full_steps=0-3:6:9,guided_steps=0-9)"):
+        ...     image = pipe("a strawberry", num_inference_steps=12).images[0]
     """
 
     name = "schedule"
@@ -52,7 +57,7 @@ class Schedule(Method):
             _list("full_steps", steps, FULL_POWER, "the steps at which the whole UNet runs"),
             _list("guided_steps", steps, GUIDED_POWER, "the steps at which both halves of guidance run"),
             Parameter("reuse_guidance", int, 0, 1, 1, 1, (1, 0), REUSED, allowed=(0, 1), ordered=False),
-            _attention_interval(steps or MOST),
+            _attention_interval(steps or MAX_STEPS),
         )
 
     def unsupported(self, pipe: Any) -> str | None:
@@ -98,7 +103,7 @@ class Schedule(Method):
 
 
 class _Attends:
-    """Whether self-attention runs at a step, and whether what it gave last is that of one half."""
+    """Whether self-attention runs at a step, and whether its stored output is of one half only."""
 
     def __init__(self, interval: int) -> None:
         self.interval = interval
@@ -110,7 +115,8 @@ class _Attends:
         self._due = (number - self._last) % self.interval == 0
 
     def at(self, half: bool) -> bool:
-        """At a call with one half or both, of which what is kept of one half cannot serve both."""
+        """Returns whether self-attention runs at a call with one half or both; stored outputs of one half cannot
+        serve both."""
         attends = self._due or (self.half and not half)
         self.half = half if attends else self.half
         return attends
@@ -118,21 +124,23 @@ class _Attends:
 
 def _attention_interval(most: int) -> Parameter:
     grid = tuple(dict.fromkeys(n for n in (1, 2, 3, most) if n <= most))
-    meaning = "between full steps the self-attention that is not resting runs at every so many steps; 1 is always"
-    return Parameter("attention_interval", int, low=1, high=MOST, default=1, neutral=1, grid=grid, meaning=meaning)
+    meaning = "the interval of steps at which self-attention runs between full steps; 1 means always"
+    return Parameter(
+        "attention_interval", int, low=1, high=MAX_STEPS, default=1, neutral=1, grid=grid, meaning=meaning
+    )
 
 
-@lru_cache(maxsize=2 * MOST)
+@lru_cache(maxsize=2 * MAX_STEPS)
 def _list(name: str, steps: int | None, power: float, meaning: str) -> Parameter:
-    everything = step_list(range(steps or MOST))
+    everything = step_list(range(steps or MAX_STEPS))
     counts = dict.fromkeys(max(1, round(share * steps)) for share in SHARES) if steps else ()
     lists = tuple(step_list(_spread(steps or 0, count, power)) for count in counts)
-    high = (steps or MOST) - 1
+    high = (steps or MAX_STEPS) - 1
     return Parameter(name, str, 0, high, everything, everything, lists, f"{meaning}; the first always is one")
 
 
 def _spread(steps: int, count: int, power: float) -> list[int]:
-    """So many of the steps, the first among them, denser at early ones."""
+    """Returns ``count`` of the steps, 0 among them, denser at early steps for a larger ``power``."""
     found = [0]
     for i in range(1, count):
         found.append(max(found[-1] + 1, int(steps * (i / count) ** power)))
@@ -142,10 +150,10 @@ def _spread(steps: int, count: int, power: float) -> list[int]:
 class _State(State):
     """What is stored, and what runs at this call.
 
-    ``full``: nothing rests. ``half``: the conditional half runs alone. ``cuts``: of a stored output of both halves
-    only that one is used. ``difference``: conditional less unconditional, (n, channels, height, width), where both
-    ran last; ``reuses``: guidance goes on by it. ``attention``: what the self-attentions gave last, of both halves
-    or of one; ``attends`` says which, and when they run.
+    ``full``: nothing rests. ``half``: the conditional half runs alone. ``cuts``: only that half of stored outputs
+    is used. ``difference``: the conditional minus the unconditional half, (n, channels, height, width), where both
+    ran last; ``reuses``: guidance continues with it. ``attention``: the last outputs of the self-attentions, of
+    both halves or one; ``attends`` tells which, and when they run.
     """
 
     def __init__(self, parameters: Parameters, unet: Any) -> None:
@@ -175,7 +183,7 @@ class _State(State):
         self.attends.step(number, self.full)
 
     def call(self, sample: Any) -> None:
-        """The denoiser is called with a sample (batch, channels, height, width)."""
+        """Decides what runs at this call of the denoiser, for a sample (batch, channels, height, width)."""
         self.batch = sample.shape[0]
         if self.full:
             self.half = self._stored_half = not self._listed and self._guided(sample)
@@ -187,7 +195,8 @@ class _State(State):
         self.did_reused, self.did_guidance_dropped = not self.full or not self.attends_now, self.half
 
     def _guided(self, sample: Any) -> bool:
-        """Whether the batch is a guided one: asked after its first step, when equal seeds look guided no more."""
+        """Returns whether the batch is a guided one. It asks after the first step, when equal seeds no longer look
+        guided."""
         if self._is_guided is None:
             from hasten.methods._guidance import is_guided
 
@@ -227,7 +236,7 @@ def _reuse(current: Current[_State]) -> Wrapper:
 
 
 def _running(unet: Any, resting: Sequence[Any]) -> Iterator[Any]:
-    """The self-attentions outside of the modules that rest."""
+    """Yields the self-attentions outside of the modules that rest."""
     inside = {module for outer in resting for module in outer.modules()}
     yield from (b.module.attn1 for b in transformer_blocks(unet) if b.module.attn1 not in inside)
 

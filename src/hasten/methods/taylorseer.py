@@ -1,4 +1,4 @@
-"""TaylorSeer: what the denoiser gives moves smoothly from step to step, so that some steps can be forecast."""
+"""TaylorSeer: the denoiser's output changes smoothly from step to step, so that some steps can be forecast."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import factorial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hasten.denoisers import blocks_of, denoiser_of, not_declared
-from hasten.methods.base import MOST, Method, Parameter, State, Step
+from hasten.methods.base import MAX_STEPS, Method, Parameter, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 
 
 class TaylorSeer(Method):
-    """The denoiser runs at the steps before ``disable_cache_before_step`` and then at every ``cache_interval``-th.
-    At the others its output is the Taylor series of the outputs so far, to ``max_order``, with their differences
-    for derivatives: the variant that diffusers calls lite, which keeps no features of the layers within.
+    """Runs the denoiser at some steps, and forecasts its output at the others by a Taylor series.
+
+    It runs at the steps before ``disable_cache_before_step`` and then at every ``cache_interval``-th. The series
+    has order ``max_order`` at most, with finite differences for derivatives. This is the variant that diffusers
+    calls lite, which stores no features of inner layers.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "taylorseer(cache_interval=3,max_order=1)"):
+        ...     image = pipe("a strawberry").images[0]
     """
 
     name = "taylorseer"
@@ -35,7 +41,7 @@ class TaylorSeer(Method):
     denoisers = ("unet", "transformer")
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        most = steps or MOST
+        most = steps or MAX_STEPS
         return (
             Parameter(
                 "cache_interval",
@@ -45,7 +51,7 @@ class TaylorSeer(Method):
                 default=min(3, most),
                 neutral=1,
                 grid=tuple(n for n in (2, 3, 4, 5) if n <= most),
-                meaning="the denoiser runs at every so many steps; 1 is always",
+                meaning="the interval of steps at which the denoiser runs; 1 means always",
             ),
             Parameter(
                 "max_order",
@@ -55,7 +61,7 @@ class TaylorSeer(Method):
                 default=1,
                 neutral=1,
                 grid=(1, 2, 0),
-                meaning="of the Taylor series; 0 gives the last output again",
+                meaning="the highest order of the Taylor series; 0 returns the last output again",
                 ordered=False,
             ),
             Parameter(
@@ -66,7 +72,7 @@ class TaylorSeer(Method):
                 default=min(3, most),
                 neutral=min(3, most),
                 grid=tuple(n for n in (6, 4, 3, 2) if n <= most),
-                meaning="so many first steps run",
+                meaning="the number of first steps that all run",
             ),
         )
 
@@ -90,21 +96,22 @@ class TaylorSeer(Method):
 
 
 def _runs(parameters: Parameters, step: int) -> bool:
-    """Whether the denoiser runs at the step, as diffusers counts: the first that may rest does."""
+    """Returns whether the denoiser runs at the step. As diffusers counts, the first step that may rest does
+    rest."""
     before = int(parameters["disable_cache_before_step"])
     return step < before or (step - before - 1) % int(parameters["cache_interval"]) == 0
 
 
 class _Outputs(NamedTuple):
-    """The last output that was computed, at which step, and its series: the noise and its derivatives by steps,
-    each (batch, channels, height, width) or tokens."""
+    """The last computed output, its step, and its series: the noise and its derivatives by steps, each (batch,
+    channels, height, width) or (batch, tokens, channels)."""
 
     output: Any
     step: int
     series: tuple[Any, ...]
 
     def noise_at(self, step: int) -> Any:
-        """The series at a later step."""
+        """Returns the value of the series at a later step."""
         import torch
 
         found = torch.zeros_like(self.series[0])
@@ -114,7 +121,7 @@ class _Outputs(NamedTuple):
 
 
 class _State(State):
-    """What was computed last."""
+    """The output that was computed last."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters, self._most = parameters, int(parameters["max_order"])
@@ -128,11 +135,11 @@ class _State(State):
         self.number = number
 
     def computed(self) -> _Outputs | None:
-        """What to forecast this step's output from, None where the denoiser has to run."""
+        """Returns the outputs to forecast this step from, or None where the denoiser has to run."""
         return None if _runs(self._parameters, self.number) else self._computed
 
     def keep(self, output: Any) -> None:
-        """The denoiser ran, and gave that."""
+        """Stores an output of the denoiser and updates the series."""
         last, series = self._computed, [output[0]]
         if last is not None:
             for before in last.series[: self._most]:

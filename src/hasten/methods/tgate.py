@@ -1,4 +1,4 @@
-"""T-GATE: cross-attention and guidance matter early, when the image is planned; later they can go."""
+"""T-GATE: cross-attention and guidance matter early, while the image is planned, and can be left out later."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import no_transformer_blocks, sample_of, transformer_blocks
-from hasten.methods.base import MOST, Method, Mode, Parameter, State, Step
+from hasten.methods.base import MAX_STEPS, Method, Mode, Parameter, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
@@ -14,8 +14,16 @@ if TYPE_CHECKING:
 
 
 class TGate(Method):
-    """Before ``gate_step`` self-attention is reused now and then; from it on cross-attention always is,
-    with the mean of what both guidance halves attended to, and only the unconditional half runs."""
+    """Stops cross-attention and guidance at ``gate_step``.
+
+    Before the gate self-attention runs in full for ``warm_up`` steps, then at every ``sp_interval``-th. From the
+    gate on it runs at every ``fi_interval``-th, cross-attention returns the mean of its two guidance halves from
+    the step before, and only the unconditional half runs.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "tgate(gate_step=10,sp_interval=5,fi_interval=1,warm_up=2)"):
+        ...     image = pipe("a strawberry", num_inference_steps=25).images[0]
+    """
 
     name = "tgate"
     title = "T-GATE"
@@ -26,7 +34,7 @@ class TGate(Method):
     denoisers = ("unet", "transformer")
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        most = steps or MOST
+        most = steps or MAX_STEPS
         gates = tuple(gate for gate in range(19, 4, -1) if gate < most)
         return (
             Parameter(
@@ -37,23 +45,23 @@ class TGate(Method):
                 default=10 if most > 10 else max(1, most // 2),
                 neutral=most,
                 grid=gates,
-                meaning="the first step without cross-attention and guidance; the number of steps is never",
+                meaning="the first step without cross-attention and guidance; the number of steps means never",
             ),
             _interval(
-                "sp_interval", 5, range(2, 10), most, "before the gate self-attention runs every so many steps"
+                "sp_interval", 5, range(2, 10), most, "the interval at which self-attention runs before the gate"
             ),
             _interval(
-                "fi_interval", 1, range(1, 6), most, "after the gate self-attention runs every so many steps"
+                "fi_interval", 1, range(1, 6), most, "the interval at which self-attention runs after the gate"
             ),
             Parameter(
                 "warm_up",
                 int,
                 low=0,
-                high=MOST,
+                high=MAX_STEPS,
                 default=2,
                 neutral=0,
                 grid=tuple(n for n in (3, 2, 1) if n <= most),
-                meaning="so many first steps run in full",
+                meaning="the number of first steps at which self-attention always runs",
             ),
         )
 
@@ -67,7 +75,7 @@ class TGate(Method):
         attentions = [*resting, *(block.attn2 for block in blocks if block.attn2 is not None)]
 
         def wrap() -> None:
-            while attentions:  # once, when the outputs of attentions are first kept
+            while attentions:  # this happens once, when the outputs of attentions are first stored
                 patches.wrap(self, attentions.pop(), _attention(current))
 
         current = patches.listen(self, lambda: _State(schedule, wrap))
@@ -93,13 +101,13 @@ class TGate(Method):
 
 
 def _crosses_twice(block: Any) -> bool:
-    """The block's first attention looks at the text too."""
+    """Returns whether the block's first attention is cross-attention, too."""
     return bool(getattr(block, "only_cross_attention", False))
 
 
 def _interval(name: str, default: int, grid: range, most: int, meaning: str) -> Parameter:
     legal = tuple(n for n in grid if n <= most)
-    return Parameter(name, int, low=1, high=MOST, default=default, neutral=1, grid=legal, meaning=meaning)
+    return Parameter(name, int, low=1, high=MAX_STEPS, default=default, neutral=1, grid=legal, meaning=meaning)
 
 
 class _Schedule:
@@ -112,7 +120,7 @@ class _Schedule:
 
     @property
     def self_attention_rests(self) -> bool:
-        """At some step, before the gate or after it."""
+        """Whether self-attention rests at some step, before the gate or after it."""
         return max(self._before, self._after) > 1
 
     def cross_attention(self, step: int) -> Mode:
@@ -129,11 +137,11 @@ class _Schedule:
 
 
 class _State(State):
-    """The attentions' stored outputs, what to do at this step, and whether the batch is a guided one."""
+    """The stored outputs of the attentions, what runs at this step, and whether the batch is a guided one."""
 
     def __init__(self, schedule: _Schedule, wrap: Callable[[], None]) -> None:
-        """``wrap`` is called when the attentions' outputs are kept: before they first are, their wrappers would
-        only take time, in a large UNet more than 1%."""
+        """Keeps ``wrap`` to call it when outputs are first stored. Until then the attentions' wrappers would only
+        cost time, in a large UNet more than 1%."""
         self._wrap = wrap
         self.outputs: dict[Any, Any] = {}
         self.self_attention: Mode = "run"
@@ -150,7 +158,7 @@ class _State(State):
         self.self_attention = self._schedule.self_attention(number)
         self.cross_attention = self._schedule.cross_attention(number)
         self.planned, self.gated = number >= gate - 1, number >= gate
-        if self.lane.ending:
+        if self.lane.is_last_call:
             self.self_attention, self.cross_attention = map(_unkept, (self.self_attention, self.cross_attention))
             self.planned = self.gated
         if (self.self_attention, self.cross_attention) != ("run", "run"):
@@ -160,9 +168,9 @@ class _State(State):
             self.lane.refresh(by=self)
 
     def decide(self, sample: Any) -> None:
-        """Looks whether the batch is guided: before its mean is stored, and again before it is halved.
+        """Finds out whether the batch is guided, before its mean is stored and again before it is halved.
 
-        Twice, because with the gate at the first step equal seeds could be taken for guidance.
+        One look would not do: with the gate at the first step, equal seeds could be mistaken for guidance.
         """
         if not self._undecided:
             return

@@ -1,4 +1,4 @@
-"""ToMe: like tokens are merged before self-attention, whose work grows with their number squared."""
+"""ToMe: merges similar tokens before self-attention, whose work grows with the square of their number."""
 
 from __future__ import annotations
 
@@ -21,13 +21,20 @@ if TYPE_CHECKING:
     from hasten.methods._patch import Current, Patches, Wrapper
 
 DOWNSAMPLES = (1, 2, 4, 8)
-WIDEST = 64  # the longest stride, where the latents' size is not known
+WIDEST = 64  # the largest cell side, where the size of the latents is not known
 SEED = 0
 
 
 class ToMe(Method):
-    """Merges ``ratio`` of the tokens in all layers whose tokens are at most ``max_downsample`` times
-    coarser than the finest ones, a side; one token of ``sy`` by ``sx`` is one that others are merged into."""
+    """Merges ``ratio`` of the tokens in all layers whose tokens are at most ``max_downsample`` times coarser than
+    the finest ones, along each side.
+
+    Each cell of ``sy`` rows and ``sx`` columns keeps one token, into which others are merged.
+
+    Example:
+        >>> with hasten.accelerate(pipe, "tome(ratio=0.5,max_downsample=1)"):
+        ...     image = pipe("a strawberry").images[0]
+    """
 
     name = "tome"
     title = "ToMe"
@@ -49,7 +56,7 @@ class ToMe(Method):
                 default=0.5,
                 neutral=0.0,
                 grid=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, _cap(2, 2)),
-                meaning="the share of tokens that is merged away; at most 1 - 1/(sx*sy)",
+                meaning="the share of tokens that are merged into others; at most 1 - 1/(sx*sy)",
             ),
             _downsample(levels, _depths(pipe)),
             Parameter("sx", int, 1, columns, min(2, columns), min(2, columns), (2,), "columns of a cell"),
@@ -81,7 +88,8 @@ class ToMe(Method):
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
     ) -> tuple[Step, ...]:
-        """Self-attention's products only: merging itself has its price, which no share of work can tell."""
+        """Returns the work of self-attention's products. Merging has a cost of its own, which no share of work can
+        express."""
         ratio, unet = float(parameters["ratio"]), denoiser_of(pipe)
         covered = sum(block.downsample**-4.0 for block in _covered(pipe, parameters))
         everything = sum(block.downsample**-4.0 for block in transformer_blocks(unet))
@@ -91,7 +99,8 @@ class ToMe(Method):
         return (Step(self_attention=share, merged=merged),) * steps
 
     def probes(self, pipe: Any) -> tuple[Parameters, ...]:
-        """Three ratios, everywhere: between them a layer's time is a quadratic of the tokens that are left."""
+        """Returns three ratios for all layers, because a layer's time is a quadratic function of the number of its
+        tokens."""
         widest = max(_levels(pipe))
         return tuple({"ratio": ratio, "max_downsample": widest} for ratio in (0.1, 0.5, _cap(2, 2)))
 
@@ -105,30 +114,31 @@ def _downsample(levels: tuple[int, ...], allowed: tuple[int, ...]) -> Parameter:
         default=levels[0],
         neutral=levels[0],
         grid=tuple(level for level in levels if level <= 4),
-        meaning="layers with at most so many times coarser tokens, a side, are covered",
+        meaning="the largest downsampling of tokens, along a side, at which layers are covered",
         allowed=allowed,
     )
 
 
 def _depths(pipe: Any) -> tuple[int, ...]:
-    """The legal values of ``max_downsample``: a transformer has no coarser layers, all are on one grid."""
+    """Returns the legal values of ``max_downsample``, which is 1 in transformers, whose layers all have the same
+    tokens."""
     return DOWNSAMPLES if pipe is None or no_unet(pipe, "ToMe") is None else (1,)
 
 
 def _cap(sx: int, sy: int) -> float:
-    """A destination a cell stays: no more than the others can be merged."""
+    """Returns the largest legal ratio: each cell keeps one token."""
     return 1 - 1 / (sx * sy)
 
 
 def _levels(pipe: Any) -> tuple[int, ...]:
-    """The values of ``max_downsample`` that cover different layers of this model."""
+    """Returns the values of ``max_downsample`` that cover different layers of this model."""
     if pipe is None:
         return DOWNSAMPLES
     return tuple(sorted({min(8, block.downsample) for block in transformer_blocks(denoiser_of(pipe))}))
 
 
 def _finest(pipe: Any) -> tuple[int, int]:
-    """The rows and columns of the finest tokens that the model can have, of its usual latents."""
+    """Returns the rows and columns of the model's finest tokens at its usual size of latents."""
     if pipe is None:
         return WIDEST, WIDEST
     size = denoiser_of(pipe).config.sample_size or WIDEST
@@ -142,7 +152,7 @@ def _covered(pipe: Any, parameters: Parameters) -> tuple[TransformerBlock, ...]:
 
 
 class _State(State):
-    """The token generator, begun anew with each run, and the input of the transformer block that runs."""
+    """The token generator, which starts anew with each run, and the input of the transformer block that runs."""
 
     def __init__(self, parameters: Parameters) -> None:
         self.ratio = float(parameters["ratio"])
@@ -154,13 +164,13 @@ class _State(State):
         self._generator = self.block_input = None
 
     def refresh(self) -> None:
-        """Nothing that is kept from step to step depends on the batch."""
+        """Does nothing: nothing that is stored from step to step depends on the batch."""
 
     def step(self, number: int) -> None:
-        """All steps are alike."""
+        """Does nothing: all steps are alike."""
 
     def matching(self, block: TransformerBlock) -> Any:
-        """The TokenMerge of the block that runs; None when there is no token to merge."""
+        """Returns the TokenMerge of the block that runs, or None where there is no token to merge."""
         from hasten.methods._token_merge import TokenMerge
 
         metric, self.block_input = self.block_input, None
@@ -169,7 +179,7 @@ class _State(State):
             return None
         rows, columns = block.grid(self.lane.size)
         stride = (min(self._stride[0], rows), min(self._stride[1], columns))
-        # With an odd batch the halves of guidance run in different calls, which must merge alike.
+        # With an odd batch the halves of guidance may run in separate calls, which must merge the same tokens.
         generator = self._drawn(metric.device) if metric.shape[0] % 2 == 0 else None
         return TokenMerge(metric, (rows, columns), stride, count, generator)
 

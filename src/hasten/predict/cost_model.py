@@ -29,7 +29,7 @@ from hasten.schedulers import step_numbers
 ALONE, TOGETHER = 0.1, 0.2
 """How wrong the pure prediction is expected to be (standard deviations): of a method's own log speedup (relative),
 and of what several methods take from each other's log speedup (relative). Each method says how far its mere
-presence may be off (``Method.presence``)."""
+presence may be off (``Method.log_speedup_sd``)."""
 
 GUESSED = 1.0
 """The first, of a method that decides while it runs which steps it shortens."""
@@ -69,7 +69,7 @@ class CostModel:
         self._once_s = profile.text_s + profile.decode_s + profile.rest_s
         self._known: dict[Plan, float] = {}
         self.baseline_s = self._pure(Plan())
-        spread = ((m.presence, GUESSED if m.adaptive else ALONE) for m in METHODS.all())
+        spread = ((m.log_speedup_sd, GUESSED if m.adaptive else ALONE) for m in METHODS.all())
         self._residual = Residual([*chain(*spread), TOGETHER])
         self._spaces: WeakKeyDictionary[Space, _Logs] = WeakKeyDictionary()
 

@@ -46,7 +46,7 @@ class Cells:
         """The cells by what they do to the steps of other methods."""
         found: dict[Alike, list[int]] = {}
         for i, given in enumerate(self.parameters):
-            alike = Alike(self.method.left(given, steps), tuple(self.method.refreshes(given, steps)))
+            alike = Alike(self.method.remaining_steps(given, steps), tuple(self.method.refreshes(given, steps)))
             found.setdefault(alike, []).append(i)
         return {alike: self._of(chosen) for alike, chosen in found.items()}
 

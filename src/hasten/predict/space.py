@@ -219,7 +219,7 @@ def _fits(axes: Sequence[Axis], pipe: Any, steps: int | None) -> np.ndarray:
         for cell, given in _given(own[shorter]):
             chosen = iter(cell)
             at = tuple(slice(i := next(chosen), i + 1) if a.method == shorter else slice(None) for a in axes)
-            left = METHODS.get(shorter).left(given, steps or 0)
+            left = METHODS.get(shorter).remaining_steps(given, steps or 0)
             for name, some in others.items():
                 legal = {c for c, values in _given(some) if _legal(METHODS.get(name), values, pipe, left)}
                 mask = _mask(tuple(len(a.values) for a in some), legal)
