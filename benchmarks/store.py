@@ -72,7 +72,7 @@ def timed(path: Path) -> dict[str, float]:
 
     with ask("open", lambda: Store(str(path), SETTING, {})) as store:
         ask("own trials", lambda: store.history(PLAN))
-        ask("elsewhere", lambda: store.elsewhere(PLAN.methods))
+        ask("elsewhere", lambda: store.trials_of_similar_settings(PLAN.methods))
     storage = open_database(str(path))
     ask("outdated", lambda: outdated(storage))
     return found

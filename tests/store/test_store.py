@@ -105,7 +105,7 @@ def test_trials_with_another_scheduler_or_other_steps_are_found_elsewhere(tmp_pa
         for changes, identity in (({"steps": 50}, "a"), ({"scheduler": "UniPC"}, "a"), ({"steps": 50}, "b")):
             setting = replace(SETTING, **changes)
             with Store(str(tmp_path / "trials.db"), setting, {"weights": identity}) as there:
-                assert there.elsewhere(PLAN.methods) == (
+                assert there.trials_of_similar_settings(PLAN.methods) == (
                     () if identity == "b" or "steps" in changes else (trial(),)
                 )
                 there.add(trial())
@@ -113,8 +113,8 @@ def test_trials_with_another_scheduler_or_other_steps_are_found_elsewhere(tmp_pa
                 there.add(other)
         with Store(str(tmp_path / "trials.db"), replace(SETTING, batch_size=2), {"weights": "a"}) as there:
             there.add(trial())
-        assert here.elsewhere(PLAN.methods) == (trial(), trial())
-        assert here.elsewhere(("tome",)) == (other, other)
+        assert here.trials_of_similar_settings(PLAN.methods) == (trial(), trial())
+        assert here.trials_of_similar_settings(("tome",)) == (other, other)
 
 
 def test_a_store_sees_what_another_one_adds_meanwhile(tmp_path: Path) -> None:
@@ -237,11 +237,11 @@ def filled(kept: Store) -> Iterator[None]:
     def limit(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("pragma max_page_count = 1")
 
-    kept.let_go()
+    kept.disconnect()
     event.listen(engine, "connect", limit)
     yield
     event.remove(engine, "connect", limit)
-    kept.let_go()
+    kept.disconnect()
 
 
 @pytest.fixture
@@ -344,7 +344,7 @@ def test_no_trial_of_another_model_is_read(tmp_path: Path) -> None:
             other.add(trial())
     with store(tmp_path) as kept:
         with statements(kept) as asked:
-            assert kept.elsewhere(("deepcache",)) == ()
+            assert kept.trials_of_similar_settings(("deepcache",)) == ()
         assert asked and not [statement for statement in asked if re.search(r"\btrial", statement)]
         with statements(kept) as asked:
             assert outdated(kept._storage) == (2, 2)

@@ -77,7 +77,7 @@ class Session:
     def elsewhere(self) -> tuple[Trial, ...]:
         """Trials of these plans with other schedulers and steps: a hint, before any is measured here."""
         spaces = self.ledger.spaces
-        found = (t for space in spaces for t in self.store.elsewhere(space.methods))
+        found = (t for space in spaces for t in self.store.trials_of_similar_settings(space.methods))
         return tuple(t for t in found if any(space.holds(Plan.parse(t.plan)) for space in spaces))
 
     def foresee(self, *, profiled: bool) -> None:

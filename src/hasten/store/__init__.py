@@ -1,6 +1,7 @@
-"""The store of trials: Optuna studies in a database, one a setting, environment and set of methods.
+"""The store of trials: a database of Optuna studies, one for each setting, environment and set of methods.
 
-The public names are loaded on first use: the original's files, in ``hasten.store.seeds``, do without Optuna.
+The public names are loaded on first use, because the original's files, in ``hasten.store.seeds``, do not need
+Optuna.
 """
 
 from __future__ import annotations

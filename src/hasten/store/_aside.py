@@ -1,4 +1,4 @@
-"""Trials that a store could not take: kept in a file of their own until it can."""
+"""Files that hold trials which a store could not write, until it can."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ FORMAT = "hasten trials kept aside 1"
 
 @dataclass(frozen=True)
 class Aside:
-    """The files of one store: beside its database, in the user's data folder, or in the temporary folder, wherever
-    there is room.
+    """The files with the unwritten trials of one store.
+
+    They are beside its database, in the user's data folder, or in the temporary folder, wherever there is room.
 
     Args:
-        url: of the store.
+        url: the store's URL.
         beside: the folder of its database, where that is a file.
     """
 
@@ -37,7 +38,8 @@ class Aside:
         return f"hasten-trials-{sha256(self.url.encode()).hexdigest()[:12]}.json"
 
     def keep(self, study: str, trial: str) -> Path | None:
-        """Adds a trial, as JSON text, to the first file that can be written; None where none can."""
+        """Adds a trial, as JSON text, to the first file that can be written. Returns that file, or None where
+        there is none."""
         for path in self._files():
             try:
                 with updating(path):
@@ -48,11 +50,11 @@ class Aside:
         return None
 
     def take(self, wanted: Callable[[str, str], bool], add: Callable[[str], None]) -> None:
-        """Hands the trials that are wanted over, and forgets each file's once all of these were taken.
+        """Hands over the wanted trials, and removes them from their file once all of them were taken.
 
         Args:
-            wanted: whether a trial is, by its study and itself.
-            add: takes one; what it raises passes, and the file stays.
+            wanted: tells from its study and its text whether a trial is wanted.
+            add: takes one trial. An error that it raises ends the call, and the file stays as it is.
         """
         for path in self._files():
             if not _read(path):
@@ -73,7 +75,8 @@ class Aside:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    """What a file holds that this user wrote; nothing where it is missing, another's, or damaged."""
+    """Returns the entries of a file that this user wrote; none where it is missing, somebody else's, or
+    damaged."""
     try:
         if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
             return []

@@ -1,4 +1,5 @@
-"""What may go wrong with a store of trials that was opened: damage, a full disk, a database that has gone away."""
+"""Handles the failures of a store of trials that was opened: damage, a full disk, a database that has gone
+away."""
 
 from __future__ import annotations
 
@@ -19,24 +20,25 @@ Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class Located(Protocol):
-    """Something that knows which database it is in, and can let its connections to it go."""
+    """An object that knows the URL of its database and can close its connections."""
 
     url: str
 
-    def let_go(self) -> None: ...
+    def disconnect(self) -> None: ...
 
 
 S = TypeVar("S", bound=Located)
 
 
 PATIENCE_S, PAUSE_S = 5.0, 0.5
-"""A database that cannot be reached is asked again for so long, with pauses; one that waited for a lock is not."""
+"""How long, and with which pauses, an unreachable database is asked again. After a wait for a lock it is not."""
 PASSING = (OperationalError, InterfaceError, PendingRollbackError)
-"""What may be over in a moment: a lock, a full disk, a database that is started anew."""
+"""The errors that may pass soon: a lock, a full disk, a restart of the database."""
 
 
 def reached(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Tries a method again where the database of its store cannot be reached now; then raises StoreError."""
+    """Wraps a method that uses the store's database: it tries again for a while, and raises StoreError if that
+    fails."""
 
     @wraps(method)
     def called(store: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -47,7 +49,7 @@ def reached(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P
             except (SQLAlchemyError, StorageInternalError) as error:
                 if not isinstance(error.__cause__ or error, PASSING) or time.monotonic() > until:
                     raise _lost(store, error) from None
-            store.let_go()
+            store.disconnect()
             time.sleep(PAUSE_S)
 
     return called
@@ -62,7 +64,10 @@ def _lost(store: Located, error: Exception) -> StoreError:
 
 
 def read(kind: type[Kept], text: object, what: str, url: str) -> Kept:
-    """What the store keeps as JSON text. Raises StoreError where that is damaged."""
+    """Returns a record that the store holds as JSON text. Raises StoreError where the text is damaged.
+
+    ``what`` names the record in the message, and ``url`` the store.
+    """
     try:
         return kind.model_validate_json(text)  # type: ignore[arg-type]
     except ValidationError as error:

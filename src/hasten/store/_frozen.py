@@ -1,4 +1,4 @@
-"""A trial in Optuna's form, so that its dashboard and its samplers can read what hasten measured."""
+"""Converts a trial to Optuna's form, so that Optuna's dashboard and samplers can read what hasten measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ STATES = {"ok": TrialState.COMPLETE, "skipped": TrialState.PRUNED, "failed": Tri
 
 
 def frozen(trial: Trial) -> FrozenTrial:
-    """Speedup and loss as its two values, so that its dashboard draws the front."""
+    """Returns the trial in Optuna's form. Its two values are the speedup and the loss, so that the dashboard draws
+    the front."""
     params, distributions = _space(Plan.parse(trial.plan))
     made = create_trial(
         state=STATES[trial.status],
@@ -47,7 +48,8 @@ def _space(plan: Plan) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
                 params[f"{method}.{p.name}"] = value
                 distributions[f"{method}.{p.name}"] = CategoricalDistribution(p.allowed)
                 continue
-            shown = float(len(steps_of(value)) if p.kind is str else value)  # of a list how many steps it has
+            # Optuna knows no lists of steps, so that the number of steps stands for the list.
+            shown = float(len(steps_of(value)) if p.kind is str else value)
             kind, number = (FloatDistribution, float) if p.kind is float else (IntDistribution, int)
             params[f"{method}.{p.name}"] = number(shown)
             low, high = number(min(p.low, shown)), number(max(p.high, shown))

@@ -1,4 +1,4 @@
-"""Opens the database that holds the studies: SQLite by default, anything SQLAlchemy knows by URL."""
+"""Opens the database that holds the studies: an SQLite file by default, or any database that SQLAlchemy knows."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from hasten.store.memory import in_memory
 MEMORY = "memory"
 SQLITE = "sqlite:///"
 ANY_FILE = f"{SQLITE}trials.db"
-"""What Optuna and SQLAlchemy are told of a file that hasten opens itself."""
+"""The URL that Optuna and SQLAlchemy get for a file that hasten opens itself."""
 LOCK_WAIT_S = 60
 
 
 def default_storage() -> str:
-    """The SQLite file in the user's data folder: the same from every folder, so that a search resumes anywhere."""
+    """Returns the URL of the SQLite file in the user's data folder, so that a search resumes from every folder."""
     return storage_url(str(Path(platformdirs.user_data_dir("hasten", appauthor=False)) / "trials.db"))
 
 
 def storage_url(storage: str | None) -> str:
-    """A URL for SQLAlchemy from a URL, the path of an SQLite file, ``memory``, or None for the default."""
+    """Returns a URL for SQLAlchemy from a URL or the path of an SQLite file; None means the default. ``memory`` is
+    returned unchanged."""
     if storage is None:
         return default_storage()
     if "://" in storage or storage == MEMORY:
@@ -38,7 +39,7 @@ def storage_url(storage: str | None) -> str:
 
 
 def open_database(storage: str | None) -> BaseStorage:
-    """Opens the storage and creates file, folder and tables where they are missing.
+    """Opens the storage, and creates its file, folder and tables where they are missing.
 
     Raises:
         InputError: the URL is wrong, its driver is missing, or the database cannot be reached or written.
@@ -53,7 +54,7 @@ def open_database(storage: str | None) -> BaseStorage:
         if path is None:
             return RDBStorage(url)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with updating(path):  # of two that create the tables at once, one would find them half made and give up
+        with updating(path):  # otherwise one of two processes could find the other's half-made tables, and give up
             return RDBStorage(ANY_FILE, engine_kwargs={"creator": partial(_connection, path)})
     except (SQLAlchemyError, StorageInternalError, ImportError, OSError, RuntimeError, ValueError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
@@ -64,7 +65,8 @@ def open_database(storage: str | None) -> BaseStorage:
 
 
 def sqlite_file(storage: str | None) -> Path | None:
-    """The file of an SQLite database; None for any other storage, and for a URL that says more than a path."""
+    """Returns the file of an SQLite database, or None for other storages and for URLs that contain more than a
+    path."""
     url = storage_url(storage)
     given = url.removeprefix(SQLITE)
     as_url = storage is not None and "://" in storage
@@ -74,5 +76,6 @@ def sqlite_file(storage: str | None) -> Path | None:
 
 
 def _connection(path: Path) -> sqlite3.Connection:
-    """Opened by its path: in a URL ``?``, ``#``, ``%`` and braces mean something else than in a file's name."""
+    """Opens the file by its path, because ``?``, ``#``, ``%`` and braces have other meanings in a URL than in a
+    file name."""
     return sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)

@@ -1,4 +1,4 @@
-"""Looks for the driver of a database, without connecting to it."""
+"""Checks that the driver of a database is installed, without connecting to the database."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ PACKAGES = {
     "mariadbconnector": "mariadb",
     "cx_oracle": "cx_Oracle",
 }
-"""Packages whose names are not those of SQLAlchemy's drivers."""
+"""The packages of drivers that SQLAlchemy calls by another name."""
 
 
 def check_storage(storage: str | None) -> None:
-    """Raises InputError where the URL names no database that SQLAlchemy knows, or its driver is not installed."""
+    """Raises InputError where SQLAlchemy does not know the kind of database of the URL, or its driver is not
+    installed."""
     url = storage_url(storage)
     if url == MEMORY:
         return

@@ -1,4 +1,4 @@
-"""The store ``memory``: one for all the searches of a run."""
+"""The storage ``memory``, which all searches of a run share."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-_KEPT: ContextVar[list[Any] | None] = ContextVar("kept", default=None)
+_SHARED: ContextVar[list[Any] | None] = ContextVar("shared", default=None)
 
 
 @contextmanager
 def one_memory() -> Iterator[None]:
-    """Meanwhile all that is opened as ``memory`` is one store: what one search finds, the next one knows."""
-    if _KEPT.get() is not None:
+    """Makes ``memory`` one and the same store inside the context, so that each search finds the trials of those
+    before."""
+    if _SHARED.get() is not None:
         yield
         return
-    token = _KEPT.set([])
+    token = _SHARED.set([])
     try:
         yield
     finally:
-        _KEPT.reset(token)
+        _SHARED.reset(token)
 
 
 def in_memory(make: Callable[[], Any]) -> Any:
-    """What ``make`` gives: inside of ``one_memory`` the same each time, elsewhere a new one."""
-    kept = _KEPT.get()
-    if kept is None:
+    """Returns what ``make`` returns: the same object each time inside of ``one_memory``, and a new one
+    elsewhere."""
+    shared = _SHARED.get()
+    if shared is None:
         return make()
-    if not kept:
-        kept.append(make())
-    return kept[0]
+    if not shared:
+        shared.append(make())
+    return shared[0]

@@ -1,4 +1,4 @@
-"""Keeps trials so that none that was finished is lost or measured twice."""
+"""The store of trials, which never loses a finished trial and saves measuring one twice."""
 
 from __future__ import annotations
 
@@ -30,26 +30,35 @@ from hasten.store.driver import check_storage
 from hasten.task import Setting
 
 CLASS, SCHEDULER = "class", "scheduler"
-"""The entries of an identity that say what is in the setting, too: the pipeline's class and its scheduler."""
+"""The entries of an identity that the setting has as well: the pipeline's class and its scheduler."""
 PROFILE, SENSITIVITY = "block profile", "step sensitivity"
 NOWHERE = "The trial just measured could not be kept in any other place: it is lost"
 SCHEMA = 1
 LONGEST = 512
-"""Characters of a name in Optuna's tables. SQLite takes more, PostgreSQL and MySQL do not."""
+"""The most characters of a name in Optuna's tables. SQLite takes longer names, PostgreSQL and MySQL do not."""
 
 
 class Store:
-    """The trials of one setting in one environment, a study for each set of methods.
+    """The trials of one setting in one environment, with a study for each set of methods.
 
-    The studies know no limit and no target, so a later search with others finds the same trials. A trial is
-    written when it is finished, in one transaction: killed at any moment, the store holds all finished
-    trials and nothing half done. Several processes may share it.
+    Studies do not depend on limits and targets, so that a later search with others finds the same trials. A
+    finished trial is written in one transaction: a process that is killed at any moment leaves all finished trials
+    and no partial one. Several processes may share a store.
 
     Args:
-        storage: URL, path of an SQLite file, ``memory``, or None for the default.
+        storage: a URL, the path of an SQLite file, ``memory``, or None for the default.
         setting: what is measured.
         identity: everything else that makes trials comparable: the environment, the scorer, the seed.
-        confidence: of the intervals of what is read; those of another are computed anew from the raw figures.
+        confidence: the probability for the intervals of trials that are read. Intervals of another probability are
+            computed anew from the raw figures.
+
+    Raises:
+        InputError: the storage cannot be opened.
+        StoreError: the storage is damaged, or can no longer be read or written. The methods raise it as well.
+
+    Example:
+        >>> with Store("trials.db", setting, bench.identity) as store:
+        ...     store.find(Plan.parse("deepcache(cache_interval=3)"), split="held-out")
     """
 
     def __init__(
@@ -64,26 +73,28 @@ class Store:
         check_storage(storage)
         self._storage = open_database(storage)
         self._studies: dict[tuple[str, ...], Study] = {}
-        self._read: dict[tuple[str, ...], int] = {}
+        self._trials_read: dict[tuple[str, ...], int] = {}
         self._found: dict[tuple[str, Split], list[Trial]] = {}
         file = sqlite_file(storage)
         self._aside = Aside(self.url, file.parent if file else None)
         if self.url != MEMORY:
-            self._take_up()
+            self._add_from_files()
 
     def find(self, plan: Plan, split: Split = "search") -> Trial | None:
-        """The latest finished trial of the plan on that split, or None."""
+        """Returns the latest finished trial of the plan on that split, or None."""
         return next(reversed(self.history(plan, split)), None)
 
     @reached
     def history(self, plan: Plan, split: Split = "search") -> tuple[Trial, ...]:
-        """All finished trials of the plan on that split, the latest last: of one that was scored a few prompts at
-        a time each goes on from the one before."""
+        """Returns all finished trials of the plan on that split, the latest last.
+
+        Where a plan was scored a few prompts at a time, each trial includes the prompts of the one before.
+        """
         self._refresh(plan.methods)
         return tuple(self._found.get((str(plan), split), ()))
 
     def add(self, trial: Trial) -> None:
-        """Keeps a finished trial, in one transaction; where that cannot be done, in a file for the next start.
+        """Stores a finished trial in one transaction or, where that fails, in a file that the next start reads.
 
         Raises:
             StoreError: the database cannot be written; the message names that file.
@@ -99,8 +110,8 @@ class Store:
     def _add(self, trial: Trial) -> None:
         self._study(Plan.parse(trial.plan).methods).add_trial(frozen(trial))
 
-    def _take_up(self) -> None:
-        """Adds the trials that an earlier run had to keep aside."""
+    def _add_from_files(self) -> None:
+        """Adds the trials that an earlier run had to put into files."""
 
         def mine(study: str, text: str) -> bool:
             return study == self.study_name(Plan.parse(kept(text).plan).methods)
@@ -112,17 +123,18 @@ class Store:
 
     @reached
     def trials(self, methods: Iterable[str], split: Split = "search") -> tuple[Trial, ...]:
-        """The latest trial of each plan of exactly these methods on that split."""
+        """Returns the latest trial of each plan of exactly these methods on that split."""
         methods = tuple(methods)
         self._refresh(methods)
         kept = (found[-1] for (_, of), found in self._found.items() if of == split)
         return tuple(t for t in kept if Plan.parse(t.plan).methods == methods)
 
     @reached
-    def elsewhere(self, methods: Iterable[str]) -> tuple[Trial, ...]:
-        """The search trials of exactly these methods in settings that differ in scheduler and steps only."""
+    def trials_of_similar_settings(self, methods: Iterable[str]) -> tuple[Trial, ...]:
+        """Returns the search trials of exactly these methods in settings that differ from this one in scheduler
+        and steps only."""
         methods, found = tuple(methods), list[Trial]()
-        for other in self._storage.get_all_studies():  # their names and attributes: no trial of another setting
+        for other in self._storage.get_all_studies():  # this reads names and attributes, and no trials yet
             if self._alike(other.user_attrs, other.study_name, methods):
                 study = optuna.load_study(study_name=other.study_name, storage=self._storage)
                 kept = (t.user_attrs for t in study.get_trials(deepcopy=False))
@@ -133,18 +145,19 @@ class Store:
 
     @reached
     def bound(self, methods: Iterable[str] | None, limits: Limits, samples: int) -> Bound | None:
-        """The upper bound of these methods (None: any) within these limits, measured on so many prompts."""
+        """Returns the upper bound of these methods (None: any) within these limits, measured on ``samples``
+        prompts."""
         study = self._study(_named(methods))
         return self._kept(Bound, study, self._bound_key(limits, samples))
 
     @reached
     def keep_bound(self, methods: Iterable[str] | None, limits: Limits, samples: int, bound: Bound) -> None:
-        """Keeps an upper bound in the place of an earlier one."""
+        """Stores an upper bound in the place of an earlier one."""
         self._study(_named(methods)).set_user_attr(self._bound_key(limits, samples), bound.model_dump_json())
 
     @reached
     def equal_time(self, plan: Plan) -> EqualTime | None:
-        """The equal-time baseline that was measured for the plan's verdict last."""
+        """Returns the equal-time baseline that was measured for the plan's last verdict, or None."""
         found = self._kept(EqualTime, self._study(plan.methods), _equal_key(plan))
         if found is None:
             return None
@@ -152,36 +165,37 @@ class Store:
 
     @reached
     def keep_equal_time(self, plan: Plan, found: EqualTime) -> None:
-        """Keeps the equal-time baseline of a plan's verdict in the place of an earlier one."""
+        """Stores the equal-time baseline of a plan's verdict in the place of an earlier one."""
         self._study(plan.methods).set_user_attr(_equal_key(plan), found.model_dump_json())
 
     @reached
     def profile(self) -> BlockProfile | None:
-        """The baseline's profile, if one was kept."""
+        """Returns the baseline's profile, or None where none is stored."""
         return self._kept(BlockProfile, self._study(()), PROFILE)
 
     @reached
     def keep_profile(self, profile: BlockProfile) -> None:
-        """Keeps the baseline's profile in the place of an earlier one."""
+        """Stores the baseline's profile in the place of an earlier one."""
         self._study(()).set_user_attr(PROFILE, profile.model_dump_json())
 
     @reached
     def sensitivity(self) -> Sensitivity | None:
-        """What reuse was measured to cost, if that was kept."""
+        """Returns the measured errors of reuse at each step, or None where none are stored."""
         return self._kept(Sensitivity, self._study(()), SENSITIVITY)
 
     @reached
     def keep_sensitivity(self, found: Sensitivity) -> None:
-        """Keeps what reuse costs in the place of an earlier measurement."""
+        """Stores the errors of reuse in the place of an earlier measurement."""
         self._study(()).set_user_attr(SENSITIVITY, found.model_dump_json())
 
     def study_name(self, methods: Iterable[str]) -> str:
-        """Readable, with a hash of all that sets its trials apart."""
+        """Returns a readable name with a hash of everything that separates the trials of these methods from
+        others."""
         return self._name(self.setting, self.identity, tuple(methods))
 
     def _name(self, s: Setting, identity: Mapping[str, Any], methods: tuple[str, ...]) -> str:
-        """An identity that has the pipeline's class says what the model is: from which folder it came, or under
-        what name, makes no other study."""
+        """Returns the name of a study. An identity with the pipeline's class replaces the model's name, so that a
+        model read from another folder or under another name has the same study."""
         named = s if CLASS not in identity else replace(s, model=identity[CLASS])
         apart = json.dumps([SCHEMA, named.key(), identity, methods], sort_keys=True, default=str)
         digest = hashlib.sha256(apart.encode()).hexdigest()[:12]
@@ -189,11 +203,11 @@ class Store:
         return f"{told[: LONGEST - len(digest) - 1]} {digest}"
 
     def close(self) -> None:
-        """Lets the database go."""
-        self.let_go()
+        """Closes the connections to the database."""
+        self.disconnect()
 
-    def let_go(self) -> None:
-        """Ends the connections to the database; the next call opens others."""
+    def disconnect(self) -> None:
+        """Closes the connections to the database; the next call opens new ones."""
         self._storage.remove_session()
         if isinstance(self._storage, RDBStorage):
             self._storage.engine.dispose()
@@ -218,7 +232,7 @@ class Store:
         return self._studies[methods]
 
     def _kept(self, kind: type[Kept], study: Study, name: str) -> Kept | None:
-        """An attribute of a study; None where it has none of that name."""
+        """Returns an attribute of a study as a record, or None where the study has none of that name."""
         kept = study.user_attrs.get(name)
         return None if kept is None else read(kind, kept, f"{name!r} of the study {study.study_name!r}", self.url)
 
@@ -226,12 +240,12 @@ class Store:
         return read(Trial, kept, f"a trial of the study {study!r}", self.url)
 
     def _alike(self, attributes: Mapping[str, Any], name: str, methods: tuple[str, ...]) -> bool:
-        """A study of these methods, of another setting in scheduler and steps only."""
+        """Returns whether a study is of these methods, in a setting that differs in scheduler and steps only."""
         if not {"setting", "identity"} <= attributes.keys():
             return False
         try:
             setting, identity = Setting(**json.loads(attributes["setting"])), json.loads(attributes["identity"])
-        except (ValueError, TypeError):  # of another version of hasten, or damaged: it is not this one's
+        except (ValueError, TypeError):  # the study is damaged or of another version of hasten
             return False
         own = replace(setting, scheduler=self.setting.scheduler, steps=self.setting.steps)
         same = self._name(own, {**identity, **self._of_scheduler}, methods) == self.study_name(methods)
@@ -246,24 +260,26 @@ class Store:
         return _fitting(f"bound {json.dumps(dict(limits), sort_keys=True)}{limits.suffix} {samples}{sure}")
 
     def _refresh(self, methods: tuple[str, ...]) -> None:
-        seen = self._read.get(methods, 0)
+        seen = self._trials_read.get(methods, 0)
         frozen = self._study(methods).get_trials(deepcopy=False)
         for kept in (f for f in frozen[seen:] if ATTRIBUTE in f.user_attrs):
             trial = self._read_trial(kept.user_attrs[ATTRIBUTE], self.study_name(methods))
             self._found.setdefault((trial.plan, trial.split), []).append(at_confidence(trial, self.confidence))
-        self._read[methods] = len(frozen)
+        self._trials_read[methods] = len(frozen)
 
 
 def outdated(storage: BaseStorage) -> tuple[int, int]:
-    """How many trials of a database are never found, for their identity was of the denoiser's weights alone, and
-    how many there are in all."""
+    """Returns the number of trials that can no longer be found, and the number of all trials in a database.
+
+    The former have an identity of the denoiser's weights alone, from an older version of hasten.
+    """
     sizes, studies = _sizes(storage), storage.get_all_studies()
     identities = [(json.loads(s.user_attrs.get("identity", "{}")), sizes.get(s.study_name, 0)) for s in studies]
     return sum(n for identity, n in identities if WIDE not in identity), sum(n for _, n in identities)
 
 
 def _sizes(storage: BaseStorage) -> dict[str, int]:
-    """How many trials the studies of a database have, by their names. Optuna would read all of them for that."""
+    """Returns the number of trials of each study, by its name. Optuna alone would read all trials for that."""
     if not isinstance(storage, RDBStorage):
         return {s.study_name: storage.get_n_trials(s._study_id) for s in storage.get_all_studies()}
     counting = "select study_name, count(*) as number from studies natural join trials group by study_name"
@@ -272,7 +288,7 @@ def _sizes(storage: BaseStorage) -> dict[str, int]:
 
 
 def _fitting(name: str) -> str:
-    """The name of an attribute, which databases with limits take too."""
+    """Returns a name for an attribute that is short enough for every database."""
     return (
         name
         if len(name) <= LONGEST

@@ -13,9 +13,11 @@ from hasten.errors import InputError
 
 SHOWN = 100
 DEEPEST = 100
-"""The deepest allowed nesting of lists and objects: tools with limits of their own write them again."""
+"""The deepest allowed nesting of lists and objects. Tools that read the files afterwards have limits of their
+own."""
 MOST_DAMAGED = 1000
-"""Each has its place looked for from where it begins, so that their number bounds the time."""
+"""The number of damaged entries after which reading ends. Each needs a search for the next entry, so that their
+number bounds the time."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
 

@@ -83,9 +83,10 @@ class SearchParams(Table[Entry]):
         return min(found, key=lambda e: (e.speedup, e.score_loss or 0.0), default=None)
 
     def add(self, answer: Answer) -> tuple[Key, ...]:
-        """Stores the plan of a met or likely answer under the requested and the measured speedup and, for an upper
-        bound, under the key of the bound. Of an infeasible answer it stores the best plan under the measured
-        speedup.
+        """Stores the plan of an answer.
+
+        A met or likely answer is stored under the requested and the measured speedup and, for an upper bound,
+        under the key of the bound. Of an infeasible answer the best plan is stored under the measured speedup.
 
         Returns:
             the keys; none where the answer has no plan of methods with a speedup, or where its task has its own

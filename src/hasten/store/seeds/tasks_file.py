@@ -23,8 +23,8 @@ LISTS = ("tasks", "requests")
 class Request:
     """One request of a file. Its sentence is not parsed here.
 
-    It has ``text`` or ``task`` or both (a sentence and its meaning), or else ``fault`` says why not. ``place`` is
-    its name in messages. ``labels`` holds everything else in the entry, such as its id.
+    It has ``text`` or ``task`` or both (a sentence and its meaning); where it has neither, ``fault`` is the
+    reason. ``place`` is its name in messages. ``labels`` holds everything else in the entry, such as its id.
     """
 
     text: str | None
