@@ -1,1 +1,1 @@
-"""What is known of plans before they are measured: how fast they are, and what they lose."""
+"""Predictions of the speeds and losses of plans before they are measured."""

@@ -1,4 +1,5 @@
-"""The cost model: how fast a plan will be, from one profile of the baseline and the work that each step keeps."""
+"""The cost model: predicts the speed of plans from one profile of the baseline and the work that each step
+keeps."""
 
 from __future__ import annotations
 
@@ -27,38 +28,46 @@ from hasten.records import Trial
 from hasten.schedulers import step_numbers
 
 ALONE, TOGETHER = 0.1, 0.2
-"""How wrong the pure prediction is expected to be (standard deviations): of a method's own log speedup (relative),
-and of what several methods take from each other's log speedup (relative). Each method says how far its mere
-presence may be off (``Method.log_speedup_sd``)."""
+"""Expected errors of the uncorrected prediction, as relative standard deviations: of a method's log speedup alone,
+and of what several methods take from each other's log speedup. Each method also has an absolute one,
+``Method.log_speedup_sd``."""
 
 GUESSED = 1.0
-"""The first, of a method that decides while it runs which steps it shortens."""
+"""What ALONE is for a method that decides during the run which steps it shortens."""
 
 
 class _Logs(NamedTuple):
-    """Predicted log speedups: of all methods together, and of each alone (None: it is not in the plan)."""
+    """Predicted log speedups of all methods together, and of each method of the plan alone."""
 
     whole: Numbers
     alone: dict[str, Numbers]
 
 
 class CostModel:
-    """Predicts the latency and speedup of plans of one setting, one call of the pipeline each.
+    """Predicts the latency and speedup of one setting's plans, for a call of the pipeline.
 
-    The prediction is what runs once, plus the parts of the denoiser that run at each step, whatever methods the
-    plan combines. ``learn`` corrects it by measured trials: the log speedup gets a weighted sum of a few
-    features of the plan (each method's presence and its log speedup alone, and what they take from each other),
-    whose weights are 0 before anything is measured.
+    The prediction is the sum of what runs once and of the denoiser's parts that run at each step, whatever methods
+    the plan combines. ``learn`` corrects it by measured trials: a weighted sum of a few features is added to the
+    log speedup, with weights that are 0 before anything is measured. The features are, for each method, whether
+    the plan has it and its log speedup alone, and what the methods take from each other.
 
-    ``baseline_s`` is the baseline's latency at this number of steps.
+    Args:
+        pipe: the pipeline, without any plan.
+        profile: the profile of its baseline.
+        steps: the number of steps, which may differ from the profile's.
+
+    Attributes:
+        baseline_s: the baseline's predicted seconds a call at this number of steps.
+
+    Raises:
+        InputError: the profile is of another denoiser, or ``steps`` is below 1.
+
+    Example:
+        >>> model = CostModel(pipe, profile_blocks(measured_pipeline), steps=50)
+        >>> model.speedup(Plan.parse("deepcache(cache_interval=3)"))
     """
 
     def __init__(self, pipe: Any, profile: BlockProfile, steps: int) -> None:
-        """``steps`` may differ from the profile's.
-
-        Raises:
-            InputError: the profile is of another denoiser, or ``steps`` is below 1.
-        """
         if steps < 1:
             raise InputError(f"The number of steps is {steps}: allowed is 1 or more.")
         _require_same(pipe, profile)
@@ -67,48 +76,47 @@ class CostModel:
         self._costs = StepCosts(profile)
         self._grid = GridCosts(pipe, steps, self._calls_in, self._costs)
         self._once_s = profile.text_s + profile.decode_s + profile.rest_s
-        self._known: dict[Plan, float] = {}
+        self._uncorrected: dict[Plan, float] = {}
         self.baseline_s = self._pure(Plan())
         spread = ((m.log_speedup_sd, GUESSED if m.adaptive else ALONE) for m in METHODS.all())
         self._residual = Residual([*chain(*spread), TOGETHER])
         self._spaces: WeakKeyDictionary[Space, _Logs] = WeakKeyDictionary()
 
     def predict(self, plan: Plan) -> float:
-        """The plan's latency in seconds.
-
-        Raises:
-            InputError: the plan is not legal here (as ``check_plan``).
-        """
+        """Returns the plan's latency in seconds. Raises what ``check_plan`` raises for an illegal plan."""
         return self.baseline_s / self.speedup(plan)
 
     def speedup(self, plan: Plan) -> float:
-        """The plan's speedup. Raises as ``predict``."""
+        """Returns the plan's speedup. Raises what ``check_plan`` raises for an illegal plan."""
         logs = self._logs(plan)
         return exp(float(logs.whole + self._residual.mean(_features(logs))))
 
     def deviation(self, plan: Plan) -> float:
-        """Standard deviation of the plan's true log speedup around ``log(speedup(plan))``: one that is measured in
-        few pairs scatters more."""
+        """Returns the standard deviation of the plan's true log speedup around ``log(speedup(plan))``.
+
+        A speedup that is measured in few pairs scatters more.
+        """
         return float(self._residual.deviation(_features(self._logs(plan))))
 
     def speedups(self, space: Space) -> Numbers:
-        """The speedup of every plan of the space, in its grid's shape (an axis a parameter); NaN elsewhere.
+        """Returns the speedup of every plan of the space in the shape of its grid, NaN where there is no plan.
 
-        A million plans take a few seconds the first time for a space, and then a few array operations. The
-        model keeps 8 bytes a cell while the space lives.
+        A million plans take a few seconds the first time for a space, and then a few array operations. The model
+        keeps 8 bytes a cell while the space exists.
         """
         logs = self._grid_logs(space)
         return np.exp(logs.whole + self._residual.mean(_features(logs)))
 
     def deviations(self, space: Space) -> Numbers:
-        """``deviation`` of every plan, in the shape of ``speedups``."""
+        """Returns ``deviation`` for every plan, in the shape of ``speedups``."""
         logs = self._grid_logs(space)
         return np.where(np.isnan(logs.whole), np.nan, self._residual.deviation(_features(logs)))
 
     def learn(self, trials: Iterable[Trial]) -> int:
-        """Corrects the predictions by all trials so far; what was learned before is replaced.
+        """Corrects the predictions by all trials so far, which replace those of an earlier call.
 
-        Trials without a latency, of the baseline, or of other steps tell nothing. Returns how many did.
+        Trials without a latency, of the baseline, or with another number of steps are ignored. Returns the number
+        of the others.
         """
         told = [t for t in trials if t.latency and t.steps == self.steps and Plan.parse(t.plan)]
         logs = [self._logs(Plan.parse(trial.plan)) for trial in told]
@@ -121,15 +129,15 @@ class CostModel:
         return len(told)
 
     def _pure(self, plan: Plan) -> float:
-        """Latency without correction."""
-        if plan not in self._known:
+        """Returns the uncorrected latency in seconds."""
+        if plan not in self._uncorrected:
             total, stored = self._once_s, 0
-            left = work(plan, self._pipe, self.steps)
-            for step, calls in zip(left, self._calls_in(len(left)), strict=True):
+            steps = work(plan, self._pipe, self.steps)
+            for step, calls in zip(steps, self._calls_in(len(steps)), strict=True):
                 total += calls * self._costs.seconds(step, stored)
                 stored = self._costs.stored(step, stored)
-            self._known[plan] = total
-        return self._known[plan]
+            self._uncorrected[plan] = total
+        return self._uncorrected[plan]
 
     def _logs(self, plan: Plan) -> _Logs:
         plan = check_plan(plan, self._pipe, self.steps)
@@ -155,7 +163,7 @@ class CostModel:
 
 
 def _features(logs: _Logs) -> list[Numbers]:
-    """The features of plans, in the order of the residual's weights; they broadcast together."""
+    """Returns the features of plans in the order of the residual's weights, as arrays that broadcast together."""
     none = np.zeros(())
     found = []
     for name in METHODS.names():
@@ -164,7 +172,7 @@ def _features(logs: _Logs) -> list[Numbers]:
 
 
 def calls_of(scheduler: Any, steps: int) -> list[int]:
-    """How often each of ``steps`` steps calls the denoiser: Heun's twice, but the last once."""
+    """Returns how often each of ``steps`` steps calls the denoiser: twice with Heun, but once at the last step."""
     scheduler = copy.deepcopy(scheduler)
     scheduler.set_timesteps(steps)
     counts = Counter(step_numbers(scheduler))

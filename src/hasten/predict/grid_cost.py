@@ -1,9 +1,9 @@
-"""The predicted latency of all plans of a grid at once.
+"""Predicts the latency of all plans of a grid at once.
 
-A method has few kinds of steps (DeepCache: whole, or one of its branches alone), so that a plan's steps are
-counted by kind, each method's steps being declared once for each of its cells. Methods whose steps are all alike
-(ToMe) need no counting: they only change what a kind costs. So the plans' latencies are the product of two
-small matrices: (plans of the other methods, kinds) and (kinds, plans of those).
+A method has few kinds of steps (DeepCache: whole, or one branch alone), so that the steps of a plan are counted by
+kind, and each method declares its steps once for each of its cells. Methods whose steps are all alike (ToMe) need
+no counting, because they only change the cost of a kind. The latencies are then the product of two small matrices:
+(plans of the other methods, kinds) and (kinds, plans of the methods with steps that are alike).
 """
 
 from __future__ import annotations
@@ -25,30 +25,31 @@ from hasten.predict.step_cost import Numbers, StepCosts, step_key
 Indices = npt.NDArray[np.int64]
 
 
-class Alike(NamedTuple):
-    """What cells have in common that are counted together: how many steps they leave, and at which of them they
-    make other methods start anew."""
+class GroupKey(NamedTuple):
+    """What the cells of a group have in common: the number of remaining steps, and the steps at which other
+    methods start anew."""
 
-    left: int
+    steps: int
     refreshes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of one method that a space's plans have: their places in its part of the grid, parameters."""
+    """The cells of one method that occur in a space's plans: their places in the method's part of the grid, of
+    ``size`` cells, and their parameters."""
 
     method: Method
     size: int
     places: tuple[int, ...]
     parameters: tuple[Parameters, ...]
 
-    def grouped(self, steps: int) -> dict[Alike, Cells]:
-        """The cells by what they do to the steps of other methods."""
-        found: dict[Alike, list[int]] = {}
+    def grouped(self, steps: int) -> dict[GroupKey, Cells]:
+        """Returns the cells in groups that have the same effect on the steps of other methods."""
+        found: dict[GroupKey, list[int]] = {}
         for i, given in enumerate(self.parameters):
-            alike = Alike(self.method.remaining_steps(given, steps), tuple(self.method.refreshes(given, steps)))
-            found.setdefault(alike, []).append(i)
-        return {alike: self._of(chosen) for alike, chosen in found.items()}
+            remaining, refreshes = self.method.remaining_steps(given, steps), self.method.refreshes(given, steps)
+            found.setdefault(GroupKey(remaining, tuple(refreshes)), []).append(i)
+        return {key: self._of(chosen) for key, chosen in found.items()}
 
     def _of(self, chosen: Sequence[int]) -> Cells:
         places, parameters = [self.places[i] for i in chosen], [self.parameters[i] for i in chosen]
@@ -56,7 +57,7 @@ class Cells:
 
 
 def cells_of(space: Space) -> list[Cells]:
-    """The cells of each of the space's methods, in their order."""
+    """Returns the cells of each of the space's methods, in their order."""
     return [_cells(space, name) for name in space.methods]
 
 
@@ -72,43 +73,43 @@ def _cells(space: Space, name: str) -> Cells:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The steps of several cells: ``index`` (cells, steps) into ``kinds``."""
+    """The steps of several cells. ``index`` (cells, steps) holds positions in ``kinds``."""
 
     kinds: list[Step]
     index: Indices
 
     @property
     def steady(self) -> bool:
-        """All steps of each cell are alike, and none of them bears on what is stored."""
+        """Whether all steps of each cell are alike and none of them affects what is stored."""
         plain = all(kind.self_mode == "run" and not kind.resting for kind in self.kinds)
         return plain and bool((self.index == self.index[:, :1]).all())
 
 
 class GridCosts:
-    """Predicts grids. ``calls_in``: how many calls of the denoiser each step has, by the number of steps."""
+    """Predicts grids. ``calls_in`` returns how often each step calls the denoiser, given the number of steps."""
 
     def __init__(self, pipe: Any, steps: int, calls_in: Callable[[int], Sequence[int]], costs: StepCosts) -> None:
         self._pipe, self._steps, self._calls_in, self._costs = pipe, steps, calls_in, costs
 
     def seconds(self, cells: Sequence[Cells]) -> Numbers:
-        """Seconds of all steps, an axis a method; NaN where a method has no cell.
+        """Returns the seconds of all steps, with an axis for each method; NaN where a method has no cell.
 
-        Memory: that array, and for each group of cells that refresh at the same steps a few arrays of
-        (plans without the steady methods, steps): a few megabytes.
+        Besides the result it needs, for each group of cells that refresh at the same steps, a few arrays of (plans
+        without the steady methods, steps), which take a few megabytes.
         """
         found = np.full([part.size for part in cells], np.nan)
         groups = [part.grouped(self._steps).items() for part in cells]
         for group in itertools.product(*groups):
             places = np.ix_(*(part.places for _, part in group))
-            left = min(alike.left for alike, _ in group)
-            found[places] = self._group(list(self._rows(group, left)), np.array(self._calls_in(left), np.float64))
+            steps = min(key.steps for key, _ in group)
+            calls = np.array(self._calls_in(steps), np.float64)
+            found[places] = self._group(list(self._rows(group, steps)), calls)
         return found
 
-    def _rows(self, group: Sequence[tuple[Alike, Cells]], left: int) -> Iterator[_Rows]:
+    def _rows(self, group: Sequence[tuple[GroupKey, Cells]], steps: int) -> Iterator[_Rows]:
         for at, (_, part) in enumerate(group):
-            others = {step for i, (alike, _) in enumerate(group) if i != at for step in alike.refreshes}
-            steps = (part.method.steps(self._pipe, p, left, others) for p in part.parameters)
-            yield _indexed(steps)
+            others = {step for i, (key, _) in enumerate(group) if i != at for step in key.refreshes}
+            yield _indexed(part.method.steps(self._pipe, p, steps, others) for p in part.parameters)
 
     def _group(self, rows: Sequence[_Rows], calls: Numbers) -> Numbers:
         order = sorted(range(len(rows)), key=lambda i: rows[i].steady)
@@ -126,7 +127,8 @@ class GridCosts:
     def _counted(
         self, kinds: Sequence[Step], index: Indices, calls: Numbers
     ) -> tuple[list[tuple[int, int]], Numbers]:
-        """The (stored, kind) that occur, and how many calls (plans, those) the steps have of each."""
+        """Returns the pairs (stored, kind) that occur, and how many calls of each pair the plans have: (plans,
+        pairs)."""
         stored, after = self._transitions(kinds)
         state, keys = np.zeros(len(index), np.int64), np.empty_like(index)
         for step in range(index.shape[1]):
@@ -140,9 +142,10 @@ class GridCosts:
         return states, counts.reshape(-1, len(used))
 
     def _transitions(self, kinds: Sequence[Step]) -> tuple[list[int], Indices]:
-        """All masks of what is stored that can come up, and the number of the next by (mask, kind)."""
+        """Returns all masks of stored outputs that can occur, and the position of the next mask by (mask,
+        kind)."""
         stored, after = [0], []
-        for mask in stored:  # grows meanwhile
+        for mask in stored:  # the loop itself appends to this list
             reached = [self._costs.stored(kind, mask) for kind in kinds]
             stored += [m for m in dict.fromkeys(reached) if m not in stored]
             after.append([stored.index(m) for m in reached])
@@ -161,7 +164,8 @@ def _indexed(cells: Iterator[tuple[Step, ...]]) -> _Rows:
 
 
 def _combined(rows: Sequence[_Rows], steps: int) -> tuple[list[Step], Indices]:
-    """The kinds of steps of several methods together, and their numbers (plans, steps)."""
+    """Returns the combined kinds of steps of several methods, and the positions of the plans' steps in them
+    (plans, steps)."""
     index = np.zeros((1, steps), np.int64)
     for part in rows:
         index = (index[:, None] * len(part.kinds) + part.index[None]).reshape(-1, steps)

@@ -1,4 +1,4 @@
-"""What the cost model gets wrong, learned from measured plans: Bayesian regression with errors of two kinds."""
+"""The error of the cost model, learned from measured plans by Bayesian regression with two kinds of errors."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
 NOISE = 0.02
-"""Expected standard deviation of a plan's true log speedup around the corrected prediction, before any is seen."""
-SURE = 3.0
-"""How firmly that is expected: the shape of its variance's inverse gamma prior, as much as 2 · 3 measurements."""
-TRIED = NOISE**2 * np.geomspace(1 / 64, 64, 25)
-"""Variances that are believed, each as far as it explains the measurements."""
+"""Expected standard deviation of a plan's true log speedup around the corrected prediction, before any is
+measured."""
+PRIOR_SHAPE = 3.0
+"""The shape of the inverse gamma prior of that variance. It counts as much as 2 · 3 measurements."""
+VARIANCES = NOISE**2 * np.geomspace(1 / 64, 64, 25)
+"""Candidate variances, each weighted by how well it explains the measurements."""
 
 
 class Residual:
-    """log(measured / predicted speedup) as a weighted sum of features, plus an error of each plan's own, plus the
-    error that its measurement is known to have.
+    """The log of measured over predicted speedup: a weighted sum of features, plus an error of each plan, plus the
+    known error of its measurement.
 
-    The weights' prior is normal around 0 (no correction) with standard deviations ``spread``; that of the variance
-    of the plans' own errors is inverse gamma, and it is integrated over: Gelman et al., Bayesian Data Analysis,
-    2013, 5.4 (means with known errors, whose own variance is to be found).
+    The weights have a normal prior around 0 (no correction) with standard deviations ``spread``. The variance of
+    the plans' own errors has an inverse gamma prior and is integrated over: Gelman et al., Bayesian Data Analysis,
+    2013, 5.4 (means with known errors and unknown variance).
     """
 
     def __init__(self, spread: Sequence[float]) -> None:
@@ -31,21 +32,24 @@ class Residual:
         self.fit(np.empty((0, len(spread))), np.empty(0), np.empty(0))
 
     def fit(self, features: Numbers, residuals: Numbers, errors: Numbers) -> None:
-        """Learns from (n, features), (n,) and the (n,) standard deviations of the measurements' errors; forgets
-        what it learned before."""
-        told = _Told(features, residuals, errors, self._spread)
-        logs = np.array([told.posterior(noise).log_evidence + _log_prior(noise) for noise in TRIED])
+        """Learns from features (n, features), residuals (n,) and the standard deviations of their measurement
+        errors (n,).
+
+        It forgets what it learned before.
+        """
+        data = _Data(features, residuals, errors, self._spread)
+        logs = np.array([data.posterior(noise).log_evidence + _log_prior(noise) for noise in VARIANCES])
         shares = np.exp(logs - logs.max())
-        self.noise = float(shares @ TRIED / shares.sum())
-        found = told.posterior(self.noise)
+        self.noise = float(shares @ VARIANCES / shares.sum())
+        found = data.posterior(self.noise)
         self.weights, self.root = found.weights, np.linalg.cholesky(found.covariance)
 
     def mean(self, features: Sequence[Numbers]) -> Numbers:
-        """The expected residual; features are arrays that broadcast together."""
+        """Returns the expected residual. The features are arrays that broadcast together."""
         return _weighted(self.weights, features)
 
     def deviation(self, features: Sequence[Numbers]) -> Numbers:
-        """The standard deviation of a plan's true residual."""
+        """Returns the standard deviation of a plan's true residual."""
         spread = sum((_weighted(column, features) ** 2 for column in self.root.T), np.zeros(()))
         return np.sqrt(self.noise + spread)
 
@@ -58,14 +62,14 @@ class _Posterior:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Data:
     features: Numbers
     residuals: Numbers
     errors: Numbers
     spread: Numbers
 
     def posterior(self, noise: float) -> _Posterior:
-        """Of the weights, where the plans' own errors have that variance."""
+        """Returns the posterior of the weights for the given variance ``noise`` of the plans' own errors."""
         variances = noise + self.errors**2
         scaled = self.features / variances[:, None]
         precision = np.diag(self.spread**-2.0) + self.features.T @ scaled
@@ -78,8 +82,9 @@ class _Told:
 
 
 def _log_prior(noise: float) -> float:
-    """Of the logarithm of the variance, up to a constant; the variance's mean is NOISE²."""
-    return float(-SURE * np.log(noise) - NOISE**2 * (SURE - 1) / noise)
+    """Returns the log prior of the logarithm of the variance, up to a constant. The mean of the variance is
+    NOISE²."""
+    return float(-PRIOR_SHAPE * np.log(noise) - NOISE**2 * (PRIOR_SHAPE - 1) / noise)
 
 
 def _weighted(weights: Numbers, features: Sequence[Numbers]) -> Numbers:

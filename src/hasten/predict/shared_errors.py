@@ -1,4 +1,5 @@
-"""What plans lose, estimated together: those that were scored on the same images are wrong together."""
+"""Estimates the losses of several plans together, because plans that were scored on the same images share
+errors."""
 
 from __future__ import annotations
 
@@ -15,15 +16,16 @@ from hasten.options.table import MIN_SAMPLES
 from hasten.predict.residual import Numbers
 from hasten.records import Loss, Trial
 
-MOST = 0.95
-"""Errors of plans on the same images go together by no more than this: a few images show too much now and then."""
+MAX_CORRELATION = 0.95
+"""The highest correlation of errors on the same images that is believed; few images may happen to show a higher
+one."""
 TINY = 1e-18
-"""Where the squares of losses that scatter are no larger, they do not."""
+"""Losses whose squared deviations are no larger than this count as constant."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A mean loss in some unit, as ``value`` with its standard ``error``, and how much of that unit a loss is."""
+    """A mean loss in some unit: ``value`` with its standard ``error``. ``scale`` converts a loss to that unit."""
 
     trial: Trial
     loss: Loss
@@ -37,25 +39,26 @@ class Measured:
 
     @cached_property
     def deviations(self) -> Numbers:
-        """(samples,): how far each image's loss is off the mean."""
+        """The deviation of each image's loss from the mean, (samples,)."""
         sign = 1.0 if METRICS.get(self.loss.metric).higher_is_better else -1.0
         own = sign * np.subtract(self.loss.baseline_scores, self.loss.scores)
         return np.asarray((own - own.mean()) / self.loss.baseline * self.scale)
 
     def blocks(self) -> Iterator[tuple[tuple[str, int], float, int]]:
-        """The images as they are scored, a few at a time: which they are, their mean value, and how many."""
+        """Yields the images in the groups in which they are scored: the group's key, its mean value, and its
+        size."""
         for block, places in itertools.groupby(range(self.loss.samples), lambda i: self.images[i] // MIN_SAMPLES):
             at = list(places)
             yield (self.trial.split, block), self.value + float(self.deviations[at].mean()), len(at)
 
 
 def estimates(measured: Sequence[Measured]) -> tuple[Numbers, Numbers]:
-    """The values, (n,), and the covariances of their errors, (n, n).
+    """Returns the values, (n,), and the covariances of their errors, (n, n).
 
     Where the first few images are hard ones, every plan that was scored on these alone seems to lose more than it
-    does; plans that were scored on more images show by how much. Each few images of a plan are a measurement of
-    its own, with errors that go together with those of other plans on the same images; generalised least squares
-    makes the most of them.
+    does, and plans that were scored on more images show by how much. Each group of images of a plan is therefore a
+    measurement of its own, whose error is correlated with those of other plans on the same images. Generalised
+    least squares combines them.
     """
     blocks = defaultdict[tuple[str, int], list[tuple[int, float, int]]](list)
     for owner, m in enumerate(measured):
@@ -76,18 +79,22 @@ def estimates(measured: Sequence[Measured]) -> tuple[Numbers, Numbers]:
 
 
 def together_of(measured: Sequence[Measured]) -> float:
-    """How the losses of two plans go together from image to image: the correlation over the images that both were
-    scored on, the mean of all pairs of plans; 0 where none tells."""
+    """Returns the correlation of two plans' losses from image to image.
+
+    It is the weighted mean over all pairs of plans, from the images that both were scored on; 0 where there are
+    none.
+    """
     columns = {key: i for i, key in enumerate({(m.trial.split, at): 0 for m in measured for at in m.images})}
-    losses, known = (np.zeros((len(measured), len(columns))) for _ in range(2))
-    for row, has, m in zip(losses, known, measured, strict=True):
+    losses, scored = (np.zeros((len(measured), len(columns))) for _ in range(2))
+    for row, has, m in zip(losses, scored, measured, strict=True):
         at = [columns[m.trial.split, image] for image in m.images]
         row[at], has[at] = m.deviations, 1.0
-    counts, sums = np.maximum(known @ known.T, 1), losses @ known.T
-    products, squares = losses @ losses.T - sums * sums.T / counts, losses**2 @ known.T - sums**2 / counts
+    counts, sums = np.maximum(scored @ scored.T, 1), losses @ scored.T
+    products, squares = losses @ losses.T - sums * sums.T / counts, losses**2 @ scored.T - sums**2 / counts
     lengths = np.sqrt(np.maximum(squares * squares.T, 0))
     tells = (lengths > TINY) & ~np.eye(len(measured), dtype=bool)
-    weights = (known @ known.T)[tells]
+    weights = (scored @ scored.T)[tells]
     if not weights.any():
         return 0.0
-    return float(np.clip(np.average(products[tells] / lengths[tells], weights=weights), 0.0, MOST))
+    correlation = np.average(products[tells] / lengths[tells], weights=weights)
+    return float(np.clip(correlation, 0.0, MAX_CORRELATION))

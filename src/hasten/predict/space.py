@@ -1,4 +1,4 @@
-"""The plans that may be tried: the original's grids, as boxes that can be pruned by dominance."""
+"""The plans that a search may try: the methods' grids, as boxes that are pruned by dominance."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from hasten.plan import Parameters, Plan, Value
 
 Index = tuple[int, ...]
 Grids = Mapping[tuple[str, str], tuple[Value, ...]]
-"""Measured values of parameters, by method and parameter, mildest first."""
+"""Measured values of parameters, by the names of method and parameter, the mildest first."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The values of one parameter, mildest first; none stronger than another where they are not ``ordered``."""
+    """The values of one parameter, the mildest first. Where they are not ``ordered``, none counts as stronger than
+    another."""
 
     method: str
     name: str
@@ -29,7 +30,8 @@ class Axis:
     ordered: bool = True
 
     def position(self, parameters: Mapping[str, Parameters]) -> int:
-        """Where the plan stands on this axis; −1 without the method: milder than all of its values."""
+        """Returns the position of the plan's value; −1 without the method, which is milder than all of its
+        values."""
         if self.method not in parameters:
             return -1
         return self.values.index(parameters[self.method][self.name])
@@ -38,23 +40,32 @@ class Axis:
         return parameters[self.method].get(self.name)
 
     def stronger(self, position: int) -> slice:
-        """The values at least as strong as the one there."""
+        """Returns the positions of the values that are at least as strong as the one at ``position``."""
         return slice(max(position, 0), None if self.ordered or position < 0 else position + 1)
 
     def milder(self, position: int) -> slice:
-        """The values at most as strong as the one there."""
+        """Returns the positions of the values that are at most as strong as the one at ``position``."""
         return slice(0 if self.ordered else position, position + 1)
 
 
 class Space:
-    """All plans of one set of methods: a box with an axis a parameter, mildest corner first.
+    """All plans of one set of methods: a box with one axis for each parameter, the mildest corner first.
 
-    A parameter's values are those that ``grids`` has for it, measured for this setting and mildest first; else
-    those of its own grid.
+    A plan is *at least as strong* as another when it is so on every axis; a method that it lacks counts as weaker
+    than any of its values. Dominance pruning relies on this: a stronger plan is expected to be neither slower nor
+    better in quality. Cells that do the same as an earlier one, or nothing, are left out.
 
-    A plan is *at least as strong* as another when it is on every axis; a method it lacks counts as weaker
-    than any of its values. Dominance pruning rests on that: a stronger plan is expected neither slower nor
-    better in quality. Cells equal to an earlier one, and those that change nothing, are left out.
+    Args:
+        methods: the names of the methods.
+        pipe: the pipeline, which adapts ranges; None for the methods' general ranges.
+        steps: the number of steps, which adapts ranges; None where it is not known.
+        fixed: parameters that have one value only, by method.
+        grids: values measured for this setting, the mildest first. Other parameters have the values of their own
+            grid.
+
+    Example:
+        >>> len(Space(["deepcache"], fixed={"deepcache": {"cache_branch_id": 0}}))
+        4
     """
 
     def __init__(
@@ -85,17 +96,18 @@ class Space:
 
     @property
     def cells(self) -> np.ndarray:
-        """Where the grid has a plan, open or not: bool, an axis a parameter."""
+        """Where the grid has a plan, open or not: an array of bool with one axis for each parameter."""
         return self._all
 
     def __iter__(self) -> Iterator[Plan]:
-        """The plans still open, mildest first, the last axis fastest; pruning while iterating is fine."""
+        """Yields the plans that are still open, the mildest first and the last axis fastest. Closing plans
+        meanwhile is safe."""
         for flat in range(self.open.size):
             if self.open.flat[flat]:
                 yield self.plan(tuple(map(int, np.unravel_index(flat, self.open.shape))))
 
     def plan(self, index: Index) -> Plan:
-        """The plan of a cell; of cells that are equal, the mildest."""
+        """Returns the plan of a cell. Of cells that do the same, it is the mildest."""
         found: dict[str, Parameters] = {name: {} for name in self.methods}
         for axis, i in zip(self.axes, self._mildest(index), strict=True):
             found[axis.method][axis.name] = axis.values[i]
@@ -106,33 +118,36 @@ class Space:
         self.open = self._all.copy()
 
     def is_open(self, plan: Plan) -> bool:
-        """The plan, one of this space, is not settled."""
+        """Returns whether this plan of the space is still to be decided."""
         return bool(self.open[self.index(plan)])
 
     def holds(self, plan: Plan) -> bool:
-        """The plan is one of this space's."""
+        """Returns whether the plan is one of this space."""
         given = plan.parameters
         if plan.methods != self.methods or any(a.value_of(given) not in a.values for a in self.axes):
             return False
         return bool(self._all[self.index(plan)])
 
     def close(self, plan: Plan) -> None:
-        """Takes one plan of this space out."""
+        """Closes one plan of this space."""
         self.open[self.index(plan)] = False
 
     def close_stronger(self, plan: Plan) -> None:
-        """Takes out all plans at least as strong as ``plan``, which may be of another space."""
+        """Closes all plans at least as strong as ``plan``, which may belong to another space."""
         if set(plan.methods) <= set(self.methods):
             self.open[tuple(a.stronger(i) for a, i in zip(self.axes, self.index(plan), strict=True))] = False
 
     def close_milder(self, plan: Plan) -> None:
-        """Takes out all plans at most as strong as ``plan``. Only with the same methods: adding a method
-        may cost more time than it saves, so a plan without it is not known to be slower."""
+        """Closes all plans at most as strong as ``plan``, if it has the same methods.
+
+        A plan without one of the methods is not known to be slower, because a method may cost more time than it
+        saves.
+        """
         if plan.methods == self.methods:
             self.open[tuple(a.milder(i) for a, i in zip(self.axes, self.index(plan), strict=True))] = False
 
     def index(self, plan: Plan) -> Index:
-        """The cell of a plan of this space; −1 on the axes of methods that it lacks."""
+        """Returns the cell of a plan, which is −1 on the axes of methods that it lacks."""
         parameters = plan.parameters
         return tuple(axis.position(parameters) for axis in self.axes)
 
@@ -150,7 +165,7 @@ def grid(
     steps: int | None = None,
     fixed: Mapping[str, Parameters] | None = None,
 ) -> list[Plan]:
-    """The plans of ``traversal`` in its order: mildest to strongest, the last parameter fastest."""
+    """Returns the plans in the order of ``traversal``: from mildest to strongest, the last parameter fastest."""
     return list(Space(methods, pipe, steps, fixed))
 
 
@@ -162,9 +177,11 @@ def spaces(
     any_of: bool,
     grids: Grids | None = None,
 ) -> list[Space]:
-    """The space of all ``methods`` together; with ``any_of``, of every subset, smaller ones first.
+    """Returns the space of all ``methods`` together or, with ``any_of``, the spaces of all subsets, smaller ones
+    first.
 
-    A subset always holds the methods whose parameters the request fixes, and none that clash.
+    Each subset contains the methods whose parameters the request fixes, and no methods that clash. Empty spaces
+    are left out.
     """
     sizes = range(1, len(methods) + 1) if any_of else [len(methods)]
     subsets = (s for size in sizes for s in itertools.combinations(sorted(methods), size) if set(fixed) <= set(s))
@@ -180,17 +197,17 @@ def _mask(shape: Index, cells: set[Index]) -> np.ndarray:
 
 
 def _axes(method: Method, pipe: Any, steps: int | None, fixed: Parameters, grids: Grids) -> tuple[Axis, ...]:
-    known = method.parameters(pipe, steps)
     return tuple(
         Axis(method.name, p.name, _values(p, fixed, grids.get((method.name, p.name), p.grid)), p.ordered)
-        for p in known
+        for p in method.parameters(pipe, steps)
     )
 
 
 def _method_cells(
     method: Method, axes: Sequence[Axis], pipe: Any, steps: int | None
 ) -> tuple[dict[Index, Index], set[Index]]:
-    """For every cell of one method's axes the mildest cell that does the same; the cells that do nothing."""
+    """Returns for each legal cell of one method's axes the mildest cell that does the same, and the set of cells
+    that do nothing."""
     same: dict[Index, Index] = {}
     idle: set[Index] = set()
     first: dict[str, Index] = {}
@@ -205,13 +222,17 @@ def _method_cells(
 
 
 def _given(axes: Sequence[Axis]) -> Iterator[tuple[Index, Parameters]]:
-    """Every cell of one method's axes, and its parameters."""
+    """Yields every cell of one method's axes with its parameters."""
     for cell in itertools.product(*(range(len(a.values)) for a in axes)):
         yield cell, {axis.name: axis.values[i] for axis, i in zip(axes, cell, strict=True)}
 
 
 def _fits(axes: Sequence[Axis], pipe: Any, steps: int | None) -> np.ndarray:
-    """False where a method leaves fewer steps than the parameters of one beside it allow; an axis a parameter."""
+    """Returns an array that is False where a method leaves fewer steps than the parameters of another method
+    allow.
+
+    It has one axis for each parameter.
+    """
     found = np.ones([len(a.values) for a in axes], bool)
     own = {name: [a for a in axes if a.method == name] for name in dict.fromkeys(a.method for a in axes)}
     for shorter in (name for name in own if steps and METHODS.get(name).shortens):
@@ -228,7 +249,8 @@ def _fits(axes: Sequence[Axis], pipe: Any, steps: int | None) -> np.ndarray:
 
 
 def _legal(method: Method, given: Parameters, pipe: Any, steps: int | None) -> bool:
-    """Legal together: what is in range alone may not be beside a fixed parameter (ToMe's ratio and stride)."""
+    """Returns whether the parameters are legal together. Values in range may not be (ToMe's ratio beside a fixed
+    ``sx``)."""
     try:
         method.check(given, pipe, steps)
     except ParameterError:
@@ -237,12 +259,12 @@ def _legal(method: Method, given: Parameters, pipe: Any, steps: int | None) -> b
 
 
 def _effect(method: Method, given: Parameters, pipe: Any, steps: int | None) -> tuple[str, bool]:
-    """What the parameters come to: the work at every step; and whether that is the baseline's.
+    """Returns a text that is equal for parameters with equal effect, and whether they have no effect at all.
 
-    Parameters that leave the same work at every step skip the same layers (T-GATE's intervals that reach
-    beyond the gate or the end). Steps that cost the same and draw another image are not the same work (guidance
-    that goes on and guidance that ends, FasterCache's scales). Without a pipeline, where no work is left out,
-    and where it is known only when it has run, only equal parameters are equal.
+    Parameters that leave the same work at every step skip the same layers (T-GATE's intervals that reach beyond
+    the gate or the end). Steps of equal cost that give other images count as different work (guidance that goes on
+    or ends, FasterCache's scales). Only equal parameters are equal without a pipeline, where a method leaves out
+    no work, and where the work is known only after a run.
     """
     if pipe is None or steps is None or not method.cuts_work or method.adaptive:
         return repr(given), given == method.neutral(pipe, steps)
@@ -252,7 +274,8 @@ def _effect(method: Method, given: Parameters, pipe: Any, steps: int | None) -> 
 
 
 def _values(p: Parameter, fixed: Parameters, grid: tuple[Value, ...]) -> tuple[Value, ...]:
-    """The grid's values, moved into the legal range, each once; one value where fixed or without a grid."""
+    """Returns the grid's values, moved into the legal range, without duplicates; one value where fixed or without
+    a grid."""
     if p.name in fixed:
         return (fixed[p.name],)
     clipped = (v if isinstance(v, str) else min(max(v, p.low), p.high) for v in grid)

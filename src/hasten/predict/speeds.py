@@ -1,4 +1,4 @@
-"""What a search knows of speeds before it measures: the cost model, from a profile that is taken once."""
+"""Predictors of speed for a search: the cost model from one profile, or a model that only learns from trials."""
 
 from __future__ import annotations
 
@@ -21,31 +21,34 @@ from hasten.records import Trial
 from hasten.store import Store
 
 WIDE = 2.0
-"""Standard deviations over its prediction up to which a plan may be as fast as asked."""
+"""The number of standard deviations by which a plan may exceed its prediction and still count as fast enough."""
 EXPECTED, SPREAD = 0.7, 0.3
-"""Log speedup that a space's strongest plan is expected to have, and how uncertain each parameter's part is."""
+"""The log speedup expected of a space's strongest plan, and the standard deviation of each parameter's part in
+it."""
 
 
 class Predictor(Protocol):
-    """What the guided strategy asks of a cost model: ``hasten.predict.cost_model.CostModel``."""
+    """The interface between the guided strategy and a cost model, such as
+    ``hasten.predict.cost_model.CostModel``."""
 
     @property
     def baseline_s(self) -> float | None:
-        """The baseline's predicted seconds a call; None where nothing was profiled: speeds are guesses then, until
-        trials tell of them."""
+        """The baseline's predicted seconds a call. None where nothing was profiled: speeds are guesses until
+        trials correct them."""
 
     def speedups(self, space: Space) -> Numbers:
-        """Of every plan, in the grid's shape; NaN where there is none."""
+        """Returns the speedup of every plan in the shape of the grid, NaN where there is no plan."""
 
     def deviations(self, space: Space) -> Numbers:
-        """Standard deviations of the true log speedups around these."""
+        """Returns the standard deviations of the true log speedups around the predicted ones, in the same
+        shape."""
 
     def learn(self, trials: Iterable[Trial]) -> int:
-        """Corrects the predictions by what was measured."""
+        """Corrects the predictions by measured trials, and returns the number of trials that helped."""
 
 
 def predictor_of(bench: Measures, store: Store, report: Callable[[str], None] | None = None) -> Predictor:
-    """The cost model of the bench's setting; where it cannot be profiled, one that only learns from trials."""
+    """Returns the cost model of the bench's setting, or a ``Learned`` where the setting cannot be profiled."""
     if not isinstance(bench, Bench):
         return Learned()
     profile = store.profile()
@@ -53,42 +56,44 @@ def predictor_of(bench: Measures, store: Store, report: Callable[[str], None] | 
         try:
             profile = profile_blocks(bench.pipeline, report=report)
         except (UnsupportedError, MeasurementError):
-            # Of a failure the first trial tells: the baseline itself fails there too, or only a plan does.
+            # The first trial will report such a failure: the baseline fails there as well, or only a plan does.
             return Learned()
         store.keep_profile(profile)
     return CostModel(bench.pipe, profile, bench.setting.steps)
 
 
 class Learned:
-    """Speeds without a profile: each parameter adds to the log speedup by its share of its axis, as learned."""
+    """Speeds without a profile: the log speedup is a sum over parameters, each in proportion to its place on its
+    axis."""
 
     baseline_s: float | None = None
 
     def __init__(self) -> None:
-        self._told: list[tuple[Plan, float, float]] = []
+        self._measured: list[tuple[Plan, float, float]] = []
         self._fits: WeakKeyDictionary[Space, tuple[list[Numbers], Residual]] = WeakKeyDictionary()
 
     def speedups(self, space: Space) -> Numbers:
-        """As ``CostModel.speedups``."""
+        """Returns what ``CostModel.speedups`` returns."""
         shares, residual = self._fitted(space)
         found = np.exp(_expected(shares) + residual.mean([np.ones(()), *shares]))
         return np.where(space.cells, found, np.nan)
 
     def deviations(self, space: Space) -> Numbers:
-        """As ``CostModel.deviations``."""
+        """Returns what ``CostModel.deviations`` returns."""
         shares, residual = self._fitted(space)
         return np.where(space.cells, residual.deviation([np.ones(()), *shares]), np.nan)
 
     def learn(self, trials: Iterable[Trial]) -> int:
-        """As ``CostModel.learn``."""
-        known = [(Plan.parse(t.plan), t.latency) for t in trials if t.latency]
-        scatter = scatter_of(latency for _, latency in known)
-        self._told = [(plan, log_ratio(latency), error_of(latency, scatter)) for plan, latency in known]
+        """Does what ``CostModel.learn`` does."""
+        timed = [(Plan.parse(t.plan), t.latency) for t in trials if t.latency]
+        scatter = scatter_of(latency for _, latency in timed)
+        self._measured = [(plan, log_ratio(latency), error_of(latency, scatter)) for plan, latency in timed]
         self._fits.clear()
-        return len(self._told)
+        return len(self._measured)
 
     def _fitted(self, space: Space) -> tuple[list[Numbers], Residual]:
-        """The share of every cell on each axis, and what the trials of this space add to what was expected."""
+        """Returns the place (0 to 1) of every cell on each axis, and the fitted residual of this space's
+        trials."""
         if space not in self._fits:
             self._fits[space] = self._fit(space)
         return self._fits[space]
@@ -96,21 +101,21 @@ class Learned:
     def _fit(self, space: Space) -> tuple[list[Numbers], Residual]:
         shares = [_along(space, column) for column in range(len(space.axes))]
         residual = Residual([SPREAD] * (len(shares) + 1))
-        told = [(space.index(plan), value, error) for plan, value, error in self._told if space.holds(plan)]
-        rows = [[float(np.broadcast_to(s, space.cells.shape)[at]) for s in shares] for at, _, _ in told]
-        left = [value - float(_expected(row)) for row, (_, value, _) in zip(rows, told, strict=True)]
+        own = [(space.index(plan), value, error) for plan, value, error in self._measured if space.holds(plan)]
+        rows = [[float(np.broadcast_to(s, space.cells.shape)[at]) for s in shares] for at, _, _ in own]
+        residuals = [value - float(_expected(row)) for row, (_, value, _) in zip(rows, own, strict=True)]
         features = np.array([[1.0, *row] for row in rows]).reshape(-1, len(shares) + 1)
-        residual.fit(features, np.array(left), np.array([error for _, _, error in told]))
+        residual.fit(features, np.array(residuals), np.array([error for _, _, error in own]))
         return shares, residual
 
 
 def _expected(shares: Sequence[Numbers | float]) -> Numbers:
-    """The log speedup before anything is measured."""
+    """Returns the log speedup that is expected before anything is measured."""
     return np.asarray(EXPECTED / max(len(shares), 1) * sum(shares, np.zeros(())))
 
 
 def _along(space: Space, column: int) -> Numbers:
-    """0 to 1 along one axis, in a shape that broadcasts to the grid's."""
+    """Returns 0 to 1 along one axis, in a shape that broadcasts to the grid's."""
     count = len(space.axes[column].values)
     shape = [count if i == column else 1 for i in range(len(space.axes))]
     return np.linspace(0.0 if count > 1 else 1.0, 1.0, count).reshape(shape)

@@ -1,4 +1,4 @@
-"""What one step costs: a profile's seconds, and the work that is left at the step."""
+"""Seconds of one step, from a profile and the work that is left at the step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ StepKey = tuple[object, ...]
 
 
 def step_key(step: Step) -> StepKey:
-    """Equal for steps that cost the same."""
+    """Returns a key that is equal for steps of equal cost."""
     return (
         step.resting,
         step.self_mode,
@@ -27,8 +27,8 @@ def step_key(step: Step) -> StepKey:
 class StepCosts:
     """Seconds of a call of the denoiser, by the work that is left.
 
-    Which self-attentions have stored their output is a bit mask over them, in the profile's order: one that
-    never stored runs where the step would reuse it.
+    A bit mask says which self-attentions have stored their output, with one bit each in the profile's order. One
+    that has stored nothing runs where the step would reuse its output.
     """
 
     def __init__(self, profile: BlockProfile) -> None:
@@ -37,18 +37,18 @@ class StepCosts:
         self._self = [i for i, part in enumerate(self._parts) if part.kind == "self_attention"]
         self._running: dict[frozenset[str], Numbers] = {}
         self._times: dict[tuple[bool, StepKey], Numbers] = {}
-        self._known: dict[tuple[StepKey, int], float] = {}
+        self._seconds_by_key: dict[tuple[StepKey, int], float] = {}
 
     def seconds(self, step: Step, stored: int = 0) -> float:
-        """Seconds of one call of the denoiser and what follows it, at a step with that work."""
+        """Returns the seconds of one call of the denoiser, and of what follows it, at a step with that work."""
         key = (step_key(step), stored)
-        if key not in self._known:
+        if key not in self._seconds_by_key:
             parts_s = float(self._shares(step, stored) @ self._seconds(step))
-            self._known[key] = self._profile.between(guidance=step.guidance) + parts_s
-        return self._known[key]
+            self._seconds_by_key[key] = self._profile.between(guidance=step.guidance) + parts_s
+        return self._seconds_by_key[key]
 
     def stored(self, step: Step, before: int) -> int:
-        """The self-attentions that have stored their output after the step, by those that had before."""
+        """Returns the mask of stored outputs after the step, from the mask before it."""
         if step.self_mode != "store":
             return before
         runs = self._runs(step.resting)
@@ -61,7 +61,7 @@ class StepCosts:
         return shares
 
     def _runs(self, resting: frozenset[str]) -> Numbers:
-        """1 for each part that runs, 0 for each within a module that rests."""
+        """Returns 1 for each part that runs, and 0 for each part inside a module that rests."""
         if resting not in self._running:
             rests = [any(within(part.module, name) for name in resting) for part in self._parts]
             self._running[resting] = 1.0 - np.array(rests, dtype=np.float64)

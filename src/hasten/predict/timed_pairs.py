@@ -1,4 +1,4 @@
-"""What the few pairs of times of a search trial tell of a speedup, and how surely."""
+"""The speedup that the few pairs of times in a search trial show, and its uncertainty."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ import numpy as np
 from hasten.records import Latency
 
 ASSUMED_SCATTER, PAIRS_ASSUMED = 0.05, 6
-"""Of a pair's log ratio, before any were timed (0.03 on an idle machine, 0.1 on a shared one), and so many pairs'
-worth of it."""
+"""The expected scatter of a pair's log ratio before any were timed (0.03 on an idle machine, 0.1 on a shared one),
+and the number of pairs that this expectation counts as."""
 
 
 def log_ratio(latency: Latency) -> float:
-    """The median of the pairs' log ratios. It scatters less than the log of ``speedup``, whose two medians are
-    taken apart: what slows down both calls of a pair cancels here only."""
+    """Returns the median of the pairs' log ratios, or the log of the speedup where there are no raw times.
+
+    It scatters less than the log of ``speedup``, which divides one median by the other: what slows down both calls
+    of a pair cancels only within the pair.
+    """
     if not latency.times_s:
         return math.log(latency.speedup)
     return float(np.median(_logs(latency)))
 
 
 def scatter_of(latencies: Iterable[Latency]) -> float:
-    """Standard deviation of one pair's log ratio around its plan's, from all pairs."""
+    """Returns the standard deviation of one pair's log ratio around the mean of its plan, estimated from all
+    pairs."""
     total, count = PAIRS_ASSUMED * ASSUMED_SCATTER**2, PAIRS_ASSUMED
     for latency in latencies:
         if len(latency.times_s) > 1:
@@ -33,8 +37,10 @@ def scatter_of(latencies: Iterable[Latency]) -> float:
 
 
 def error_of(latency: Latency, scatter: float) -> float:
-    """Standard deviation of ``log_ratio`` where one pair's is ``scatter``; measured, a median of pairs scatters as
-    little as their mean."""
+    """Returns the standard deviation of ``log_ratio`` where that of a single pair is ``scatter``.
+
+    Measurements show that the median of such pairs scatters as little as their mean.
+    """
     return scatter / math.sqrt(max(len(latency.times_s), 1))
 
 
