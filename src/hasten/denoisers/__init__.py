@@ -1,4 +1,5 @@
-"""All that is known of denoisers: a declaration a class, and what follows from it. Imports no torch."""
+"""Everything that hasten knows about denoisers: one declaration for each class, and what follows from it. It
+imports no torch."""
 
 from hasten.denoisers.blocks import (
     TransformerBlock,

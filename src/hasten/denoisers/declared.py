@@ -1,4 +1,4 @@
-"""What is known of each class of denoisers: one declaration a class. Imports no torch."""
+"""The declarations of denoiser classes. It imports no torch."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from functools import cache
 from typing import Any, Literal
 
 Stream = Literal["image", "text"]
-"""Whose tokens: a block of a transformer takes and gives those of the image, in some classes beside the text's."""
+"""A kind of tokens. A transformer's block takes and returns the image's tokens, and in some classes the text's as
+well."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Blocks that run one after the other over the same tokens.
+    """Blocks that run one after another over the same tokens.
 
     Attributes:
         name: the attribute of the denoiser that holds them.
-        gives: the streams that each block returns, in that order: alone, or in a tuple.
+        gives: the streams that each block returns, in its order: one alone, or several in a tuple.
+
+    Example:
+        >>> Stack("transformer_blocks", gives=("text", "image"))
     """
 
     name: str
@@ -27,17 +31,17 @@ class Stack:
 
 @dataclass(frozen=True)
 class Denoiser:
-    """One class of denoisers. Subclasses of it in Python are taken for the same.
+    """The declaration of one class of denoisers, which also holds for its subclasses in Python.
 
     Attributes:
-        class_name: the class's name in diffusers.
-        guidance: how its pipelines guide: both halves in one *batch*, the unconditional one first; or the scale is
-            *embedded*, an input of the denoiser, so that there is no second half.
-        stacks: its stacks of blocks in the order they run; none for a UNet, which has levels instead.
-        joint: attention is over image and text together, so that there is no cross-attention.
-        rows: its blocks are BasicTransformerBlocks over the tokens of one image, row by row.
+        class_name: the name of the class in diffusers.
+        guidance: how its pipelines guide. *batch*: both halves are in one batch, the unconditional one first.
+            *embedded*: the scale is an input of the denoiser, so that there is no second half.
+        stacks: its stacks of blocks in the order they run; empty for a UNet, which has levels instead.
+        joint: whether attention is over image and text together, so that there is no cross-attention.
+        rows: whether its blocks are BasicTransformerBlocks over the tokens of one image, row by row.
         attentions: the attributes of a block that hold its attentions, in the order they run.
-        dispatched: its attentions go through diffusers' dispatcher, which has backends.
+        dispatched: whether its attentions go through diffusers' dispatcher, which has backends.
 
     Example:
         >>> declare(Denoiser("SanaTransformer2DModel", guidance="batch", stacks=(Stack("transformer_blocks"),)))
@@ -75,24 +79,24 @@ _DENOISERS: list[Denoiser] = [
 
 
 def denoisers() -> tuple[Denoiser, ...]:
-    """All that are declared, in the order that messages name them."""
+    """Returns all declarations, in the order in which messages name them."""
     return tuple(_DENOISERS)
 
 
 def declare(denoiser: Denoiser) -> None:
-    """Makes a class of denoisers known to all methods; a later declaration of the same class replaces it."""
+    """Makes a class of denoisers known to all methods. A later declaration of the same class replaces it."""
     withdraw(denoiser.class_name)
     _DENOISERS.append(denoiser)
 
 
 def withdraw(class_name: str) -> None:
-    """Takes the declaration of that class back, if there is one."""
-    _DENOISERS[:] = [known for known in _DENOISERS if known.class_name != class_name]
+    """Removes the declaration of that class, if there is one."""
+    _DENOISERS[:] = [denoiser for denoiser in _DENOISERS if denoiser.class_name != class_name]
 
 
 @contextmanager
 def declared(denoiser: Denoiser) -> Iterator[None]:
-    """The class is known for as long as the context lasts; what was declared before is back after it."""
+    """Declares the class inside the context, and restores the earlier declarations after it."""
     before = list(_DENOISERS)
     declare(denoiser)
     try:
@@ -102,17 +106,17 @@ def declared(denoiser: Denoiser) -> Iterator[None]:
 
 
 def declaration_of(denoiser: Any) -> Denoiser | None:
-    """What is declared of the denoiser's class, or of the nearest one above it; None where nothing is."""
-    known = {d.class_name: d for d in _DENOISERS}
-    return next((known[name] for name in class_names(denoiser.__class__) if name in known), None)
+    """Returns the declaration of the denoiser's class or of its nearest declared base class, or None."""
+    by_name = {d.class_name: d for d in _DENOISERS}
+    return next((by_name[name] for name in class_names(denoiser.__class__) if name in by_name), None)
 
 
 @cache
 def class_names(kind: type) -> tuple[str, ...]:
-    """The names of a class and of those above it, the nearest first."""
+    """Returns the names of a class and its base classes, the nearest first."""
     return tuple(c.__name__ for c in kind.__mro__)
 
 
 def is_a(thing: Any, class_name: str) -> bool:
-    """Whether a class of that name is among the object's classes: asked by name so that nothing is imported."""
+    """Returns whether the object has a class of that name. Comparing names needs no import."""
     return class_name in class_names(thing.__class__)

@@ -1,4 +1,4 @@
-"""The shape of a UNet, read from its modules. Imports no torch."""
+"""Reads the levels of a UNet from its modules. It imports no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def levels(unet: Any) -> Iterator[tuple[Any, int]]:
-    """Each down, mid and up block and the downsampling at which it works."""
+    """Yields each down, mid and up block with the downsampling at which it works."""
     downsample = 1
     for block in unet.down_blocks:
         yield block, downsample
