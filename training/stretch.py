@@ -4,8 +4,8 @@
     python stretch.py watch --work /tmp/work --seconds 500
 
 Two VAEs start, of 4 and of 8 channels; after ``--compare`` seconds the one of 4 goes on if it promises to be sharp
-enough, else that of 8. The UNet is compiled meanwhile. Finished parts in ``weights/`` are not made again. Where the
-machine has several GPUs, the denoisers take them in turn.
+enough, else that of 8. The UNet is compiled meanwhile. Finished parts in ``weights/`` are not made again. Where
+the machine has several GPUs, the denoisers take them in turn.
 """
 
 from __future__ import annotations
