@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -33,12 +33,11 @@ from hasten.errors import InputError
 from hasten.files import save_json
 from hasten.measure.bench import Bench
 from hasten.measure.blocks import BlockProfile, profile_blocks
-from hasten.measure.sensitivity import Sensitivity, measure_sensitivity
+from hasten.measure.grids import MeasuredGrid, measure_grid
 from hasten.methods import METHODS
-from hasten.plan import Parameters, Plan, step_list
+from hasten.methods.schedule import METHOD
+from hasten.plan import Parameters, Plan, Value, step_list
 from hasten.predict.cost_model import CostModel
-from hasten.predict.space import Grids
-from hasten.search.schedules import measured_grids
 
 from .schedule_report import METRICS, SPLITS, UNCONFIRMED, Point, confirm, parts, show
 from .tables.parts import read
@@ -63,15 +62,15 @@ class Kind(Recording):
         return {self.settings[0]: {self.tables[0]: [Row(plan, steps) for plan in self.chosen]}}
 
 
-def measured(options: argparse.Namespace) -> tuple[Sensitivity, BlockProfile]:
+def measured(options: argparse.Namespace) -> tuple[MeasuredGrid, BlockProfile]:
     """What reuse costs and where the time goes; measured where the work folder does not have it."""
     path = options.work / "measured.json"
     if not path.exists():
         bench = Bench.open(setting_of(options.setting, device=options.device))
-        found = measure_sensitivity(bench.pipeline, samples=options.samples_of_sensitivity, report=said)
+        found = measure_grid(bench.pipeline, METHOD, samples=options.samples_of_sensitivity, report=said)
         save_json({"sensitivity": found.model_dump(mode="json"), "profile": profiled(options.setting)}, path)
     kept = json.loads(path.read_text(encoding="utf-8"))
-    return Sensitivity.model_validate(kept["sensitivity"]), BlockProfile.model_validate(kept["profile"])
+    return MeasuredGrid.model_validate(kept["sensitivity"]), BlockProfile.model_validate(kept["profile"])
 
 
 def profiled(name: str) -> dict[str, object]:
@@ -88,20 +87,25 @@ def said(words: str) -> None:
 
 
 def schedules(
-    grids: Grids, branch: int, every: int = 1, reuse: int = 1, intervals: Sequence[int] = (1,)
+    grids: Mapping[str, tuple[Value, ...]],
+    branch: int,
+    every: int = 1,
+    reuse: int = 1,
+    intervals: Sequence[int] = (1,),
 ) -> Iterator[str]:
     """Plans of the lists, of those of guidance every so many only, and of the intervals of self-attention."""
-    full, guided = (grids["schedule", name] for name in ("full_steps", "guided_steps"))
+    full, guided = (grids[name] for name in ("full_steps", "guided_steps"))
     for one, other, interval in product(full, guided[::every], intervals):
         if (one, other) != (full[0], guided[0]):
             lists: Parameters = {"full_steps": one, "guided_steps": other, "attention_interval": interval}
             yield str(Plan.of({"schedule": {"branch_id": branch, **lists, "reuse_guidance": reuse}}))
 
 
-def kinds(sensitivity: Sensitivity, pipe: object) -> dict[str, tuple[str, ...]]:
+def kinds(sensitivity: MeasuredGrid, pipe: object) -> dict[str, tuple[str, ...]]:
     """The plans to score, by kind."""
-    grids, steps = measured_grids(sensitivity), sensitivity.steps
-    own = {("schedule", p.name): p.grid for p in METHODS.get("schedule").parameters(pipe, steps)}
+    steps = sensitivity.steps
+    grids = METHOD.measured_grid(sensitivity.found, steps)
+    own = {p.name: p.grid for p in METHOD.parameters(pipe, steps)}
     branches = next(
         p for p in METHODS.get("deepcache").parameters(pipe, steps) if p.name == "cache_branch_id"
     ).grid

@@ -9,16 +9,16 @@ import pytest
 from benchmarks.schedule_report import SPLITS, Point, parts, show
 
 from benchmarks import schedule
-from hasten.measure.sensitivity import Sensitivity
+from hasten.measure.grids import MeasuredGrid
 from hasten.methods import check_plan
 from hasten.models import load_pipeline
 from hasten.plan import Plan
 
 STEPS = 8
 ROWS = tuple(tuple(float(r**2 * (s + 1)) for r in range(STEPS - s)) for s in range(STEPS))
-FOUND = Sensitivity(
-    setting="", environment={}, samples=1, steps=STEPS, full_steps=ROWS, guided_steps=ROWS
-)  # fmt: skip
+FOUND = MeasuredGrid.model_validate(
+    {"setting": "", "environment": {}, "samples": 1, "steps": STEPS, "full_steps": ROWS, "guided_steps": ROWS}
+)
 
 
 def test_every_kind_has_legal_plans_each_once() -> None:

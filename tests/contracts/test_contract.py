@@ -25,7 +25,7 @@ from tests.support.generating import FAMILIES, attributes, fresh
 from tests.support.marks import rarely
 
 from hasten.errors import InputError, ParameterError, UnsupportedError
-from hasten.methods import METHODS, apply, clash
+from hasten.methods import METHODS, MeasuresGrid, apply, clash
 from hasten.plan import Plan
 from hasten.testing import checks
 from hasten.testing.checks import STEPS, Subject
@@ -97,6 +97,14 @@ def test_support_is_the_recorded_one(on: Subject, family: str, name: str, reques
     assert reason == EXPECTED[name]["refused"].get(family)
     if reason:
         checks.unsupported_is_an_error(on.pipe, effective((name,)), reason)
+
+
+@every_method
+def test_a_measured_grid_is_legal(on: Subject, name: str) -> None:
+    method = METHODS.get(name)
+    if not isinstance(method, MeasuresGrid):
+        pytest.skip("its grid is not measured")
+    checks.measured_grid_is_legal(on, method)
 
 
 @every_method

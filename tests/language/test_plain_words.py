@@ -154,7 +154,7 @@ def test_a_target_whose_end_is_open_is_refused(sentence: str, which: str) -> Non
 @pytest.mark.parametrize(
     ("sentence", "said", "has"),
     [
-        ("SDXL 2x with TeaCache", "TeaCache", "First-block cache, MagCache and TaylorSeer"),
+        ("SDXL 2x with TeaCache", "TeaCache", "for transformers FasterCache, First-block cache, MagCache"),
         ("SDXL 2x with xformers", "xformers", "Attention backend"),
         ("SDXL 2x with LCM-LoRA", "LCM-LoRA", "other weights, distilled for few steps"),
         ("SDXL lightning 2x", "lightning", "other weights, distilled for few steps"),

@@ -62,6 +62,28 @@ class Resting(State):
 
 METHOD = Rest()
 '''
+_HOOK = """
+    kept_as = "errors of rests"
+
+    def measure(self, drawing):
+        plain, errors = drawing.latents(), {}
+        for interval in (2, 3, 4):
+            drawing.tell(f"what rests of interval {interval} cost")
+            with drawing.installed({"rest_interval": interval}):
+                errors[interval] = float((drawing.latents() - plain).abs().mean())
+        return {"errors": errors}
+
+    def measured_grid(self, found, steps):
+        ranked = sorted(found["errors"], key=found["errors"].get)
+        return {"rest_interval": tuple(sorted(map(int, ranked[:2])))}
+
+"""
+MEASURING = (
+    REST.replace("class Rest(Method)", "class Rest(MeasuresGrid)")
+    .replace("\n    def parameters", f"{_HOOK}    def parameters")
+    .replace("from hasten.methods.base", "from hasten.methods import MeasuresGrid\nfrom hasten.methods.base")
+)
+"""The same method, which measures the grid that a search tries: the two intervals whose rests cost least."""
 CONTRAST = '''
 from hasten.metrics.base import Metric
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.packages import CONTRAST, HOUSE, REST, installed
+from tests.support.packages import CONTRAST, HOUSE, MEASURING, installed
 
 from hasten.testing import MethodContract, MetricContract
 
@@ -51,7 +51,10 @@ print(json.dumps({
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package, beside it the package's own test file and a broken package."""
     folder = installed(
-        tmp_path_factory.mktemp("house"), "hasten-house", {"house_rest": REST, "house_contrast": CONTRAST}, POINTS
+        tmp_path_factory.mktemp("house"),
+        "hasten-house",
+        {"house_rest": MEASURING, "house_contrast": CONTRAST},
+        POINTS,
     )
     installed(folder, "hasten-odd", {"odd": HOUSE}, "[hasten.methods]\nodd = nowhere_to_be_found\n")
     (folder / "test_house.py").write_text(SUITE, encoding="utf-8")
@@ -109,6 +112,7 @@ FAULTY = {
         "current = patches.listen(self, lambda: Resting(interval)); patches.denoiser.left = current",
         "effective_changes_the_image",
     ),
+    "measures an illegal grid": ("map(int, ranked[:2])", "{0, 2}", "measured_grid"),
     "illegal is legal": ('Parameter("rest_interval", int, 1,', 'Parameter("rest_interval", int, 0,', "illegal"),
 }
 
@@ -121,7 +125,9 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for number, (old, new, _) in enumerate(FAULTY.values()):
         name = f"rest{'abcdefgh'[number]}"
         source = (
-            REST.replace('"rest"', f'"{name}"').replace('"Rest"', f'"{name}"').replace("resting steps", name * 2)
+            MEASURING.replace('"rest"', f'"{name}"')
+            .replace('"Rest"', f'"{name}"')
+            .replace("resting steps", name * 2)
         )
         assert old in source
         installed(

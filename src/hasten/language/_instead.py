@@ -7,10 +7,17 @@ import re
 from hasten.errors import RequestError
 from hasten.language._text import Text
 from hasten.language._words import END, START
+from hasten.methods import METHODS
 
-_CACHES = (
-    "hasten has First-block cache, MagCache and TaylorSeer for transformers, DeepCache and Step schedule for UNets"
-)
+
+def _caches() -> str:
+    """Returns the methods that reuse what the denoiser computed, by the denoiser that they are for."""
+    found = [method for method in METHODS.all() if "features" in method.replaces]
+    kinds = {"transformers": "transformer", "UNets": "unet"}
+    titles = {kind: [m.title for m in found if denoiser in m.denoisers] for kind, denoiser in kinds.items()}
+    return "hasten has " + "; ".join(f"for {kind} {', '.join(names)}" for kind, names in titles.items())
+
+
 _WEIGHTS = (
     "these are other weights, distilled for few steps, and hasten leaves weights as they are: give the fol"
     "der of a pipeline "
@@ -36,7 +43,7 @@ _INSTEAD = (
     (
         r"tea[ -]?cache|delta-?dit|t-?stitch|block ?cache|wavespeed|adacache|delta cache|l2c|toca|duca"
         r"|fora|easy ?cache|dicache",
-        _CACHES,
+        _caches,
     ),
     (
         r"(?:\x02++[ -]?)?(?:lcm[ -]?loras?|lightning|turbo|hyper[ -]?sd(?:xl)?|dmd ?2?|flash diffusion"
@@ -80,4 +87,5 @@ def refuse_foreign(text: Text) -> None:
     for pattern, has in _PATTERNS:
         if match := pattern.search(text.view):
             said = text.written(match).strip()
-            raise RequestError(f"{said!r} is none of hasten's names: {has}.", [said])
+            sentence = has if isinstance(has, str) else has()
+            raise RequestError(f"{said!r} is none of hasten's names: {sentence}.", [said])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import InputError, UnsupportedError
 from hasten.methods._clash import clash
 from hasten.methods._installed import REMOVE, is_installed
+from hasten.methods._measured import Drawing, MeasuresGrid
 from hasten.methods._stats import MethodStats
 from hasten.methods._unfit import unfit
 from hasten.methods.base import MAX_STEPS, Method, Step
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS",
     "REMOVE",
+    "Drawing",
     "Handle",
+    "MeasuresGrid",
     "MethodStats",
     "apply",
     "check_plan",

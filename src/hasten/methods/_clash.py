@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import combinations
 
+from hasten.methods._measured import MeasuresGrid
 from hasten.methods.base import Method, Work
 
 SAME_WORK = "replace the same work"
@@ -46,4 +47,4 @@ def _disturbed(one: Method, other: Method) -> str | None:
         return COMPILED
     if one.records and other.replay == "never":
         return REPLAYED
-    return MEASURED if one.shortens and other.measured else None
+    return MEASURED if one.shortens and isinstance(other, MeasuresGrid) else None

@@ -226,9 +226,6 @@ class Method(ABC):
     packages: tuple[str, ...] = ()
     """Requirements that must be installed beside hasten. The extra with the method's name has them."""
 
-    measured: bool = False
-    """Whether a search tries the lists of steps that ``hasten.measure.sensitivity`` finds for the setting."""
-
     def spellings(self) -> tuple[str, ...]:
         """Returns every word that means the method in a request."""
         return (self.name, self.title, *self.aliases, *self.implied)

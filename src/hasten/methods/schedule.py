@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import sample_of, transformer_blocks
 from hasten.methods._branch import branch_parameter, copied, no_branch, partial_step, scales_in_place, skipped
-from hasten.methods.base import MAX_STEPS, Method, Mode, Parameter, State, Step
-from hasten.plan import Parameters, step_list, steps_of
+from hasten.methods._least_costly import least_costly
+from hasten.methods._measured import Drawing, MeasuresGrid
+from hasten.methods._reuse_costs import ReuseCosts, no_costs
+from hasten.methods.base import MAX_STEPS, Mode, Parameter, State, Step, at_shares
+from hasten.plan import Parameters, Value, step_list, steps_of
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Current, Patches, Wrapper
@@ -23,7 +26,7 @@ FULL_POWER, GUIDED_POWER = 1.2, 1.6
 REUSED = "1: at the other steps guidance goes on by the difference of its halves at the last one; 0: it does not"
 
 
-class Schedule(Method):
+class Schedule(MeasuresGrid):
     """Runs the whole UNet at ``full_steps``, and both halves of guidance at ``guided_steps``.
 
     At steps without the whole UNet only the layers outside the skip branch run, as in DeepCache. At steps without
@@ -49,7 +52,7 @@ class Schedule(Method):
     order = 25
     replaces = ("features", "attention", "guidance")
     compilable = True
-    measured = True
+    kept_as = "step sensitivity"
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         return (
@@ -100,6 +103,26 @@ class Schedule(Method):
             attends.step(number, whole)
             found.append(kinds[whole, both, attends.at(half=not both)])
         return tuple(found)
+
+    def measure(self, drawing: Drawing) -> Mapping[str, Any]:
+        """Measures what reuse costs: that of the layers in the branch by ``full_steps``, that of guidance by
+        ``guided_steps``, and nothing there where the setting has none."""
+        costs = ReuseCosts(drawing)
+        guided = bool(drawing.pipe.do_classifier_free_guidance)
+        return {
+            "full_steps": costs.of("full_steps", "deep features"),
+            "guided_steps": costs.of("guided_steps", "guidance") if guided else no_costs(drawing.steps),
+        }
+
+    def measured_grid(self, found: Mapping[str, Any], steps: int) -> Mapping[str, tuple[Value, ...]]:
+        """The lists that cost least, one of each length. One whose reuse costs nothing keeps all steps."""
+        return {name: _least_costly_lists(costs, steps) for name, costs in found.items()}
+
+
+def _least_costly_lists(costs: Sequence[Sequence[float]], steps: int) -> tuple[Value, ...]:
+    by_count = least_costly(costs)
+    counts = at_shares(SHARES, steps) if any(map(any, costs)) else (steps,)
+    return tuple(step_list(by_count[steps - count]) for count in counts)
 
 
 class _Attends:

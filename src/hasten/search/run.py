@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hasten.errors import MeasurementError
 from hasten.measure.contract import Measures
-from hasten.methods import METHODS
+from hasten.methods import MeasuresGrid
 from hasten.metrics import METRICS
 from hasten.plan import Plan
 from hasten.predict.space import Grids
@@ -18,12 +18,12 @@ from hasten.search.against_fewer_steps import Leading, equal_time, leading
 from hasten.search.believed import Believed
 from hasten.search.from_store import keep_bound, known
 from hasten.search.judge import Decision, Goal, decide, shortfall
+from hasten.search.measured_grids import kept_grids, measuring, newly_measured
 from hasten.search.options import SearchOptions
 from hasten.search.out_of_reach import out_of_reach, settle_for_less, settle_for_the_best
 from hasten.search.progress import Progress
 from hasten.search.pursuit import pursue
 from hasten.search.reasons import infeasible, of_part, undecided
-from hasten.search.schedules import measured_grids, newly_measured
 from hasten.search.session import Session, Strategy
 from hasten.search.strategies import STRATEGIES, predicts
 from hasten.search.task_plans import check_task, spaces_of
@@ -34,7 +34,7 @@ from hasten.task import Task
 Why = Callable[[Session, Trial | None], str]
 """Words a reason."""
 MEASURING = 0.25
-"""Share of the time that a search can spare, at most, for measuring what reuse costs at each step."""
+"""Share of the time that a search can spare, at most, for measuring the grids of methods."""
 
 
 @dataclass(frozen=True)
@@ -95,26 +95,26 @@ def run_search(
 
 
 def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchResult:
-    """The answer from the store, else by searching; with the measured lists of steps, where a method has such."""
-    lists = any(METHODS.get(name).measured for space in session.ledger.spaces for name in space.methods)
-    kept = session.store.sensitivity() if lists else None
+    """The answer from the store, else by searching; with measured grids, where a method measures its own."""
+    methods = measuring(session.ledger.spaces)
+    kept = kept_grids(session.store, methods)
     if kept:
-        session.ledger.spaces = tuple(spaces_of(task, session.bench.pipe, fixed, measured_grids(kept)))
+        session.ledger.spaces = tuple(spaces_of(task, session.bench.pipe, fixed, kept))
     if answer := _known(session, task):
         return answer
     strategy = STRATEGIES[session.options.strategy]
     session.foresee(profiled=predicts(strategy))
-    if lists and not kept and (grids := _measured_now(session)):
-        session.ledger.spaces = tuple(spaces_of(task, session.bench.pipe, fixed, grids))
+    if new := _measured_now(session, methods):
+        session.ledger.spaces = tuple(spaces_of(task, session.bench.pipe, fixed, {**kept, **new}))
     return _searched(session, task, strategy)
 
 
-def _measured_now(session: Session) -> Grids:
-    """The measured lists of steps, where the time allows to measure them."""
+def _measured_now(session: Session, methods: Sequence[MeasuresGrid]) -> Grids:
+    """The grids that the store does not have, where the time allows to measure them."""
     spare_s = session.budget.spare_s
     limit_s = None if spare_s is None else MEASURING * spare_s
     tell = session.reporter.tell
-    return newly_measured(session.bench, session.store, limit_s, lambda words: tell(message=words))
+    return newly_measured(session.bench, session.store, methods, limit_s, lambda words: tell(message=words))
 
 
 def _given(session: Session, plan: Plan) -> SearchResult:

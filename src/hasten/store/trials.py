@@ -17,8 +17,8 @@ from sqlalchemy import text
 from hasten.errors import StoreError
 from hasten.limits import Limits
 from hasten.measure.blocks import BlockProfile
+from hasten.measure.grids import MeasuredGrid
 from hasten.measure.identity.names import WIDE
-from hasten.measure.sensitivity import Sensitivity
 from hasten.measure.stats import CONFIDENCE, at_confidence
 from hasten.plan import Plan
 from hasten.records import Bound, EqualTime, Split, Trial
@@ -31,7 +31,7 @@ from hasten.task import Setting
 
 CLASS, SCHEDULER = "class", "scheduler"
 """The entries of an identity that the setting has as well: the pipeline's class and its scheduler."""
-PROFILE, SENSITIVITY = "block profile", "step sensitivity"
+PROFILE = "block profile"
 NOWHERE = "The trial just measured could not be kept in any other place: it is lost"
 SCHEMA = 1
 LONGEST = 512
@@ -179,14 +179,18 @@ class Store:
         self._study(()).set_user_attr(PROFILE, profile.model_dump_json())
 
     @reached
-    def sensitivity(self) -> Sensitivity | None:
-        """Returns the measured errors of reuse at each step, or None where none are stored."""
-        return self._kept(Sensitivity, self._study(()), SENSITIVITY)
+    def measured(self, name: str) -> MeasuredGrid | None:
+        """Returns what was measured for the grid of a method, or None where nothing is stored.
+
+        Args:
+            name: the method's ``kept_as``.
+        """
+        return self._kept(MeasuredGrid, self._study(()), name)
 
     @reached
-    def keep_sensitivity(self, found: Sensitivity) -> None:
-        """Stores the errors of reuse in the place of an earlier measurement."""
-        self._study(()).set_user_attr(SENSITIVITY, found.model_dump_json())
+    def keep_measured(self, name: str, found: MeasuredGrid) -> None:
+        """Keeps what was measured for a method's grid in the place of an earlier measurement."""
+        self._study(()).set_user_attr(name, found.model_dump_json())
 
     def study_name(self, methods: Iterable[str]) -> str:
         """Returns a readable name with a hash of everything that separates the trials of these methods from

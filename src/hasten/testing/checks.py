@@ -14,12 +14,17 @@ import torch
 
 from hasten.denoisers import denoiser_of, no_guided_batch
 from hasten.errors import InputError, UnsupportedError
-from hasten.methods import METHODS, apply, work
+from hasten.measure.grids import measure_grid
+from hasten.measure.pipeline import Pipeline
+from hasten.measure.prompts import PromptSet
+from hasten.measure.setting import setting_of
+from hasten.methods import METHODS, MeasuresGrid, apply, work
 from hasten.plan import Plan
 from hasten.testing import generating
 from hasten.testing.generating import CALLS, attributes, beside, blocks_of, counting, latents, work_of
 
 STEPS = 4
+PROMPTS = PromptSet("contract", ("a dog", "a cat"), ("a bird",))
 BETWEEN: dict[str, dict[str, Any]] = {
     "resolution": {"height": 96, "width": 160},
     "batch": {"prompt": ["a cat", "a bird"]},
@@ -132,6 +137,18 @@ def counted_work_is_the_declared_work(on: Subject, plan: Plan) -> None:
                 expected[kind] += left  # type: ignore[assignment]
                 expected["rows"] += 0 if crossing else left * (halves if step.guidance else 1)  # type: ignore[assignment]
     assert {kind: counts[kind] for kind in expected} == pytest.approx(dict(expected))
+
+
+def measured_grid_is_legal(on: Subject, method: MeasuresGrid) -> None:
+    """A method that measures its grid measures legal values, and leaves the pipeline as it was."""
+    found = measure_grid(Pipeline(on.pipe, setting_of(on.pipe, steps=STEPS), PROMPTS), method, samples=1)
+    parameters = {parameter.name: parameter for parameter in method.parameters(on.pipe, STEPS)}
+    grid = method.measured_grid(found.found, STEPS)
+    assert grid, "no parameter has measured values"
+    for name, values in grid.items():
+        assert values, f"{name} has no values"
+        assert all(method.legal(parameters[name], value) == value for value in values), name
+    assert torch.equal(latents(on.pipe), on.baseline), "the baseline is not back after the measurement"
 
 
 def no_state_leaks(on: Subject, plan: Plan) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hasten.errors import ParameterError
-from hasten.methods import METHODS, apply, clash
+from hasten.methods import METHODS, MeasuresGrid, apply, clash
 from hasten.methods.base import Method
 from hasten.plan import Plan
 from hasten.testing import checks
@@ -121,6 +121,10 @@ class MethodContract:
     def test_counted_work_is_the_declared_work(self, subject: Subject) -> None:
         if not self.method.adaptive:
             checks.counted_work_is_the_declared_work(subject, self.plan)
+
+    def test_its_measured_grid_is_legal(self, subject: Subject) -> None:
+        if isinstance(self.method, MeasuresGrid):
+            checks.measured_grid_is_legal(subject, self.method)
 
     def test_no_state_leaks(self, subject: Subject) -> None:
         checks.no_state_leaks(subject, self.plan)

@@ -1,25 +1,34 @@
-"""The lists of steps that cost least: against all lists, and in a search."""
+"""Grids that methods measure: the lists of steps that cost least, against all lists; and what a search tries."""
 
 from __future__ import annotations
 
+import ast
+import sys
+from collections.abc import Mapping
 from itertools import combinations, pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from tests.support.landscape import Landscape
+from tests.support.packages import MEASURING, installed
 from tests.support.pipelines import tiny_sd
 from tests.support.tiny_clip import tiny_clip
 
+import hasten
 from hasten.errors import InputError
 from hasten.measure.bench import Bench
-from hasten.measure.sensitivity import Sensitivity
+from hasten.methods import METHODS, MeasuresGrid
+from hasten.methods._least_costly import least_costly
+from hasten.methods._reuse_costs import no_costs
+from hasten.methods.schedule import METHOD
 from hasten.plan import Plan, Value, steps_of
-from hasten.predict.space import Space
+from hasten.predict.space import Grids, Space
 from hasten.search import run_search
+from hasten.search.measured_grids import newly_measured
 from hasten.search.options import SearchOptions
 from hasten.search.progress import Progress
-from hasten.search.schedules import least_costly, measured_grids, newly_measured
 from hasten.store import Store
 from hasten.task import Task
 
@@ -65,16 +74,12 @@ def test_what_are_no_costs(found: Costs) -> None:
         least_costly(found)
 
 
-def sensitivity(steps: int, guided: bool = True) -> Sensitivity:
-    nothing = tuple((0.0,) * (steps - step) for step in range(steps))
-    return Sensitivity(
-        setting="", environment={}, samples=1, steps=steps,
-        full_steps=costs(steps, 1), guided_steps=costs(steps, 2) if guided else nothing,
-    )  # fmt: skip
+def grids_of(found: Mapping[str, Any], steps: int) -> Grids:
+    return {(METHOD.name, name): values for name, values in METHOD.measured_grid(found, steps).items()}
 
 
 def test_measured_grids_are_searched_instead_of_the_methods_own() -> None:
-    grids = measured_grids(sensitivity(6))
+    grids = grids_of({"full_steps": costs(6, 1), "guided_steps": costs(6, 2)}, 6)
     space = Space(["schedule"], tiny_sd(), 6, grids=grids)
     assert {axis.name: axis.values for axis in space.axes[1:3]} == {
         "full_steps": grids["schedule", "full_steps"],
@@ -88,14 +93,14 @@ def test_measured_grids_are_searched_instead_of_the_methods_own() -> None:
 
 
 def test_without_guidance_its_list_keeps_all_steps() -> None:
-    assert measured_grids(sensitivity(6, guided=False))["schedule", "guided_steps"] == ("0-5",)
+    assert METHOD.measured_grid({"guided_steps": no_costs(6)}, 6) == {"guided_steps": ("0-5",)}
 
 
 def test_a_bench_that_draws_nothing_has_no_measured_grids(tmp_path: Path) -> None:
     bench = Landscape(speedup=lambda plan: 2.0, clip_loss=lambda plan: 0.0)
     with Store("memory", bench.setting, bench.identity) as store:
-        assert newly_measured(bench, store) == {}
-        assert store.sensitivity() is None
+        assert newly_measured(bench, store, [METHOD]) == {}
+        assert store.measured(METHOD.kept_as) is None
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +122,10 @@ def test_a_search_measures_once_and_tries_the_measured_lists(bench: Bench, tmp_p
     run_search(bench, TASK, options, told.append)
     assert any("what reuse of guidance costs" in news.message for news in told)
     with Store(options.storage, bench.setting, bench.identity) as store:
-        found = store.sensitivity()
+        found = store.measured(METHOD.kept_as)
         tried = store.trials(["schedule"])
     assert found is not None and found.steps == 4
-    space = Space(["schedule"], bench.pipe, 4, grids=measured_grids(found))
+    space = Space(["schedule"], bench.pipe, 4, grids=grids_of(found.found, 4))
     assert len(tried) == 2 and all(space.holds(Plan.parse(trial.plan)) for trial in tried)
     told.clear()
     again = run_search(bench, TASK, options, told.append)
@@ -131,6 +136,41 @@ def test_a_search_measures_once_and_tries_the_measured_lists(bench: Bench, tmp_p
 def test_without_time_to_measure_the_methods_own_lists_are_searched(bench: Bench) -> None:
     told: list[str] = []
     with Store("memory", bench.setting, bench.identity) as store:
-        assert newly_measured(bench, store, limit_s=0, report=told.append) == {}
-        assert store.sensitivity() is None
-    assert "the lists of steps are not measured ones" in told[-1]
+        assert newly_measured(bench, store, [METHOD], limit_s=0, report=told.append) == {}
+        assert store.measured(METHOD.kept_as) is None
+    assert "the grid of Step schedule is not a measured one" in told[-1]
+
+
+def test_another_packages_method_measures_its_own_grid(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "house_rest", raising=False)
+    installed(tmp_path, "hasten-house", {"house_rest": MEASURING}, "[hasten.methods]\nrest = house_rest\n")
+    options = SearchOptions(storage=str(tmp_path / "trials.db"), strategy="traversal", num_samples=8, pairs=1)
+    task = Task(model="tiny", scheduler="DDIM", steps=4, methods=("rest",), max_loss={"clip_score": 1.0})
+    told: list[Progress] = []
+    found = run_search(bench, task, options, told.append)
+    assert any("what rests of interval 4 cost" in news.message for news in told)
+    with Store(options.storage, bench.setting, bench.identity) as store:
+        kept = store.measured("errors of rests")
+    assert kept is not None and set(kept.found["errors"]) == {"2", "3", "4"}
+    best = sorted(kept.found["errors"], key=kept.found["errors"].__getitem__)[:2]
+    assert found.planned == 2 and {trial.plan for trial in found.trials} <= {
+        f"rest(rest_interval={interval})" for interval in best
+    }
+
+
+def test_a_method_that_measures_its_grid_is_named_in_its_own_file_alone() -> None:
+    """No other module of hasten has such a method's name or title in its code, or imports its file."""
+    names = {method.name for method in METHODS.all() if isinstance(method, MeasuresGrid)}
+    titles = {METHODS.get(name).title for name in names}
+    source = Path(hasten.__file__).parent
+    found = {
+        str(path.relative_to(source))
+        for path in source.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Constant) and (node.value in names or any(t in str(node.value) for t in titles)))
+        or (isinstance(node, ast.ImportFrom) and node.module in {f"hasten.methods.{name}" for name in names})
+    }
+    assert names and found == {f"methods/{name}.py" for name in names}
