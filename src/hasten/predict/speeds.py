@@ -20,7 +20,7 @@ from hasten.predict.timed_pairs import error_of, log_ratio, scatter_of
 from hasten.records import Trial
 from hasten.store import Store
 
-WIDE = 2.0
+MAX_DEVIATIONS = 2.0
 """The number of standard deviations by which a plan may exceed its prediction and still count as fast enough."""
 EXPECTED, SPREAD = 0.7, 0.3
 """The log speedup expected of a space's strongest plan, and the standard deviation of each parameter's part in

@@ -1,4 +1,4 @@
-"""The search: which plan is fast enough within the loss limit."""
+"""The search for a plan that is fast enough within the loss limits."""
 
 from __future__ import annotations
 

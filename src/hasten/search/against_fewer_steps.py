@@ -1,4 +1,4 @@
-"""Plain fewer steps are the answer where they do better than the plan that was found and are allowed."""
+"""Compares a plan with plain fewer steps, which become the answer where they do better and are allowed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METHOD, STEPS = "fewer_steps", "reduced_steps"
 class Leading(NamedTuple):
     """The held-out trial that an answer names, and the comparison with fewer steps in equal time.
 
-    ``instead_of``: the trial of the plan that the comparison is of, where fewer steps are the answer in its place.
+    Where fewer steps are the answer, ``instead_of`` is the trial of the plan that they were compared with.
     """
 
     trial: Trial
@@ -30,8 +30,10 @@ class Leading(NamedTuple):
 
 
 def leading(session: Session, task: Task, trial: Trial, goal: Goal) -> Leading:
-    """The plan of a held-out trial, or plain fewer steps where these dominate it, may be the answer, and hold on
-    held-out prompts of their own, by the goal."""
+    """Returns the plan of a held-out trial or, in its place, plain fewer steps.
+
+    Fewer steps take its place where they dominate it, are allowed, and hold on held-out prompts of their own.
+    """
     compared = equal_time(session, trial)
     if compared is None or not _may_lead(session, task, compared):
         return Leading(trial, compared)
@@ -49,9 +51,9 @@ def _may_lead(session: Session, task: Task, compared: EqualTime) -> bool:
 
 
 def equal_time(session: Session, trial: Trial) -> EqualTime | None:
-    """The same pipeline with fewer steps and no method, as fast as the plan, and where the plan loses to it.
+    """Returns the comparison with the same pipeline with fewer steps and no method, about as fast as the plan.
 
-    None for a plan that is just that.
+    It is None for a plan that is itself nothing but fewer steps.
     """
     if trial.latency is None or is_equal_time(Plan.parse(trial.plan)):
         return None
@@ -60,9 +62,9 @@ def equal_time(session: Session, trial: Trial) -> EqualTime | None:
 
 
 def _equal_time(session: Session, trial: Trial, latency: Latency) -> EqualTime:
-    known = session.store.equal_time(Plan.parse(trial.plan))
-    if known and known.trial.offset == trial.offset and set(session.ledger.metrics) <= set(known.trial.losses):
-        return known
+    kept = session.store.equal_time(Plan.parse(trial.plan))
+    if kept and kept.trial.offset == trial.offset and set(session.ledger.metrics) <= set(kept.trial.losses):
+        return kept
     tell, o = session.reporter.tell, session.options
     tell(stage="compare")
     spec = TrialSpec(

@@ -1,4 +1,4 @@
-"""How fast a measured plan is believed to be: what its times say, or these and predictions together."""
+"""The believed speed of a measured plan, from its times alone or from times and predictions together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hasten.records import Loss, Trial
 
 
 class Speed(Protocol):
-    """How fast a plan is: a ``Latency``, which is what its raw times say, or a ``BelievedSpeed``."""
+    """The speed of a plan: a ``Latency``, which is computed from raw times, or a ``BelievedSpeed``."""
 
     @property
     def speedup(self) -> float: ...
@@ -21,7 +21,7 @@ class Speed(Protocol):
 
 @dataclass(frozen=True)
 class BelievedSpeed:
-    """The speed of a plan by predictions and by its times: the speedup, and seconds a call of the pipeline."""
+    """The speed of a plan by predictions and times: the speedup, and the seconds of a call of the pipeline."""
 
     speedup: float
     plan_s: float
@@ -29,14 +29,14 @@ class BelievedSpeed:
 
 @dataclass(frozen=True)
 class Believed:
-    """A plan's trial, and how fast the plan is believed to be; None where no times were taken."""
+    """A plan's trial and the believed speed of the plan, which is None where no times were taken."""
 
     trial: Trial
     speed: Speed | None
 
     @classmethod
     def as_measured(cls, trial: Trial) -> Believed:
-        """The plan is believed to be as fast as its times say."""
+        """Returns the trial with the speed that its times show."""
         return cls(trial, trial.latency)
 
     @property
@@ -49,5 +49,5 @@ class Believed:
 
     @property
     def speedup(self) -> float:
-        """The speedup that is believed; 0 where no times were taken."""
+        """The believed speedup; 0 where no times were taken."""
         return self.speed.speedup if self.speed else 0.0

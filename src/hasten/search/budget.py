@@ -1,4 +1,4 @@
-"""What a search may use up: trials, and time, of which it keeps enough free for what must follow it."""
+"""The trials and the time that a search may use, with enough time reserved for what must follow it."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from hasten.search.options import SearchOptions
 from hasten.store import Store
 
 logger = logging.getLogger(__name__)
-WARM_UP = 1
+WARM_UP = 1  # calls before the timed ones
 PROFILED_RUNS = 32
-"""What a profile costs, in calls of so few steps as it takes: those without guidance are half as long."""
+"""The cost of a profile, in calls of as many steps as it takes. Calls without guidance count half."""
 COMPARED_PAIRS = 8
-"""The equal-time baseline is timed in two short rows and one for the record."""
+"""The pairs of times for the equal-time baseline: two short series and one for the record."""
 FRESH_PROCESS_S = 15.0
-"""Until a fresh process has loaded its packages and the model."""
+"""The time until a fresh process has loaded its packages and the model."""
 
 
 class Budget:
-    """The trials, verdicts and seconds that a search may take; the clock runs from its making on.
+    """The trials, verdicts and seconds that a search may take. The clock starts when the object is made.
 
-    The seconds are for all that an answer needs: the profile, the trials, the verdict, the comparison with fewer
-    steps in equal time and, where ``options.verified``, the verification. A search therefore ends before them, by
-    what the rest is estimated to take: at first from the pace of a call, then from the trials themselves.
+    The seconds are for everything that an answer needs: the profile, the trials, the verdict, the comparison with
+    fewer steps in equal time and, with ``options.verified``, the verification. A search therefore ends earlier, by
+    the estimated time of what follows. The estimate comes from the pace of a call at first, and then from the
+    trials themselves.
 
     Attributes:
-        max_trials: the trials that the search may take; None: as many as it wants.
-        confirmations: the verdicts that it may take.
-        ended: it ended the search, or a part of it, before its own end.
+        max_trials: the number of trials that the search may take; None for as many as it wants.
+        confirmations: the number of verdicts that it may take.
+        ended: whether the budget ended the search, or a part of it, before its own end.
         longer: by how much the answer was foreseen to exceed its time, in words.
     """
 
@@ -53,36 +54,38 @@ class Budget:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the end of the time; None where there is no limit."""
+        """The seconds until the end of the time; None where there is no limit."""
         limit = self._options.max_time_s
         return None if limit is None else limit - self.elapsed_s
 
     @property
     def spare_s(self) -> float | None:
-        """What is left of it without what must follow a search, 0 at least."""
+        """The seconds left without those reserved for what follows the search, at least 0; None where there is no
+        limit."""
         left = self.left_s
         return None if left is None else max(0.0, left - sum(self._after().values()))
 
     @property
     def over(self) -> bool:
-        """What must follow a search takes all the time that is left."""
+        """Whether all the time that is left is reserved for what follows the search."""
         return self.spare_s == 0
 
     def used(self, trials: int) -> bool:
-        """So many trials are all that it allows."""
+        """Returns whether this number of trials uses up the budget."""
         return self.max_trials is not None and trials >= self.max_trials
 
     def narrow(self, trials: int, confirmations: int) -> None:
-        """Allows so few trials and verdicts where the user gave no number of trials and no time."""
+        """Lowers the numbers of trials and verdicts where the user gave neither a number of trials nor a time."""
         if self._options.max_trials is None and self._options.max_time_s is None:
             self.max_trials, self.confirmations = trials, min(confirmations, self.confirmations)
 
     def expect(self, call_s: float) -> None:
-        """Takes a call of the baseline to last so long, and an image its share of it."""
+        """Sets the expected seconds of a call of the baseline, and of an image from it."""
         self._call_s, self._image_s = call_s, call_s / self._batch_size
 
     def learn(self, trial: Trial, begun: Trial | None, seconds: float) -> None:
-        """Corrects what is expected by a trial that took so many seconds from the one on that it goes on from."""
+        """Corrects the estimate by a trial that took ``seconds``. It built on the trial ``begun``, where that is
+        given."""
         if trial.latency is None:
             return
         self._call_s = trial.latency.baseline_s
@@ -92,15 +95,18 @@ class Budget:
             self._image_s = max(0.0, seconds - timed_s) / images
 
     def foresee(self, bench: Measures, store: Store, *, searched: bool, profiled: bool) -> str:
-        """Looks at the pace of a call, where there is a limit of time.
-
-        Returns:
-            the sentence, logged as well, that says by how much the least that must be measured exceeds the limit;
-            nothing where it does not.
+        """Measures the pace of a call where there is a limit of time, and compares what must be measured with the
+        limit.
 
         Args:
-            searched: a trial comes before the verdict.
-            profiled: a profile comes before the trial.
+            bench: measures the pace where the store has no profile.
+            store: may have a profile.
+            searched: whether a trial comes before the verdict.
+            profiled: whether a profile comes before the trial.
+
+        Returns:
+            a sentence, also logged, that says by how much the least that must be measured exceeds the limit; ""
+                where it does not.
 
         Raises:
             MeasurementError: the baseline itself fails.
@@ -128,7 +134,7 @@ class Budget:
         return self.longer
 
     def _after(self) -> dict[str, float]:
-        """The seconds of what follows a search, by name."""
+        """Returns the seconds of everything that follows a search, by its name."""
         o = self._options
         verdict = self._measured(o.num_samples, o.pairs)
         fewer = o.num_samples * self._image_s + 2 * (COMPARED_PAIRS + WARM_UP) * self._call_s
@@ -136,7 +142,7 @@ class Budget:
         return parts | ({"the verification": FRESH_PROCESS_S + verdict} if o.verified else {})
 
     def _measured(self, images: int, pairs: int) -> float:
-        """The seconds of a trial, the baseline's images included."""
+        """Returns the seconds of a trial, including the baseline's images."""
         return 2 * images * self._image_s + 2 * (pairs + WARM_UP) * self._call_s
 
 

@@ -1,4 +1,4 @@
-"""What the store has of a plan, and whether that will do for a goal."""
+"""Earlier trials of a plan in the store, and whether they suffice for a goal."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from hasten.search.options import SearchOptions
 
 
 def tells(trial: Trial, goal: Goal, options: SearchOptions, metrics: Sequence[str]) -> bool:
-    """Scored on enough prompts for these limits, by all metrics."""
+    """Returns whether the trial is scored by all metrics, on enough prompts to decide about these limits."""
     return goal.scored(trial, options.num_samples) and set(metrics) <= set(trial.losses)
 
 
 @dataclass(frozen=True)
-class Stored:
-    """The trials of one plan, the latest last, before it is measured.
+class EarlierTrials:
+    """The stored trials of one plan, the latest last, before it is measured.
 
-    ``best``: the plan that it must be better than; ``not_worth``: why a plan of a latency need not be scored.
+    ``best`` is the plan that it has to beat. ``not_worth`` returns why a plan with this latency need not be
+    scored, or None.
     """
 
     history: Sequence[Trial]
@@ -32,42 +33,47 @@ class Stored:
     best: Believed | None
     not_worth: Callable[[Latency], str | None]
 
-    def settled(self, least: int | None) -> Trial | None:
-        """The trial that settles the plan or, where fewer prompts will do, the first with so many; None when it
-        must be measured."""
-        found = (self._settled(trial, least) for trial in (self.history if least else self.history[-1:]))
+    def sufficient(self, least: int | None) -> Trial | None:
+        """Returns the latest trial where it decides about the plan, or None where the plan must be measured.
+
+        With ``least``, the first trial that was scored on as many prompts is enough.
+        """
+        found = (self._if_sufficient(trial, least) for trial in (self.history if least else self.history[-1:]))
         return next((trial for trial in found if trial is not None), None)
 
     def begun(self) -> Trial | None:
-        """The latest trial, where its times will do and it is only to be scored on more prompts."""
-        known = next(reversed(self.history), None)
-        if known is None or known.latency is None or not self._timed(known.latency):
+        """Returns the latest trial where only scores on more prompts are missing, so that a new trial can build on
+        it."""
+        latest = next(reversed(self.history), None)
+        if latest is None or latest.latency is None or not self._timed(latest.latency):
             return None
-        if known.status == "ok" and set(self.metrics) == set(known.losses):
-            return known if samples_of(known.losses) < self.options.num_samples else None
-        return known if known.status == "skipped" and self.not_worth(known.latency) is None else None
+        if latest.status == "ok" and set(self.metrics) == set(latest.losses):
+            return latest if samples_of(latest.losses) < self.options.num_samples else None
+        return latest if latest.status == "skipped" and self.not_worth(latest.latency) is None else None
 
     def enough(self, losses: Mapping[str, Loss], least: int | None) -> bool:
-        """So many prompts will do for now, or these are clear about the limits."""
+        """Returns whether scoring can stop: after ``least`` prompts, or where the scores are clear about the
+        limits."""
         samples = samples_of(losses)
         few = least is not None and samples >= least and samples + MIN_SAMPLES <= self.options.num_samples
         return few or self.goal.stop_early(losses)
 
-    def _settled(self, known: Trial, least: int | None) -> Trial | None:
-        if known.status == "failed":
-            return known
-        if known.status == "ok":
-            if tells(known, self.goal, self.options, self.metrics):
-                return known
+    def _if_sufficient(self, trial: Trial, least: int | None) -> Trial | None:
+        if trial.status == "failed":
+            return trial
+        if trial.status == "ok":
+            if tells(trial, self.goal, self.options, self.metrics):
+                return trial
             if least:
-                enough = samples_of(known.losses) >= least and set(self.metrics) <= set(known.losses)
-                return known if enough else None
-        if known.latency is None or not self._timed(known.latency):
+                enough = samples_of(trial.losses) >= least and set(self.metrics) <= set(trial.losses)
+                return trial if enough else None
+        if trial.latency is None or not self._timed(trial.latency):
             return None
-        reason = self.not_worth(known.latency)
-        return known.model_copy(update={"status": "skipped", "reason": reason}) if reason else None
+        reason = self.not_worth(trial.latency)
+        return trial.model_copy(update={"status": "skipped", "reason": reason}) if reason else None
 
-    def _timed(self, known: Latency) -> bool:
-        """Timed in as many pairs as a search does, or in fewer that settle it for this goal too."""
-        enough = len(known.times_s) >= self.options.search_pairs
-        return enough or self.goal.hopeless(known.baseline_times_s, known.times_s, self.best)
+    def _timed(self, latency: Latency) -> bool:
+        """Returns whether the latency has as many pairs as a search takes, or fewer that decide about this goal as
+        well."""
+        enough = len(latency.times_s) >= self.options.search_pairs
+        return enough or self.goal.hopeless(latency.baseline_times_s, latency.times_s, self.best)

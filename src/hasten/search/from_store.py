@@ -1,4 +1,4 @@
-"""What the store answers without measuring: a verdict that meets the target, or the upper bound."""
+"""Answers from the store, without measuring: a verdict that meets the target, or the upper bound."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from hasten.plan import Plan
 from hasten.records import Answered, Bound, Trial
 from hasten.search.judge import decide
 from hasten.search.session import Session
-from hasten.search.verdicts import kept
+from hasten.search.verdicts import complete_verdicts
 from hasten.task import Task
 
-Known = tuple[Answered, str, Trial | None]
+StoredAnswer = tuple[Answered, str, Trial | None]
+"""The status, the reason and the held-out trial of an answer."""
 
 
-def known(session: Session, task: Task) -> Known | None:
-    """The status, the reason and the held-out trial that answer the task; None when it must be searched.
+def stored_answer(session: Session, task: Task) -> StoredAnswer | None:
+    """Returns the answer to the task that the store holds, or None where it must be searched for.
 
-    A verdict that surely meets the target answers where the first such plan is asked for. An upper bound of the
-    whole grid answers the question for it, and targets that even the upper end of its interval misses.
+    A verdict that surely meets the target is the answer where the first such plan is asked for. A stored upper
+    bound of the whole grid answers the question for it, and targets beyond the upper end of its interval.
     """
     found = _meets(session) if session.ledger.goal.first_wins else None
     if found is None and not task.parameters:
@@ -27,7 +28,7 @@ def known(session: Session, task: Task) -> Known | None:
 
 
 def keep_bound(session: Session, task: Task, status: Answered, reason: str, trial: Trial | None) -> None:
-    """Keeps the answer to a task without target and fixed parameters as the upper bound of its methods."""
+    """Stores the answer to a task without target and fixed parameters as the upper bound of its methods."""
     if task.mode == "bound" and not task.parameters:
         bound = Bound(
             status=status, plan=trial.plan if trial else "", complete=not session.budget.ended, reason=reason
@@ -35,16 +36,16 @@ def keep_bound(session: Session, task: Task, status: Answered, reason: str, tria
         session.store.keep_bound(_asked(task), task.limits, session.options.num_samples, bound)
 
 
-def _meets(session: Session) -> Known | None:
-    """Of the verdicts that are *met*, one that surely reaches the target, and of these the closest to it."""
+def _meets(session: Session) -> StoredAnswer | None:
+    """Returns the *met* verdict that is closest to the target, one that surely reaches it first."""
     goal, spaces = session.ledger.goal, session.ledger.spaces
-    held = [t for space in spaces for t in kept(session, space) if decide(t, goal) == "met"]
+    held = [t for space in spaces for t in complete_verdicts(session, space) if decide(t, goal) == "met"]
     if not held:
         return None
     return "met", "", min(held, key=lambda t: (not goal.surely_reached(t), t.speedup))
 
 
-def _bound(session: Session, task: Task) -> Known | None:
+def _bound(session: Session, task: Task) -> StoredAnswer | None:
     bound = session.store.bound(_asked(task), task.limits, session.options.num_samples)
     if bound is None or not bound.complete:
         return None
@@ -57,7 +58,7 @@ def _bound(session: Session, task: Task) -> Known | None:
 
 
 def _asked(task: Task) -> tuple[str, ...] | None:
-    """The methods that a bound is of, by the names of its study; None: any."""
+    """Returns the methods of a bound, as they appear in the name of its study; None for any."""
     if not task.chooses:
         return task.methods
     if task.one_of:

@@ -1,4 +1,4 @@
-"""The guided strategy: measures the plan that promises most, by predicted speed and learned quality."""
+"""The guided strategy: measures the most promising plan, by predicted speed and learned quality."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hasten.plan import Plan
 from hasten.predict.losses import Quality, normal_cdf, normal_pdf
 from hasten.predict.residual import Numbers
 from hasten.predict.space import Index, Space
-from hasten.predict.speeds import WIDE
+from hasten.predict.speeds import MAX_DEVIATIONS
 from hasten.search.beliefs import GAIN, Beliefs, evenly
 from hasten.search.believed import Believed
 from hasten.search.judge import Goal
@@ -20,19 +20,21 @@ from hasten.search.ledger import Ledger
 from hasten.search.session import Session
 
 EXPECTED_GAIN = 0.002
-"""The search for the fastest plan ends when no trial is expected to gain such a log speedup."""
+"""The expected gain in log speedup below which the search for the fastest plan ends."""
 NEGLIGIBLE = 0.002
-"""Probability under which a plan is not tried for a target."""
-PATIENCE, HOPE = 24, 36
-"""So many trials in a row without a better plan end the search; the second where none has been found at all, or
-where several sets of methods are in question, of which each has its losses to be learned."""
+"""The probability of meeting a target below which a plan is not tried."""
+PATIENCE, LONG_PATIENCE = 24, 36
+"""The numbers of consecutive trials without a better plan that end the search. The second applies before any plan
+was found, and where there are several sets of methods, whose losses are learned separately."""
 NEAR, CLOSE = 0.05, 0.02
-"""Log speedups off a target: what draws the search for the closest plan nearer, and where it ends."""
+"""Distances from a target in log speedup: the scale by which the search for the closest plan prefers nearer ones,
+and the distance at which it ends."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Open plans of a space: their cells, (n, axes), and what is expected of their log speedups, (n,) each."""
+    """Plans of a space that may be measured: their cells, (n, axes), the expected means and deviations of their
+    log speedups, and the probabilities that they keep the limits, (n,) each."""
 
     space: Space
     cells: npt.NDArray[np.int64]
@@ -45,21 +47,22 @@ class Candidates:
 
 
 def guided(session: Session) -> None:
-    """Measures, one after the other, the plan with the greatest expected gain, until none is likely to gain.
+    """Measures the plan with the greatest expected gain, one after another, until no plan is likely to gain
+    anything.
 
     The gain of a plan is what the goal asks for (a greater speedup, a target met, a smaller loss) times the
-    probability that it stays within the limits: constrained expected improvement (Gardner et al., Bayesian
-    Optimization with Inequality Constraints, ICML 2014), with speeds from the cost model, so that quality alone
-    is to be learned. A plan is scored on a few prompts first, and on more where they leave it open and it promises
-    more than another; the best in hand is only left where it is settled. So is a plan timed in more pairs that was
-    too slow in a few. It knows all trials at hand and draws nothing at random: what goes on after an interruption
-    takes the same way.
+    probability that it keeps the limits: constrained expected improvement (Gardner et al., Bayesian Optimization
+    with Inequality Constraints, ICML 2014). The cost model predicts speeds, so that only quality has to be
+    learned.
 
-    Where several sets of methods are in question, a plan is scored to its end at once: with few prompts each the
-    losses of the one set are mistaken for those of another.
+    A plan is scored on a few prompts first, and on more where these leave it open and it promises more than any
+    other plan; the search does not end before the best plan is scored enough to be decided. A plan that was too
+    slow in few pairs is timed in more likewise. The strategy uses all trials at hand and no random numbers, so
+    that a resumed search takes the same way. Where several sets of methods are in question, each plan is scored in
+    full at once, because with few prompts the losses of one set would be mistaken for those of another.
     """
     ledger = session.ledger
-    beliefs = Beliefs(ledger, session.predictor, session.elsewhere)
+    beliefs = Beliefs(ledger, session.predictor, session.trials_of_similar_settings)
     best, since, few = ledger.best(), len(ledger.trials), len(ledger.spaces) == 1
     mark = best
     while not session.late:
@@ -78,17 +81,18 @@ def guided(session: Session) -> None:
 
 
 def _better(goal: Goal, best: Believed, mark: Believed) -> bool:
-    """Another plan than the last better one: what is believed of one and the same comes and goes."""
+    """Returns whether another plan than the last better one is better; beliefs about the same plan merely
+    fluctuate."""
     return best.plan != mark.plan and goal.rank(best) < goal.rank(mark)
 
 
 def _patience(ledger: Ledger, best: Believed | None) -> int:
-    """So many trials without a better plan end the search."""
-    return PATIENCE if (best or ledger.aside) and len(ledger.spaces) == 1 else HOPE
+    """Returns the number of trials without a better plan that end the search."""
+    return PATIENCE if (best or ledger.aside) and len(ledger.spaces) == 1 else LONG_PATIENCE
 
 
 def _most_promising(ledger: Ledger, beliefs: Beliefs, best: Believed | None) -> Plan | None:
-    """The plan to measure next; None when none is likely enough to be better than ``best``, what is in hand."""
+    """Returns the plan to measure next, or None where none is likely enough to be better than ``best``."""
     quality = beliefs.quality
     found: tuple[float, Plan] | None = None
     least = _least(ledger, best)
@@ -105,23 +109,23 @@ def _most_promising(ledger: Ledger, beliefs: Beliefs, best: Believed | None) -> 
 
 
 Speeds = tuple[npt.NDArray[np.int64], Numbers, Numbers]
-"""Cells, and what is expected of their log speedups."""
+"""Cells, and the expected means and standard deviations of their log speedups."""
 
 
 def _open(space: Space, number: int, beliefs: Beliefs) -> Speeds:
-    """The plans that were not measured."""
+    """Returns the plans that were not measured."""
     cells = np.argwhere(space.open & ~np.isnan(beliefs.speedups[number]))
     at = tuple(cells.T)
     return cells, np.log(beliefs.speedups[number][at]), beliefs.deviations[number][at]
 
 
 def _begun(ledger: Ledger, number: int, beliefs: Beliefs) -> Speeds:
-    """The plans that missed the target in a few pairs of times and may meet it in more, and those whose losses a
-    few prompts leave open."""
+    """Returns the plans whose trial may go on: they missed the target in few pairs of times, or few prompts left
+    them open."""
     space, cells, found = ledger.spaces[number], list[Index](), list[tuple[float, float]]()
     for trial in ledger.trials.values():
-        goes_on = ledger.may_retime(trial) or (ledger.unfinished(trial) and trial.plan not in ledger.rejected)
-        if goes_on and trial.latency and space.holds(plan := Plan.parse(trial.plan)):
+        may_go_on = ledger.may_retime(trial) or (ledger.unfinished(trial) and trial.plan not in ledger.rejected)
+        if may_go_on and trial.latency and space.holds(plan := Plan.parse(trial.plan)):
             cells.append(space.index(plan))
             found.append(beliefs.log_speedup(number, cells[-1], trial.latency))
     means, deviations = np.array(found).reshape(-1, 2).T
@@ -136,8 +140,9 @@ def _candidates(
     least: float,
     quality: Quality,
 ) -> Candidates | None:
-    """Those that are not plainly too slow, at most so many; None where there are none."""
-    fast = means + WIDE * deviations > least
+    """Returns the plans that are not plainly too slow, thinned out where there are very many, or None where there
+    are none."""
+    fast = means + MAX_DEVIATIONS * deviations > least
     cells, means, deviations = cells[fast], means[fast], deviations[fast]
     if not len(cells):
         return None
@@ -147,7 +152,7 @@ def _candidates(
 
 
 def _least(ledger: Ledger, best: Believed | None) -> float:
-    """The log speedup that a plan must reach to be of any use."""
+    """Returns the log speedup that a plan must reach to be of any use."""
     goal = ledger.goal
     asked = math.log(target) if (target := _asked(goal, ledger)) else 0.0
     if goal.fastest_wins and best is not None:
@@ -156,7 +161,7 @@ def _least(ledger: Ledger, best: Believed | None) -> float:
 
 
 def _asked(goal: Goal, ledger: Ledger) -> float | None:
-    """The target as a speedup."""
+    """Returns the target as a speedup, or None where there is none or, for a latency, no trial was timed yet."""
     if goal.target is None:
         return None
     if goal.target.speedup is not None:
@@ -169,7 +174,8 @@ def _asked(goal: Goal, ledger: Ledger) -> float | None:
 def _gains(
     ledger: Ledger, c: Candidates, quality: Quality, best: Believed | None, least: float
 ) -> tuple[Numbers, float]:
-    """The expected gain of each candidate over what is in hand, and the least that is worth a trial."""
+    """Returns the expected gain of each candidate over the best plan so far, and the least gain that is worth a
+    trial."""
     goal = ledger.goal
     z = (c.means - least) / c.deviations
     if goal.fastest_wins:
@@ -188,5 +194,6 @@ def _gains(
 
 
 def _improvement(z: Numbers, deviation: Numbers) -> Numbers:
-    """Of a normal figure that lies ``z`` deviations above the one to beat: what is won on average."""
+    """Returns the expected improvement of a normal variable whose mean lies ``z`` standard deviations above the
+    best."""
     return deviation * (z * normal_cdf(z) + normal_pdf(z))

@@ -1,4 +1,4 @@
-"""What counts as inside a limit, as meeting a target, as better: all judgement of trials in one place."""
+"""The judgement of trials: what is inside a limit, meets a target, or is better."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from hasten.verdict import Verdict, reaches
 
 Decision = Literal["met", "likely", "rejected"]
 MARGIN = 1.1
-"""One pair of times may be so far off, beyond what their extremes show."""
+"""Tolerance factor on the observed extremes of times before a plan is called hopeless."""
 STRETCH = 2.0
-"""Before all prompts are scored the interval must be this many times as far from the limit: a bootstrap
-over few prompts is too narrow, and it is looked at again and again."""
+"""How many times as far from the limit the interval must be before all prompts are scored. A bootstrap over few
+prompts is too narrow, and it is looked at repeatedly."""
 
 
-def settled_early(losses: Mapping[str, Loss], limits: Limits) -> Verdict:
-    """The verdict of a few prompts; open until at least 8 are scored and the limit is far off."""
+def early_verdict(losses: Mapping[str, Loss], limits: Limits) -> Verdict:
+    """Returns the verdict of a few prompts: open until at least 8 are scored and the intervals are far from the
+    limit."""
     if any(metric not in losses or losses[metric].samples < MIN_SAMPLES for metric in limits):
         return "open"
     return limits.verdict(losses, STRETCH)
@@ -31,7 +32,11 @@ def settled_early(losses: Mapping[str, Loss], limits: Limits) -> Verdict:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a search is after: the limits, the target (None: the highest speedup), and the preference."""
+    """The goal of a search: the limits, the target (None for the highest speedup), and the preference.
+
+    Example:
+        >>> Goal(Limits({"clip_score": 0.02}), Target(speedup=2.0), prefer="closest")
+    """
 
     limits: Limits
     target: Target | None = None
@@ -39,7 +44,8 @@ class Goal:
     batch_size: int = 1
 
     def reach(self, speedup: float, plan_s: float) -> float:
-        """How much of the target is reached, 1 and more meets it; without a target, the speedup."""
+        """Returns the share of the target that is reached, 1 or more when it is met; without a target, the
+        speedup."""
         if self.target is None:
             return speedup
         if self.target.speedup is not None:
@@ -47,21 +53,25 @@ class Goal:
         return (self.target.latency_s or 0.0) * self.batch_size / plan_s
 
     def reached(self, speed: Speed | None) -> bool:
-        """The speed meets the target; without a target every one does."""
+        """Returns whether the speed meets the target. Without a target, every speed does."""
         return speed is not None and (self.target is None or self._reach(speed) >= 1)
 
     def decided(self, low: float, high: float) -> bool:
-        """An interval of the speedup lies wholly on one side of a target speedup. A latency is never decided."""
+        """Returns whether an interval of the speedup lies wholly on one side of a target speedup.
+
+        A target latency is never decided in this way.
+        """
         if self.target is None or self.target.speedup is None:
             return False
         return reaches((low, high), self.target.speedup) != "open"
 
     def surely_reached(self, trial: Trial) -> bool:
-        """Even the lower end of the speedup's interval meets the target."""
+        """Returns whether even the lower end of the speedup's interval meets the target."""
         return trial.latency is not None and self._verdict(trial.latency) == "inside"
 
     def out_of_reach(self, latency: Latency) -> bool:
-        """Clearly too slow: even the upper end of the speedup's interval misses the target."""
+        """Returns whether the plan is clearly too slow: even the upper end of the speedup's interval misses the
+        target."""
         if self.target is None:
             return False
         if latency.interval is None:
@@ -69,25 +79,26 @@ class Goal:
         return self._verdict(latency) == "outside"
 
     def candidate(self, trial: Trial) -> bool:
-        """Inside the limits by its mean, and meets the target by its times."""
+        """Returns whether the trial is inside the limits by its mean and meets the target by its times."""
         return self.admits(Believed.as_measured(trial))
 
     def admits(self, plan: Believed) -> bool:
-        """Inside the limits by its mean, and believed to meet the target."""
+        """Returns whether the plan is inside the limits by its mean and is believed to meet the target."""
         return plan.trial.feasible(self.limits) and self.reached(plan.speed)
 
     def outside(self, trial: Trial) -> bool:
-        """Clearly outside a limit."""
+        """Returns whether the trial is clearly outside a limit."""
         return trial.status == "ok" and self.limits.verdict(trial.losses) == "outside"
 
     def scored(self, trial: Trial, samples: int) -> bool:
-        """The trial tells enough about these limits: all prompts, or fewer that are clear about them."""
+        """Returns whether the trial says enough about these limits: by ``samples`` prompts, or by fewer that are
+        clear."""
         have = [trial.losses[m].samples for m in self.limits if m in trial.losses]
         complete = len(have) == len(self.limits) and min(have, default=samples) >= samples
-        return complete or settled_early(trial.losses, self.limits) != "open"
+        return complete or early_verdict(trial.losses, self.limits) != "open"
 
     def rank(self, plan: Believed) -> float:
-        """The smaller the better; equal ranks keep the order of the search."""
+        """Returns a number that is smaller for better plans. Plans of equal rank keep the order of the search."""
         if self.fastest_wins:
             return -plan.speedup
         if self.prefer == "closest" and plan.speed:
@@ -103,16 +114,17 @@ class Goal:
 
     @property
     def first_wins(self) -> bool:
-        """The first plan that meets the target will do."""
+        """Whether the first plan that meets the target is enough."""
         return self.target is not None and self.prefer == "first"
 
     def beats(self, challenger: Believed, holder: Trial) -> bool:
-        """The challenger is faster than all that the holder's interval allows."""
+        """Returns whether the challenger is faster than the holder's whole interval."""
         interval = holder.latency.interval if holder.latency else None
         return interval is not None and challenger.speedup > interval[1]
 
     def skip(self, speed: Speed, best: Believed | None) -> str | None:
-        """Why a plan of that speed needs no scoring: it cannot become the choice. None when it may."""
+        """Returns why a plan of that speed needs no scoring, because it cannot become the choice, or None where it
+        may."""
         if not self.reached(speed):
             return f"{speed.speedup:.2f}x does not reach {self.target}"
         if best is None or best.speed is None:
@@ -124,19 +136,26 @@ class Goal:
         return None
 
     def hopeless(self, baseline_s: Sequence[float], plan_s: Sequence[float], best: Believed | None) -> bool:
-        """Not worth another pair: the slowest baseline call over the fastest plan call, and 10%, is too slow."""
+        """Returns whether another pair of times is pointless.
+
+        That is so where the slowest baseline call over the fastest plan call, plus 10%, is still too slow.
+        """
         speedup, least_s = MARGIN * max(baseline_s) / min(plan_s), min(plan_s) / MARGIN
         if self.target is not None and self.reach(speedup, least_s) < 1:
             return True
         return self.fastest_wins and best is not None and speedup <= best.speedup
 
     def stop_early(self, losses: Mapping[str, Loss]) -> bool:
-        """Enough prompts: clear either way; the least loss can only be told from all that are inside."""
-        found = settled_early(losses, self.limits)
+        """Returns whether the prompts so far decide about the limits.
+
+        A plan inside the limits is scored in full where the least loss is asked for, which only all prompts can
+        tell.
+        """
+        found = early_verdict(losses, self.limits)
         return found == "outside" or (found == "inside" and not (self.target and self.prefer == "best-quality"))
 
     def _verdict(self, latency: Latency) -> Verdict:
-        """Of the interval of the speedup, whether it meets the target."""
+        """Returns what the interval of the speedup says about the target."""
         if latency.interval is None:
             return "open"
         low, high = (self.reach(end, latency.baseline_s / end) for end in latency.interval)
@@ -147,14 +166,18 @@ class Goal:
 
 
 def decide(trial: Trial, goal: Goal) -> Decision:
-    """met: the target reached and every loss' interval inside its limit. likely: the means only. Else rejected."""
+    """Returns the decision about a trial.
+
+    *met*: it reaches the target, and the interval of every loss is inside its limit. *likely*: it reaches the
+    target, and the means are inside the limits. *rejected*: all else.
+    """
     if not goal.candidate(trial):
         return "rejected"
     return "met" if goal.limits.verdict(trial.losses) == "inside" else "likely"
 
 
 def shortfall(trial: Trial, goal: Goal) -> str:
-    """What a held-out trial falls short of, in words."""
+    """Returns in words where a held-out trial falls short."""
     if trial.status != "ok":
         return trial.reason
     over = [

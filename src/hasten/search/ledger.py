@@ -1,4 +1,4 @@
-"""What one search knows of plans: its trials, its verdicts, and what it believes of them."""
+"""The books of one search: its trials, its verdicts, and what it believes about plans."""
 
 from __future__ import annotations
 
@@ -15,46 +15,48 @@ from hasten.search.judge import Goal
 from hasten.search.options import SearchOptions
 
 FIDELITY = "ssim"
-"""Measured beside the limited metrics in every trial: CLIP alone cannot tell that images left the reference."""
+"""The metric that every trial has beside the limited ones, as CLIP alone cannot tell that images left the
+reference."""
 
 
 class Beliefs(Protocol):
-    """What a strategy believes of plans."""
+    """What a strategy believes about plans."""
 
     def speed(self, plan: Plan, latency: Latency) -> Speed:
-        """How fast a plan is believed to be whose search trial has that latency, by predictions as well."""
+        """Returns the believed speed of a plan whose search trial has that latency, with predictions taken into
+        account."""
 
     def inside(self, plan: Plan) -> float:
-        """The probability that the plan keeps all limits."""
+        """Returns the probability that the plan keeps all limits."""
 
     def learn(self) -> None:
-        """Takes in all trials so far, also those on held-out prompts."""
+        """Takes in all trials so far, including those on held-out prompts."""
 
     def promising(self, than: Trial | None = None) -> Plan | None:
-        """The plan with the greatest log speedup times the probability that it keeps the limits, which is what it
-        gains on average; the more verdicts there were, the more the probability counts (its power).
+        """Returns the plan with the greatest expected gain, or None where no plan is faster than the baseline.
 
-        Of all plans, measured or not, that were neither rejected nor accepted; None where none is faster than the
-        baseline. ``than``: an answer in hand. What is gained over it counts then, and has to be worth a verdict.
+        The expected gain is the log speedup times the probability that the plan keeps the limits; that probability
+        is raised to a power that grows with the number of verdicts. All plans count, measured or not, that were
+        neither rejected nor accepted. With ``than``, an answer in hand, the gain is over its speedup and has to be
+        worth a verdict.
         """
 
 
 class Ledger:
-    """The books of a search. Nothing is measured here.
+    """The books of a search, which measures nothing itself.
 
     Attributes:
         asked: the goal of the task.
-        goal: what is searched for now; in the end perhaps less than was asked.
-        spaces: the grids of plans, which the ledger closes as trials settle plans.
+        goal: the present goal, which in the end may be less than was asked.
+        spaces: the grids of plans, in which the ledger closes plans that trials have decided.
         trials: the trials on the search's prompts by plan, in the order of the search.
-        fresh: the plans of these that this search measured itself and did not find in the store.
+        fresh: the plans of those trials that this search measured itself instead of finding them in the store.
         verdicts: the trials on held-out prompts by plan, in their order.
-        rejected: the verdicts of plans that fell short there: they are no candidates any more, whatever the search
-            measured.
-        accepted: the verdicts of plans that held: their figures count from then on, not the search's.
-        aside: the verdicts of plans that are only likely to hold: they are no candidates while a surer one is
+        rejected: the verdicts of plans that fell short there, which are no candidates any more.
+        accepted: the verdicts of plans that held. Their figures replace those of the search.
+        aside: the verdicts of plans that are only likely to hold, which are no candidates while a surer plan is
             looked for.
-        beliefs: what the strategy believes of plans; None where it believes what was measured.
+        beliefs: what the strategy believes about plans; None where it takes measurements as they are.
     """
 
     def __init__(self, goal: Goal, options: SearchOptions, spaces: Sequence[Space] = ()) -> None:
@@ -72,12 +74,13 @@ class Ledger:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that every trial is scored by."""
+        """The metrics by which every trial is scored."""
         return tuple(sorted({*self.goal.limits, FIDELITY}))
 
     @property
     def begun(self) -> bool:
-        """A first trial was taken; once less than the target is searched for, one that was scored."""
+        """Whether a first trial was taken or, once less than the target is searched for, a first one that was
+        scored."""
         if self.goal == self.asked:
             return bool(self.trials)
         return any(t.status != "skipped" for t in self.trials.values())
@@ -87,57 +90,59 @@ class Ledger:
         return any(space.open.any() for space in self.spaces)
 
     def is_open(self, plan: Plan) -> bool:
-        """No trial settles the plan."""
+        """Returns whether the plan is still to be decided."""
         return any(space.methods == plan.methods and space.is_open(plan) for space in self.spaces)
 
     def note(self, trial: Trial, *, fresh: bool) -> None:
-        """Takes a trial on the search's prompts in, and closes the plans that it settles."""
+        """Enters a trial on the search's prompts, and closes the plans that it decides."""
         self.trials[trial.plan] = trial
         if fresh:
             self.fresh.add(trial.plan)
         self._close(trial)
 
     def recall(self, trials: Iterable[Trial]) -> None:
-        """Takes trials that were measured before for this search's own; they settle no plan."""
+        """Enters trials that were measured before, as this search's own, without closing plans."""
         self.trials |= {trial.plan: trial for trial in trials}
 
     def trust(self, beliefs: Beliefs) -> None:
-        """Takes plans that the search measured to be as fast as is believed from now on. Each is asked for once:
-        call this again when there is more to believe.
+        """Takes the speeds of measured plans from ``beliefs`` from now on. A speed is asked for once, until the
+        next call.
 
-        Predictions tell more than dominance, so that plans are no longer left out for being milder or stronger.
+        Predictions say more than dominance, so that no plan is closed any more for being milder or stronger than
+        another.
         """
         self.beliefs, self._seen = beliefs, {}
 
     def reject(self, held_out: Trial) -> None:
-        """Takes a plan off the candidates, by its held-out trial."""
+        """Removes a plan from the candidates, by its held-out trial."""
         self.rejected[held_out.plan] = held_out
         self._reopen()
 
     def accept(self, held_out: Trial) -> None:
-        """Takes the held-out figures of a plan for its own: others may turn out better than these."""
+        """Replaces the search's figures of a plan by those of its held-out trial, which other plans may then
+        surpass."""
         self.rejected.pop(held_out.plan, None)
         self.accepted[held_out.plan] = held_out
         self._reopen()
 
     def set_aside(self, held_out: Trial) -> None:
-        """Looks for a plan that is surer than this one, by its held-out trial."""
+        """Removes a plan from the candidates, by its held-out trial, while a surer one is looked for."""
         self.aside[held_out.plan] = held_out
         self._reopen()
 
     def settle_for_less(self) -> None:
-        """From now on the fastest plan inside the limits, whatever the target was."""
+        """Makes the fastest plan inside the limits the goal, whatever the target was."""
         self.goal = replace(self.asked, target=None, prefer="fastest")
         self.rejected = {plan: t for plan, t in self.rejected.items() if not self.goal.candidate(t)}
         self._reopen()
 
     def best(self, *, sure: bool = False, inside: float = 0.0) -> Believed | None:
-        """The plan that would be chosen now: the first of the best that are candidates.
+        """Returns the candidate that would be chosen now; of equally good ones the first.
 
-        ``sure``: of those whose whole intervals are inside the limits; ``inside``: of those that are believed to
-        be inside at least so probably.
+        With ``sure``, only plans whose whole intervals are inside the limits count. With ``inside``, only plans
+        that are believed to be inside with at least this probability count.
         """
-        tried = (t for t in self.trials.values() if not self._out(t))
+        tried = (t for t in self.trials.values() if not self._no_candidate(t))
         found = (t for t in map(self._counted, tried) if self.goal.admits(t))
         if sure:
             found = (t for t in found if self.goal.limits.verdict(t.losses) == "inside")
@@ -147,18 +152,22 @@ class Ledger:
         return min(found, key=self.goal.rank, default=None)
 
     def nearest_open(self) -> Believed | None:
-        """Of the trials that meet the target and may yet be inside the limits the one nearest to them."""
+        """Returns the plan nearest to the limits of those that meet the target and whose intervals do not rule it
+        out."""
         if self.goal.target is None:
             return None
-        tried = (self._believed(t) for t in self.trials.values() if t.status == "ok" and not self._out(t))
+        tried = (self._believed(t) for t in self.trials.values() if t.status == "ok" and not self._no_candidate(t))
         limits = self.goal.limits
         found = (t for t in tried if self.goal.reached(t.speed) and limits.verdict(t.losses) == "open")
         return min(found, key=lambda t: max(limits.excess(m, t.losses[m].loss) for m in limits), default=None)
 
     def likely(self) -> Believed | Plan | None:
-        """After rejections, whose plans had looked as good. For a target the best candidate that keeps the limits
-        the more probably the more were rejected; where the fastest plan is asked for, the most promising of all
-        plans, measured or not, which the more looks at that."""
+        """Returns the plan to confirm after rejections, whose plans had looked just as good.
+
+        For a target it is the best candidate that keeps the limits with a probability that grows with each
+        rejection. Where the fastest plan is asked for, it is the most promising of all plans, measured or not, for
+        which that probability also counts more with each verdict.
+        """
         if self.beliefs is None:
             return None
         if self.goal.target is None:
@@ -166,13 +175,17 @@ class Ledger:
         return self.best(inside=1 - 0.5 ** (len(self.rejected) + 1))
 
     def skip(self, plan: Plan, latency: Latency, best: Believed | None) -> str | None:
-        """Why a plan that was timed so need not be scored, by how fast it is believed to be. None where it may
-        become better than ``best``."""
+        """Returns why a plan with this latency need not be scored, or None where it may turn out better than
+        ``best``."""
         return self.goal.skip(self._believe(plan, latency), best)
 
     def may_retime(self, trial: Trial) -> bool:
-        """The trial missed the target, or is slower than the best, by fewer pairs of times than a verdict has."""
-        if trial.latency is None or trial.status == "failed" or self._out(trial):
+        """Returns whether more pairs of times might help a plan that missed the target, or was slower than the
+        best.
+
+        It must have fewer pairs than a verdict.
+        """
+        if trial.latency is None or trial.status == "failed" or self._no_candidate(trial):
             return False
         if len(trial.latency.times_s) >= self._options.pairs:
             return False
@@ -181,18 +194,20 @@ class Ledger:
         return not self.goal.reached(self._believed(trial).speed)
 
     def unfinished(self, trial: Trial) -> bool:
-        """It was skipped for one that is no longer better, or scored on a few prompts that leave it open."""
+        """Returns whether scoring may go on: the plan it was skipped for is no longer better, or few prompts left
+        it open."""
         if trial.status == "skipped" and trial.latency:
             speed = self._believed(trial).speed
             return speed is not None and self.goal.skip(speed, self.best()) is None
         return trial.status == "ok" and not tells(trial, self.goal, self._options, self.metrics)
 
-    def _out(self, trial: Trial) -> bool:
-        """Its plan is no candidate any more, or not now."""
+    def _no_candidate(self, trial: Trial) -> bool:
+        """Returns whether the trial's plan was rejected or set aside."""
         return trial.plan in self.rejected or trial.plan in self.aside
 
     def _counted(self, trial: Trial) -> Believed:
-        """The plan of a search's trial by the figures that count for it: its verdict's, where it held."""
+        """Returns the plan of a search's trial with the figures of its verdict where it held, and else with the
+        believed ones."""
         held = self.accepted.get(trial.plan)
         return Believed.as_measured(held) if held else self._believed(trial)
 
@@ -217,9 +232,9 @@ class Ledger:
                 self._close(trial)
 
     def _close(self, trial: Trial) -> None:
-        """Closes the plan itself and those that it shows to be no candidates."""
+        """Closes the plan itself and the plans that it rules out."""
         plan, goal = Plan.parse(trial.plan), self.goal
-        meets = goal.admits(self._believed(trial)) and not self._out(trial)
+        meets = goal.admits(self._believed(trial)) and not self._no_candidate(trial)
         toward_mild = goal.target is not None and goal.prefer in ("closest", "best-quality")
         for space in self.spaces:
             if plan.methods == space.methods:

@@ -1,4 +1,4 @@
-"""How to search: strategy, preference, budgets."""
+"""The options of a search: strategy, preference and budgets."""
 
 from __future__ import annotations
 
@@ -12,32 +12,37 @@ Prefer = Literal["first", "closest", "fastest", "best-quality"]
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """The knobs of a search; checked when made.
+    """The options of a search. Their values are checked on creation.
 
     Args:
-        strategy: ``guided`` (predicted speed, learned loss), which ``auto`` is too, ``traversal`` (the original's
-            walk over the grid), ``random``, ``tpe``, ``nsga2`` or ``gp`` (Optuna's).
-        prefer: which of the plans that meet a target: the first found, the one closest to the request, the
-            fastest, or the one with the least loss.
-        max_trials: trials of the search, measured or found in the store; None: as many as guided wants,
-            all of a traversal, 200 of the sampled strategies.
-        max_time_s: seconds for all that the answer needs: profile, trials, verdict and what follows it. No further
-            trial is begun where the rest would take longer; one trial and one verdict are taken in any case.
-        num_samples: prompts a plan is scored on.
-        pairs: interleaved runs of baseline and plan for the verdict, up to four times as many where the speedup
-            is neither known to 2% nor decided against the target.
-        search_pairs: the same for a trial of the search, which only chooses what is confirmed; fewer where
-            the first already show that the plan is too slow.
+        strategy: ``guided`` (predicted speed, learned loss), also called ``auto``; ``traversal`` (the original's
+            walk over the grid); or Optuna's ``random``, ``tpe``, ``nsga2`` and ``gp``.
+        prefer: which plan is chosen of those that meet a target: the first found, the one closest to the request,
+            the fastest, or the one with the least loss.
+        max_trials: the number of trials in the search, measured or found in the store. None: as many as guided
+            needs, all of a traversal, 200 of the sampled strategies.
+        max_time_s: the seconds for everything that the answer needs: profile, trials, verdict, and what follows
+            it. No trial begins where the rest would take longer; one trial and one verdict are taken in any case.
+        num_samples: the number of prompts that a plan is scored on.
+        pairs: the number of interleaved pairs of baseline and plan that a verdict times. It takes up to four times
+            as many where the speedup is neither known to 2% nor decided against the target.
+        search_pairs: the number of pairs that a trial of the search times, whose plan is confirmed later. It takes
+            fewer where the first already show that the plan is too slow.
         seed: the random seed of the sampled strategies.
-        storage: where trials are kept: URL, path of an SQLite file, ``memory``; None: the user's data folder.
-        confidence: what the intervals hold the true value with, 0.5 to 0.999. *met* needs the whole interval
-            of each loss inside its limit.
-        confirmations: candidates measured on held-out prompts before the search gives up.
-        verified: whether a script is measured again in a fresh process afterwards, for which time is kept.
+        storage: where trials are kept: a URL, the path of an SQLite file, or ``memory``. None: the user's data
+            folder.
+        confidence: the probability that an interval holds the true value, 0.5 to 0.999. *met* needs the whole
+            interval of each loss inside its limit.
+        confirmations: the number of candidates that are measured on held-out prompts before the search gives up.
+        verified: whether a fresh process measures the script again afterwards, for which time is reserved.
         spent_s: the seconds of ``max_time_s`` that were used before.
 
     Raises:
-        InputError: a value out of range. UnknownNameError: no such strategy or preference.
+        InputError: a value is out of range.
+        UnknownNameError: there is no such strategy or preference.
+
+    Example:
+        >>> SearchOptions(strategy="guided", prefer="fastest", max_time_s=600, num_samples=64)
     """
 
     strategy: str = "auto"

@@ -1,4 +1,4 @@
-"""Targets that no plan comes near, by what the cost model says before anything is measured."""
+"""Targets that no plan can come near, as the cost model predicts before anything is measured."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import logging
 
 import numpy as np
 
-from hasten.predict.speeds import WIDE
+from hasten.predict.speeds import MAX_DEVIATIONS
 from hasten.search.session import Session
 
 logger = logging.getLogger(__name__)
 FAR = 1.5
-"""So many times as fast as the fastest plan may be, a target is far out of reach: a profile of a restless machine
-may be wrong by more than the cost model knows, and nearer targets are searched for."""
+"""A target is far out of reach where it is this many times as fast as the fastest plan may be. A profile of a
+restless machine may be wrong by more than the cost model knows, so that nearer targets are searched for."""
 FEW_TRIALS, FEW_VERDICTS = 8, 3
-"""What the best plan is then looked for in, where no budget is given."""
+"""The numbers of trials and of verdicts for the best plan in that case, where the user gives no budget."""
 
 
 def out_of_reach(session: Session) -> str:
-    """Why the target is far out of reach by the predicted speeds: even the fastest plan misses it by much more
-    than these may be wrong. Nothing where it is not, or where no profile tells of speeds."""
+    """Returns why the target is far out of reach by the predicted speeds, or "" where it is not or no profile
+    exists.
+
+    Even the fastest plan must miss it by much more than the predictions may be wrong.
+    """
     target, predictor = session.ledger.asked.target, session.predictor
     if target is None or predictor.baseline_s is None:
         return ""
@@ -31,8 +34,10 @@ def out_of_reach(session: Session) -> str:
 
 
 def settle_for_the_best(session: Session, why: str) -> None:
-    """Says that the target is out of reach, and from now on looks for the best within the limits, in a few trials
-    where the user allows no other number and no time."""
+    """Reports that the target is out of reach, and makes the search look for the best plan within the limits.
+
+    It takes few trials, unless the user allows another number or a time.
+    """
     session.budget.narrow(FEW_TRIALS, FEW_VERDICTS)
     logger.warning("%s. The best within %s is looked for now.", why, session.ledger.goal.limits)
     settle_for_less(session)
@@ -40,17 +45,17 @@ def settle_for_the_best(session: Session, why: str) -> None:
 
 
 def settle_for_less(session: Session) -> None:
-    """From now on the fastest plan inside the limits is looked for, whatever the target was."""
+    """Makes the search look for the fastest plan inside the limits, whatever the target was."""
     session.ledger.settle_for_less()
     session.reporter.tell(stage="fallback")
 
 
 def _ceiling(session: Session) -> float:
-    """The highest speedup that a plan may have: the prediction and as much more as it may be wrong."""
+    """Returns the highest speedup that a plan may have: the prediction plus its uncertainty."""
     predictor = session.predictor
     predictor.learn(session.ledger.trials.values())
     tops = (
-        np.nanmax(np.log(predictor.speedups(space)) + WIDE * predictor.deviations(space))
+        np.nanmax(np.log(predictor.speedups(space)) + MAX_DEVIATIONS * predictor.deviations(space))
         for space in session.ledger.spaces
     )
     return float(np.exp(max(tops)))

@@ -1,4 +1,4 @@
-"""What a search tells while it runs."""
+"""The progress that a search reports while it runs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ SEARCHING = ("search", "fallback")
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search stands: sent when a stage begins, after each trial, and while something is measured.
+    """The state of a search. It is sent when a stage begins, after each trial, and while something is measured.
 
     Args:
         stage: what is being done.
-        planned: the plans of the grid.
-        done: the plans that a trial settled.
-        pruned: the plans that were settled without a trial.
-        reused: how many of the trials in ``done`` came from the store.
-        expected: how many trials it takes in all, as far as the strategy can tell; 0 where it cannot.
+        planned: the number of plans in the grid.
+        done: the number of trials.
+        pruned: the number of plans that were decided without a trial.
+        reused: the number of trials in ``done`` that came from the store.
+        expected: the total number of trials, as far as the strategy can tell; 0 where it cannot.
         asked: the target, where there is one.
-        limits: of the losses, by metric.
+        limits: the limits of the losses, by metric.
         trial: the trial that was just finished, in the stages of the search.
-        best: the plan that would be chosen now: its trial, and how fast it is believed to be.
-        message: what is being measured, and how far it is.
+        best: the plan that would be chosen now: its trial, and its believed speed.
+        message: what is being measured, and how far that has come.
     """
 
     stage: Literal["search", "fallback", "confirm", "compare", "report", "verify"]
@@ -49,7 +49,7 @@ class Progress:
 
 
 class Reporter:
-    """Sends where a search stands, by its ledger and its budget, to whoever wants to know."""
+    """Sends the progress of a search, as its ledger and its budget show it."""
 
     def __init__(self, ledger: Ledger, budget: Budget, send: Callable[[Progress], None] | None = None) -> None:
         goal = ledger.asked
@@ -60,23 +60,23 @@ class Reporter:
 
     @property
     def pruned(self) -> int:
-        """The plans that were settled without a trial, when something was told last."""
+        """The number of plans that were decided without a trial, as last reported."""
         return self._state.pruned
 
     def expect(self, trials: int) -> None:
-        """Told by the strategy after how many trials in all it ends, as far as it can tell now."""
+        """Takes the total number of trials after which the strategy expects to end."""
         self._expected = trials
 
     def tell(self, **news: Any) -> None:
-        """Sends where the search stands, with what is new of ``Progress``."""
+        """Sends the state of the search, updated by ``news``, which are fields of ``Progress``."""
         ledger = self._ledger
         plans, done = sum(map(len, ledger.spaces)), len(ledger.trials)
-        left = sum(int(space.open.sum()) for space in ledger.spaces)
+        open_plans = sum(int(space.open.sum()) for space in ledger.spaces)
         counts: dict[str, Any] = {
             "planned": plans,
             "done": done,
-            "pruned": max(0, plans - left - done),
-            "expected": self._in_all(done, left) if news.get("stage", self._state.stage) in SEARCHING else 0,
+            "pruned": max(0, plans - open_plans - done),
+            "expected": self._in_all(done, open_plans) if news.get("stage", self._state.stage) in SEARCHING else 0,
             "reused": len(ledger.trials.keys() - ledger.fresh),
         }
         self._state = replace(self._state, **{"message": "", "trial": None, **counts, **news})
@@ -84,10 +84,11 @@ class Reporter:
             self._send(self._state)
 
     def measuring(self, plan: Plan) -> Callable[[str], None]:
-        """Tells what goes on while the plan is measured, in its words."""
+        """Returns a function that reports messages while the plan is measured."""
         return lambda words: self.tell(message=f"{plan}: {words}")
 
-    def _in_all(self, done: int, left: int) -> int:
-        """The trials that the search takes in all: of those so far and all open plans, where nothing ends it."""
-        ends = (done + left, self._expected, self._budget.max_trials)
+    def _in_all(self, done: int, open_plans: int) -> int:
+        """Returns the expected total number of trials: all open plans, unless the strategy or the budget ends
+        before."""
+        ends = (done + open_plans, self._expected, self._budget.max_trials)
         return max(done, min(end for end in ends if end is not None))

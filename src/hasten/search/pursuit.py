@@ -1,4 +1,5 @@
-"""The verdict: the chosen plan measured anew on prompts and seeds that the search never saw."""
+"""Searches and confirms: a candidate is measured anew on prompts and seeds that the search never used, until one
+holds."""
 
 from __future__ import annotations
 
@@ -12,31 +13,33 @@ from hasten.search.session import Session, Strategy
 from hasten.search.verdicts import confirm, confirm_further
 
 State = Literal["looking", "surer", "faster", "hoping", "settled"]
-"""Where a pursuit stands.
+"""The state of a pursuit.
 
 - *looking*: no plan has held yet.
 - *surer*: a plan is likely to hold, and a surer one is looked for.
 - *faster*: a plan holds, and one that was measured to be clearly faster is looked for.
-- *hoping*: a plan holds and nothing that was measured is clearly faster. What is confirmed next is only believed
-  to be, so that there is no more to search for.
+- *hoping*: a plan holds, and no measured plan is clearly faster. The next one to confirm is only believed to be,
+    so that no further search is needed.
 - *settled*: the plan in hand is the answer.
 """
 
 
 def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None]:
-    """Searches and confirms until a candidate holds on held-out prompts, and where the fastest is asked for, until
-    none is left that was measured clearly faster or promises to be.
+    """Searches and confirms until a candidate holds on held-out prompts.
 
-    The search picks the luckiest of many noisy trials, so its choice may fail; then it goes on without it, and
-    takes plans by how likely they are believed to be inside the limits, or whose whole interval is inside, before
-    those that are only inside by their mean. Before a target is out of reach, plans that are over a limit by less
-    than their intervals are confirmed as well. Where the first plan that meets a target is asked for and one is
-    only *likely* to, a surer one is looked for. In the end the nearest of those that were rejected is scored on
-    more held-out prompts, where they can still tell. The first verdict is taken however late it is.
+    Where the fastest plan is asked for, it goes on until no plan is left that was measured to be clearly faster,
+    or promises to be. A search picks the luckiest of many noisy trials, so that its choice may fail. The search
+    then continues without it, and prefers plans that are likely to be inside the limits, or whose whole interval
+    is inside, to those that are inside only by their mean.
+
+    Before a target counts as out of reach, plans that exceed a limit by less than their intervals are confirmed as
+    well, and at the end the nearest of the rejected ones is scored on more held-out prompts where these can still
+    decide. Where the first plan that meets a target is asked for and one is only *likely* to, a surer one is
+    looked for. The first verdict is taken however late it is.
 
     Returns:
-        the decision and the held-out trial of the plan that held; ``(rejected, None)`` when no candidate is left,
-        none has the time, or as many verdicts as the budget allows have failed.
+        the decision and the held-out trial of the plan that held; ``("rejected", None)`` where no candidate is
+            left, there is no time for one, or the budget's number of verdicts have failed.
     """
     held = _Pursuit(session, strategy).held()
     if held is None and (last := _last_hope(session)):
@@ -47,7 +50,7 @@ def pursue(session: Session, strategy: Strategy) -> tuple[Decision, Trial | None
 
 
 class _Pursuit:
-    """The plan in hand, by its held-out trial, and what is looked for beyond it."""
+    """The plan in hand, by its held-out trial, and the state of the pursuit."""
 
     def __init__(self, session: Session, strategy: Strategy) -> None:
         self._session, self._ledger, self._strategy = session, session.ledger, strategy
@@ -55,13 +58,13 @@ class _Pursuit:
         self._holder: Trial | None = None
 
     def held(self) -> Trial | None:
-        """The trial of the plan that held, or is likely to; None where none did."""
+        """Returns the trial of the plan that held, or is likely to hold, or None where none did."""
         for _ in range(self._session.budget.confirmations):
             if self._state != "hoping":
                 score_skipped(self._session)
                 self._strategy(self._session)
             chosen = self._next()
-            if chosen is None or (self._ledger.verdicts and self._session.late):  # no time for another verdict
+            if chosen is None or (self._ledger.verdicts and self._session.late):
                 break
             self._take(confirm(self._session, chosen))
             if self._state == "settled":
@@ -69,7 +72,7 @@ class _Pursuit:
         return self._holder
 
     def _take(self, trial: Trial) -> None:
-        """Enters a verdict into the books; what is looked for from now on."""
+        """Enters a verdict into the ledger and updates the state."""
         decision, goal = decide(trial, self._ledger.goal), self._ledger.goal
         if decision == "rejected":
             self._ledger.reject(trial)
@@ -86,8 +89,11 @@ class _Pursuit:
                 self._state = "faster"
 
     def _next(self) -> Believed | Plan | None:
-        """The plan to confirm: with one in hand, one that is faster than all its interval allows, or surer, or one
-        that promises enough more to be worth a verdict."""
+        """Returns the plan to confirm next.
+
+        With a plan in hand, it is one that is faster than its whole interval, or a surer one, or one that promises
+        enough more to be worth a verdict.
+        """
         if self._holder is None:
             return self._first()
         if self._state == "surer":
@@ -98,14 +104,14 @@ class _Pursuit:
         return best if surely else self._hoped(self._holder)
 
     def _first(self) -> Believed | Plan | None:
-        """The plan to confirm while none is in hand."""
+        """Returns the plan to confirm while none is in hand."""
         ledger = self._ledger
         if not ledger.rejected:
             return ledger.best() or ledger.nearest_open()
         return ledger.likely() or ledger.best(sure=True) or ledger.best() or ledger.nearest_open()
 
     def _hoped(self, holder: Trial) -> Plan | None:
-        """Where the fastest is asked for: the plan that promises most beyond the one in hand."""
+        """Returns the plan that promises most beyond the one in hand, where the fastest is asked for."""
         beliefs = self._ledger.beliefs
         if beliefs is None or not self._ledger.goal.fastest_wins or self._session.spent:
             return None
@@ -114,8 +120,10 @@ class _Pursuit:
 
 
 def _last_hope(session: Session) -> Trial | None:
-    """Before a target is out of reach: the rejected plan that reaches it and is over the limits by the least, and
-    by less than its intervals."""
+    """Returns the rejected plan that is scored on more prompts before a target counts as out of reach.
+
+    It reaches the target, exceeds the limits by less than its intervals, and is the nearest to them.
+    """
     goal, held = session.ledger.goal, session.ledger.rejected.values()
     if goal.target is None or session.late:
         return None
@@ -124,9 +132,9 @@ def _last_hope(session: Session) -> Trial | None:
 
 
 def score_skipped(session: Session) -> None:
-    """Scores plans that were not worth it before and are now: a better one was rejected, or the goal is another.
+    """Scores plans that were skipped for a better one that was since rejected, or for an earlier goal.
 
-    The fastest first, so that without a target the first that is inside the limits ends it.
+    It begins with the fastest, so that without a target the first that is inside the limits ends it.
     """
     skipped = [t for t in session.ledger.trials.values() if t.status == "skipped"]
     for trial in sorted(skipped, key=lambda t: -t.speedup):

@@ -1,4 +1,4 @@
-"""What an answer gives as its reason, in words."""
+"""The reasons of answers, in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hasten.search.session import Session
 
 
 def of_part(session: Session) -> str:
-    """That an upper bound is that of a part of the grid only."""
+    """Returns that an upper bound is of a part of the grid only, or "" where it is of the whole grid."""
     if session.ledger.asked.target is not None or not session.budget.ended:
         return ""
     total = sum(map(len, session.ledger.spaces))
@@ -16,7 +16,10 @@ def of_part(session: Session) -> str:
 
 
 def infeasible(session: Session, best: Trial | None, beyond: str = "") -> str:
-    """Why an answer is infeasible. ``beyond``: why the target was out of reach before anything was measured."""
+    """Returns why an answer is infeasible.
+
+    ``beyond`` is the reason why the target was known to be out of reach before anything was measured.
+    """
     asked = session.ledger.asked.target
     what = f"{asked} is out of reach here" if asked else "nothing is faster than the plain pipeline here"
     what = beyond or what
@@ -27,7 +30,7 @@ def infeasible(session: Session, best: Trial | None, beyond: str = "") -> str:
 
 
 def undecided(session: Session, best: Trial | None) -> str:
-    """Why an answer is undecided."""
+    """Returns why an answer is undecided."""
     limit_s, asked = session.options.max_time_s, session.ledger.asked.target
     count = len(session.ledger.trials)
     budget = f"{count} trial{'s' * (count != 1)}" + (f" and {limit_s:g} s" if limit_s else "")
@@ -49,7 +52,7 @@ def _named(session: Session, best: Trial) -> str:
 
 
 def _not_ruled_out(session: Session) -> str:
-    """The plan nearest to the request that fell short by no more than its intervals."""
+    """Returns a sentence about the fastest plan that fell short by less than its intervals, or ""."""
     goal, verdicts = session.ledger.asked, session.ledger.verdicts.values()
     held = [t for t in verdicts if t.status == "ok" and t.latency and not goal.out_of_reach(t.latency)]
     near = [t for t in held if goal.limits.verdict(t.losses) != "outside"] if goal.target else []

@@ -1,4 +1,4 @@
-"""The whole search of one task: grid, strategy, confirmation on held-out prompts, and the equal-time baseline."""
+"""Answers one task: grid, strategy, confirmation on held-out prompts, and the equal-time baseline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hasten.predict.speeds import Predictor
 from hasten.records import EqualTime, Status, Trial
 from hasten.search.against_fewer_steps import Leading, equal_time, leading
 from hasten.search.believed import Believed
-from hasten.search.from_store import keep_bound, known
+from hasten.search.from_store import keep_bound, stored_answer
 from hasten.search.judge import Decision, Goal, decide, shortfall
 from hasten.search.measured_grids import kept_grids, measuring, newly_measured
 from hasten.search.options import SearchOptions
@@ -32,21 +32,23 @@ from hasten.store import Store
 from hasten.task import Task
 
 Why = Callable[[Session, Trial | None], str]
-"""Words a reason."""
+"""Returns the reason of an answer, in words."""
 MEASURING = 0.25
-"""Share of the time that a search can spare, at most, for measuring the grids of methods."""
+"""The largest share of a search's spare time for measuring the grids of methods."""
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
-    ``chosen`` is the search's trial of the plan, if it has one, ``confirmed`` that on held-out prompts, which
-    alone decides. When infeasible or undecided, both are None and ``best`` is the confirmed trial of the best
-    feasible plan. ``equal_time`` belongs to ``confirmed or best``, or where fewer steps are the answer in the
-    place of a plan of methods, to ``instead_of``, that plan's held-out trial. ``complete``: no budget ended the
-    search.
-    ``longer``: that the answer takes longer than the time that was allowed, in words.
+    ``confirmed`` is the trial on held-out prompts, which alone decides, and ``chosen`` is the search's own trial
+    of the same plan, where there is one. In an infeasible or undecided result both are None, and ``best`` is the
+    confirmed trial of the best feasible plan.
+
+    ``equal_time`` belongs to ``confirmed`` or ``best``. Where fewer steps are the answer in the place of a plan of
+    methods, it belongs to ``instead_of``, that plan's held-out trial. ``complete`` tells that no budget ended the
+    search. ``longer`` says by how much the answer takes longer than the time that was allowed, and ``rejected``
+    why each rejected plan fell short.
     """
 
     status: Status
@@ -71,13 +73,22 @@ def run_search(
     progress: Callable[[Progress], None] | None = None,
     predictor: Callable[[], Predictor] | None = None,
 ) -> SearchResult:
-    """Answers the task by measuring. Every finished trial is kept, also when interrupted.
+    """Answers the task by measuring. Every finished trial is stored, even when the search is interrupted.
 
-    ``predictor``: makes what ``guided`` knows of speeds beforehand; else the cost model of the bench.
+    Args:
+        bench: measures the plans.
+        task: the task.
+        options: the options of the search; None for the defaults.
+        progress: called with the state of the search, after each trial and more often.
+        predictor: makes the predictor of speeds for ``guided``; None for the bench's cost model.
 
     Raises:
-        InputError: unknown method, illegal parameter, a method that the model cannot take, nothing to try, a
-            metric that cannot score such images; all before anything is measured.
+        InputError: before anything is measured: a method is unknown, a parameter is illegal, the model cannot take
+            a method, there is nothing to try, or a metric cannot score such images.
+
+    Example:
+        >>> result = run_search(bench, Task.from_json(data), SearchOptions(max_time_s=600))
+        >>> result.status, result.confirmed
     """
     options = options or SearchOptions()
     fixed = check_task(task, bench.pipe)
@@ -90,17 +101,17 @@ def run_search(
         try:
             answer = _answer(session, task, fixed) if found else _given(session, Plan.of(fixed))
             return replace(answer, longer=session.budget.longer)
-        except MeasurementError as error:  # the baseline itself: no plan can be judged
+        except MeasurementError as error:  # the baseline itself failed, so that no plan can be judged
             return SearchResult("failed", str(error), trials=tuple(session.ledger.trials.values()))
 
 
 def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchResult:
-    """The answer from the store, else by searching; with measured grids, where a method measures its own."""
+    """Returns the answer from the store or by a search, with measured grids where a method measures its own."""
     methods = measuring(session.ledger.spaces)
     kept = kept_grids(session.store, methods)
     if kept:
         session.ledger.spaces = tuple(spaces_of(task, session.bench.pipe, fixed, kept))
-    if answer := _known(session, task):
+    if answer := _from_store(session, task):
         return answer
     strategy = STRATEGIES[session.options.strategy]
     session.foresee(profiled=predicts(strategy))
@@ -110,7 +121,7 @@ def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchRes
 
 
 def _measured_now(session: Session, methods: Sequence[MeasuresGrid]) -> Grids:
-    """The grids that the store does not have, where the time allows to measure them."""
+    """Returns the grids that the store does not have, or none where the time does not allow to measure them."""
     spare_s = session.budget.spare_s
     limit_s = None if spare_s is None else MEASURING * spare_s
     tell = session.reporter.tell
@@ -118,7 +129,7 @@ def _measured_now(session: Session, methods: Sequence[MeasuresGrid]) -> Grids:
 
 
 def _given(session: Session, plan: Plan) -> SearchResult:
-    """No search: the plan of the request, or the plain pipeline, measured and judged."""
+    """Measures and judges the plan of the request, or the plain pipeline, without a search."""
     session.foresee(profiled=False)
     trial = confirm(session, plan, whole=True)
     if trial.status == "failed":
@@ -131,9 +142,9 @@ def _given(session: Session, plan: Plan) -> SearchResult:
     return SearchResult(decision, trials=(trial,), confirmed=trial, equal_time=compared)
 
 
-def _known(session: Session, task: Task) -> SearchResult | None:
-    """The answer from the store, where it has one."""
-    found = known(session, task)
+def _from_store(session: Session, task: Task) -> SearchResult | None:
+    """Returns the answer that the store holds, or None."""
+    found = stored_answer(session, task)
     if found is None:
         return None
     status, reason, trial = found
@@ -150,10 +161,10 @@ def _searched(session: Session, task: Task, strategy: Strategy) -> SearchResult:
     if confirmed is not None and decision != "rejected" and not _no_gain(session, confirmed):
         keep_bound(session, task, decision, of_part(session), confirmed)
         return _held(session, task, decision, of_part(session), confirmed)
-    decided = not session.budget.ended  # of the search for the target, whatever ends that for less
+    decided = not session.budget.ended  # read before the search for less than the target, which may end early, too
     best = confirmed or _best_inside(session, strategy)
     if best and session.ledger.asked.target and (late := decide(best, session.ledger.asked)) != "rejected":
-        return _held(session, task, late, "", best)  # timed in more pairs
+        return _held(session, task, late, "", best)  # more pairs of times have shown that it meets the target
     if session.ledger.trials and all(t.status == "failed" for t in session.ledger.trials.values()):
         first = next(iter(session.ledger.trials.values()))
         return _result(
@@ -166,7 +177,7 @@ def _searched(session: Session, task: Task, strategy: Strategy) -> SearchResult:
 
 
 def _best_only(session: Session, task: Task, strategy: Strategy, beyond: str) -> SearchResult:
-    """The result where the target is out of reach before anything is measured."""
+    """Returns the result where the target is out of reach before anything is measured."""
     settle_for_the_best(session, beyond)
     best = _fastest_inside(session, strategy)
     if best and (decision := decide(best, session.ledger.asked)) != "rejected":  # the prediction was wrong
@@ -175,7 +186,7 @@ def _best_only(session: Session, task: Task, strategy: Strategy, beyond: str) ->
 
 
 def _held(session: Session, task: Task, status: Status, reason: str, trial: Trial) -> SearchResult:
-    """The result where a plan held; plain fewer steps in its place where they do better and may."""
+    """Returns the result where a plan held, or where plain fewer steps take its place."""
     found = leading(session, task, trial, session.ledger.asked)
     if found.instead_of and (decision := decide(found.trial, session.ledger.asked)) != "rejected":
         status = decision
@@ -184,7 +195,7 @@ def _held(session: Session, task: Task, status: Status, reason: str, trial: Tria
 
 
 def _short(session: Session, task: Task, status: Status, why: Why, best: Trial | None) -> SearchResult:
-    """The result where none held, with the best within the limits."""
+    """Returns the result where no plan held, with the best plan within the limits."""
     if best is None:
         return _result(session, status, reason=why(session, None))
     found = leading(session, task, best, session.ledger.goal)
@@ -196,12 +207,12 @@ def _beside(found: Leading) -> dict[str, Any]:
 
 
 def _no_gain(session: Session, trial: Trial) -> bool:
-    """An upper bound at or below 1 is no acceleration."""
+    """Returns whether the answer to a question for the upper bound is no faster than the baseline."""
     return session.ledger.asked.target is None and trial.speedup <= 1
 
 
 def _best_inside(session: Session, strategy: Strategy) -> Trial | None:
-    """The fastest confirmed plan within the limits when the target is out of reach."""
+    """Returns the fastest confirmed plan within the limits after a target was missed, or None."""
     if session.ledger.asked.target is None:
         return None
     settle_for_less(session)

@@ -1,4 +1,4 @@
-"""One search under way: it measures plans on the search's prompts, each at most once, within its budget."""
+"""A search under way: it measures each plan at most once on the search's prompts, within its budget."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hasten.predict.speeds import Predictor, predictor_of
 from hasten.records import Trial
 from hasten.search.believed import Believed
 from hasten.search.budget import Budget
-from hasten.search.earlier_trials import Stored
+from hasten.search.earlier_trials import EarlierTrials
 from hasten.search.judge import Goal
 from hasten.search.ledger import Ledger
 from hasten.search.options import SearchOptions
@@ -24,9 +24,9 @@ from hasten.store import Store
 
 
 class Session:
-    """What a strategy works with: the ledger, what is left of the budget, and the measuring of plans.
+    """The ledger, the budget and the measuring of plans, which a strategy works with.
 
-    What is measured here are a search's own trials. Verdicts are taken by ``hasten.search.verdicts``, which no
+    Only the search's own trials are measured here. Verdicts are taken by ``hasten.search.verdicts``, which no
     strategy uses.
     """
 
@@ -49,86 +49,89 @@ class Session:
 
     @property
     def late(self) -> bool:
-        """The budget of time is used up but for what must follow. Never before a first trial was taken."""
+        """Whether the rest of the time is needed for what must follow the search. It is never so before the first
+        trial."""
         late = self.ledger.begun and self.budget.over
         self.budget.ended |= late
         return late
 
     @property
     def spent(self) -> bool:
-        """No further plan may be tried: the budget of trials or of time is used up."""
+        """Whether no further plan may be tried, because the budget of trials or of time is used up."""
         used = self.budget.used(len(self.ledger.trials))
         self.budget.ended |= used and self.ledger.any_open
         return used or self.late
 
     @property
     def found_first(self) -> bool:
-        """The first plan that meets the target is at hand, and is all that is asked for."""
+        """Whether the first plan that meets the target was found, and the request asks for no other."""
         return self.ledger.goal.first_wins and self.ledger.best() is not None
 
     @cached_property
     def predictor(self) -> Predictor:
-        """What is known of speeds beforehand; a profile of the baseline is taken for it when first asked for."""
+        """The predictor of speeds. For the first use, a profile of the baseline is taken."""
         if self._predictor is not None:
             return self._predictor()
         return predictor_of(self.bench, self.store, lambda words: self.reporter.tell(message=words))
 
     @cached_property
-    def elsewhere(self) -> tuple[Trial, ...]:
-        """Trials of these plans with other schedulers and steps: a hint, before any is measured here."""
+    def trials_of_similar_settings(self) -> tuple[Trial, ...]:
+        """The stored trials of these plans with other schedulers and numbers of steps, as a hint before any is
+        measured here."""
         spaces = self.ledger.spaces
         found = (t for space in spaces for t in self.store.trials_of_similar_settings(space.methods))
         return tuple(t for t in found if any(space.holds(Plan.parse(t.plan)) for space in spaces))
 
     def foresee(self, *, profiled: bool) -> None:
-        """Says before anything is measured by how much the answer exceeds the time that it may take."""
+        """Reports before anything is measured by how much the answer will exceed the time that it may take."""
         searched = bool(self.ledger.spaces)
         if longer := self.budget.foresee(self.bench, self.store, searched=searched, profiled=profiled):
             self.reporter.tell(message=longer)
 
     def recall(self) -> None:
-        """Takes the trials that the store has of these spaces for this search's own; nothing is measured."""
+        """Takes the stored trials of these spaces as this search's own, without measuring any."""
         for space in self.ledger.spaces:
             kept = self.store.trials(space.methods)
             self.ledger.recall(t for t in kept if space.holds(Plan.parse(t.plan)))
         self.reporter.tell(best=self.ledger.best())
 
     def measure(self, plan: Plan, decisive: float | None = None, few: bool = False) -> Trial:
-        """The plan's trial on the search's prompts, from the store where it is there and tells enough.
+        """Returns the plan's trial on the search's prompts, from the store where one there suffices.
 
-        One that missed the target is timed again, in as many pairs as a verdict has and up to four times as many,
-        until its speedup is known to be above or below ``decisive``. With ``few`` it is scored on only a few more
-        prompts than before, though they leave it open.
+        A plan that missed the target is timed again until its speedup is known to be above or below ``decisive``,
+        in as many pairs as a verdict has and up to four times as many. With ``few``, the plan is scored on only a
+        few more prompts than before, even if these leave it open.
         """
         best, own = self.ledger.best(), self.ledger.trials.get(str(plan))
-        best = None if best and best.plan == str(plan) else best  # it need not be better than itself
+        best = None if best and best.plan == str(plan) else best  # a plan does not have to beat itself
         timed_again = (
             decisive if decisive is not None and own is not None and self.ledger.may_retime(own) else None
         )
         have = samples_of(own.losses) if own else 0
         least = min(have + MIN_SAMPLES, self.options.num_samples) if few else None
-        stored = self._stored(plan, best)
-        known = stored.settled(least) if timed_again is None else None
-        trial = known or self._measured(plan, stored, least, timed_again)
-        self.ledger.note(trial, fresh=known is None)
+        earlier = self._earlier(plan, best)
+        stored = earlier.sufficient(least) if timed_again is None else None
+        trial = stored or self._measured(plan, earlier, least, timed_again)
+        self.ledger.note(trial, fresh=stored is None)
         self.reporter.tell(trial=trial, best=self.ledger.best())
         return trial
 
-    def _measured(self, plan: Plan, stored: Stored, least: int | None, timed_again: float | None) -> Trial:
-        """A new trial of the plan, which goes on from the stored one where its times will do.
+    def _measured(self, plan: Plan, earlier: EarlierTrials, least: int | None, timed_again: float | None) -> Trial:
+        """Returns a new trial of the plan, which builds on a stored one where its times suffice.
 
-        ``least``: so many prompts will do; ``timed_again``: the speedup that its times are to decide about.
+        ``least`` is a number of prompts that suffices, and ``timed_again`` the speedup that new times have to
+        decide about.
         """
         again = timed_again is not None
-        begun, before_s = None if again else stored.begun(), self.budget.elapsed_s
-        hopeless = partial(self.ledger.goal.hopeless, best=stored.best)
+        begun, before_s = None if again else earlier.begun(), self.budget.elapsed_s
+        hopeless = partial(self.ledger.goal.hopeless, best=earlier.best)
         spec = TrialSpec(
             samples=self.options.num_samples,
             pairs=self._pairs(again),
             metrics=self.ledger.metrics,
             enough=self._surely(timed_again) if timed_again else hopeless,
-            stop_early=partial(stored.enough, least=least),
-            worth_scoring=stored.not_worth,
+            stop_early=partial(earlier.enough, least=least),
+            worth_scoring=earlier.not_worth,
             begun=begun,
         )
         trial = self.bench.trial(plan, spec, report=self.reporter.measuring(plan))
@@ -136,14 +139,14 @@ class Session:
         self.budget.learn(trial, begun, self.budget.elapsed_s - before_s)
         return trial
 
-    def _stored(self, plan: Plan, best: Believed | None) -> Stored:
-        """What the store has of the plan, which is to be better than ``best``."""
+    def _earlier(self, plan: Plan, best: Believed | None) -> EarlierTrials:
+        """Returns the stored trials of the plan, which has to beat ``best``."""
         ledger = self.ledger
         own = ledger.trials.get(str(plan))
         pairs = len(own.latency.times_s) if own and own.latency else 0
-        # What was timed again is not settled any more by the fewer pairs from before.
+        # A plan that was timed again is no longer decided by an earlier trial with fewer pairs.
         history = [t for t in self.store.history(plan) if t.latency is None or len(t.latency.times_s) >= pairs]
-        return Stored(
+        return EarlierTrials(
             history=history,
             goal=ledger.goal,
             options=self.options,
@@ -153,17 +156,19 @@ class Session:
         )
 
     def _pairs(self, again: bool) -> int:
-        """The most pairs of times: a target is missed or not, of the fastest only the next is looked for."""
+        """Returns the most pairs of times. Against a target more pairs decide; without one, the next plan is
+        looked for instead."""
         if not again:
             return self.options.search_pairs
         return self.options.pairs * (MOST_TIMES if self.ledger.goal.target else 1)
 
     def _surely(self, decisive: float) -> Enough:
-        """Ends a timing where the speedup's interval is on one side of it, or known well enough."""
+        """Returns a condition that ends timing where the speedup's interval is on one side of ``decisive``, or
+        narrow enough."""
         return UntilKnown(
             self.options.pairs, lambda low, high: low >= decisive or high < decisive, self.options.confidence
         )
 
 
 Strategy = Callable[[Session], None]
-"""Measures plans in its own order until it is done."""
+"""A strategy, which measures plans in an order of its own until it is done."""

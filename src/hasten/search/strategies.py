@@ -1,4 +1,4 @@
-"""The strategies: in which order the plans are tried. Each measures through the session until it is done."""
+"""The strategies, which decide the order of trials. Each measures through the session until it is done."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from hasten.search.session import Session, Strategy
 
 SAMPLED_TRIALS = 200
 REPEATS = 50
-"""So many proposals in a row without a plan that is still open end a sampled search."""
+"""The number of consecutive proposals without an open plan that end a sampled search."""
 
 
 def traversal(session: Session) -> None:
-    """The original's exhaustive order, mildest to strongest, without the plans that dominance rules out.
+    """Measures the plans in the original's exhaustive order, mildest to strongest, without those that dominance
+    rules out.
 
     ``--prefer first`` stops at the first plan that meets the target.
     """
@@ -33,11 +34,11 @@ def traversal(session: Session) -> None:
 
 
 def sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
-    """A strategy that draws plans from one of Optuna's samplers over the same grid.
+    """Returns a strategy that draws plans from one of Optuna's samplers over the same grid.
 
-    The sampler's own study lives in memory and is replayed from the seed: with the trials of the store at
-    hand a search that goes on makes the very same proposals and measures only what is missing. The study has
-    two values, speedup and the excess over the limits, so all plans inside the limits compare by speed alone.
+    The sampler's own study lives in memory and is replayed from the seed: with the trials of the store, a search
+    that is resumed makes the same proposals and measures only what is missing. The study's two values are the
+    speedup and the excess over the limits, so that plans inside the limits are compared by speed alone.
     """
 
     def search(session: Session) -> None:
@@ -56,7 +57,8 @@ def sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
 
 
 def _propose(study: optuna.Study, session: Session, seen: set[str]) -> bool:
-    """One proposal, measured and told; False when the plan was proposed before or is ruled out."""
+    """Takes one proposal and tells its trial to the study. Returns False where its plan was proposed before or is
+    closed."""
     proposal = study.ask()
     space, plan = _drawn(proposal, session)
     fresh = str(plan) not in seen and space.is_open(plan)
@@ -102,5 +104,5 @@ STRATEGIES: dict[str, Strategy] = {
 
 
 def predicts(strategy: Strategy) -> bool:
-    """The strategy goes by predicted speeds, for which the baseline is profiled."""
+    """Returns whether the strategy uses predicted speeds, for which the baseline is profiled."""
     return strategy is guided

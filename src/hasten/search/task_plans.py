@@ -1,4 +1,4 @@
-"""The plans that may be tried for a task: what it fixes, checked, and the grids of the rest."""
+"""The plans that may be tried for a task: its fixed parameters, checked, and the grids of the others."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hasten.task import Task, check_target
 
 
 def check_task(task: Task, pipe: Any = None) -> dict[str, Parameters]:
-    """The parameters that the task fixes, checked; where nothing is searched the defaults are filled in.
+    """Returns the parameters that the task fixes, checked. Where nothing is searched, defaults are filled in.
 
     Raises:
-        InputError: unknown method or metric, illegal parameter, a target of 1x or less, a method that the model
-            cannot take, or parameters of a method that the task does not use.
+        InputError: a method or metric is unknown, a parameter is illegal, the target is 1x or less, the model
+            cannot take a method, or there are parameters for a method that the task does not use or excludes.
     """
     check_target(task.target)
     for metric in task.max_loss:
@@ -45,7 +45,10 @@ def check_task(task: Task, pipe: Any = None) -> dict[str, Parameters]:
 
 
 def _all_steps(task: Task, named: Mapping[str, Parameters]) -> dict[str, Parameters]:
-    """Where it is searched how many steps are left, the parameters of other methods may be those of all steps."""
+    """Returns neutral parameters for methods that shorten the run by a number of steps that is searched for.
+
+    The other methods may then have any parameters that are legal for all steps.
+    """
     if task.mode == "explicit":
         return {}
     free = [m for m, given in named.items() if METHODS.get(m).shortens and not given]
@@ -53,10 +56,11 @@ def _all_steps(task: Task, named: Mapping[str, Parameters]) -> dict[str, Paramet
 
 
 def spaces_of(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | None = None) -> list[Space]:
-    """The grids of the plans that may be tried for a task, with the parameters that it fixes.
+    """Returns the grids of the plans that may be tried for a task, with the parameters that it fixes.
 
     Raises:
-        UnsupportedError: no method supports the model. InputError: there is nothing to try.
+        UnsupportedError: no method supports the model.
+        InputError: there is nothing to try.
     """
     methods = task.methods
     grids = {**(grids or {}), **(_exact_values() if task.lossless else {})}
@@ -82,13 +86,13 @@ def spaces_of(task: Task, pipe: Any, fixed: Mapping[str, Any], grids: Grids | No
 
 
 def _exact_values() -> Grids:
-    """The values of exact methods with which they are exact, by method and parameter."""
-    known = ((method.name, p) for method in METHODS.all() if method.exact for p in method.parameters())
-    return {(name, p.name): tuple(v for v in p.grid if v not in p.lossy) for name, p in known if p.lossy}
+    """Returns the values with which exact methods are exact, by method and parameter."""
+    exact = ((method.name, p) for method in METHODS.all() if method.exact for p in method.parameters())
+    return {(name, p.name): tuple(v for v in p.grid if v not in p.lossy) for name, p in exact if p.lossy}
 
 
 def is_tried(method: Method, task: Task, fixed: Mapping[str, Any]) -> bool:
-    """Where the request leaves the choice of methods open."""
+    """Returns whether the method is tried where the request leaves the choice of methods open."""
     wanted = method.exact if task.lossless else method.by_default
     return (wanted or method.name in fixed) and method.name not in task.excluded
 

@@ -1,4 +1,5 @@
-"""Trials on held-out prompts, which alone decide: each plan's own, all of them scored."""
+"""Verdicts: trials on held-out prompts, all of them scored, which alone decide. Each plan has prompts of its
+own."""
 
 from __future__ import annotations
 
@@ -14,20 +15,21 @@ from hasten.search.judge import Goal
 from hasten.search.session import Session
 
 MORE = 3
-"""So many times the prompts are scored where they leave a plan open before a target is out of reach."""
+"""The factor by which more prompts are scored for a plan that they leave open, before a target counts as out of
+reach."""
 
 
 def confirm(session: Session, chosen: Believed | Plan, *, whole: bool = False) -> Trial:
-    """The plan's trial on held-out prompts and seeds, all of them scored, for the ledger.
+    """Returns the plan's trial on held-out prompts and seeds, all of them scored, and enters it in the ledger.
 
-    They are others for each plan: of several that are tried on the same prompts one is lucky there. A plan
-    that is scored beyond a limit is timed in a few pairs only, unless its ``whole`` trial is asked for.
+    Each plan has other prompts, because of several plans that are tried on the same prompts one is lucky there. A
+    plan whose scores are beyond a limit is timed in few pairs, unless the ``whole`` trial is asked for.
     """
     plan = chosen if isinstance(chosen, Plan) else Plan.parse(chosen.plan)
     session.reporter.tell(stage="confirm", message=str(plan))
     goal = session.ledger.goal
     worth_timing = None if whole else _worth_timing(goal)
-    trial = _known(session, plan, worth_timing)
+    trial = _usable(session, plan, worth_timing)
     if trial is None:
         options, own = session.options, session.ledger.verdicts.values()
         spec = TrialSpec(
@@ -46,10 +48,11 @@ def confirm(session: Session, chosen: Believed | Plan, *, whole: bool = False) -
 
 
 def confirm_further(session: Session, held_out: Trial) -> Trial:
-    """A rejected plan's trial on three times as many held-out prompts, or fewer where they show it outside a
-    limit. Where it holds there, it is rejected no longer.
+    """Returns a rejected plan's trial on three times as many held-out prompts, or fewer where they show it outside
+    a limit.
 
-    Its mean over all of them decides, and not the first that happens to be inside: that would be luck.
+    The plan is accepted where it holds there. The mean over all prompts decides, because stopping at the first
+    inside the limit would favour luck.
     """
     plan, limits = Plan.parse(held_out.plan), session.ledger.goal.limits
     session.reporter.tell(stage="confirm", message=f"{plan} on more prompts")
@@ -69,8 +72,9 @@ def confirm_further(session: Session, held_out: Trial) -> Trial:
     return trial
 
 
-def kept(session: Session, space: Space) -> list[Trial]:
-    """The whole held-out trials that the store has of a space's plans: all scored, and timed for a verdict."""
+def complete_verdicts(session: Session, space: Space) -> list[Trial]:
+    """Returns the stored held-out trials of a space's plans that are scored on all prompts and timed for a
+    verdict."""
     found = session.store.trials(space.methods, "held-out")
     whole = (t for t in found if t.status == "ok" and _complete(session, t))
     return [t for t in whole if space.holds(Plan.parse(t.plan))]
@@ -78,27 +82,28 @@ def kept(session: Session, space: Space) -> list[Trial]:
 
 def _worth_timing(goal: Goal) -> WorthTiming:
     def worth(losses: Mapping[str, Loss]) -> bool:
-        if goal.target:  # where they leave it open, more prompts may let it in
+        if goal.target:  # a plan that is still open may be accepted on more prompts
             return goal.limits.verdict(losses) != "outside"
         return not goal.limits.broken(losses)
 
     return worth
 
 
-def _known(session: Session, plan: Plan, worth_timing: WorthTiming | None) -> Trial | None:
-    """The trial of this search or the store that will do; not where another plan had its images."""
+def _usable(session: Session, plan: Plan, worth_timing: WorthTiming | None) -> Trial | None:
+    """Returns the plan's trial in this search or the store where it suffices, and no other plan was scored on its
+    images."""
     verdicts = session.ledger.verdicts
-    known = verdicts.get(str(plan)) or session.store.find(plan, "held-out")
-    if known is None or known.status == "failed":
-        return known
-    others = (t for t in verdicts.values() if t.plan != known.plan)
-    seen = any(t.offset < _end(session, known) and known.offset < _end(session, t) for t in others)
-    dismissed = worth_timing is not None and _scored(session, known) and not worth_timing(known.losses)
-    return known if (_complete(session, known) or dismissed) and not seen else None
+    trial = verdicts.get(str(plan)) or session.store.find(plan, "held-out")
+    if trial is None or trial.status == "failed":
+        return trial
+    others = (t for t in verdicts.values() if t.plan != trial.plan)
+    overlaps = any(t.offset < _end(session, trial) and trial.offset < _end(session, t) for t in others)
+    dismissed = worth_timing is not None and _scored(session, trial) and not worth_timing(trial.losses)
+    return trial if (_complete(session, trial) or dismissed) and not overlaps else None
 
 
 def _end(session: Session, trial: Trial) -> int:
-    """The first held-out image after those of a trial."""
+    """Returns the index of the first held-out image after those of a trial."""
     samples = (loss.samples for loss in trial.losses.values())
     return trial.offset + max(samples, default=session.options.num_samples)
 
