@@ -4,12 +4,11 @@
     python -m benchmarks.cost_model deepcache,tgate --device cuda --scheduler UniPC --steps 20 --out gpu.jsonl
 
 One profile of the baseline, taken as a search takes it but with more repeats, then rounds, each of which calls
-every plan once, and the baseline before every five of them; calls are timed step by step (hasten.measure.pieces).
-Every call is one line of the file: a stopped run goes on where it was, and only missing calls are made. The table
-has, by set of methods, the median and the 95th percentile of |predicted / measured − 1|: of the pure prediction,
-and after learning from the first n plans, on the others. ``inside``: the share of measured ones within the 95%
-that the model gives. On an idle machine.
-"""
+every plan once, and the baseline before every five of them; calls are timed step by step
+(hasten.measure.stepwise). Every call is one line of the file: a stopped run goes on where it was, and only missing
+calls are made. The table has, by set of methods, the median and the 95th percentile of |predicted / measured − 1|:
+of the pure prediction, and after learning from the first n plans, on the others. ``inside``: the share of measured
+ones within the 95% that the model gives. On an idle machine."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from hasten.errors import MeasurementError
 from hasten.measure.bench import Bench
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
-from hasten.measure.pieces import cut
 from hasten.measure.profile import side_of
+from hasten.measure.stepwise import cut
 from hasten.measure.timing import take_turns
 from hasten.plan import Plan
 from hasten.records import Latency, Trial

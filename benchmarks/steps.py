@@ -1,4 +1,4 @@
-"""Two sides timed step by step (``hasten.measure.pieces``), in turn, and how their pieces compare."""
+"""Two sides timed step by step (``hasten.measure.stepwise``), in turn, and how their pieces compare."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from hasten.measure.failures import plan_failures
 from hasten.measure.lock import device_lock
-from hasten.measure.pieces import Calls, cut, seconds_of
+from hasten.measure.stepwise import Calls, cut, seconds_of
 from hasten.measure.timing import Side, take_turns
 
 RESAMPLES = 2000

@@ -14,7 +14,7 @@ limit, which is measured first. methods: DeepCache, T-GATE and ToMe alone and to
 neutral: the overhead of every method at parameters with which it does nothing. upstream: hasten's methods beside
 the packages that they replace. cost: the cost model's predictions for plans drawn from the whole grid, which are
 called in rounds, one after the other. compile: that method alone and with each other. Sides are timed step by step
-(hasten.measure.pieces), for other work disturbs most calls of many a machine.
+(hasten.measure.stepwise), for other work disturbs most calls of many a machine.
 
 Every measurement is one line of ``--out``: the same command goes on where it was stopped, and several commands
 share one file. Sections are measured for all models in turn. After ``--limit-s`` seconds no further measurement

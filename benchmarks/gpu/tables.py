@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hasten.measure.pieces import seconds_of
+from hasten.measure.stepwise import seconds_of
 from hasten.plan import Plan
 
 from ..cost_model import COLUMNS as COST

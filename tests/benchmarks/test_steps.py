@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benchmarks.steps import ratio
 
-from hasten.measure.pieces import seconds_of
+from hasten.measure.stepwise import seconds_of
 
 
 def test_what_falls_on_few_pieces_of_a_call_does_not_count() -> None:

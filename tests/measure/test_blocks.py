@@ -15,7 +15,7 @@ from tests.support.pipelines import tiny_pixart
 from hasten.errors import InputError, UnsupportedError
 from hasten.measure import _runs, blocks
 from hasten.measure._halves import hook_cost_s, ratios_of
-from hasten.measure._hooks import DECODE, DENOISER, TEXT, Run, _Recorder, outside_s, parts_s
+from hasten.measure._part_times import DECODE, DENOISER, TEXT, Run, _Recorder, outside_s, parts_s
 from hasten.measure._runs import Runs
 from hasten.measure.bench import Bench
 from hasten.measure.blocks import BlockProfile, Merged, Part, profile_blocks
@@ -174,7 +174,7 @@ def test_on_a_gpu_the_parts_at_a_probe_add_up_to_its_own_plain_latency(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There what hooks cost in a run at a probe cannot be told from what they cost in the baseline."""
-    monkeypatch.setattr(_runs, "hides", lambda _: True)
+    monkeypatch.setattr(_runs, "hides_hook_cost", lambda _: True)
     runs = Runs(bench.pipeline)
     runs.take()
     for (

@@ -76,7 +76,7 @@ def profiled(
 ) -> BlockProfile:
     work = Work(bench.pipe, pace, wait)
     monkeypatch.setattr(_runs, "watch_of", lambda *_: (work.mark, lambda start, end: end - start))
-    monkeypatch.setattr(_runs, "hides", lambda _: True)  # plain runs at the probes as well
+    monkeypatch.setattr(_runs, "hides_hook_cost", lambda _: True)  # plain runs at the probes as well
     monkeypatch.setattr(_runs, "_probes", lambda _: [check_plan(Plan.parse("tome(ratio=0.5)"), bench.pipe)])
     runs = Runs(bench.pipeline, whole)
     with work.going():

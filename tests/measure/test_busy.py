@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hasten.measure import _busy
-from hasten.measure._hooks import Arguments, calls_in
+from hasten.measure._part_times import Arguments, calls_in
 from hasten.measure.bench import Bench
 
 

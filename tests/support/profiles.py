@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hasten.denoisers import denoiser_of, transformer_blocks
-from hasten.measure._hooks import _sites
+from hasten.measure._part_times import _sites
 from hasten.measure.blocks import BlockProfile, Merged, Part
 from hasten.measure.merging import merged_share
 

@@ -18,7 +18,7 @@ from hasten.cli.helping import COMMAND_GROUPS, GroupedCommand, GroupedCommands
 from hasten.cli.values import open_task, task_of_flags
 from hasten.errors import HastenError, InputError
 from hasten.files import is_text
-from hasten.measure.ending import leave_if_asked, remember_interrupts
+from hasten.measure.termination import leave_if_asked, remember_interrupts
 from hasten.options.table import OUTPUT, REQUEST, SEARCH, SETTING
 from hasten.options.values import Range, seconds
 from hasten.texts import without_secrets

@@ -1,26 +1,27 @@
-"""Whether a GPU is kept busy by its processor, or waits for it."""
+"""Tells whether a GPU is kept busy by its processor, or waits for it."""
 
 from __future__ import annotations
 
 import time
 
 from hasten.denoisers import denoiser_of
-from hasten.measure._hooks import Arguments
+from hasten.measure._part_times import Arguments
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.timing import Stopwatch, stopwatch, synchronise
 
 BUSY = 0.85
-"""From this share of the time on it is the GPU that a call waits for, and below it the processor."""
+"""The share of the time from which on a call's duration depends on the GPU, and below which on the processor."""
 CALLS = 3
 
 
 def watch_of(pipeline: Pipeline, arguments: Arguments) -> Stopwatch:
-    """What the parts of the denoiser are timed with: ``stopwatch``'s, or the clock where a GPU waits.
+    """Returns the stopwatch for the parts of the denoiser: the device's own, or the clock where a GPU waits.
 
-    ``arguments``: of one of the denoiser's calls.
+    A GPU that waits for its processor takes as long as the launches do. Its events measure this badly, because
+    they are launched as well: where the GPU lags for a few layers, they add time to these that later layers make
+    up for.
 
-    A GPU that waits for its processor takes as long as the launching does. Its events tell that badly: they are
-    launched as well, and where the GPU lags for a few layers they count for these what later ones make up for.
+    ``arguments`` are those of one of the denoiser's calls.
     """
     device = pipeline.setting.device
     waits = device.startswith("cuda") and busy_share(pipeline, arguments) < BUSY
@@ -28,7 +29,8 @@ def watch_of(pipeline: Pipeline, arguments: Arguments) -> Stopwatch:
 
 
 def busy_share(pipeline: Pipeline, arguments: Arguments) -> float:
-    """The share of such a call of the denoiser during which the GPU computes, 0 to 1; 1 where that is not seen."""
+    """Returns the share (0 to 1) of such a call of the denoiser during which the GPU computes; 1 where this is not
+    known."""
     import torch
 
     if torch.profiler.ProfilerActivity.CUDA not in torch.profiler.supported_activities():

@@ -1,4 +1,4 @@
-"""Baseline images on disk, so that a second process need not draw them again."""
+"""Baseline images on disk, so that another process need not draw them again."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 
 class ImageCache:
-    """PNG files (8 bits, lossless) in a folder named by all that the images depend on.
+    """PNG files (8 bits, lossless) in a folder named by everything that the images depend on.
 
-    That is the setting, and of a bench's identity all but the scorer.
+    That is the setting, and a bench's identity without the scorer.
     """
 
     def __init__(self, folder: str | Path, setting: Setting, identity: Mapping[str, str]) -> None:
@@ -35,7 +35,7 @@ class ImageCache:
         self._keep(lambda: save(text, self.folder / "key.json"))
 
     def load(self, split: Split, index: int, steps: int) -> torch.Tensor | None:
-        """The image (3, h, w), uint8; None when it is not there, or is no whole image."""
+        """Returns the image (3, h, w), uint8, or None where it is missing or not a whole image."""
         import numpy as np
         import torch
         from PIL import Image
@@ -47,9 +47,9 @@ class ImageCache:
             return None
 
     def save(self, split: Split, index: int, steps: int, image: torch.Tensor) -> None:
-        """Keeps an image (3, h, w), uint8; whole or not at all, also when killed meanwhile.
+        """Stores an image (3, h, w), uint8, in one step, so that a killed process leaves no partial file.
 
-        A cache that cannot be written makes nothing fail: it is told once, and nothing more is kept.
+        A cache that cannot be written is no failure: one warning tells of it, and nothing more is stored.
         """
         from PIL import Image
 

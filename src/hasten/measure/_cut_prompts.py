@@ -1,4 +1,4 @@
-"""Prompts longer than the text encoder reads: told once, not with every image."""
+"""Warns once of prompts that are longer than the text encoder reads, and not with every image."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ logger = logging.getLogger(__name__)
 
 TOKENIZER = "transformers.tokenization_utils_base"
 COUNTED = "Token indices sequence length is longer"
-"""A tokenizer counts the whole prompt, and says that the model could not take it. The pipeline cuts it."""
+"""The beginning of a tokenizer's warning that the model cannot take the whole prompt, which the pipeline then
+cuts."""
 CUT = re.compile(r"input was truncated because .{0,80}?(\d+) tokens", re.DOTALL)
-"""What diffusers says of a prompt that it cuts, before all the text that was left out."""
+"""Matches diffusers' warning about a prompt that it cuts, up to the text that was cut off."""
 
 
 @contextmanager
 def cut_prompts_told_once(pipe: Any) -> Iterator[None]:
-    """Meanwhile diffusers' own words about each cut prompt become one warning of hasten for each length."""
+    """Replaces diffusers' warnings about each cut prompt by one warning of hasten for each length of text
+    encoders."""
     speaker = getattr(pipe, "encode_prompt", type(pipe)).__module__
     loggers = (logging.getLogger(speaker), logging.getLogger(TOKENIZER))
     for each in loggers:
@@ -33,7 +35,7 @@ def cut_prompts_told_once(pipe: Any) -> Iterator[None]:
 
 
 def _heard(record: logging.LogRecord) -> bool:
-    """Whether the record goes on to the user."""
+    """Returns whether the record goes on to the user."""
     message = record.getMessage()
     if found := CUT.search(message):
         _tell(int(found[1]))

@@ -1,4 +1,4 @@
-"""Who holds a device's lock, as it stands in a file beside it."""
+"""The holder of a device's lock, as a file beside the lock tells."""
 
 from __future__ import annotations
 
@@ -20,8 +20,15 @@ COMMAND_LENGTH = 120
 
 @dataclass(frozen=True)
 class Holder:
-    """A process: its number and machine, when it was started and since when it holds the lock, in seconds of the
-    epoch, and its command without secrets."""
+    """A process that holds a lock.
+
+    Args:
+        pid: its process id.
+        host: its machine.
+        started: when it was started, in seconds since the epoch.
+        since: when it took the lock, in seconds since the epoch.
+        command: its command, without secrets.
+    """
 
     pid: int
     host: str
@@ -31,7 +38,7 @@ class Holder:
 
     @classmethod
     def here(cls) -> Self:
-        """This process, from now on."""
+        """Returns this process, as the holder from now on."""
         command = shlex.join([Path(sys.argv[0] or sys.executable).name, *map(without_secrets, sys.argv[1:])])
         return cls(
             os.getpid(), socket.gethostname(), _started(os.getpid()) or 0.0, time.time(), command[:COMMAND_LENGTH]
@@ -39,14 +46,14 @@ class Holder:
 
     @classmethod
     def of(cls, lock: Path) -> Self | None:
-        """The holder of a lock file; None where none is named, or nothing that can be read."""
+        """Returns the holder of a lock file, or None where none is named or the file cannot be read."""
         try:
             return cls(**json.loads(_place(lock).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
     def keep(self, lock: Path) -> None:
-        """Writes it beside the lock file; where there is no space for it, none is named."""
+        """Writes the holder beside the lock file; without space on the disk, no holder is named."""
         draft = _place(lock).with_suffix(f".{self.pid}.tmp")
         try:
             draft.write_text(json.dumps(asdict(self)), encoding="utf-8")
@@ -61,14 +68,14 @@ class Holder:
 
     @property
     def dead(self) -> bool:
-        """It has ended for sure. Of a process of another machine nothing is sure."""
+        """Whether the process has surely ended. Nothing is sure about a process on another machine."""
         if self.host != socket.gethostname():
             return False
         started = _started(self.pid)
         return started is None or abs(started - self.started) > 2
 
     def __str__(self) -> str:
-        """``process 4711 (hasten verify x.py), since 10:32:05``."""
+        """Returns text such as ``process 4711 (hasten verify x.py), since 10:32:05``."""
         since = time.strftime("%H:%M:%S", time.localtime(self.since))
         where = "" if self.host == socket.gethostname() else f" on {cleaned(self.host)}"
         return f"process {self.pid}{where} ({cleaned(self.command)}), since {since}"
@@ -79,7 +86,7 @@ def _place(lock: Path) -> Path:
 
 
 def _started(pid: int) -> float | None:
-    """When a process was started; None where there is none that runs."""
+    """Returns when a process was started; None where it does not run."""
     import psutil
 
     try:
@@ -87,5 +94,5 @@ def _started(pid: int) -> float | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
         return None
-    except psutil.AccessDenied:  # another user's, which runs
+    except psutil.AccessDenied:  # the process is another user's, and runs
         return math.nan

@@ -1,4 +1,4 @@
-"""The memory of this process, and whether images fit into what there is."""
+"""The memory of this process, and whether images fit into the memory that is left."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ FLOAT_BYTES = 4
 
 
 def peak_resident_bytes() -> int | None:
-    """The most memory that this process has held so far (its peak resident size); None where no one says.
+    """Returns the most memory that this process has held so far (its peak resident size), or None where it is
+    unknown.
 
-    Linux' own mark comes first: what ``getrusage`` gives there begins at that of the process that started this.
+    Linux' own mark is preferred, because ``getrusage`` begins there with the value of the parent process.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -32,13 +33,13 @@ def peak_resident_bytes() -> int | None:
 
 
 HELD = 2
-"""How many maps of the images' own size a decoder holds at least: what goes into a convolution, and its result."""
+"""The least number of maps of the images' size that a decoder holds: a convolution's input and its output."""
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""What a container may hold, in either version of Linux' control groups."""
+"""Files with the memory limit of a container, in both versions of Linux' control groups."""
 
 
 class Sized(Protocol):
-    """What a call draws, and where: a setting, or a script's claim."""
+    """The size of a call, and its device: a setting, or a script's claim."""
 
     @property
     def height(self) -> int: ...
@@ -63,8 +64,11 @@ def refuse_too_large(pipe: Any, setting: Sized) -> None:
 
 
 def least_bytes(pipe: Any, setting: Sized) -> int:
-    """What the decoding of one call's images takes at least: the images themselves and, where they are not decoded
-    in tiles or one by one, the widest maps of the decoder's last block."""
+    """Returns the least memory for decoding one call's images.
+
+    It is the size of the images and, where they are not decoded in tiles or one by one, of the widest maps in the
+    decoder's last block.
+    """
     vae = getattr(pipe, "vae", None)
     pixels = setting.height * setting.width
     images = setting.batch_size * pixels * 3 * FLOAT_BYTES
@@ -76,7 +80,8 @@ def least_bytes(pipe: Any, setting: Sized) -> int:
 
 
 def usable_bytes(device: str) -> int | None:
-    """A GPU's memory, or what is left of the system's within the container's limit; None for other devices."""
+    """Returns a GPU's memory, or the system's available memory within the container's limit; None for other
+    devices."""
     if device.startswith("cuda"):
         import torch
 

@@ -1,4 +1,4 @@
-"""Reads prompts out of people's files: text, JSON, JSON lines, tables, or the captions file of COCO."""
+"""Reads prompts from users' files: text, JSON, JSON lines, tables, or the captions file of COCO."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from hasten.errors import InputError
 from hasten.files import whole
 
 KEYS = ("caption", "prompt", "text")
-"""Where an object has its prompt, or a table its column, in either case; the first that it has counts."""
+"""The names of an object's field, or a table's column, with the prompt, in upper or lower case. The first one
+found counts."""
 
 
 def read_prompts(path: Path) -> tuple[str, ...]:
-    """The prompts of a file in its order: blank ones left out, white space made single spaces, each once.
+    """Returns the prompts of a file in its order, without blank ones, with single spaces, each once.
 
-    Two that differ in case alone are one prompt, for the text encoders of CLIP read them alike. ``.json`` is a
-    list of texts, or of objects with ``caption``, ``prompt`` or ``text``, or a captions file of COCO, of which
-    the first caption of each image counts; ``.jsonl`` has such a text or object a line; ``.csv`` and ``.tsv`` have
-    a column of one of those names. Any other file has one prompt a line.
+    Two prompts that differ in case alone count as one, because the text encoders of CLIP read them alike.
+    ``.json`` is a list of texts, or of objects with ``caption``, ``prompt`` or ``text``, or a captions file of
+    COCO, of which the first caption of each image is taken. ``.jsonl`` has such a text or object on each line.
+    ``.csv`` and ``.tsv`` have a column of one of those names. Any other file has one prompt a line.
 
     Raises:
-        InputError: a folder, no UTF-8 text, a file that is damaged or has no such field or column, or one of JSON
-            that is not named so.
+        InputError: the path is a folder; or the file is not UTF-8 text, is damaged, has no such field or column,
+            or has JSON under another ending.
     """
     read = READERS.get(path.suffix.lower(), _of_lines)
     once: dict[str, str] = {}
@@ -57,7 +58,7 @@ def _text(path: Path) -> str:
 
 
 def _of_lines(text: str, path: Path) -> Iterator[str]:
-    """A prompt a line. Lines of JSON are no prompts, braces and all."""
+    """Returns the lines as prompts. Raises InputError for JSON, whose lines are not prompts."""
     if text.lstrip().startswith(("{", "[")):
         for kind, content in ((".json", text), (".jsonl", text.lstrip().splitlines()[0])):
             if isinstance(_parsed(content), dict | list):
@@ -78,7 +79,7 @@ def _of_json_lines(text: str, path: Path) -> Iterator[str]:
 
 
 def _of_table(text: str, path: Path) -> Iterator[str]:
-    """The cells of the column that a header names."""
+    """Yields the cells of the column that a header names."""
     header = next((line for line in text.splitlines() if line.strip()), None)
     if header is None:
         return
@@ -106,7 +107,7 @@ def _of_table(text: str, path: Path) -> Iterator[str]:
 
 
 def _parsed(text: str) -> Any:
-    """What a text is as JSON; None where it is none."""
+    """Returns the JSON value of a text, or None where it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -131,7 +132,7 @@ def _of_json(text: str, path: Path) -> Iterator[str]:
 
 
 def _one_an_image(annotations: list[Any]) -> Iterator[tuple[int, Any]]:
-    """The first annotation of each image, with its place; those without an image all of them."""
+    """Yields the first annotation of each image, with its position, and all annotations without an image."""
     seen = set()
     for place, entry in enumerate(annotations, 1):
         image = json.dumps(entry.get("image_id")) if isinstance(entry, dict) else "null"
@@ -157,7 +158,7 @@ def _prompts(entries: Iterable[tuple[int, Any]], path: Path, where: str = "Entry
 
 
 def _kind(value: Any) -> str:
-    """What a JSON value is, for the person who wrote it."""
+    """Returns what a JSON value is, in words for the person who wrote it."""
     if isinstance(value, dict):
         keys = ", ".join(repr(str(key)[:20]) for key in list(value)[:5])
         return f"an object with {keys}" if value else "an empty object"
@@ -177,4 +178,4 @@ READERS: dict[str, Callable[[str, Path], Iterator[str]]] = {
     ".tsv": _of_table,
 }
 NAMED = ".json, .jsonl, .csv or .tsv"
-"""Files whose names tell how they are read."""
+"""Endings of file names that tell how a file is read."""

@@ -1,4 +1,4 @@
-"""The timed runs that a profile of the denoiser's blocks is made from."""
+"""The timed runs from which a profile of the denoiser's blocks is made."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import TypeVar
 
 from hasten.denoisers import sample_of
 from hasten.measure._busy import watch_of
-from hasten.measure._hooks import Arguments, Run, calls_in, timed
-from hasten.measure.pieces import CLOCK, Calls, pieces_of, undisturbed
+from hasten.measure._part_times import Arguments, Run, calls_in, timed
 from hasten.measure.pipeline import Pipeline
+from hasten.measure.stepwise import CLOCK, Calls, pieces_of, undisturbed
 from hasten.measure.timing import Stopwatch
 from hasten.methods import METHODS, check_plan
 from hasten.plan import Plan
 
 T = TypeVar("T")
 Which = tuple[str, Plan]
-"""The half, *full* with guidance and *half* without, and the probe; the empty plan is the baseline."""
+"""A half, *full* with guidance or *half* without, and a probe; the empty plan is the baseline."""
 
 
 class Runs:
-    """Runs of both halves: without hooks, with hooks, and with hooks at the probes.
+    """Runs of both halves: without hooks, with hooks, and with hooks at the methods' probes.
 
-    ``plain`` has the seconds of each run's pieces, cut where the denoiser is called. ``whole``: the pipeline at so
-    many steps that a GPU comes to the pace that it keeps, more than the runs have, which then are two or more.
+    ``plain`` has the seconds of each run's pieces, cut where the denoiser is called. ``whole`` is the pipeline
+    with so many steps that a GPU reaches the pace that it keeps. The runs have fewer steps, but two at least.
     """
 
     def __init__(self, pipeline: Pipeline, whole: Pipeline | None = None) -> None:
@@ -42,16 +42,19 @@ class Runs:
             (half, plan): [] for half in self.halves for plan in (Plan(), *self.probes)
         }
         self.plain: dict[Which, list[list[float]]] = {
-            key: [] for key in self.hooked if not key[1] or hides(pipeline.setting.device)
+            key: [] for key in self.hooked if not key[1] or hides_hook_cost(pipeline.setting.device)
         }
-        # With guidance a GPU may be what is waited for, and without it or with a probe's launches the processor.
+        # The GPU may be the slower one with guidance, and the processor without it or with a probe's launches.
         self._watches = {(half, plan): self._watch_of(half, plan, first[half]) for half, plan in self.hooked}
         self._whole, self._long = whole, list[list[float]]()
         self._taken = 0
 
     def pace(self, half: str, plan: Plan) -> float:
-        """Seconds of a call of the denoiser in a whole run over those in a short one: a GPU that computes all the
-        time slows its clock down. 1 where it waits for its processor."""
+        """Returns the seconds of a denoiser call in a whole run over those in a short one.
+
+        A GPU that computes all the time slows its clock down. The value is 1 where the GPU waits for its
+        processor.
+        """
         if not self._long or self._keeps_up(half, plan):
             return 1.0
         steps = self.pipeline.setting.steps
@@ -63,8 +66,10 @@ class Runs:
             self._run(half, plan, lambda call: call())
 
     def take(self) -> None:
-        """One run of each, plain and hooked ones in turn, every second time from the last to the first: what
-        disturbs the machine for a while falls on all kinds alike."""
+        """Takes one run of each kind, plain and hooked ones in turn, in reverse order every second time.
+
+        What disturbs the machine for a while then falls on all kinds alike.
+        """
         keys, device = list(self.hooked), self.pipeline.setting.device
         for half, plan in keys if self._taken % 2 == 0 else reversed(keys):
             watch = self._watches[half, plan]
@@ -78,7 +83,7 @@ class Runs:
         self._taken += 1
 
     def _keeps_up(self, half: str, plan: Plan) -> bool:
-        """The device does, with its processor."""
+        """Returns whether the device keeps up with its processor."""
         return self._watches[half, plan][0] is CLOCK[0]
 
     def _watch_of(self, half: str, plan: Plan, arguments: Arguments) -> Stopwatch:
@@ -87,7 +92,7 @@ class Runs:
             return watch_of(pipeline, arguments)
 
     def _run(self, half: str, plan: Plan, taking: Callable[[Callable[[], None]], T]) -> T:
-        """What is taken of one run by a plan, which is installed for it."""
+        """Returns what ``taking`` makes of one run with a plan, which is installed for it."""
         pipeline = self.halves[half]
         with pipeline.installed(plan):
             return taking(partial(_generate, pipeline))
@@ -105,9 +110,12 @@ def _typical(calls: Calls) -> float:
     return undisturbed(piece for pieces in calls for piece in pieces)
 
 
-def hides(device: str) -> bool:
-    """A GPU can go on while hooks are launched, and wait for them elsewhere: what they cost in a run at a probe is
-    not what they cost in the baseline, and a run without them must tell it."""
+def hides_hook_cost(device: str) -> bool:
+    """Returns whether the cost of hooks must be measured anew at each probe, by runs without hooks.
+
+    A GPU can go on while hooks are launched and wait for them elsewhere, so that their cost at a probe differs
+    from that in the baseline.
+    """
     return device.startswith("cuda")
 
 

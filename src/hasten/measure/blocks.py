@@ -1,4 +1,4 @@
-"""Where the time of a pipeline goes: layer by layer of the denoiser, from profiled runs of the baseline."""
+"""Profiles the layers of a pipeline's denoiser, from runs of the baseline."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from hasten.measure._runs import Runs
 
 PROFILED_STEPS = 4
-"""A profile of so few steps tells the time of each part as well as one of all: parts are timed call by call."""
+"""The number of steps of a profiled run. Parts are timed call by call, so that more steps would tell no more."""
 Kind = Literal[
     "resnet", "self_attention", "cross_attention", "feed_forward", "transformer", "sampler", "block", "denoiser"
 ]
-"""What a part computes; the last four but *sampler* are what their module does beside its own parts."""
+"""What a part computes. *transformer*, *block* and *denoiser* are what such a module does beside the parts inside
+it."""
 
 
 class Merged(Record):
-    """A self-attention's seconds with ``share`` of its tokens merged away, the merging included."""
+    """The seconds of a self-attention with ``share`` of its tokens merged, including the merging."""
 
     share: float
     full_s: float
@@ -37,11 +38,16 @@ class Merged(Record):
 
 
 class Part(Record):
-    """A part of the denoiser and its seconds a call, without those of the parts within it.
+    """A part of the denoiser and its seconds per call, without those of the parts inside it.
 
-    ``module`` is the layer's name (``down_blocks.1.attentions.0``), the block's for its rest, ``""`` for the
-    denoiser's own. ``full_s`` is at the setting's batch, ``half_s`` without guidance. ``tokens``: how many a
-    self-attention has.
+    Attributes:
+        module: the name of the layer (``down_blocks.1.attentions.0``) or, for what a block does itself, of the
+            block; ``""`` for the denoiser.
+        kind: what it computes.
+        full_s: the seconds at the setting's batch.
+        half_s: the seconds without guidance.
+        tokens: the number of tokens of a self-attention.
+        merged: the times of a self-attention with merged tokens.
     """
 
     module: str
@@ -53,15 +59,16 @@ class Part(Record):
 
     @property
     def block(self) -> str:
-        """The block that the part belongs to (``down_blocks.1``), ``""`` for the denoiser itself."""
+        """The block that the part belongs to (``down_blocks.1``), or ``""`` for the denoiser itself."""
         names = self.module.split(".")
         return ".".join(names[:2] if names[1:2] and names[1].isdecimal() else names[:1])
 
     def seconds(self, *, guidance: bool = True, share: float = 0.0) -> float:
-        """Seconds a call with ``share`` of the tokens merged away: the polynomial through what was measured.
+        """Returns the seconds per call with ``share`` of the tokens merged, from a polynomial through the measured
+        shares.
 
         Raises:
-            InputError: the profile never saw this part's tokens merged.
+            InputError: the profile has no time of this part with merged tokens.
         """
         if share == 0:
             return self.full_s if guidance else self.half_s
@@ -76,14 +83,29 @@ class Part(Record):
 
 
 class BlockProfile(Record):
-    """Times of one setting's baseline in seconds, lower quartiles over the denoiser's calls in ``repeats`` runs.
+    """Times of one setting's baseline in seconds, as lower quartiles over the denoiser's calls in ``repeats``
+    runs.
 
-    They sum to what a run without hooks takes: ``latency_s`` = ``text_s`` + ``decode_s`` + ``rest_s`` +
-    ``calls`` · (``between_s`` + the sum of all ``full_s``). ``calls`` are the denoiser's; ``between_s`` is the
-    scheduler's and the pipeline's time after each (``half_between_s``: without guidance; None in older profiles,
-    where it is the same), ``rest_s`` what is left once a run. ``half_latency_s`` is the latency without guidance;
-    where the setting has none (``guided`` False) both halves are the same. ``hook_s`` is what a hooked module
-    costs, taken off all parts. A GPU that is never idle is at the pace of a whole run, in which it gets slower.
+    They sum to the time of a run without hooks: ``latency_s`` = ``text_s`` + ``decode_s`` + ``rest_s`` + ``calls``
+    · (``between_s`` + the sum of all ``full_s``). On a GPU that is never idle they are those of a whole run, in
+    which it gets slower.
+
+    Attributes:
+        setting: the setting, as JSON text.
+        environment: hardware and versions.
+        repeats: the number of runs of each kind.
+        steps: the number of steps of a run.
+        calls: the number of the denoiser's calls in a run.
+        guided: whether the setting has guidance. Without it both halves are the same.
+        latency_s: the time of a run.
+        half_latency_s: the time of a run without guidance.
+        text_s: text encoding.
+        decode_s: decoding.
+        between_s: the scheduler's and the pipeline's time after each call of the denoiser.
+        half_between_s: the same without guidance; None in older profiles, where it equals ``between_s``.
+        rest_s: everything else in a run.
+        hook_s: the cost of a hooked module, which was subtracted from all parts.
+        parts: the parts of the denoiser.
     """
 
     setting: str
@@ -103,11 +125,11 @@ class BlockProfile(Record):
     parts: tuple[Part, ...]
 
     def between(self, *, guidance: bool = True) -> float:
-        """Seconds after each call of the denoiser."""
+        """Returns the seconds after each call of the denoiser."""
         return self.between_s if guidance or self.half_between_s is None else self.half_between_s
 
     def by_block(self) -> dict[str, dict[Kind, float]]:
-        """Seconds a call of the denoiser, by block and kind of part."""
+        """Returns the seconds per call of the denoiser, by block and kind of part."""
         found: dict[str, dict[Kind, float]] = {}
         for part in self.parts:
             kinds = found.setdefault(part.block, {})
@@ -125,17 +147,22 @@ def profile_blocks(
 ) -> BlockProfile:
     """Profiles the baseline of a setting, with guidance and without, alone on the device.
 
-    Each repeat has a plain and a hooked run of both, and hooked ones at the methods' probes: with one method
-    that has three probes, 10 runs; on a GPU also plain ones at the probes, 16. Runs are timed call by call of the
-    denoiser, so that what disturbs some calls, or all runs of one repeat in three, does not count.
+    Each repeat has a plain and a hooked run of both, and hooked ones at the methods' probes. With one method that
+    has three probes, these are 10 runs; on a GPU there are also plain ones at the probes, 16 in all. Runs are
+    timed call by call of the denoiser, so that a disturbance of some calls, or of all runs in one repeat of three,
+    does not count.
 
     Args:
-        steps: of each run; the setting's own where those are fewer.
+        pipeline: the pipeline in its setting.
+        steps: the number of steps of each run; the setting's own where that is smaller.
+        repeats: the number of runs of each kind.
+        warmup: the number of untimed runs of each kind before.
+        report: called with a few words about what is being done.
 
     Raises:
-        InputError: ``steps`` or ``repeats`` below 1, or ``warmup`` below 0.
-        UnsupportedError: the denoiser's blocks are not known, it is compiled, or the device keeps no times of
-            modules.
+        InputError: ``steps`` or ``repeats`` is below 1, or ``warmup`` below 0.
+        UnsupportedError: the denoiser's class is not declared, it is compiled, or modules cannot be timed on the
+            device.
         MeasurementError: a run failed.
     """
     if min(steps, repeats) < 1 or warmup < 0:
@@ -173,13 +200,13 @@ def _require_profilable(pipeline: Pipeline) -> None:
 
 def _profile(runs: Runs, repeats: int) -> BlockProfile:
     from hasten.measure._halves import Half
-    from hasten.measure._runs import hides
+    from hasten.measure._runs import hides_hook_cost
 
     full, setting = Half(runs, "full"), runs.pipeline.setting
     half, between_s = Half(runs, "half") if runs.guided else full, full.outside["between"]
-    if gpu := hides(setting.device):
-        # Schedulers wait for what the GPU lags behind. That is part of what a call takes with guidance, and is not
-        # there in a cheaper call.
+    if gpu := hides_hook_cost(setting.device):
+        # Schedulers wait for a GPU that lags behind. This wait belongs to a call with guidance, and does not occur
+        # in a cheaper call.
         between_s = min(between_s, half.outside["between"])
     half_between_s = half.outside["between"] if gpu else between_s
     return BlockProfile(

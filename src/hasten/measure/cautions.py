@@ -1,4 +1,4 @@
-"""All that a timing warns of, in one place."""
+"""All warnings about timings and settings."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 from hasten.measure.stats import relative_spread
 from hasten.records import FEW_PAIRS, Interval
 
-RESTLESS = 0.2
+RESTLESS = 0.2  # the least relative spread of times that is warned of
 PRECISION = 0.02
-"""A speedup is known when its interval is within so much of it on either side."""
+"""A speedup counts as known when its interval is within this share of it on either side."""
 FAR = 5.0
-"""A time is far off beyond so many robust standard deviations, and a tenth, over the median."""
+"""A time is an outlier where it exceeds the median by a tenth and this many robust standard deviations."""
 SLOW_START = 2.0
 DRIFTED = 0.15
 CORES = 0.25
 CONTEXT_BYTES = 2 << 30
-"""What CUDA and its libraries may hold of a GPU for the measuring process itself, beside PyTorch's own memory."""
+"""The GPU memory that CUDA and its libraries may hold for the measuring process itself, beside PyTorch's own."""
 
 
 class Caution(Enum):
-    """The warnings, with what is filled in when one is due."""
+    """The texts of the warnings, with fields to fill in."""
 
     FEW_PAIRS = "Only {pairs} timed pair(s): there is no interval of the speedup."
     IMPRECISE = "After {pairs} pairs, the most that are timed, the speedup is known to {half:.0%} either way only."
@@ -67,7 +67,7 @@ class Caution(Enum):
 
 
 def of_times(baseline: Sequence[float], plan: Sequence[float]) -> Iterator[str]:
-    """What two rows of times, in seconds and in the order they were taken, warn of."""
+    """Yields the warnings about two series of times, in seconds and in the order in which they were taken."""
     if len(baseline) < FEW_PAIRS:
         yield Caution.FEW_PAIRS.says(pairs=len(baseline))
         return
@@ -77,7 +77,7 @@ def of_times(baseline: Sequence[float], plan: Sequence[float]) -> Iterator[str]:
 
 
 def of_side(side: str, times: Sequence[float]) -> Iterator[str]:
-    """What one row of times warns of; nothing where they are few."""
+    """Yields the warnings about one series of times; none where it is short."""
     if len(times) >= FEW_PAIRS and (spread := relative_spread(times)) > RESTLESS:
         yield Caution.RESTLESS.says(side=side, spread=spread)
     elif len(times) > FEW_PAIRS:
@@ -85,7 +85,7 @@ def of_side(side: str, times: Sequence[float]) -> Iterator[str]:
 
 
 def of_precision(speedup: float, interval: Interval | None, pairs: int) -> Iterator[str]:
-    """That the cap on pairs was reached before the speedup was known."""
+    """Yields the warning that the limit on pairs was reached before the speedup was known."""
     if interval is None:
         return
     half = (interval[1] - interval[0]) / 2 / speedup
@@ -106,7 +106,7 @@ def _far_off(side: str, times: Sequence[float]) -> Iterator[str]:
 
 
 def _drift(baseline: Sequence[float], plan: Sequence[float]) -> Iterator[str]:
-    """Both sides, each over its own median, in the first and the last third."""
+    """Yields the warning of a drift, from the first and last third of both series, each over its own median."""
     third = len(baseline) // 3
     if third < FEW_PAIRS:
         return
@@ -120,15 +120,15 @@ def _drift(baseline: Sequence[float], plan: Sequence[float]) -> Iterator[str]:
 
 
 class OtherLoad:
-    """What else keeps the device busy, from its making on: cores on the CPU, memory on CUDA.
+    """Other load on the device since this object was made: used cores for the CPU, held memory for CUDA.
 
-    The cores that others use are what the whole machine was busy, less this process' own time; work of other
-    machines on the same host (``steal``) counts as others'. Their share of a GPU's time cannot be told without
-    its vendor's tools, that they hold memory on it can.
+    The cores used by others are the machine's busy time minus this process's own. Work of other machines on the
+    same host (``steal``) counts as others'. Their share of a GPU's time could only be told with its vendor's
+    tools, so that the memory they hold is reported instead.
 
     Args:
-        own_s: the seconds that what is measured has spent on cores so far; this process' own, unless others work
-            for it.
+        device: the device that is measured on.
+        own_s: returns the CPU seconds that the measured work has used so far; by default those of this process.
     """
 
     def __init__(self, device: str, own_s: Callable[[], float] = time.process_time) -> None:
@@ -136,7 +136,7 @@ class OtherLoad:
         self._began, self._own, self._busy = time.monotonic(), own_s(), _busy_s()
 
     def cautions(self) -> Iterator[str]:
-        """What was found until now."""
+        """Yields the warnings about the load until now."""
         if self.device.startswith("cuda"):
             if (others := _memory_of_others(self.device)) > CONTEXT_BYTES:
                 yield Caution.BUSY_GPU.says(gib=others / 2**30)
@@ -149,11 +149,11 @@ class OtherLoad:
 
 
 def _busy_s() -> float:
-    """Seconds of all cores that something ran in, since the machine was started."""
+    """Returns the seconds that all cores together were busy since the machine was started."""
     import psutil
 
     spent = psutil.cpu_times()._asdict()
-    # Linux counts guests within user and nice as well.
+    # Linux counts guests in user and nice as well, so that they must not be added again.
     return sum(s for kind, s in spent.items() if kind not in ("idle", "iowait", "guest", "guest_nice"))
 
 

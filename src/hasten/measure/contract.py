@@ -1,4 +1,5 @@
-"""How a trial is asked for, and what a search needs of whatever takes it: a bench, or recorded measurements."""
+"""The specification of a trial, and the interface that a search needs for measuring: a bench, or recorded
+measurements."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from hasten.task import Setting
 
 METRIC_NAMES = ("clip_score", "ssim")
 WorthScoring = Callable[[Latency], str | None]
+"""Returns why a plan with this latency need not be scored, or None."""
 WorthTiming = Callable[[Losses], bool]
+"""Returns whether a plan with these losses is worth all timed pairs."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,20 @@ class TrialSpec:
 
     Attributes:
         split: the prompts that are drawn.
-        samples: how many images are scored, at most.
-        offset: the first image of the split: those from it to ``offset + samples`` are scored.
-        pairs: how often baseline and plan are timed in turn, at most.
-        metrics: what the images are scored by.
-        enough: asked after each timed pair with both rows of times; True ends the timing.
-        stop_early: asked after each batch of prompts with the losses so far; True ends the scoring.
-        worth_scoring: asked with the latency; a reason (text) ends the trial there as *skipped*.
-        worth_timing: asked with the losses, which then come before the latency: False ends the timing after 3
-            pairs, which tell about how fast a plan is that will not be chosen.
-        begun: a trial of the plan that was skipped, or ended early: its times are taken for this one's, and only
-            the images that it has not are scored.
+        samples: the most images that are scored.
+        offset: the first image of the split; images up to ``offset + samples`` are scored.
+        pairs: the most pairs of baseline and plan that are timed in turn.
+        metrics: the metrics that score the images.
+        enough: called after each timed pair with the times of both; True ends the timing.
+        stop_early: called after each batch of prompts with the losses so far; True ends the scoring.
+        worth_scoring: called with the latency; a text, the reason, ends the trial there as *skipped*.
+        worth_timing: called with the losses, which then come before the latency. False ends the timing after 3
+            pairs, which roughly tell the speed of a plan that will not be chosen.
+        begun: a trial of the plan that was skipped, or ended early. Its times are reused, and only the images that
+            it lacks are scored.
+
+    Example:
+        >>> TrialSpec(split="held-out", samples=64, pairs=7, metrics=("clip_score", "ssim"))
     """
 
     split: Split = "search"
@@ -48,22 +54,22 @@ class TrialSpec:
     begun: Trial | None = None
 
 
-USUAL = TrialSpec()
-"""A whole trial on the search's prompts."""
+DEFAULT_SPEC = TrialSpec()
+"""A full trial on the search's prompts."""
 
 
 class Measures(Protocol):
-    """What a search needs of a bench: ``hasten.measure.trials.Trials`` and whatever else measures plans."""
+    """What a search needs of a bench: ``hasten.measure.trials.Trials``, and anything else that measures plans."""
 
     setting: Setting
     pipe: Any
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What makes two trials comparable beside the setting: environment, weights, scorer, prompts, seed."""
+        """What makes two trials of a setting comparable: environment, weights, scorer, prompts, seed."""
 
     def trial(self, plan: Plan, spec: TrialSpec, *, report: Report | None = None) -> Trial:
-        """The plan's trial; a failed one where the plan fails."""
+        """Returns the plan's trial, a failed one where the plan fails."""
 
     def equal_time(
         self,
@@ -73,4 +79,5 @@ class Measures(Protocol):
         plan_losses: Losses | None = None,
         report: Report | None = None,
     ) -> EqualTime:
-        """The baseline with so few steps that it is as fast as a plan of that latency."""
+        """Returns the comparison with the baseline at so few steps that it is about as fast as a plan of that
+        latency."""

@@ -1,4 +1,4 @@
-"""Notes on settings that do not fit how a model was distilled, or that ask of a plain one what only such can."""
+"""Warnings about settings that do not fit how a model was distilled, or that need a distilled model."""
 
 from __future__ import annotations
 
@@ -16,8 +16,15 @@ LCM = "LCM"
 
 @dataclass(frozen=True)
 class Distillation:
-    """A kind of distilled weights: the words in names that tell it, the steps that it is made for at most, whether
-    it takes guidance, and whether its scheduler has to space the steps from the end (``trailing``)."""
+    """A kind of distilled weights.
+
+    Args:
+        title: its name for readers.
+        words: words in names of models that tell the kind.
+        most_steps: the most steps that it is made for.
+        guided: whether it is made for guidance.
+        trailing: whether its scheduler has to space the steps from the end (``trailing``).
+    """
 
     title: str
     words: frozenset[str]
@@ -39,7 +46,7 @@ KINDS = (
 
 
 def of_weights(pipe: Any, denoiser: Any, setting: Setting) -> Iterator[str]:
-    """What the setting asks of the pipeline's weights that they were not made for."""
+    """Yields warnings about what the setting asks of weights that were not made for it."""
     found = distillation_of(pipe, denoiser)
     if setting.scheduler == LCM and (found is None or found.title != LCM) and not _has_adapters(denoiser):
         yield Caution.NOT_DISTILLED.says(model=setting.model)
@@ -55,9 +62,10 @@ def of_weights(pipe: Any, denoiser: Any, setting: Setting) -> Iterator[str]:
 
 
 def distillation_of(pipe: Any, denoiser: Any) -> Distillation | None:
-    """How the weights were distilled, by what they are called and what their denoiser takes; None: no sign of it.
+    """Returns how the weights were distilled, as far as names and the denoiser's inputs tell; None for no sign of
+    it.
 
-    A pipeline in whose UNet the scale of guidance is embedded is a latent consistency model.
+    A UNet with an embedded guidance scale is a latent consistency model.
     """
     if denoiser.config.get("time_cond_proj_dim") is not None:
         return KINDS[0]
@@ -68,7 +76,7 @@ def distillation_of(pipe: Any, denoiser: Any) -> Distillation | None:
 
 
 def _called(place: object) -> str:
-    """The model's own name in a hub id, a folder, or a snapshot in the hub's cache."""
+    """Returns the model's own name from a hub id, a folder, or a snapshot in the hub's cache."""
     parts = PurePath(str(place or "")).parts
     if "snapshots" in parts[1:]:
         return parts[parts.index("snapshots") - 1].rpartition("--")[2]
@@ -76,5 +84,5 @@ def _called(place: object) -> str:
 
 
 def _has_adapters(denoiser: Any) -> bool:
-    """There are LoRA layers, which may be those of a distillation, whatever they are called."""
+    """Returns whether there are LoRA layers, which may come from a distillation under any name."""
     return bool(getattr(denoiser, "peft_config", None))

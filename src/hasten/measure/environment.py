@@ -1,4 +1,4 @@
-"""What a figure depends on beside the setting: hardware and libraries."""
+"""What figures depend on beside the setting: hardware and libraries."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pathlib import Path
 from hasten.version import __version__
 
 NOT_COMPARED = ("os",)
-"""Shown in reports; a newer kernel does not make old trials worthless."""
+"""Entries that reports show and comparisons ignore: a newer kernel does not make old trials worthless."""
 
 
 def environment(device: str, dtype: str | None = None) -> dict[str, str]:
-    """Device, processor, GPU and driver, libraries, threads and dtype, as text."""
+    """Returns device, processor, GPU and driver, libraries, threads and dtype, as text."""
     import torch
 
     found = {
@@ -28,7 +28,7 @@ def environment(device: str, dtype: str | None = None) -> dict[str, str]:
         "cores": str(_cores()),
         "threads": str(torch.get_num_threads()),
         **_gpu(device),
-        "torch": str(torch.__version__),  # its own class would carry torch along into whoever unpickles it
+        "torch": str(torch.__version__),  # a plain string, because unpickling torch's own class imports torch
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         **{name: _version(name) for name in ("diffusers", "transformers")},
         "python": ".".join(platform.python_version_tuple()[:2]),
@@ -39,13 +39,13 @@ def environment(device: str, dtype: str | None = None) -> dict[str, str]:
 
 
 def environment_key(env: dict[str, str]) -> str:
-    """A short hash that equal environments share: trials with different keys are never compared."""
+    """Returns a short hash that equal environments share. Trials with different hashes are never compared."""
     compared = {name: value for name, value in env.items() if name not in NOT_COMPARED}
     return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _cores() -> int:
-    """The cores this process may use, which in a container are fewer than the machine has."""
+    """Returns the number of cores that this process may use, which a container can limit."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -77,13 +77,14 @@ def _gpu(device: str) -> dict[str, str]:
 
 @cache
 def _driver() -> str:
-    """All GPUs of a machine share one driver."""
+    """Returns the version of the NVIDIA driver, which all GPUs of a machine share."""
     lines = _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").splitlines()
     return lines[0].strip() if lines else "unknown"
 
 
 def _output(program: str, *arguments: str) -> str:
-    """What a program prints; empty where it does not exist or fails, since it only describes the machine."""
+    """Returns what a program prints, or "" where it does not exist or fails, because it only describes the
+    machine."""
     if not shutil.which(program):
         return ""
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, timeout=30)

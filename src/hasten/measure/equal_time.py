@@ -1,4 +1,4 @@
-"""The equal-time baseline: the plain pipeline with so few steps that it is as fast as a plan."""
+"""The equal-time baseline: the plain pipeline with so few steps that it is about as fast as a plan."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ class Timer(Protocol):
 
 
 def most_steps(measure: Timer, full: int, speedup: float, pairs: int = MOST_PAIRS) -> tuple[int, Latency]:
-    """The most steps, up to ``full``, whose speedup over ``full`` is at least ``speedup``; and their latency.
+    """Returns the most steps, up to ``full``, that are at least ``speedup`` times as fast as ``full``, and their
+    latency.
 
-    Latency is a + b · steps. Half the steps, timed in 2 pairs, give the line; the most steps that are fast
-    enough on it are then timed for the record. Where they are slower than asked, one step less is timed, at
-    most twice; where the room that they leave is a whole step's, one step more, once. So two timings as a
-    rule, four at most. The line is of speedups, not of seconds, so that a machine that has become slower
-    since the plan was timed does not bend it.
+    Latency is a + b · steps. Half the steps, timed in 2 pairs, give the line, and the most steps that are fast
+    enough on it are then timed for the record. Where they are slower than asked, one step less is timed, at most
+    twice; where they leave room for a whole step, one step more, once. This takes two timings as a rule and four
+    at most. The line is one of speedups, not of seconds, so that a machine that has become slower since the plan
+    was timed does not bend it.
 
-    What is given may still be slower than asked, where one step is or where the line was far off: the
-    latency tells.
+    The result may still be slower than asked, where even one step is, or where the line was far off.
 
     Args:
-        measure: the first timing warms up, the others go on from there.
-        speedup: 1 or less is that of ``full`` itself.
-        pairs: of the timings for the record, at most 3 of them.
+        measure: times a number of steps. The first timing warms up, and the others follow at once.
+        full: the setting's number of steps.
+        speedup: the speedup to reach. For 1 or less the result is ``full`` itself.
+        pairs: the pairs of the timings for the record, at most 3.
     """
     pairs = min(pairs, MOST_PAIRS)
     if full == 1 or speedup <= 1:
@@ -56,15 +57,19 @@ def most_steps(measure: Timer, full: int, speedup: float, pairs: int = MOST_PAIR
 
 
 def where_it_loses(fewer: Trial, plan_latency: Latency, plan_losses: Losses) -> list[str]:
-    """The metrics on which fewer steps cost less than the plan; none where they are clearly slower than it."""
+    """Returns the metrics by which fewer steps lose less than the plan; none where they are clearly slower than
+    it."""
     if fewer.latency is None or fewer.latency.highest < plan_latency.speedup:
         return []
     return [m for m, loss in fewer.losses.items() if m in plan_losses and loss.loss < plan_losses[m].loss]
 
 
 def dominates(fewer: Trial, plan: Trial) -> bool:
-    """Fewer steps, in no more time, do better than the plan by every metric that it is scored by, and by more than
-    chance: paired by prompt, the whole interval of what the plan loses against them is above 0."""
+    """Returns whether fewer steps do better than the plan by every metric that it is scored by, and are no slower.
+
+    They must do better by more than chance: paired by prompt, the whole interval of the plan's loss against them
+    is above 0.
+    """
     if fewer.latency is None or plan.latency is None or fewer.latency.highest < plan.speedup:
         return False
     if not plan.losses or not plan.losses.keys() <= fewer.losses.keys():
@@ -82,7 +87,8 @@ def _worse(plan: Loss, fewer: Loss) -> bool:
 
 
 def _step_cost(half: Latency, full: int, fewer: int) -> float:
-    """What one step costs, as a part of the baseline's latency: at most an equal share; 0 where none was seen."""
+    """Returns the cost of a step as a share of the baseline's latency: at most an equal share, and 0 where none
+    was seen."""
     return min(max(0.0, 1 - 1 / half.speedup) / (full - fewer), 1 / full)
 
 

@@ -1,4 +1,4 @@
-"""What failures are called, and the one place where a plan's crash becomes a failed trial."""
+"""Classifies failures, and turns a plan's crash into the reason of a failed trial."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hasten.errors import CallError, HastenError, MeasurementError
-from hasten.measure.ending import leave_if_asked
+from hasten.measure.termination import leave_if_asked
 from hasten.texts import fit
 
 
 class PlanError(MeasurementError):
-    """What a plan did that no figure can be given for; the message is the trial's reason."""
+    """A plan's failure, because of which it has no figures. The message is the trial's reason."""
 
 
 class PlanMemoryError(PlanError):
@@ -21,11 +21,14 @@ class PlanMemoryError(PlanError):
 
 @contextmanager
 def plan_failures() -> Iterator[None]:
-    """Turns whatever a plan's run raises into PlanError; memory is freed after it ran out.
+    """Turns whatever a plan's run raises into PlanError, and frees memory after it ran out.
 
-    Errors in the user's input pass through, but for calls that a method of the plan refuses. So do
-    KeyboardInterrupt and SystemExit. Where the process was asked to end meanwhile, nothing is a failure of the
-    plan: the exception of the end goes on.
+    Errors in the user's input pass, except for calls that a method of the plan refuses. KeyboardInterrupt and
+    SystemExit pass as well. Where the process was asked to end, nothing counts as a failure of the plan, and the
+    exception of the end goes on.
+
+    Raises:
+        PlanError: the plan's run failed; PlanMemoryError where memory ran out.
     """
     try:
         with _ending_first():
@@ -39,7 +42,7 @@ def plan_failures() -> Iterator[None]:
         kind, reason = PlanError, str(error)
     except Exception as error:
         kind, reason = (PlanMemoryError if out_of_memory(error) else PlanError), reason_of(error)
-    # Here the exception is gone, and with its traceback the frames that held the tensors.
+    # The exception is gone here, and with it the traceback whose frames held the tensors.
     free_memory()
     raise kind(reason)
 
@@ -55,7 +58,7 @@ def _ending_first() -> Iterator[None]:
 
 
 def free_memory() -> None:
-    """Gives back what nothing refers to any more: to Python, and from PyTorch's cache to the GPU."""
+    """Frees what nothing refers to: to Python, and from PyTorch's cache to the GPU."""
     gc.collect()
     import torch
 
@@ -64,14 +67,15 @@ def free_memory() -> None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Python's error, CUDA's, or that of PyTorch's allocator on the CPU, which has no class of its own."""
+    """Returns whether the error is Python's, CUDA's, or the one of PyTorch's CPU allocator, which has no class of
+    its own."""
     import torch
 
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def reason_of(error: BaseException) -> str:
-    """One line that says what happened: ``Out of memory: …``, or the exception's name and its first line."""
+    """Returns what happened in one line: ``Out of memory: …``, or the exception's name and its first line."""
     first_line = next(iter(str(error).splitlines()), "")
     what = "Out of memory" if out_of_memory(error) else type(error).__name__
     return fit(f"{what}: {first_line}") if first_line else what

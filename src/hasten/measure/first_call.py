@@ -1,4 +1,4 @@
-"""What the first pictures of a fresh process take: importing, loading, and the very first call."""
+"""Measures a fresh process up to its first images: importing, loading, and the very first call."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def first_calls(
     seed: int = 0,
     report: Report | None = None,
 ) -> Iterator[FirstCall]:
-    """Measures each plan so many times, each time in a process of its own; in the order A B, B A, A B, …
+    """Measures each plan ``times`` times, each time in a fresh process, in the order A B, B A, A B, …
 
-    The device's lock must be free: each of the processes takes it.
+    The device's lock must be free, because each of the processes takes it.
 
     Raises:
         InputError: the model or the plan cannot be used.
@@ -45,7 +45,7 @@ def first_calls(
 
 
 def measured(setting: Setting, plan: Plan, prompts: PromptSet, seed: int) -> FirstCall:
-    """Measures it in this process, which should have done nothing else before. Raises HastenError."""
+    """Measures the plan in this process, which should have done nothing else before. Raises HastenError."""
     import_s = _seconds(_import_libraries)
     with device_lock(setting.device):
         start = time.perf_counter()
@@ -69,7 +69,8 @@ def measured(setting: Setting, plan: Plan, prompts: PromptSet, seed: int) -> Fir
 
 
 def _import_libraries() -> None:
-    """With the classes of all families: diffusers imports each only when it is asked for."""
+    """Imports the libraries with the classes of all families, which diffusers imports only when they are asked
+    for."""
     import diffusers
     import torch  # noqa: F401
 

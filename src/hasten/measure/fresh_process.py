@@ -1,4 +1,4 @@
-"""Work in a process of its own: one side asks a module, which does the work there and writes it down."""
+"""Runs work in a fresh process: one side asks a module, which does the work there and answers in JSON."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from hasten.records import Record
 from hasten.texts import fit, last_line
 
 MARK = "\0answer\0"
-"""Begins an answer: an import may have printed something before."""
+"""The beginning of an answer, because imports may have printed something before."""
 
 
 def ask(module: str, given: Mapping[str, Any], what: str, python: str = sys.executable) -> Any:
-    """What ``module`` answers, run by ``python -m`` in a fresh process, as JSON data.
+    """Returns what ``module`` answers, run by ``python -m`` in a fresh process, as JSON data.
 
     Args:
-        given: JSON data that the module's ``work`` gets.
+        module: the name of a module that calls ``answer`` when it is run.
+        given: JSON data for the module's work.
         what: names the work in errors.
-        python: the interpreter, one that has hasten.
+        python: the interpreter, which must have hasten.
 
     Raises:
         InputError: the interpreter cannot be run, or the work raised one there.
         MeasurementError: the process died, or the work failed.
     """
-    # -P: a torch.py in the working folder would be imported. -B: no caches beside a script.
+    # -P keeps a torch.py in the working folder from being imported, and -B leaves no caches beside a script.
     answered, said, fate = _run([python, "-B", "-P", "-m", module], json.dumps(given))
     _, mark, text = answered.rpartition(MARK)
     if not mark:
@@ -44,9 +45,9 @@ def ask(module: str, given: Mapping[str, Any], what: str, python: str = sys.exec
 
 
 def _run(command: Sequence[str], given: str) -> tuple[str, str, str]:
-    """What the process answered and said on standard error, and how it ended. It ends with this one.
+    """Returns the standard output of the process, its standard error, and how it ended. It ends with this process.
 
-    The files have no names: nothing of them is left when this process is killed.
+    The files have no names, so that nothing of them remains when this process is killed.
     """
     with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as found, tempfile.TemporaryFile() as said:
         told.write(given.encode())
@@ -64,9 +65,9 @@ def _run(command: Sequence[str], given: str) -> tuple[str, str, str]:
 
 
 def answer(work: Callable[[dict[str, Any]], Record]) -> None:
-    """The other side: does the work and answers what it found, or what went wrong, on standard output.
+    """Does the work in the fresh process, and prints what it found, or what went wrong, on standard output.
 
-    What is printed meanwhile goes to standard error.
+    Whatever else is printed meanwhile goes to standard error.
     """
     answers = os.dup(1)
     os.dup2(2, 1)

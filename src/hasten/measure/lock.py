@@ -1,4 +1,4 @@
-"""One measuring process a device: two at once would time each other."""
+"""A lock for each device, because two measuring processes at once would disturb each other's times."""
 
 from __future__ import annotations
 
@@ -24,16 +24,21 @@ REMIND_S = 300.0
 
 @contextmanager
 def device_lock(device: str, wait: bool = True) -> Iterator[Path]:
-    """Holds the device's lock file; reentrant within a thread, released when the process dies.
+    """Holds the device's lock inside the context. It is reentrant within a thread, and ends with the process.
 
-    Beside the lock file stands who holds it, so that others can tell for whom they wait. A lock that is held in
-    the name of a process that has died, by a fork of it that was left, is taken over.
+    A file beside the lock file names the holder, so that others can tell whom they wait for. A lock that is held
+    in the name of a dead process, by a fork that it left behind, is taken over.
+
+    Args:
+        device: the name of a torch device, such as ``cuda:0``.
+        wait: whether to wait while another process holds the lock.
 
     Yields:
         the lock file's path.
 
     Raises:
-        MeasurementError: another process holds it and ``wait`` is False.
+        MeasurementError: another process holds the lock and ``wait`` is False, or no place for a lock file can be
+            written.
     """
     path = lock_path(device)
     lock = FileLock(path, is_singleton=True)
@@ -50,8 +55,9 @@ def _acquire(lock: FileLock, path: Path, device: str, wait: bool) -> None:
     waiting_for, remind_at = "", 0.0
     while not _acquired(lock, path, LOOK_S if waiting_for else 0.0):
         found = Holder.of(path)
+        # A process that has only just taken the lock names itself while we wait here.
         if found is None and wait and not waiting_for and _acquired(lock, path, LOOK_S):
-            break  # it has only just begun, and says who it is in a moment
+            break
         holder = str(found or Holder.of(path) or "one that does not say who it is")
         if not wait:
             raise MeasurementError(
@@ -78,10 +84,12 @@ def _acquired(lock: FileLock, path: Path, timeout_s: float) -> bool:
 
 
 def _take_over(lock: FileLock, path: Path) -> None:
-    """Takes the lock of a dead process, one at a time: the file is replaced where someone still has it locked.
+    """Takes the lock of a dead process. Only one process does so at a time.
+
+    Where some process still has the old file locked, the file is replaced.
 
     Raises:
-        Timeout: another one was quicker.
+        Timeout: another process was quicker.
     """
     with FileLock(path.with_suffix(".taking-over")):
         holder = Holder.of(path)
@@ -97,13 +105,14 @@ def _take_over(lock: FileLock, path: Path) -> None:
 
 
 def lock_path(device: str) -> Path:
-    """The lock file of a device. CUDA devices go by their UUID: ``cuda:0`` depends on what is visible."""
+    """Returns the lock file of a device. CUDA devices are named by UUID, as the meaning of ``cuda:0`` can vary."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", _identity(device)).strip("-")
     return _folder() / f"{name}.lock"
 
 
 def _folder() -> Path:
-    """``locks`` in the user's state directory; where that cannot be written, in the temporary directory."""
+    """Returns ``locks`` in the user's state directory or, where that cannot be written, in the temporary
+    directory."""
     owner = os.getuid() if hasattr(os, "getuid") else "user"
     for folder in (user_state_path("hasten") / "locks", Path(tempfile.gettempdir()) / f"hasten-locks-{owner}"):
         try:

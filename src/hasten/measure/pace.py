@@ -1,4 +1,4 @@
-"""How long a call of the baseline takes, from a first look at a few of its steps."""
+"""The duration of a call of the baseline, from a first look at a few of its steps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hasten.measure.pipeline import Pipeline
 from hasten.measure.timing import synchronise
 
 FEW, MORE = 2, 4
-"""Steps of the two calls that are timed."""
+"""The numbers of steps of the two calls that are timed."""
 
 
 class Pace(NamedTuple):
-    """Seconds of a call of the pipeline (one batch): once, and a step."""
+    """The seconds of a call of the pipeline (one batch): those that occur once, and those of a step."""
 
     once_s: float
     step_s: float
@@ -26,8 +26,9 @@ class Pace(NamedTuple):
 
 
 def pace_of(pipeline: Pipeline) -> Pace:
-    """The baseline's pace, by a call of two steps and one of four, after a call that warms up: good for a plan of
-    the time, not for a speedup.
+    """Returns the baseline's pace, from a call of two steps and one of four after a call that warms up.
+
+    It is precise enough to plan time with, not to compute a speedup.
 
     Raises:
         MeasurementError: a call failed.
@@ -40,7 +41,7 @@ def pace_of(pipeline: Pipeline) -> Pace:
 
 
 def profiled_pace(profile: BlockProfile) -> Pace:
-    """The pace that a profile tells."""
+    """Returns the pace that a profile shows."""
     once_s = profile.text_s + profile.decode_s + profile.rest_s
     return Pace(once_s, max(0.0, profile.latency_s - once_s) / profile.steps)
 

@@ -1,4 +1,5 @@
-"""Calls a pipeline the same way every time: same prompts, same seeds, text encoded once."""
+"""Calls a pipeline the same way every time: with the same prompts and seeds, and with text that is encoded
+once."""
 
 from __future__ import annotations
 
@@ -28,15 +29,24 @@ ENCODED_AT_ONCE = 16
 
 
 def _unheard(message: str) -> None:
-    """Most runs are not asked whether their methods had an effect."""
+    """Ignores the message that a method had no effect, which most runs do not need."""
 
 
 class Pipeline:
     """A diffusers pipeline in one setting, with the prompts and seeds that measure it.
 
-    Image i of a split has prompt i, the prompts beginning anew when they run out, and its own random
-    generator seeded from (seed, split, i). The generator lives on the CPU: a batch of another size, or
-    another device, starts from the same latents, and stochastic schedulers go on with the same noise.
+    Image i of a split has prompt i, where the prompts start again when they run out, and its own random generator,
+    seeded from (seed, split, i). The generator is on the CPU, so that batches of another size and other devices
+    start from the same latents, and stochastic schedulers draw the same noise.
+
+    Args:
+        pipe: the diffusers pipeline.
+        setting: the setting to call it with.
+        prompts: the prompts.
+        seed: the seed of all images.
+
+    Raises:
+        InputError: hasten does not know the pipeline's class, or the images do not fit into memory.
     """
 
     def __init__(self, pipe: Any, setting: Setting, prompts: PromptSet, seed: int = 0) -> None:
@@ -47,7 +57,7 @@ class Pipeline:
         self._text: dict[str, dict[str, torch.Tensor]] = {}
 
     def at(self, setting: Setting) -> Self:
-        """The same prompts and seeds in another setting."""
+        """Returns the same pipeline, prompts and seeds in another setting."""
         other = copy.copy(self)
         other.setting, other._text = setting, {}
         return other
@@ -62,7 +72,7 @@ class Pipeline:
         return prompts[index % len(prompts)]
 
     def completed(self, plan: Plan, steps: int | None = None) -> Plan:
-        """The plan with its defaults, found to be legal here. Raises InputError."""
+        """Returns the plan with its defaults, checked for this pipeline. Raises InputError where it is illegal."""
         if steps is not None and steps < 1:
             raise InputError(f"The number of steps is {steps}: allowed is 1 or more.")
         if not plan:
@@ -74,7 +84,8 @@ class Pipeline:
     def installed(
         self, plan: Plan, steps: int | None = None, tell: Callable[[str], object] = _unheard
     ) -> AbstractContextManager[object]:
-        """The plan on the pipeline, for as long as the context lasts; ``tell`` hears of methods without effect."""
+        """Returns a context in which the plan is applied. ``tell`` is called with a sentence about a method
+        without effect."""
         if not plan:
             return nullcontext()
         from hasten.methods import apply
@@ -85,14 +96,14 @@ class Pipeline:
         return handle
 
     def generate(self, split: Split, indices: Sequence[int], steps: int | None = None) -> None:
-        """One call from text to pictures, as a user makes it: what is timed."""
+        """Makes one call from text to images, as a user does. This is what is timed."""
         self._call(split, indices, steps, prompt=[self.prompt(split, i) for i in indices])
 
     def draw(self, plan: Plan, split: Split, indices: Sequence[int], steps: int | None = None) -> torch.Tensor:
-        """The images of a plan as a file would hold them: (n, 3, h, w), uint8, on the CPU.
+        """Returns the images of a plan as a file would hold them: (n, 3, h, w), uint8, on the CPU.
 
         Raises:
-            MeasurementError: an image has NaN in it, or all its pixels are alike.
+            MeasurementError: an image contains NaN, or all its pixels are equal.
         """
         import torch
 
@@ -105,20 +116,22 @@ class Pipeline:
         return torch.cat(drawn)
 
     def latents(self, split: Split, indices: Sequence[int]) -> torch.Tensor:
-        """The final latents of one call, all images at once, before they are decoded: (n, channels, h, w)."""
+        """Returns the final latents of one call, all images at once, before decoding: (n, channels, h, w)."""
         text = self.text_states(split, indices)
         return self._call_encoded(split, indices, None, "latent", text)
 
     def batches(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
-        """``indices`` in batches: 8 images of 512×512 at once, fewer of bigger ones, the setting's at least."""
+        """Returns ``indices`` in batches: 8 images of 512×512 at once, fewer larger ones, but at least the
+        setting's batch size."""
         fits = BATCH_PIXELS // (self.setting.height * self.setting.width)
         size = max(min(BATCH, fits), self.setting.batch_size, 1)
         return (indices[start : start + size] for start in range(0, len(indices), size))
 
     def text_states(self, split: Split, indices: Sequence[int]) -> dict[str, Any]:
-        """The encoded prompts, under the names that the pipeline takes them by. Each text is encoded once.
+        """Returns the encoded prompts as tensors, under the names of the pipeline's arguments. Each text is
+        encoded once.
 
-        They are tensors; of a pipeline whose ``encode_prompt`` is not known, the prompts as they are.
+        Where the family does not declare the results of ``encode_prompt``, the prompts themselves are returned.
         """
         import torch
 
@@ -136,7 +149,7 @@ class Pipeline:
 
         given = {
             "prompt": list(prompts),
-            "prompt_2": None,  # the other encoders read the same prompt; that of SD3 wants to be told
+            "prompt_2": None,  # None makes the other encoders read the same prompt; SD3 requires the argument
             "prompt_3": None,
             "device": self.pipe._execution_device,
             "num_images_per_prompt": 1,
@@ -160,8 +173,8 @@ class Pipeline:
     def _call_encoded(
         self, split: Split, indices: Sequence[int], steps: int | None, kind: str, text: dict[str, Any]
     ) -> torch.Tensor:
-        """The ``kind`` of output that a call gives for encoded text."""
-        # Some pipelines have "" for a negative prompt unless told, and refuse it beside its states.
+        """Returns the output of a call for encoded text, of the given ``kind``."""
+        # In some pipelines the negative prompt is "" by default, which they refuse beside its encoded form.
         negative = {"negative_prompt": None} if self.family.text_states else {}
         images: torch.Tensor = self._call(split, indices, steps, output_type=kind, **negative, **text).images
         return images
@@ -192,30 +205,32 @@ class Pipeline:
 
 
 def known_family(pipe: Any) -> Family:
-    """The pipeline's family, or one like that of its denoiser.
+    """Returns the pipeline's family, or a family like that of its denoiser.
 
     Raises:
-        InputError: hasten has no family for its class, and it is none from text to images with a known denoiser.
+        InputError: hasten has no family for its class, and it is not a text-to-image pipeline with a known
+            denoiser.
     """
     family = family_of(pipe) or likened(pipe)
     if family is None:
-        known = ", ".join(f.pipeline for f in FAMILIES.all())
+        pipelines = ", ".join(f.pipeline for f in FAMILIES.all())
         denoisers = ", ".join(sorted({f.denoiser_class for f in FAMILIES.all()}))
         raise InputError(
-            f"hasten does not know the pipeline {type(pipe).__name__}. It knows: {known}, and any other from text "
-            f"to images with one of these denoisers: {denoisers}."
+            f"hasten does not know the pipeline {type(pipe).__name__}. It knows: {pipelines}, and any other from "
+            f"text to images with one of these denoisers: {denoisers}."
         )
     return family
 
 
 def image_seed(seed: int, split: Split, index: int) -> int:
-    """The seed of image ``index`` of a split: 0 to 2⁶³ − 1, another for each, the same on every machine."""
+    """Returns the seed of image ``index`` of a split: 0 to 2⁶³ − 1, different for each, and the same on every
+    machine."""
     digest = hashlib.sha256(f"{seed}/{split}/{index}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def image_fault(image: torch.Tensor) -> str | None:
-    """What makes an image (3, h, w) in 0..1 worthless: NaN, or no difference between its pixels."""
+    """Returns why an image (3, h, w) with values from 0 to 1 is worthless (NaN, or equal pixels), or None."""
     import torch
 
     if not torch.isfinite(image).all():
@@ -228,7 +243,7 @@ def image_fault(image: torch.Tensor) -> str | None:
 
 @contextmanager
 def quiet(pipe: Any) -> Iterator[None]:
-    """No progress bar meanwhile; the user's own setting comes back."""
+    """Hides the pipeline's progress bar inside the context, and restores the user's own setting after it."""
     before = getattr(pipe, "_progress_bar_config", None)
     pipe.set_progress_bar_config(**{**(before or {}), "disable": True})
     try:

@@ -1,4 +1,5 @@
-"""Where a call's time goes (text encoding, denoiser, decoding, the rest), at several batch sizes."""
+"""Measures how a call's time divides into text encoding, denoiser, decoding and the rest, at several batch
+sizes."""
 
 from __future__ import annotations
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 BATCH_SIZES = (1, 2, 4, 8)
 Report = Callable[[str], None]
+"""Takes a few words about what is being done."""
 
 
 class Part(Record):
@@ -38,10 +40,15 @@ class Part(Record):
 class Calls(Record):
     """The warm calls of baseline or plan at one batch size.
 
-    ``latency_s`` is the median of ``times_s``, in seconds a call. ``parts`` are ``text_encoding``, ``denoiser``,
-    ``decoding`` and ``rest`` (scheduler, tokenising, turning pixels into pictures): shares of the sum of all
-    calls, so that they add up. ``parts_times_s`` has the seconds of each call, in the order of ``times_s``. Both
-    are empty on devices other than CPU and CUDA. ``peak_memory_bytes``: the most that CUDA allocated in a call.
+    Attributes:
+        latency_s: the median of ``times_s``, in seconds a call.
+        images_per_s: images per second at that latency.
+        parts: ``text_encoding``, ``denoiser``, ``decoding`` and ``rest`` (scheduler, tokenising, converting pixels
+            to images), as shares of the sum of all calls. It is empty on devices other than CPU and CUDA.
+        peak_memory_bytes: the most memory that CUDA allocated in a call.
+        times_s: the seconds of each call.
+        parts_times_s: the seconds of each part in each call, in the order of ``times_s``; empty where ``parts``
+            is.
     """
 
     latency_s: float
@@ -55,8 +62,8 @@ class Calls(Record):
 class BatchRow(Record):
     """One batch size: the calls of baseline and plan, or the reason why there are none.
 
-    ``speedup`` is the ratio of the medians, its interval as of every timing. ``peak_resident_bytes``, where there
-    is no GPU, is the most memory that the whole process had held up to then: a mark that never falls.
+    ``speedup`` is the ratio of the medians, and ``speedup_interval`` its interval. ``peak_resident_bytes``, where
+    there is no GPU, is the most memory that the whole process had held up to then, which never falls.
     """
 
     batch_size: int
@@ -70,10 +77,15 @@ class BatchRow(Record):
 
 
 class FirstCall(Record):
-    """A fresh process up to its first pictures, in seconds.
+    """A fresh process up to its first images, in seconds.
 
-    ``import_s``: torch, diffusers and the pipelines' classes. ``load_s``: the model, from its files to its device.
-    ``call_s``: the very first call; ``parts_s`` has what it spent where.
+    Attributes:
+        plan: the text of the plan.
+        batch_size: the images of the call.
+        import_s: importing torch, diffusers and the pipelines' classes.
+        load_s: loading the model from its files to its device.
+        call_s: the very first call.
+        parts_s: the parts of that call.
     """
 
     plan: str
@@ -85,9 +97,9 @@ class FirstCall(Record):
 
 
 class Profile(Record):
-    """Where the time goes: of a setting, and of a plan beside its baseline where ``plan`` is not ``baseline``.
+    """The division of time in a setting, for the baseline and, where ``plan`` is not ``baseline``, for a plan.
 
-    The setting's batch size is the smallest that was measured; it is that of ``first_calls``.
+    The setting's batch size is the smallest one that was measured, and that of ``first_calls``.
     """
 
     setting: Setting
@@ -106,14 +118,16 @@ def profile(
     pairs: int = 7,
     report: Report | None = None,
 ) -> Profile:
-    """Times warm calls, from text to pictures, at each batch size; baseline and plan in turn where one is given.
+    """Times warm calls, from text to images, at each batch size; with a plan, baseline and plan in turn.
 
     Args:
-        batch_sizes: images of a call, measured in rising order. One that runs out of memory is a row with its
-            reason; larger ones are not tried then.
-        pairs: timed calls of each, after an untimed one; beside a plan up to four times as many, until the
-            speedup is known to 2%.
-        report: told what goes on, a few words at a time.
+        bench: measures the setting.
+        plan: the plan beside the baseline; None for the baseline alone.
+        batch_sizes: images per call, measured in rising order. One that runs out of memory has its reason in its
+            row, and larger ones are not tried.
+        pairs: the timed calls of each side, after an untimed one. With a plan, up to four times as many are taken
+            until the speedup is known to 2%.
+        report: called with a few words about what is being done.
 
     Raises:
         InputError: the plan, a batch size or the number of pairs cannot be used.
@@ -141,14 +155,15 @@ def profile(
 
 
 def checked_sizes(batch_sizes: Sequence[int]) -> list[int]:
-    """Rising, each once. Raises InputError where there is none, or one below 1."""
+    """Returns the sizes in rising order, each once. Raises InputError where there is none, or one below 1."""
     if not batch_sizes or min(batch_sizes) < 1:
         raise InputError(f"The batch sizes are {list(batch_sizes)}: give one or more, each at least 1.")
     return sorted(set(batch_sizes))
 
 
 def modules_of(pipeline: Pipeline) -> dict[str, list[torch.nn.Module]]:
-    """What is timed as a part of its own. Of the VAE it is the decoder: ``vae.decode`` is no module's call."""
+    """Returns the modules that are timed as parts of their own. For the VAE it is the decoder, as ``vae.decode``
+    is no module."""
     components = pipeline.pipe.components
     encoders = [components[name] for name in sorted(components) if name.startswith("text_encoder")]
     return {
@@ -159,7 +174,7 @@ def modules_of(pipeline: Pipeline) -> dict[str, list[torch.nn.Module]]:
 
 
 def side_of(pipeline: Pipeline, plan: Plan, batch_size: int) -> Side:
-    """Calls of so many images by a plan; its failures say whose they are."""
+    """Returns the calls of ``batch_size`` images with a plan. Its failures name the plan."""
     call = partial(pipeline.generate, "search", range(batch_size))
     return Side(call, partial(_installed, pipeline, plan))
 
@@ -191,7 +206,7 @@ def _tell(report: Report | None, size: int, words: str) -> None:
 
 
 def _beside(bench: Bench, baseline: Side, plan: Plan, size: int, pairs: int, tell: Report) -> dict[str, Any]:
-    """Times both in turn: what the row has of the plan, and of its speedup."""
+    """Times baseline and plan in turn, and returns the row's entries about the plan and its speedup."""
     side = side_of(bench.pipeline, plan, size)
     latency = compared(
         baseline,
@@ -209,7 +224,7 @@ def _beside(bench: Bench, baseline: Side, plan: Plan, size: int, pairs: int, tel
 
 
 def _alone(bench: Bench, side: Side, calls: int, tell: Report) -> dict[str, Any]:
-    """Times the baseline: what the row has beside its calls."""
+    """Times the baseline, and returns the row's other entries."""
     device = bench.setting.device
     with module_timer(modules_of(bench.pipeline), device) as parts_s:
         side.warm_up()

@@ -1,4 +1,5 @@
-"""Prompt sets: a split to search with, a held-out one for the verdict, and a fresh one that neither ever sees."""
+"""Sets of prompts in three splits: for the search, for its verdict (held out), and for verifying a script
+(fresh)."""
 
 from __future__ import annotations
 
@@ -16,14 +17,20 @@ from hasten.records import Split
 
 FOLDER = ASSETS / "prompts"
 SHOWN = 60
-"""Characters of a prompt that a message shows."""
+"""The most characters of a prompt in a message."""
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """Prompts to search with, prompts that only the verdict sees, and prompts that only ``verify`` sees.
+    """Prompts for the search, prompts that only the verdict uses, and prompts that only ``verify`` uses.
 
-    No two splits share a prompt. ``search`` and ``held_out`` have one at least; ``fresh`` may be empty.
+    No two splits share a prompt. ``search`` and ``held_out`` have at least one prompt; ``fresh`` may be empty.
+
+    Raises:
+        InputError: a split is empty that must not be, or two splits share a prompt.
+
+    Example:
+        >>> PromptSet("mine", search=("a red star", "a tree"), held_out=("a blue moon",))
     """
 
     name: str
@@ -46,7 +53,7 @@ class PromptSet:
                 )
 
     def of(self, split: Split) -> tuple[str, ...]:
-        """The prompts of a split. Raises InputError where the set has no fresh ones."""
+        """Returns the prompts of a split. Raises InputError where the set has no fresh ones."""
         prompts = {"search": self.search, "held-out": self.held_out, "fresh": self.fresh}[split]
         if not prompts:
             raise InputError(f"Prompt set {self.name!r} has no {split} prompts: use its held-out ones.")
@@ -54,27 +61,28 @@ class PromptSet:
 
     @property
     def fingerprint(self) -> str:
-        """16 characters that another set of prompts does not have.
+        """A hash of 16 characters over the prompts of search and verdict.
 
-        Of the prompts that searches and verdicts use: trials stay comparable where only the fresh ones change.
+        Fresh prompts are left out, so that trials stay comparable where only these change.
         """
         prompts = json.dumps([self.search, self.held_out])
         return hashlib.sha256(prompts.encode()).hexdigest()[:16]
 
 
 def prompt_set_names() -> tuple[str, ...]:
-    """The built-in sets."""
+    """Returns the names of the built-in sets."""
     return tuple(sorted(path.stem.removesuffix("-search") for path in FOLDER.glob("*-search.txt")))
 
 
 def load(name_or_path: str | Path | Sequence[str]) -> PromptSet:
-    """A built-in set by name, a file, or the prompts themselves, as a list.
+    """Returns a set of prompts: a built-in one by its name, or one from a file or a list.
 
     A file is text with one prompt a line, JSON, JSON lines, a table, or COCO's captions. Prompts of a file or list
-    are used once each, the odd ones (first, third, …) for search, the even ones held out.
+    are used once each: the odd ones (first, third, …) for the search, the even ones for the verdict.
 
     Raises:
-        InputError: no such set or file, nothing that prompts can be read from, or fewer than two different ones.
+        InputError: there is no such set or file, no prompts can be read from it, or it has fewer than two
+            different ones.
     """
     if not isinstance(name_or_path, str | Path):
         return _halved("given", tuple(dict.fromkeys(p for text in name_or_path if (p := text.strip()))))
@@ -94,7 +102,8 @@ def load(name_or_path: str | Path | Sequence[str]) -> PromptSet:
 
 
 def _halved(name: str, prompts: tuple[str, ...]) -> PromptSet:
-    """The odd ones to search with, the even ones held out. Raises InputError where there are fewer than two."""
+    """Returns a set with the odd prompts for the search and the even ones held out. Raises InputError for fewer
+    than two."""
     if len(prompts) < 2:
         raise InputError(
             f"{name!r} holds {'one prompt only' if prompts else 'no prompts'}: one is needed to search with and "
@@ -104,12 +113,13 @@ def _halved(name: str, prompts: tuple[str, ...]) -> PromptSet:
 
 
 def short(prompt: str) -> str:
-    """The prompt, or its beginning where it is long."""
+    """Returns the prompt, or its beginning where it is long."""
     return prompt if len(prompt) <= SHOWN else f"{prompt[: SHOWN - 1]}…"
 
 
 def _exists(path: Path) -> bool:
-    """A file or folder. A whole prompt in its place is too long a name for some systems: no file either."""
+    """Returns whether there is such a file or folder. A whole prompt in its place can be too long a name for the
+    system."""
     try:
         return path.is_file() or path.is_dir()
     except OSError:

@@ -1,4 +1,4 @@
-"""Quality of a plan's images, paired with the baseline's of the same prompts and seeds."""
+"""The quality of a plan's images, paired with the baseline's images of the same prompts and seeds."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 
 Losses = dict[str, Loss]
 StopEarly = Callable[[Losses], bool]
+"""Returns whether the losses so far make further prompts needless."""
 Report = Callable[[str], None]
+"""Takes a few words about what is being done."""
 Scores = dict[str, list[float]]
+"""Scores by metric, one an image."""
 
 LEAST_SAMPLES = 2
 
 
 class Quality:
-    """Draws, scores and compares. Baseline images and scores are made once and kept (8 bits a channel)."""
+    """Draws, scores and compares images. The baseline's images (8 bits a channel) and scores are made once and
+    kept."""
 
     def __init__(
         self,
@@ -52,19 +56,20 @@ class Quality:
         stop_early: StopEarly | None = None,
         report: Report | None = None,
     ) -> Losses:
-        """The loss of each metric over ``samples`` images of the split from ``offset`` on, batch after batch.
+        """Returns the loss of each metric over ``samples`` images of the split from ``offset`` on, batch after
+        batch.
 
         Raises:
-            PlanError: the plan drew no picture that can be scored.
-            MeasurementError: the baseline did not.
-            InputError: unknown metric, or fewer than 2 samples.
+            PlanError: the plan drew no image that can be scored.
+            MeasurementError: the baseline drew none.
+            InputError: a metric is unknown, or there are fewer than 2 samples.
         """
         chosen = chosen_metrics(metrics, samples, offset)
         done: list[int] = []
         scores: Scores = {metric.name: [] for metric in chosen}
         losses: Losses = {}
         for batch in self.pipeline.batches(range(offset, offset + samples)):
-            self.references(split, batch, report)  # first: a baseline that fails is not the plan's fault
+            self.references(split, batch, report)  # comes first, as a failing baseline is not the plan's fault
             if report:
                 report(f"baseline drawn {len(done) + len(batch)}/{samples}")
             self._score(self.images(plan, split, batch, steps), split, batch, chosen, scores)
@@ -78,26 +83,26 @@ class Quality:
         return losses
 
     def images(self, plan: Plan, split: Split, indices: Sequence[int], steps: int | None = None) -> torch.Tensor:
-        """The plan's images, (n, 3, h, w), uint8, on the CPU. Raises PlanError."""
+        """Returns the plan's images, (n, 3, h, w), uint8, on the CPU. Raises PlanError."""
         with plan_failures():
             if not plan:
-                return self._kept(split, indices, steps or self.pipeline.setting.steps)
+                return self._baseline(split, indices, steps or self.pipeline.setting.steps)
             return self.pipeline.draw(plan, split, indices, steps)
 
     def references(self, split: Split, indices: Sequence[int], report: Report | None = None) -> torch.Tensor:
-        """The baseline's images, (n, 3, h, w), uint8, on the CPU. Raises MeasurementError."""
-        if report and not all(self._known(split, i, self.pipeline.setting.steps) for i in indices):
+        """Returns the baseline's images, (n, 3, h, w), uint8, on the CPU. Raises MeasurementError."""
+        if report and not all(self._is_drawn(split, i, self.pipeline.setting.steps) for i in indices):
             report("drawing the baseline")
         try:
             return self.images(Plan(), split, indices)
         except PlanError as failure:
             raise MeasurementError(f"The baseline itself fails: {failure}") from None
 
-    def _kept(self, split: Split, indices: Sequence[int], steps: int) -> torch.Tensor:
-        """The baseline's images, drawn where they are not yet known."""
+    def _baseline(self, split: Split, indices: Sequence[int], steps: int) -> torch.Tensor:
+        """Returns the baseline's images, and draws those that were not drawn before."""
         import torch
 
-        missing = [i for i in indices if not self._known(split, i, steps)]
+        missing = [i for i in indices if not self._is_drawn(split, i, steps)]
         for batch in self.pipeline.batches(missing):
             for i, image in zip(batch, self.pipeline.draw(Plan(), split, batch, steps), strict=True):
                 self._images[split, i, steps] = image
@@ -105,7 +110,7 @@ class Quality:
                     self.cache.save(split, i, steps, image)
         return torch.stack([self._images[split, i, steps] for i in indices])
 
-    def _known(self, split: Split, index: int, steps: int) -> bool:
+    def _is_drawn(self, split: Split, index: int, steps: int) -> bool:
         key = (split, index, steps)
         if key not in self._images and self.cache and (image := self.cache.load(*key)) is not None:
             self._images[key] = image
@@ -119,14 +124,14 @@ class Quality:
         metrics: Sequence[Metric],
         scores: Scores,
     ) -> None:
-        """Adds the scores of one batch, and the baseline's where they are not yet known."""
+        """Adds the scores of one batch, and the baseline's where these are missing."""
         references = self.references(split, batch)
         for metric in metrics:
             new = [i for i in batch if (metric.name, split, i) not in self._scores]
             if new and not metric.needs_references:
-                known = self._of(metric, split, batch, references, references)
-                self._scores |= {(metric.name, split, i): s for i, s in zip(batch, known, strict=True)}
-            with plan_failures():  # what scores the baseline and fails here fails by these images
+                own = self._of(metric, split, batch, references, references)
+                self._scores |= {(metric.name, split, i): s for i, s in zip(batch, own, strict=True)}
+            with plan_failures():  # the metric could score the baseline, so that a failure is due to these images
                 scores[metric.name] += self._of(metric, split, batch, images, references)
 
     def _of(
@@ -159,14 +164,15 @@ class Quality:
         )
 
     def _version(self, metric: Metric) -> str:
-        """Looked up once: a package's version is read from its files."""
+        """Returns the metric's version, looked up once because a package's version is read from its files."""
         if metric.name not in self._versions:
             self._versions[metric.name] = metric.version(self.scorer() if metric.needs_scorer else None)
         return self._versions[metric.name]
 
 
 def chosen_metrics(names: Sequence[str], samples: int, offset: int = 0) -> list[Metric]:
-    """The metrics of those names. Raises InputError for an unknown one, under 2 samples, an offset below 0."""
+    """Returns the metrics of those names. Raises InputError for an unknown one, under 2 samples, or an offset
+    below 0."""
     if offset < 0:
         raise InputError(f"The offset of the first image is {offset}: allowed is 0 or more.")
     if samples < LEAST_SAMPLES:

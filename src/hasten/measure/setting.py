@@ -1,4 +1,4 @@
-"""The setting of a pipeline object: what is measured, read from what it is."""
+"""Reads the setting of a pipeline object."""
 
 from __future__ import annotations
 
@@ -27,21 +27,28 @@ def setting_of(
     batch_size: int = 1,
     model_name: str | None = None,
 ) -> Setting:
-    """The setting of a pipeline object that the user already has.
+    """Returns the setting of a pipeline object that the user already has.
 
-    What is not given is the default of the pipeline; the guidance scale that of the model, where it is known.
+    Args:
+        pipe: the pipeline.
+        steps: the number of denoising steps.
+        height: the images' height in pixels; None for the pipeline's default.
+        width: the images' width in pixels; None for the pipeline's default.
+        guidance_scale: None for the model's usual scale where it is known, and else the pipeline's default.
+        batch_size: the number of images a call.
+        model_name: the name of the model; None for the registry's name or the place that it was loaded from.
 
     Raises:
-        InputError: no family of hasten has that class, or a number is out of range.
+        InputError: hasten has no family for the pipeline's class, or a number is out of range.
     """
     denoiser = getattr(pipe, known_family(pipe).denoiser)
     rows, columns = _usual_size(pipe, denoiser)
-    known = model_at(str(pipe.config.get("_name_or_path")))
+    model = model_at(str(pipe.config.get("_name_or_path")))
     usual = inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default
-    guidance = known.guidance_scale if known else usual
+    guidance = model.guidance_scale if model else usual
     return checked(
         Setting(
-            model=model_name or (known.name if known else _model_name(pipe, denoiser)),
+            model=model_name or (model.name if model else _model_name(pipe, denoiser)),
             scheduler=scheduler_name(pipe.scheduler),
             steps=steps,
             height=rows if height is None else height,
@@ -55,7 +62,7 @@ def setting_of(
 
 
 def _usual_size(pipe: Any, denoiser: torch.nn.Module) -> tuple[int, int]:
-    """Height and width in pixels where none are asked for: the denoiser's; where it has none, the pipeline's."""
+    """Returns the default height and width in pixels: the denoiser's or, where it has none, the pipeline's."""
     sample = getattr(denoiser.config, "sample_size", None) or getattr(pipe, "default_sample_size", None)
     size = [sample, sample] if isinstance(sample, int) else sample
     if not isinstance(size, list | tuple) or [type(side) for side in size] != [int, int]:
@@ -68,7 +75,7 @@ def _usual_size(pipe: Any, denoiser: torch.nn.Module) -> tuple[int, int]:
 
 
 def checked(setting: Setting) -> Setting:
-    """The setting, or an InputError that names the number that cannot be."""
+    """Returns the setting. Raises InputError for a number that is out of range."""
     for name in ("steps", "height", "width", "batch_size"):
         value = getattr(setting, name)
         if value < 1:
@@ -79,12 +86,14 @@ def checked(setting: Setting) -> Setting:
 
 
 def scheduler_name(scheduler: Any) -> str:
-    """The canonical name of a diffusers scheduler, by class and settings; where hasten has none, its class's."""
+    """Returns the canonical name of a diffusers scheduler, by class and settings, or else the name of its
+    class."""
     found = scheduler_of(type(scheduler).__name__, scheduler.config)
     return found.name if found else type(scheduler).__name__
 
 
 def _model_name(pipe: Any, denoiser: torch.nn.Module) -> str:
-    """Where it was loaded from; else class and weights, so that two models never share a name."""
+    """Returns the place that the model was loaded from, or else its class and a hash of its weights, which no
+    other model has."""
     origin = pipe.config.get("_name_or_path")
     return str(origin) if origin else f"{type(pipe).__name__}-{weights_digest(denoiser)}"

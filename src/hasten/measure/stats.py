@@ -1,4 +1,4 @@
-"""Ratios and losses with bootstrap intervals. Seeded: the same numbers give the same interval."""
+"""Ratios and losses with bootstrap intervals. The seed makes equal numbers give equal intervals."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from hasten.records import Interval, Latency, Loss, Trial
 Numbers = npt.NDArray[np.float64]
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
-"""What the intervals hold the true value with, unless told."""
+"""The default probability that an interval holds the true value."""
 
 
 def bootstrap_ratio_of_medians(
     baseline: Sequence[float], plan: Sequence[float], *, confidence: float = CONFIDENCE, seed: int = 0
 ) -> tuple[float, Interval]:
-    """median(baseline) / median(plan) of paired times, and its interval. Pairs are resampled as pairs.
+    """Returns median(baseline) / median(plan) of paired times, and its interval. Pairs are resampled as pairs.
 
     Raises:
-        InputError: the two are empty or of unequal length.
+        InputError: the series are empty or of unequal length.
+
+    Example:
+        >>> bootstrap_ratio_of_medians([2.0, 2.1, 2.0], [1.0, 1.0, 1.1])[0]
+        2.0
     """
     a, b = _paired(baseline, plan)
     index = _resamples(len(a), seed)
@@ -41,12 +45,12 @@ def paired_loss(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> tuple[float, Interval]:
-    """Relative loss of the mean score, paired by prompt, and its interval over prompts.
+    """Returns the relative loss of the mean score, paired by prompt, and its interval over prompts.
 
-    (baseline − score) / baseline of the means; the sign is turned where lower is better.
+    The loss is (baseline − score) / baseline of the means, with the opposite sign where lower is better.
 
     Raises:
-        InputError: the two are empty or of unequal length.
+        InputError: the series are empty or of unequal length.
         MeasurementError: the baseline's mean is not above zero, so that no relative loss exists.
     """
     a, b = _paired(baseline, scores)
@@ -68,7 +72,8 @@ def loss_of(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Loss:
-    """A metric's scores of baseline and plan, one a prompt, with what they tell. Raises as ``paired_loss``."""
+    """Returns the loss by a metric, from scores of baseline and plan, one a prompt. Raises what ``paired_loss``
+    raises."""
     higher = metric.higher_is_better
     loss, interval = paired_loss(baseline, scores, higher_is_better=higher, confidence=confidence, seed=seed)
     return Loss(
@@ -85,12 +90,12 @@ def loss_of(
 
 
 def samples_of(losses: Mapping[str, Loss]) -> int:
-    """How many prompts all of them are scored on."""
+    """Returns the number of prompts that all of the losses are scored on; 0 where there are none."""
     return min((loss.samples for loss in losses.values()), default=0)
 
 
 def joined(first: Loss, more: Loss, *, seed: int = 0) -> Loss:
-    """One loss of the images of both, of the same metric."""
+    """Returns one loss for the images of both losses, which are by the same metric."""
     return loss_of(
         METRICS.get(first.metric),
         (*first.baseline_scores, *more.baseline_scores),
@@ -102,7 +107,7 @@ def joined(first: Loss, more: Loss, *, seed: int = 0) -> Loss:
 
 
 def at_confidence(trial: Trial, confidence: float) -> Trial:
-    """The trial with intervals of another confidence, from its raw times and scores."""
+    """Returns the trial with intervals of another confidence, computed from its raw times and scores."""
     latency = trial.latency and _latency_at(trial.latency, confidence)
     losses = {metric: _loss_at(loss, confidence) for metric, loss in trial.losses.items()}
     return trial.model_copy(update={"latency": latency, "losses": losses})
@@ -124,15 +129,15 @@ def _loss_at(found: Loss, confidence: float) -> Loss:
 
 
 def relative_spread(times: Sequence[float]) -> float:
-    """Interquartile range over the median: how restless a row of times is."""
+    """Returns the interquartile range of the times over their median."""
     low, middle, high = np.percentile(np.asarray(times, dtype=np.float64), (25, 50, 75))
     return float((high - low) / middle)
 
 
 def student_t(probability: float, freedom: int) -> float:
-    """Quantile of Student's t for 1 degree of freedom and more.
+    """Returns a quantile of Student's t distribution for 1 or more degrees of freedom.
 
-    Exact for 1 and 2; else the first terms of Hill's series in 1/freedom (at 97.5%: within 1.2%).
+    It is exact for 1 and 2, and else the first terms of Hill's series in 1/freedom (at 97.5%: within 1.2%).
     """
     if freedom == 1:
         return math.tan(math.pi * (probability - 0.5))
@@ -156,15 +161,15 @@ def _paired(a: Sequence[float], b: Sequence[float]) -> tuple[Numbers, Numbers]:
 
 
 def _resamples(count: int, seed: int) -> npt.NDArray[np.int64]:
-    """Row after row of ``count`` indices, drawn with replacement."""
+    """Returns rows of ``count`` indices, drawn with replacement, (resamples, count)."""
     return np.random.default_rng(seed).integers(0, count, size=(RESAMPLES, count))
 
 
 def _interval(values: Numbers, count: int, confidence: float) -> Interval:
-    """The expanded percentile interval (Hesterberg, What Teachers Should Know About the Bootstrap, 2015).
+    """Returns the expanded percentile interval (Hesterberg, What Teachers Should Know About the Bootstrap, 2015).
 
-    The plain percentile interval is too narrow for few pairs: it uses the normal quantile and a variance
-    that is (n − 1)/n of the right one. Taking percentiles further out corrects both.
+    The plain percentile interval is too narrow for few pairs, because it uses the normal quantile and a variance
+    that is (n − 1)/n of the right one. Percentiles further out correct both.
     """
     if count == 1:
         return float(values[0]), float(values[0])

@@ -1,4 +1,4 @@
-"""Interleaved wall-clock times of two calls. Importing this imports no torch."""
+"""Interleaved wall-clock times of two calls. Importing it imports no torch."""
 
 from __future__ import annotations
 
@@ -18,24 +18,33 @@ if TYPE_CHECKING:
 
 Call = Callable[[], object]
 Around = Callable[[], AbstractContextManager[object]]
+"""Makes the context manager that is entered around a call, outside the timed part."""
 Cautions = Callable[[], Iterable[str]]
+"""Returns warnings about what else kept the device busy."""
 Enough = Callable[[Sequence[float], Sequence[float]], bool]
+"""Returns whether the times of baseline and plan so far are enough."""
 PartsOf = Callable[[], dict[str, float]]
+"""Returns the seconds of each part since it was last called."""
 Stopwatch = tuple[Callable[[], Any], Callable[[Any, Any], float]]
-"""What marks a moment, and what gives the seconds between two of them, in their order."""
+"""A function that marks a moment, and one that returns the seconds between two marks, in their order."""
 
 MOST_TIMES = 4
-"""Times that restless ones are measured at most, of the pairs that are asked for."""
+"""The factor by which more pairs are timed than asked for, at most, where times are restless."""
 LONGEST_S = 60.0
-"""Seconds that the pairs beyond those asked for may take: on a busy machine they tell little more."""
+"""The most seconds for the pairs beyond those asked for. On a busy machine more pairs tell little."""
 
 
 @dataclass
 class Side:
-    """One of the calls, and its times in seconds. ``around`` is entered and left outside the timed part.
+    """One of the two calls, and its times in seconds.
 
-    ``warmup``: untimed calls beforehand. ``parts``: of each timed call, the seconds in each part whose modules are
-    timed beside.
+    Attributes:
+        call: the call.
+        around: makes a context manager that is entered and left outside the timed part.
+        warmup: the number of untimed calls before.
+        times: the seconds of each timed call.
+        parts: the seconds of each timed part in each of these calls.
+        peak_memory_bytes: the most memory that a call took on a GPU.
     """
 
     call: Call
@@ -50,7 +59,7 @@ class Side:
         return [parts["denoiser"] for parts in self.parts if "denoiser" in parts]
 
     def warm_up(self) -> None:
-        """Calls without timing."""
+        """Makes the untimed calls."""
         for _ in range(self.warmup):
             with self.around():
                 self.call()
@@ -73,25 +82,28 @@ def interleaved(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Latency:
-    """Times the baseline ``call_a`` and the plan ``call_b`` in turn, in the order A B, B A, A B, …
+    """Times the baseline ``call_a`` and the plan ``call_b`` in the order A B, B A, A B, …
 
     The order alternates so that a steady drift of the machine's speed cancels.
 
     Args:
-        pairs: how many times each is timed, at most.
-        warmup: untimed calls of each beforehand.
-        warmup_a: the same of the baseline alone, where that is warm already; None: ``warmup``.
-        device: synchronised before and after each timed call.
-        around_a, around_b: make a context manager for each call, entered outside the timed part
-            (a plan is installed and removed there).
-        denoiser: its share of each call is timed beside.
-        enough: asked after each pair with both rows of times; True ends the timing early.
-        report: told what goes on.
-        cautions: asked in the end what else kept the device busy; None: this process looks itself.
-        confidence: what the speedup's interval holds the true one with.
+        call_a: a call of the baseline.
+        call_b: a call with the plan.
+        pairs: the most pairs that are timed.
+        warmup: the number of untimed calls of each before.
+        warmup_a: the number of untimed calls of the baseline; None for ``warmup``.
+        device: the device, which is synchronised before and after each timed call.
+        around_a: makes a context manager for each call of the baseline, entered outside the timed part.
+        around_b: the same for the plan, which is installed and removed there.
+        denoiser: the module whose share of each call is timed as well.
+        enough: called after each pair with the times of both; True ends the timing.
+        report: called with a few words about what is being done.
+        cautions: returns warnings about what else kept the device busy; None for those that this process sees.
+        confidence: the probability that the speedup's interval holds the true one.
+        seed: the seed of the interval's bootstrap.
 
     Raises:
-        InputError: ``pairs`` below 1 or a warm-up below 0.
+        InputError: ``pairs`` is below 1, or a warm-up below 0.
     """
     first = warmup if warmup_a is None else warmup_a
     if pairs < 1 or min(warmup, first) < 0:
@@ -125,30 +137,31 @@ def compared(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Latency:
-    """``interleaved``, of two sides, which keep their times and those of the modules, by part."""
+    """Does what ``interleaved`` does, for two sides, which keep their times and those of the modules by part."""
     with module_timer(modules, device) as parts_s:
         a.warm_up()
         b.warm_up()
-        look, settled = cautions or OtherLoad(device).cautions, enough is None
+        look, is_precise = cautions or OtherLoad(device).cautions, enough is None
         for pair in take_turns((a, b), pairs, device, parts_s):
             if report:
                 report(f"latency {pair}/{pairs}")
             if enough and enough(a.times, b.times):
-                settled = not (isinstance(enough, UntilKnown) and enough.gave_up)
+                is_precise = not (isinstance(enough, UntilKnown) and enough.gave_up)
                 break
         beside = tuple(look())
     found = latency_of(a, b, confidence, seed)
-    open_still = () if settled else of_precision(found.speedup, found.interval, len(b.times))
-    return found.model_copy(update={"warnings": (*found.warnings, *open_still, *beside)})
+    imprecise = () if is_precise else of_precision(found.speedup, found.interval, len(b.times))
+    return found.model_copy(update={"warnings": (*found.warnings, *imprecise, *beside)})
 
 
 @dataclass
 class UntilKnown:
-    """Ends a timing after ``pairs`` pairs or more, three at least: when the speedup's interval is within 2% of it
-    on either side, or the pairs beyond those have taken ``longest_s``. Made anew for each timing.
+    """Ends a timing after ``pairs`` pairs or more, three at least, once the speedup is known. Each timing needs a
+    new one.
 
-    ``decided`` is asked with the ends of the interval; where that is all that is to be known, True ends it too.
-    ``gave_up``: it ended by the time alone.
+    It ends when the speedup's interval is within 2% of it on either side, when ``decided`` returns True for the
+    ends of that interval, or when the pairs beyond those asked for have taken ``longest_s``. ``gave_up`` tells
+    that only the time ended it.
     """
 
     pairs: int
@@ -168,7 +181,7 @@ class UntilKnown:
 
 
 def take_turns(sides: Sequence[Side], turns: int, device: str, parts_s: PartsOf) -> Iterator[int]:
-    """Times each side once a turn, in the order A B, B A, A B, …; yields the turns that are done."""
+    """Times each side once a turn, in the order A B, B A, A B, …, and yields the number of turns so far."""
     for turn in range(turns):
         for side in sides if turn % 2 == 0 else reversed(sides):
             _time(side, device, parts_s)
@@ -190,7 +203,7 @@ def _time(side: Side, device: str, parts_s: PartsOf) -> None:
 
 
 def latency_of(a: Side, b: Side, confidence: float, seed: int) -> Latency:
-    """What the times of baseline and plan tell, equally many of both."""
+    """Returns the latency that the times of baseline and plan show, equally many of both."""
     import numpy as np
 
     speedup, interval = bootstrap_ratio_of_medians(a.times, b.times, confidence=confidence, seed=seed)
@@ -210,7 +223,7 @@ def latency_of(a: Side, b: Side, confidence: float, seed: int) -> Latency:
 
 
 def synchronise(device: str) -> None:
-    """Waits until the device has done all its work; the CPU always has."""
+    """Waits until the device has done all its work. The CPU always has."""
     if not device.startswith("cpu"):
         import torch
 
@@ -234,13 +247,13 @@ def _peak(device: str) -> int | None:
 
 @contextmanager
 def module_timer(parts: Mapping[str, Sequence[torch.nn.Module]], device: str) -> Iterator[PartsOf]:
-    """Times every call of the modules, each part's together, outside whatever a method wraps around a forward.
+    """Times every call of the modules, summed over each part, outside whatever a method wraps around a forward.
 
-    Yields a function that gives the seconds of each part since it was last asked. On the CPU this reads the
-    clock, on CUDA it records events (read when asked, which must be after the device has done its work): no
-    waiting is added. Other devices have no such events here: nothing is timed on them.
+    Yields a function that returns the seconds of each part since it was last called. On the CPU the clock is read.
+    On CUDA events are recorded, and read when that function is called, which must be after the device has done its
+    work; no waiting is added. Nothing is timed on other devices, which lack such events here.
 
-    A call that fails half-way leaves its part's seconds wrong until they are asked for.
+    A call that fails half-way leaves its part's seconds wrong until the next reading.
     """
     if not device.startswith(("cpu", "cuda")):
         yield dict
@@ -269,7 +282,7 @@ def module_timer(parts: Mapping[str, Sequence[torch.nn.Module]], device: str) ->
 
 
 def _marked(module: torch.nn.Module, mark: Callable[[], Any], marks: list[Any]) -> tuple[Any, Any]:
-    """Hooks that mark the begin and the end of each call."""
+    """Adds hooks that mark the beginning and the end of each call, and returns them."""
     return (
         module.register_forward_pre_hook(lambda *_: marks.append(mark()), prepend=True),
         module.register_forward_hook(lambda *_: marks.append(mark())),
@@ -277,9 +290,10 @@ def _marked(module: torch.nn.Module, mark: Callable[[], Any], marks: list[Any]) 
 
 
 def stopwatch(device: str) -> Stopwatch:
-    """Marks moments in the device's work.
+    """Returns the stopwatch of a device.
 
-    On CUDA the marks are events, which are read after the device has done its work; elsewhere the clock.
+    On CUDA the marks are events, which are read after the device has done its work; elsewhere they are clock
+    times.
     """
     if not device.startswith("cuda"):
         return time.perf_counter, lambda start, end: end - start

@@ -1,4 +1,4 @@
-"""How measurements become trials, wherever they come from, also when the plan fails under way."""
+"""Makes trials from measurements, whatever measures, and also where the plan fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from hasten.measure.contract import METRIC_NAMES, USUAL, TrialSpec
+from hasten.measure.contract import DEFAULT_SPEC, METRIC_NAMES, TrialSpec
 from hasten.measure.equal_time import most_steps, where_it_loses
 from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
@@ -20,12 +20,14 @@ from hasten.records import FEW_PAIRS, EqualTime, Latency, Split, Trial
 from hasten.task import Setting
 
 Measure = Callable[[dict[str, Any]], None]
+"""Measures, and fills in the fields of a trial as they become known."""
 
 
 class Trials(ABC):
-    """Trials of plans on one setting, and of the equal-time baseline, from latencies and losses.
+    """Makes trials of plans in one setting, and of the equal-time baseline, from latencies and losses.
 
-    ``steps``, where it can be given, is the plan's number of steps only: the baseline always runs the setting's.
+    Where a method takes ``steps``, it is the number of steps of the plan only; the baseline has the setting's
+    number.
     """
 
     setting: Setting
@@ -43,7 +45,7 @@ class Trials(ABC):
         enough: Enough | None = None,
         report: Report | None = None,
     ) -> Latency:
-        """Interleaved times of baseline and plan, ``pairs`` of them or fewer. Raises PlanError."""
+        """Returns interleaved times of baseline and plan, ``pairs`` of them or fewer. Raises PlanError."""
 
     @abstractmethod
     def quality(
@@ -58,27 +60,30 @@ class Trials(ABC):
         stop_early: StopEarly | None = None,
         report: Report | None = None,
     ) -> Losses:
-        """The loss of each metric, on ``samples`` images or fewer from ``offset`` on. Raises PlanError."""
+        """Returns the loss of each metric, on ``samples`` images or fewer from ``offset`` on. Raises PlanError."""
 
     def trial(
         self,
         plan: Plan,
-        spec: TrialSpec = USUAL,
+        spec: TrialSpec = DEFAULT_SPEC,
         *,
         steps: int | None = None,
         report: Report | None = None,
     ) -> Trial:
-        """Latency and quality. Whatever the plan does, the answer is a trial, if need be a failed one.
+        """Returns the plan's trial with latency and quality. Where the plan fails, the trial is a failed one.
 
         Args:
-            report: told what goes on, a few words at a time.
+            plan: the plan.
+            spec: what is measured, and when it may end early.
+            steps: the number of steps of the plan; None for the setting's.
+            report: called with a few words about what is being done.
 
         Raises:
             InputError: the plan, a metric or a number cannot be used.
             MeasurementError: the baseline itself cannot be measured.
         """
         plan = self.pipeline.completed(plan, steps)
-        chosen_metrics(spec.metrics, spec.samples, spec.offset)  # what is wrong is said before anything runs
+        chosen_metrics(spec.metrics, spec.samples, spec.offset)  # raises errors before anything runs
         if spec.begun is None:
             measure = partial(self._measure, plan, spec, steps, report)
             return self._attempt(plan, spec.split, spec.offset, measure, steps)
@@ -89,7 +94,7 @@ class Trials(ABC):
     def _measure(
         self, plan: Plan, spec: TrialSpec, steps: int | None, report: Report | None, found: dict[str, Any]
     ) -> None:
-        """Takes times and scores, in the order in which the one may make the other needless."""
+        """Takes times and scores, in the order in which the first may make the second needless."""
         time = partial(self.latency, plan, pairs=spec.pairs, steps=steps, report=report)
         score = partial(self._score, plan, spec, steps, report)
         first = range(spec.offset, spec.offset + spec.samples)
@@ -113,7 +118,7 @@ class Trials(ABC):
         report: Report | None,
         found: dict[str, Any],
     ) -> None:
-        """Scores the images that a trial which has begun does not have."""
+        """Scores the images that the trial ``begun`` lacks, and reuses its times."""
         found |= {"latency": begun.latency, "losses": begun.losses}
         losses, have, stop_early = begun.losses, samples_of(begun.losses), spec.stop_early
 
@@ -140,21 +145,23 @@ class Trials(ABC):
     def equal_time(
         self,
         plan_latency: Latency,
-        spec: TrialSpec = USUAL,
+        spec: TrialSpec = DEFAULT_SPEC,
         *,
         plan_losses: Losses | None = None,
         report: Report | None = None,
     ) -> EqualTime:
-        """The baseline with so few steps that it is as fast as a plan, measured like a plan.
+        """Returns the baseline with so few steps that it is about as fast as a plan, measured like a plan.
 
-        How the number of steps is found: ``hasten.measure.equal_time.most_steps``, in few timings. 1 step
-        where even that is slower, the setting's where the plan is no faster than the baseline.
+        ``hasten.measure.equal_time.most_steps`` finds the number of steps in few timings. It is 1 where even one
+        step is slower, and the setting's number where the plan is no faster than the baseline.
 
         Args:
-            spec: the split, samples, offset and metrics of the plan's own trial, for the same images. It is timed
-                in as many pairs, but 3 at most. Nothing ends it early.
-            plan_losses: the plan's own losses on the same prompts. ``plan_loses`` of the answer names the
-                metrics where fewer steps, in no more time, cost less than the plan.
+            plan_latency: the plan's times.
+            spec: the split, samples, offset and metrics of the plan's own trial, so that the images are the same.
+                It is timed in as many pairs, but 3 at most. Nothing ends it early.
+            plan_losses: the plan's losses on the same prompts. ``plan_loses`` of the result has the metrics by
+                which fewer steps, in no more time, lose less than the plan.
+            report: called with a few words about what is being done.
         """
 
         def timed(steps: int, *, pairs: int, warmup: int) -> Latency:
@@ -172,21 +179,22 @@ class Trials(ABC):
 
     @abstractmethod
     def _begin(self, split: Split, indices: Sequence[int], report: Report | None) -> None:
-        """Told the first images of a plan's trial before anything is measured for it.
+        """Prepares the trial of a plan, given its first images, before anything is measured for it.
 
         Raises:
             MeasurementError: the baseline itself cannot be measured, which is not the plan's fault.
         """
 
     def _attempt(self, plan: Plan, split: Split, offset: int, measure: Measure, steps: int | None = None) -> Trial:
-        """The trial that ``measure`` fills in; when the plan fails, what was found so far and the reason."""
+        """Returns the trial that ``measure`` fills in. Where the plan fails, it has what was found so far and the
+        reason."""
         found: dict[str, Any] = {}
         try:
             measure(found)
         except PlanError as failure:
             found |= {"status": "failed", "reason": str(failure)}
-        known = {"plan": str(plan), "steps": steps or self.setting.steps, "split": split, "offset": offset}
-        return Trial.model_validate({**known, "environment": self.environment, **found})
+        asked = {"plan": str(plan), "steps": steps or self.setting.steps, "split": split, "offset": offset}
+        return Trial.model_validate({**asked, "environment": self.environment, **found})
 
 
 def _few(baseline_s: Sequence[float], plan_s: Sequence[float]) -> bool:
@@ -194,5 +202,5 @@ def _few(baseline_s: Sequence[float], plan_s: Sequence[float]) -> bool:
 
 
 def _of_steps(steps: int, report: Report | None) -> Report | None:
-    """What is told, with the number of steps before it."""
+    """Returns a report function that puts the number of steps before its words."""
     return None if report is None else lambda words: report(f"{steps} steps: {words}")

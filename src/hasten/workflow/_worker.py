@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from hasten.errors import HastenError, InputError
-from hasten.measure.ending import Terminated, leave_if_asked, terminated_by_signal
+from hasten.measure.termination import Terminated, leave_if_asked, terminated_by_signal
 from hasten.processes.child import GUARDED
 from hasten.store.memory import one_memory
 from hasten.workflow.jobs import AUTO

@@ -1,6 +1,6 @@
-"""The identity of a measurement: all that makes the pictures or their speed.
+"""The identity of a measurement: everything that determines the images or their speed.
 
-It is found by walking through the pipeline, not from a list of what is known to matter: every module's weights,
-attributes, hooks and code, whatever these refer to, the scheduler's configuration, and what torch was told for the
-whole process. What cannot be looked into makes the measurement its own.
+It is found by walking through the pipeline instead of a list of what is known to matter: the weights, attributes,
+hooks and code of every module, whatever these refer to, the scheduler's configuration, and torch's switches for
+the whole process. Anything that cannot be inspected makes the measurement incomparable to all others.
 """

@@ -1,8 +1,8 @@
-"""What tells functions and classes from others of the same name: their code, and what it names.
+"""Identifies functions and classes by their code and by what this names.
 
 A method that was replaced on a class, a helper that was replaced in its module, and an attention processor that a
-script defines and changes from run to run have the old name and another effect. So has a processor that reads a
-setting which lies elsewhere: in a global, in another module of the user's own, or in the environment.
+script changes from run to run keep their name and have another effect. So does a processor that reads a setting
+from a global, from another module of the user's own, or from the environment.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from typing import Any
 from hasten.measure.identity.names import PLAIN, qualified
 
 MAKING = ("__init__", "__new__", "__setstate__")
-"""Methods that make an object. What they made is looked at itself, and torch.compile puts counters around those of
-all modules of the process when it is first used."""
+"""Methods that create an object. The object itself is inspected, and torch.compile wraps these methods of all
+modules in counters when it is first used."""
 
 
 class Code:
     """Digests of the code of classes and functions, each made once.
 
-    ``called``: a line for each function that they call by name, and for those that these call in turn.
-    ``values``: whatever else the user's own code names, by its place: no version tells when that changes.
+    ``called`` has a line for each function that they call by name, and for those that these call in turn.
+    ``values`` has everything else that the user's own code names, by place, because no version number changes with
+    it.
     """
 
     def __init__(self) -> None:
@@ -36,14 +37,14 @@ class Code:
         self._followed: set[types.FunctionType] = set()
 
     def of_class(self, cls: type) -> str:
-        """Its name, and a digest of all that it and its bases define."""
+        """Returns the name of a class, and a digest of everything that it and its base classes define."""
         if cls not in self._classes:
             told = [line for base in cls.__mro__ if base is not object for line in self._own(base)]
             self._classes[cls] = f"{qualified(cls)} {_digest(told)}" if told else qualified(cls)
         return self._classes[cls]
 
     def of_function(self, function: types.FunctionType) -> str:
-        """Its name, and a digest of its code."""
+        """Returns the name of a function, and a digest of its code."""
         self._follow(function)
         return f"{qualified(function)} {self._of_code(function.__code__)}"
 
@@ -60,17 +61,18 @@ class Code:
                 yield f"{name}={value!r}"
 
     def _follow(self, function: types.FunctionType) -> None:
-        """Those of its own package are followed; of others the version is part of the environment."""
-        left = [function]
-        while left:
-            caller = left.pop()
+        """Records the functions that the code calls. Those of its own package are followed; other packages have
+        versions."""
+        pending = [function]
+        while pending:
+            caller = pending.pop()
             if caller in self._followed:
                 continue
             self._followed.add(caller)
             for name, used in _used(caller):
                 if isinstance(used, types.FunctionType):
                     self.called.add(f"{name}={qualified(used)}:{self._of_code(used.__code__)}")
-                    left += [used] if _package(used) == _package(caller) != "torch" else []
+                    pending += [used] if _package(used) == _package(caller) != "torch" else []
                 elif _is_function(used):
                     self.called.add(f"{name}={qualified(used)}")
                 elif _is_plain(used):
@@ -89,7 +91,7 @@ class Code:
 
 
 def _functions_in(value: Any) -> list[types.FunctionType]:
-    """The functions of a class attribute: of a method of any kind, or of a property, also under decorators."""
+    """Returns the functions in a class attribute: in a method of any kind or a property, also under decorators."""
     if isinstance(value, property):
         return [f for f in (value.fget, value.fset) if isinstance(f, types.FunctionType)]
     if isinstance(value, staticmethod | classmethod):
@@ -99,7 +101,7 @@ def _functions_in(value: Any) -> list[types.FunctionType]:
 
 
 def _wrapped(value: Any) -> Iterator[Any]:
-    """What decorators lie around, from the outside in."""
+    """Yields the functions that decorators wrap, from the outside in."""
     seen = {id(value)}
     while (value := getattr(value, "__wrapped__", None)) is not None and id(value) not in seen:
         seen.add(id(value))
@@ -107,13 +109,14 @@ def _wrapped(value: Any) -> Iterator[Any]:
 
 
 def _used(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """The functions that the code names: globals of its module, and functions of the modules that it names.
+    """Yields what the code names: functions among its globals, and functions of modules that it names.
 
-    Of a script of the user's own all other values too, and what it reads from the environment by name.
+    For a script of the user's own these are also all other values, and the environment variables that it reads by
+    name.
     """
     names, own = set(_names(function.__code__)), not _is_installed(function.__module__)
     found = {name: function.__globals__[name] for name in names if name in function.__globals__}
-    if own:  # a module that is imported inside the function is no global of it
+    if own:  # modules that are imported inside the function are not among its globals
         found |= {name: sys.modules[name] for name in names if name in sys.modules and name not in found}
     for name, value in found.items():
         if _is_module(value):
@@ -136,7 +139,7 @@ def _constants(code: types.CodeType) -> Iterator[str]:
 
 
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
-    """Yields the code itself and that of all functions within it."""
+    """Yields the code itself and that of all functions inside it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -162,7 +165,7 @@ def _package(function: types.FunctionType) -> str:
 
 
 def _is_installed(module: str | None) -> bool:
-    """The module comes from a package, whose version is known, not from a file of the user's own."""
+    """Returns whether the module belongs to an installed package, whose version is known, and not to the user."""
     if module and module.partition(".")[0] == "hasten":
         return True
     file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
@@ -170,7 +173,7 @@ def _is_installed(module: str | None) -> bool:
 
 
 def _constant(value: Any) -> str:
-    """Sets among the constants have no order of their own."""
+    """Returns the text of a constant. Sets are sorted, as their order varies."""
     return repr(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
 
 

@@ -1,4 +1,4 @@
-"""What tells a module from others: of each of its modules the class, the weights, and everything set on it."""
+"""Identifies a module by the class, the weights and the other attributes of each of its modules."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     import torch
 
 OBSERVERS = "transformers.utils.output_capturing"
-"""Its hooks only look on, and are put on a text encoder by its first call."""
+"""The module whose hooks only observe. A text encoder gets them at its first call."""
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
-"""Their keys count all hooks of a process; only their order and what they do matters."""
+"""A module's dictionaries of hooks. Their keys count all hooks of a process, so that only the order of hooks
+matters."""
 
 
 def facts_of(module: torch.nn.Module, name: str, walk: Walk) -> Iterator[tuple[str, str]]:
-    """A text for each module in ``module``, by its place. ``walk`` knows the modules by name already."""
+    """Yields a text for each module inside ``module``, by its place. ``walk`` already has the modules' names."""
     import torch
 
     of_all = frozenset(vars(torch.nn.Module()))
@@ -49,18 +50,18 @@ def _lines(module: torch.nn.Module, place: str, walk: Walk) -> Iterator[str]:
 
 
 def weights_digest(module: torch.nn.Module) -> str:
-    """12 characters that tell the weights of a module from others."""
+    """Returns a hash of 12 characters of a module's weights."""
     walk = Walk()
     told = (f"{name} {walk.tensor(tensor, name)}" for name, tensor in module.state_dict().items())
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
 
 
 def placed(module: torch.nn.Module, name: str) -> dict[int, str]:
-    """The names of a module and of all in it, by their ``id``."""
+    """Returns the names of a module and all modules inside it, by their ``id``."""
     return {id(each): place for place, each in module.named_modules(prefix=name)}
 
 
 def is_elsewhere(module: torch.nn.Module) -> bool:
-    """Its weights are moved to and fro by hooks, so that where they lie now says nothing."""
+    """Returns whether hooks move the weights between devices, so that their present device has no meaning."""
     hooks = (vars(each).get(name) for each in module.modules() for name in ("_hf_hook", "_diffusers_hook"))
     return any(hook is not None and getattr(hook, "hooks", True) for hook in hooks)

@@ -1,11 +1,11 @@
-"""Which names say where something comes from, or what the last call left, and not what it does."""
+"""Names of attributes that tell where something comes from, or what the last call left, and not what it does."""
 
 from __future__ import annotations
 
 from typing import Any
 
 WIDE = "pipeline"
-"""The entry that identities had not when they were of the denoiser's weights alone."""
+"""The entry that is missing in old identities, which were of the denoiser's weights alone."""
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 ORIGIN = frozenset(
@@ -26,10 +26,10 @@ ORIGIN = frozenset(
         "_keys_to_ignore_on_load_unexpected",
     }
 )
-"""Where weights and configurations were read from and by which version: the libraries' versions are part of the
-environment, the classes and weights are looked at themselves."""
+"""Where weights and configurations were read from, and by which version. Versions are part of the environment, and
+classes and weights are inspected themselves."""
 OF_CONFIGS = frozenset({"dtype", "torch_dtype", "model_type"})
-"""Entries of configurations that say how the weights were read: what they are is seen from them."""
+"""Entries of configurations that tell how weights were read, which the weights themselves show."""
 OF_TOKENIZERS = frozenset(
     {
         "init_kwargs",
@@ -41,7 +41,7 @@ OF_TOKENIZERS = frozenset(
         "_vocab_scores",
     }
 )
-"""What a tokenizer was made from: what came of it is in its own words, tokens and rules."""
+"""What a tokenizer was made from. The result is in its words, tokens and rules."""
 TRANSIENT = frozenset(
     {
         "_state_cache",
@@ -54,10 +54,10 @@ TRANSIENT = frozenset(
         "_output_capturing_hooks_installed",
     }
 )
-"""What diffusers and accelerate keep between the calls of modules, and what is only shown to people."""
+"""What diffusers and accelerate keep between calls of modules, and what is only shown to people."""
 
 
 def qualified(thing: Any) -> str:
-    """Module and name of a class or function."""
+    """Returns the module and name of a class or function."""
     name = getattr(thing, "__qualname__", None) or type(thing).__qualname__
     return f"{getattr(thing, '__module__', None) or 'builtins'}.{name}"

@@ -1,4 +1,4 @@
-"""What tells a pipeline from others: every component, and everything that was set on it."""
+"""Identifies a pipeline by every component, and by everything that was set on it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from hasten.measure.identity.values import Walk
 
 @dataclass(frozen=True)
 class Looked:
-    """What was found in a pipeline, as texts by place: of its scheduler, of the process, and all else.
+    """The facts about a pipeline, as texts by place: about its scheduler, about the process, and all others.
 
-    ``unknown``: what could not be looked into, its type by place.
+    ``unknown`` has the type of each value that could not be inspected, by its place.
     """
 
     facts: dict[str, str]
@@ -29,7 +29,7 @@ class Looked:
 
 
 def look_at(pipe: Any) -> Looked:
-    """All facts of a pipeline. It is only read."""
+    """Returns all facts about a pipeline, which is only read."""
     import torch
 
     walk = Walk()
@@ -51,7 +51,7 @@ def look_at(pipe: Any) -> Looked:
 
 
 def digest_of(facts: dict[str, str]) -> str:
-    """24 characters that other facts do not have, in whatever order they were found."""
+    """Returns a hash of 24 characters of the facts, whatever order they were found in."""
     digest = hashlib.sha256()
     for place, text in sorted(facts.items()):
         digest.update(f"{place}\0{text}\0".encode("utf-8", "surrogatepass"))
@@ -65,11 +65,11 @@ def _of_part(part: Any, name: str, walk: Walk) -> Iterator[tuple[str, str]]:
 
 
 def _own_config(pipe: Any) -> dict[str, Any]:
-    """The configuration without its list of the components, which are looked at themselves."""
+    """Returns the configuration without its list of components, which are inspected themselves."""
     return {name: v for name, v in pipe.config.items() if name not in vars(pipe) and name not in ORIGIN}
 
 
 def _stored_by_calls(cls: type) -> set[str]:
-    """The attributes that every call of the pipeline stores anew before it uses them."""
+    """Returns the names of the attributes that every call of the pipeline sets before it uses them."""
     code = inspect.unwrap(vars(cls).get("__call__") or cls.__call__).__code__
     return {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}

@@ -1,4 +1,4 @@
-"""What the whole process was told about how to compute: switches of torch, of its compiler, and of diffusers."""
+"""Switches of the whole process that affect computing: those of torch, of its compiler, and of diffusers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ VARIABLES = (
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
-"""Environment variables that change products of matrices without anything in Python that would tell."""
+"""Environment variables that change matrix products without a trace in any Python object."""
 HOOKS = ("_global_forward_pre_hooks", "_global_forward_hooks")
-"""Of all modules of the process."""
+"""torch's hooks for all modules of the process."""
 COMPILERS = ("torch._dynamo.config", "torch._inductor.config")
 
 
 def switches(walk: Walk) -> dict[str, str]:
-    """All of them by name, as text; those of the compiler where ``walk`` has met something that is compiled."""
+    """Returns all switches by name, as text. The compiler's are included where ``walk`` has met something
+    compiled."""
     import torch
 
     found = {name: value for name in VARIABLES if (value := os.environ.get(name))}
@@ -46,7 +47,10 @@ def switches(walk: Walk) -> dict[str, str]:
 
 
 def _of_compilers() -> dict[str, str]:
-    """What was changed. What is not imported is as it was made; methods that quantise change some of it, too."""
+    """Returns the changed settings of the compiler.
+
+    Modules that are not imported have their defaults. Methods that quantise change some settings, too.
+    """
     return {
         f"{name}.{switch}": repr(value)
         for name in COMPILERS
@@ -58,7 +62,7 @@ def _of_compilers() -> dict[str, str]:
 
 
 def _plain_in(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    """The switches of a module: it has them as attributes, or as properties of its class."""
+    """Yields the switches of a module, which are attributes or properties of its class."""
     for name in sorted({*dir(type(module)), *vars(module)}):
         if not name.startswith("_") and name != "TYPE_CHECKING":
             value = getattr(module, name, None)
@@ -67,6 +71,6 @@ def _plain_in(module: ModuleType) -> Iterator[tuple[str, Any]]:
 
 
 def _of_diffusers() -> dict[str, str]:
-    """The attention kernel of models that name none."""
+    """Returns diffusers' attention kernel for models that name none."""
     registry = getattr(sys.modules.get("diffusers.models.attention_dispatch"), "_AttentionBackendRegistry", None)
     return {} if registry is None else {"attention backend": str(getattr(registry, "_active_backend", ""))}

@@ -1,4 +1,4 @@
-"""What tells a diffusion scheduler from others, and not which call it was used in last."""
+"""Identifies a diffusion scheduler, without the state of its last call."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 from hasten.measure.identity.values import Walk
 
 REHEARSED = 4
-"""Steps of the call that shows which attributes of a scheduler belong to a call."""
+"""The number of steps in the call that shows which attributes of a scheduler change in a call."""
 
 
 def facts_of(scheduler: Any, walk: Walk) -> Iterator[tuple[str, str]]:
-    """Its class, its whole configuration, and whatever was set on it since, but for what each call sets anew."""
+    """Yields its class, its configuration, and whatever was set on it since, except for what each call sets
+    anew."""
     yield "scheduler", walk.code.of_class(type(scheduler))
     yield "scheduler.config", walk.text(dict(scheduler.config), "scheduler.config")
     without = frozenset({"_internal_dict", *_of_a_call(scheduler)})
@@ -24,13 +25,14 @@ def facts_of(scheduler: Any, walk: Walk) -> Iterator[tuple[str, str]]:
 
 
 def _of_a_call(scheduler: Any) -> set[str]:
-    """The names of the attributes that a call changes, found by making one with a scheduler that is like it.
+    """Returns the names of the attributes that a call changes, found in a call with a new scheduler of equal
+    configuration.
 
-    Where the call fails half-way, these are what was changed until then.
+    Where the call fails half-way, they are those that were changed until then.
     """
     fresh = type(scheduler).from_config(scheduler.config)
     before, changed = _told(fresh), set[str]()
-    with suppress(Exception):  # a foreign scheduler may want to be called otherwise
+    with suppress(Exception):  # other people's schedulers may need to be called differently
         for _ in _call(fresh):
             after = _told(fresh)
             changed |= {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
@@ -43,7 +45,7 @@ def _told(scheduler: Any) -> dict[str, str]:
 
 
 def _call(scheduler: Any) -> Iterator[None]:
-    """A few steps on a small latent, with what every scheduler of diffusers takes."""
+    """Takes a few steps on a small latent, with arguments that every scheduler of diffusers takes."""
     import torch
 
     takes = inspect.signature(scheduler.set_timesteps).parameters

@@ -1,4 +1,4 @@
-"""What tells a model that scores pictures from others: its files, wherever they lie, or the model itself."""
+"""Identifies a model that scores images by its files, wherever they are, or by the loaded model itself."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 TOLD = (".json", ".txt", ".model")
 WEIGHTS = (".safetensors", ".bin")
-"""The first kind that a folder has is what is loaded."""
+"""Endings of weight files. Files of the first ending that a folder has are the ones that are loaded."""
 
 
 def scorer_digest(scorer: str | ClipScorer) -> str:
-    """Of a name the digest of its files; where these are yet to be fetched, the name."""
+    """Returns a digest of the model or, for a name, of its files; the name itself where the files are not yet
+    downloaded."""
     if isinstance(scorer, ClipScorer):
         return _of_loaded(scorer)
     folder = scorer_folder(scorer)

@@ -1,4 +1,4 @@
-"""What tells a tensor from others: its shape, type and layout, and a checksum of every byte."""
+"""Identifies tensors by their shape, type and layout, and a checksum over every byte."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ if TYPE_CHECKING:
     import torch
 
 SMALL = 65_536
-"""Bytes of a tensor that is taken as it is."""
+"""The most bytes of a tensor that is hashed as it is."""
 CHUNK = 1024
-"""Words of 8 bytes that are summed up at once: the sums tell in which 8 KiB something has changed."""
+"""The number of 8-byte words that are summed at once, so that each sum covers 8 KiB."""
 SAMPLES, SAMPLE = 64, 64
-"""So many places, and bytes at each, that are taken as they are: sums do not tell in what order words stand."""
+"""The number of places, and of bytes at each, that are hashed as they are, because sums do not depend on the order
+of words."""
 
 
 def layout_of(tensor: torch.Tensor) -> str:
-    """Type, shape and strides; those of dimensions of size 1 say nothing about where anything lies."""
+    """Returns type, shape and strides. The strides of dimensions of size 1 are 0, as they do not affect where
+    anything lies."""
     strides = [stride if size > 1 else 0 for size, stride in zip(tensor.shape, tensor.stride(), strict=True)]
     return f"{str(tensor.dtype).removeprefix('torch.')}{tuple(tensor.shape)} strides {tuple(strides)}"
 
 
 def checksum(tensor: torch.Tensor) -> str:
-    """32 characters that another content does not have; the same on every device.
+    """Returns a hash of 32 characters of a tensor's content, the same on every device.
 
-    Integer sums wrap round in the same way everywhere, in whatever order they are taken, and read memory as fast
-    as it can be read.
+    Integer sums wrap round identically everywhere, in whatever order they are taken, and read memory as fast as
+    possible.
     """
     import torch
 
@@ -40,7 +42,7 @@ def checksum(tensor: torch.Tensor) -> str:
 
 
 def _summed(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The sum of each chunk, and the bytes after the last."""
+    """Returns the sum of each chunk, and the bytes after the last full chunk."""
     import torch
 
     whole = raw.numel() // (8 * CHUNK) * (8 * CHUNK)
@@ -49,7 +51,8 @@ def _summed(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _bytes_of(tensor: torch.Tensor) -> torch.Tensor:
-    """All bytes, (n,), in the order in which they lie in memory; copied only where there are gaps between them."""
+    """Returns all bytes, (n,), in the order in which they lie in memory. They are copied only where there are
+    gaps."""
     import torch
 
     tensor = tensor.detach().resolve_conj().resolve_neg()

@@ -1,4 +1,4 @@
-"""A text for any value that two values share only where they do the same: of whatever kind, known or not."""
+"""Describes values of any kind as texts that two values share only where they have the same effect."""
 
 from __future__ import annotations
 
@@ -21,21 +21,26 @@ from hasten.measure.identity.names import OF_CONFIGS, OF_TOKENIZERS, ORIGIN, PLA
 from hasten.measure.identity.tensors import checksum, layout_of
 
 LONGEST = 240
-"""Characters of a text that is kept as it is; of a longer one its digest is."""
-MOST = 200_000
-"""Values of one object: more are taken for a whole world that it happens to refer to."""
+"""The most characters of a text that is kept as it is; longer ones are hashed."""
+MAX_VALUES = 200_000
+"""The most values that a walk inspects. An object that leads to more refers to a whole world, and counts as
+unknown."""
 NAMED_ONLY = (types.ModuleType, logging.Logger, itertools.count, type(threading.Lock()), type(threading.RLock()))
-"""They do nothing to pictures by what they hold; counters and locks are another one in each process."""
+"""Types whose content has no effect on images. Counters and locks differ in each process."""
 OF_PYTHON = 1 << 9
-"""The flag of classes that were not made in C at the start: ``Py_TPFLAGS_HEAPTYPE``."""
+"""CPython's flag of classes that are not built in: ``Py_TPFLAGS_HEAPTYPE``."""
 COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch", "torch._C", "torch.fx")
 
 
 class Walk:
-    """Looks through values as far as they lead.
+    """Inspects values and everything that they refer to.
 
-    ``names``: what has a name in the pipeline, by its ``id``: where a value refers to such, the name is its text.
-    ``unknown``: what could not be looked into, by where it was found. ``compiled``: a part is.
+    Attributes:
+        code: the digests of functions and classes.
+        names: names of the pipeline's parts, by ``id``. Where a value refers to such a part, the name stands for
+            it.
+        unknown: the types of values that could not be inspected, by place.
+        compiled: whether a part is compiled.
     """
 
     def __init__(self) -> None:
@@ -47,7 +52,7 @@ class Walk:
         self.compiled = False
         self._open: list[int] = []
         self._done: dict[int, tuple[Any, str]] = {}
-        self._left = MOST
+        self._values_left = MAX_VALUES
         self._kinds: tuple[tuple[Any, Callable[[Any, str], str]], ...] = (
             (enum.Enum, lambda value, _: f"{qualified(type(value))}.{value.name}"),
             (torch.Tensor, self.tensor),
@@ -67,13 +72,13 @@ class Walk:
         )
 
     def beside(self) -> Walk:
-        """Another that knows the same names."""
+        """Returns another walk with the same names."""
         other = Walk()
         other.names = dict(self.names)
         return other
 
     def text(self, value: Any, path: str) -> str:
-        """The text of a value that was found at ``path``."""
+        """Returns the text of a value that was found at ``path``."""
         if type(value) in PLAIN:
             return _short(repr(value))
         if id(value) in self.names:
@@ -81,28 +86,32 @@ class Walk:
         if id(value) in self._open:
             return f"<{len(self._open) - self._open.index(id(value))} up>"
         if id(value) not in self._done:
-            self._done[id(value)] = (value, self._looked_into(value, path))  # kept: its id is no other's meanwhile
+            # Keeping the value as well keeps its id from being reused.
+            self._done[id(value)] = (value, self._looked_into(value, path))
         return self._done[id(value)][1]
 
     def attributes(self, value: Any, path: str, without: frozenset[str] = frozenset()) -> list[str]:
-        """A line for each attribute that says something: None, False and what is empty say no more than none."""
+        """Returns a line for each attribute with a meaning. None, False and empty values mean no more than a
+        missing one."""
         ignored = ORIGIN | TRANSIENT | without
         held = {name: v for name, v in _held_by(value).items() if name not in ignored and not _says_nothing(v)}
         told = ((n, v) for n, v in sorted(held.items()) if not (_is_id(v, value) or _is_own_method(n, v, value)))
         return [f"{name}={self.text(v, f'{path}.{name}')}" for name, v in told]
 
     def beyond(self) -> dict[str, str]:
-        """The texts of what the code names that was met, by place; their own code may name more."""
+        """Returns the texts of values that the inspected code names, by place, and those of what their code names
+        in turn."""
         found: dict[str, str] = {}
-        while left := sorted(self.code.values.keys() - found.keys()):
-            found |= {place: self.text(self.code.values[place], place) for place in left}
+        while new := sorted(self.code.values.keys() - found.keys()):
+            found |= {place: self.text(self.code.values[place], place) for place in new}
         return {
             **{f"named {place}": text for place, text in found.items()},
             "code": "\n".join(sorted(self.code.called)),
         }
 
     def tensor(self, value: Any, path: str) -> str:
-        """Layout and content; of a tensor that is made of others, as quantised ones are, those of its parts."""
+        """Returns the layout and content of a tensor. A tensor that consists of others, such as a quantised one,
+        has theirs."""
         inner = getattr(value, "__tensor_flatten__", None)
         if inner is not None and type(value).__module__ != "torch.nn.parameter":
             names, context = inner()
@@ -122,13 +131,13 @@ class Walk:
         return checksum(value)
 
     def _looked_into(self, value: Any, path: str) -> str:
-        self._left -= 1
-        if self._left < 0:
+        self._values_left -= 1
+        if self._values_left < 0:
             return self._not_known(value, path)
         self._open.append(id(value))
         try:
-            known = next((look for kinds, look in self._kinds if isinstance(value, kinds)), self._object)
-            return _short(known(value, path))
+            look_into = next((look for kinds, look in self._kinds if isinstance(value, kinds)), self._object)
+            return _short(look_into(value, path))
         finally:
             self._open.pop()
 
@@ -141,7 +150,8 @@ class Walk:
         return f"{qualified(value)}{own}"
 
     def _function(self, value: types.FunctionType, path: str) -> str:
-        """With what it holds on to: defaults, and variables of the function around it."""
+        """Returns the text of a function, with its defaults and the variables of enclosing functions that it
+        uses."""
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
         held = {name: cell.cell_contents for name, cell in cells if not _is_empty(cell)}
         if value.__module__.startswith(COMPILERS):
@@ -163,10 +173,11 @@ class Walk:
         return f"{name}[{', '.join(self.text(part, f'{path}[{i}]') for i, part in enumerate(parts))}]"
 
     def _object(self, value: Any, path: str) -> str:
-        """What is of no kind above: its class and attributes or, of what has none, what it is copied from."""
+        """Returns the text of an object of no other kind: its class with attributes or, without any, how it is
+        copied."""
         module = type(value).__module__
         if hasattr(value, "tobytes") and hasattr(value, "dtype"):
-            if value.dtype.hasobject:  # its bytes are addresses
+            if value.dtype.hasobject:  # the bytes of such arrays are addresses
                 return self.text(value.tolist(), path)
             return f"{value.dtype}{getattr(value, 'shape', ())} {hashlib.sha256(value.tobytes()).hexdigest()}"
         if module.startswith("tokenizers"):
@@ -184,7 +195,7 @@ class Walk:
     def _copied(self, value: Any, path: str) -> str:
         try:
             state = value.__reduce_ex__(4)
-        except Exception:  # whatever foreign code raises that cannot be copied
+        except Exception:  # foreign code may raise anything where it cannot be copied
             state = None
         if isinstance(state, tuple):
             parts = [list(p) if isinstance(p, Iterator) else p for p in state[1:5]]
@@ -192,7 +203,8 @@ class Walk:
         return f"{qualified(type(value))} {state}" if state else self._not_known(value, path)
 
     def _compiler(self, value: Any, path: str) -> str:
-        """How something is compiled: the compiler's own objects change with all that is compiled."""
+        """Returns how something is compiled. The compiler's own objects change with everything that is
+        compiled."""
         self.compiled = True
         plain = {n: v for n, v in _held_by(value).items() if isinstance(v, bool | str) and not _says_nothing(v)}
         options = getattr(value, "compiler_config", None)
@@ -206,7 +218,7 @@ class Walk:
 
 
 def _backend(callback: Any) -> Any:
-    """The compiler behind what torch puts around it."""
+    """Returns the compiler's backend from inside the wrappers that torch puts around it."""
     while (inner := getattr(callback, "_torchdynamo_orig_backend", None)) is not None and inner is not callback:
         callback = inner
     inside = type(callback).__module__.startswith(COMPILERS)
@@ -214,13 +226,14 @@ def _backend(callback: Any) -> Any:
 
 
 def _tokens(told: str) -> str:
-    """A tokenizer of the library ``tokenizers``, without the cutting and padding that the last call asked for."""
+    """Returns a hash of a tokenizer of the library ``tokenizers``, without the truncation and padding of its last
+    call."""
     kept = {name: value for name, value in json.loads(told).items() if name not in ("truncation", "padding")}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def _held_by(value: Any) -> dict[str, Any]:
-    """The attributes of an object, in its ``__dict__`` and in slots."""
+    """Returns the attributes of an object, from its ``__dict__`` and from slots."""
     slots = (base.__dict__.get("__slots__", ()) for base in type(value).__mro__)
     names = (name for of in slots for name in ((of,) if isinstance(of, str) else of))
     held = {name: getattr(value, name) for name in names if name[:2] != "__" and hasattr(value, name)}
@@ -228,7 +241,10 @@ def _held_by(value: Any) -> dict[str, Any]:
 
 
 def _is_its_attributes(value: Any) -> bool:
-    """Its classes are Python's own, and none says how it is copied, as those do whose attributes are not all."""
+    """Returns whether attributes are all that an object consists of.
+
+    Its classes must be Python's, and none may define how it is copied, as classes do that have other content.
+    """
     own = ("__getstate__", "__reduce__", "__reduce_ex__")
     classes = [base for base in type(value).__mro__ if base is not object]
     says = any(getattr(type(value), name, None) is not getattr(object, name, None) for name in own)
@@ -236,7 +252,7 @@ def _is_its_attributes(value: Any) -> bool:
 
 
 def _has_prefix(value: Any) -> bool:
-    """A view of weights that accelerate moves to and fro: its keys cannot be asked for by themselves."""
+    """Returns whether this is accelerate's view of offloaded weights, whose keys cannot be read one by one."""
     return type(value).__name__ == "PrefixedDataset"
 
 
@@ -247,12 +263,12 @@ def _says_nothing(value: Any) -> bool:
 
 
 def _is_id(value: Any, owner: Any) -> bool:
-    """An object that keeps its own ``id`` is another one in every process."""
+    """Returns whether an object holds its own ``id``, which differs in every process."""
     return type(value) in (int, str) and str(value) == str(id(owner))
 
 
 def _is_own_method(name: str, value: Any, owner: Any) -> bool:
-    """What hooks put back when they are taken off: the method that the class has under that name anyway."""
+    """Returns whether this is the class's own method of that name, which hooks put back when they are removed."""
     bound = isinstance(value, types.MethodType) and value.__self__ is owner
     return bound and value.__func__ is getattr(type(owner), name, None)
 

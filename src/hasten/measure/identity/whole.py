@@ -1,4 +1,4 @@
-"""The identity of a bench: what two of them must share for their trials to be compared."""
+"""The identity of a bench: everything that two benches must share for their trials to be comparable."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from hasten.metrics import ClipScorer, named_dino
 logger = logging.getLogger(__name__)
 
 OWN = "own"
-"""The entry that makes an identity one that no other has."""
+"""The entry that makes an identity unlike every other."""
 SHOWN = 3
 
 
 def identity_of(pipeline: Pipeline, scorer: str | ClipScorer, environment_key: str) -> dict[str, str]:
-    """As text, by what it is of. With an entry ``OWN`` where a part of the pipeline could not be looked into."""
+    """Returns the identity as text, by topic. It has an entry ``OWN`` where a part of the pipeline could not be
+    inspected."""
     looked = look_at(pipeline.pipe)
     walk = Walk()
     dino = named_dino()
@@ -45,7 +46,7 @@ def identity_of(pipeline: Pipeline, scorer: str | ClipScorer, environment_key: s
 
 
 def _of_call(given: Mapping[str, Any], walk: Walk) -> str:
-    """The arguments of each call, with what the code of those that are functions names."""
+    """Returns the arguments of each call, with everything that the code of functions among them names."""
     told, beyond = walk.text(given, "call"), walk.beyond()
     return digest_of({"call": told, **beyond}) if any(beyond.values()) else told
 

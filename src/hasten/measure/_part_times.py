@@ -1,4 +1,4 @@
-"""One run with hooks on the denoiser's parts: what each takes without those within it."""
+"""Times the parts of the denoiser in one run, by hooks: each part without the parts inside it."""
 
 from __future__ import annotations
 
@@ -10,34 +10,38 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import denoiser_of, is_a, is_joint, stacked
-from hasten.measure.pieces import undisturbed
+from hasten.measure.stepwise import undisturbed
 from hasten.measure.timing import Stopwatch, synchronise
 
 if TYPE_CHECKING:
     import torch
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-"""Of a call: by position, and by name."""
+"""The arguments of a call, by position and by name."""
 Key = tuple[str, Any]
-"""The layer's name and the part's kind; kinds *text* and *decode* are outside the denoiser."""
+"""The layer's name and the part's kind. The kinds *text* and *decode* are outside the denoiser."""
 DENOISER: Key = ("", "denoiser")
 TEXT: Key = ("", "text")
 DECODE: Key = ("", "decode")
 LAYERS = {"resnets": "resnet", "attentions": "transformer", "downsamplers": "sampler", "upsamplers": "sampler"}
 INNER = {"attn1": "self_attention", "attn2": "cross_attention", "ff": "feed_forward"}
 JOINT = {"attn": "self_attention", "attn2": "self_attention", "ff": "feed_forward", "ff_context": "feed_forward"}
-"""The same in blocks whose attention is over image and text together."""
+"""The kinds of parts in blocks whose attention is over image and text together."""
 UNET = ("down_blocks", "mid_block", "up_blocks")
 
 
 @dataclass
 class Run:
-    """Seconds of one run with hooks. ``calls_s``: of each part, in each of the denoiser's calls. ``gaps_s``:
-    before the first of these, between them, and after the last, with text encoding and decoding, which ``once_s``
-    has apart.
+    """The seconds of one run with hooks.
 
-    ``modules`` and ``inside``: how many hooked calls of modules there were of a part in the whole run, and
-    directly within it; ``tokens``: those of each self-attention's layer.
+    Attributes:
+        gaps_s: the time before the denoiser's first call, between its calls, and after the last, including text
+            encoding and decoding.
+        calls_s: the time of each part, in each of the denoiser's calls.
+        once_s: the time of text encoding and of decoding alone.
+        modules: the number of hooked calls of a part's modules in the whole run.
+        inside: the number of hooked calls directly inside a part.
+        tokens: the number of tokens of each self-attention's layer.
     """
 
     gaps_s: list[float] = field(default_factory=list)
@@ -49,17 +53,17 @@ class Run:
 
     @property
     def calls(self) -> int:
-        """Of the denoiser."""
+        """The number of calls of the denoiser."""
         return len(self.calls_s)
 
     @property
     def pieces_s(self) -> list[float]:
-        """The run cut where the denoiser is called."""
+        """The times between the cuts of the run, which lie at the beginning of each call of the denoiser."""
         first, *after = self.gaps_s
         return [first, *(sum(call.values()) + gap for call, gap in zip(self.calls_s, after, strict=True))]
 
     def add(self, key: Key, took: float, outer: Key | None) -> None:
-        """A call of a module, within that of another."""
+        """Adds a call of a module, which lies inside that of another, if ``outer`` is given."""
         own = self.once_s if key in self.once_s else self.calls_s[-1]
         own[key] += took
         self.modules[key] += 1
@@ -68,14 +72,15 @@ class Run:
             self.inside[outer] += 1
 
     def hooks(self, key: Key) -> float:
-        """How many hooks' cost a part bears in the run: half of each is inside its module, half around it."""
+        """Returns how many hooks' cost a part bears in the run: half of a hook's cost is inside its module, half
+        around it."""
         return (self.modules[key] + self.inside[key]) / 2
 
 
 def parts_s(runs: Sequence[Run], hook_s: float) -> dict[Key, float]:
-    """Seconds of each part a call of the denoiser, over the calls of all runs: runs are few.
+    """Returns the seconds of each part per call of the denoiser, over the calls of all runs.
 
-    ``hook_s``: what a hooked module takes.
+    ``hook_s`` is the cost of a hooked module, which is subtracted.
     """
     first, calls = runs[0], [call for run in runs for call in run.calls_s]
     return {
@@ -85,7 +90,8 @@ def parts_s(runs: Sequence[Run], hook_s: float) -> dict[Key, float]:
 
 
 def outside_s(runs: Sequence[Run], hook_s: float) -> dict[str, float]:
-    """Seconds a run of text encoding, decoding and the rest; ``between`` calls of the denoiser for each."""
+    """Returns the seconds per run of *text* encoding, *decode* and the *rest*, and those *between* two calls of
+    the denoiser."""
     gaps = [gap for run in runs for gap in run.gaps_s[1:-1]]
     between = max(0.0, undisturbed(gaps) - hook_s) if gaps else 0.0
     before = undisturbed(run.gaps_s[0] - run.once_s[TEXT] for run in runs)
@@ -94,12 +100,12 @@ def outside_s(runs: Sequence[Run], hook_s: float) -> dict[str, float]:
         max(0.0, undisturbed(run.once_s[key] for run in runs) - hook_s * runs[0].hooks(key))
         for key in (TEXT, DECODE)
     )
-    # The last call is followed by what is between calls, too.
+    # The last call is followed by one more of the times between calls.
     return {"text": text, "decode": decode, "between": between, "rest": max(0.0, before + after - between)}
 
 
 def timed(call: Callable[[], object], pipe: Any, device: str, watch: Stopwatch) -> Run:
-    """Times a call's parts: the marks are read once at the end."""
+    """Times a call's parts. The marks are read once at the end, so that nothing waits meanwhile."""
     mark, seconds = watch
     with _Recorder(mark).on(pipe) as recorder:
         synchronise(device)
@@ -112,7 +118,7 @@ def timed(call: Callable[[], object], pipe: Any, device: str, watch: Stopwatch) 
 
 
 class _Recorder:
-    """Marks the begin (a key) and the end (None) of each call of the hooked modules, in their order."""
+    """Marks the beginning (a key) and the end (None) of each call of the hooked modules, in their order."""
 
     def __init__(self, mark: Callable[[], Any]) -> None:
         self._mark = mark
@@ -141,7 +147,7 @@ class _Recorder:
         return count
 
     def read(self, start: Any, end: Any, seconds: Callable[[Any, Any], float]) -> Run:
-        """What the marks tell. ``seconds`` between two marks."""
+        """Returns the run that the marks describe. ``seconds`` returns the time between two marks."""
         run = Run(tokens=self._tokens)
         open_: list[tuple[Key, Any]] = []
         last = start
@@ -160,7 +166,7 @@ class _Recorder:
 
 
 def _sites(pipe: Any) -> Iterator[tuple[Key, Any]]:
-    """All that is hooked, by what its seconds count for."""
+    """Yields all modules that are hooked, with the part that their time counts for."""
     yield from ((TEXT, part) for name, part in pipe.components.items() if name.startswith("text_encoder") and part)
     yield DECODE, pipe.vae.decoder
     denoiser = denoiser_of(pipe)
@@ -181,14 +187,14 @@ def _sites(pipe: Any) -> Iterator[tuple[Key, Any]]:
 
 
 def _parts(name: str, block: Any, inner: dict[str, str]) -> Iterator[tuple[Key, Any]]:
-    """The parts of a transformer's block; one that has no feed-forward of its own does that itself."""
+    """Yields the parts of a transformer's block. A block without a feed-forward module does that work itself."""
     yield (name, "block"), block
     parts = ((kind, getattr(block, part, None)) for part, kind in inner.items())
     yield from (((name, kind), module) for kind, module in parts if module is not None)
 
 
 def calls_in(call: Callable[[], object], pipe: Any) -> list[Arguments]:
-    """What the denoiser is called with, each time."""
+    """Returns the arguments of each call of the denoiser in ``call``."""
     found: list[Arguments] = []
 
     def look(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

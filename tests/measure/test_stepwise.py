@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hasten.measure.pieces import cut, pieces_of, seconds_of, undisturbed
+from hasten.measure.stepwise import cut, pieces_of, seconds_of, undisturbed
 
 
 def test_a_call_is_cut_where_the_denoiser_is_called() -> None:

@@ -1,9 +1,9 @@
-"""Calls timed step by step: what a machine's other work does to a few steps of a call then counts little.
+"""Times calls step by step, so that other work that disturbs a few steps of a call counts little.
 
-A call is cut where the denoiser is called. What it takes is the sum over its pieces of each piece's lower quartile
-over all calls. A burst of other work falls on a few pieces of a call, and most whole calls hold one; a slow
-stretch falls on a call and those after it. Both only ever add time. On restless machines two calls in five were
-slowed down: a median over nine of them is then sometimes one of a slow call, and the quartile hardly ever.
+A call is cut where the denoiser is called. Its duration is the sum over its pieces of each piece's lower quartile
+over all calls. A burst of other work hits a few pieces of a call, so that most whole calls contain one; a slow
+stretch hits a call and those after it. Both only ever add time. On restless machines two calls in five were slowed
+down: a median over nine calls is then sometimes that of a slow call, and a quartile hardly ever.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     import torch
 
 Calls = Sequence[Sequence[float]]
-"""Seconds of the pieces of each call: up to the denoiser's first one, from each of those to the next, the rest."""
+"""Seconds of the pieces of each call: up to the denoiser's first call, from each of its calls to the next, and the
+rest."""
 CLOCK = stopwatch("cpu")
 
 
 @contextmanager
 def cut(denoisers: Iterable[torch.nn.Module], device: str = "cpu", watch: Stopwatch = CLOCK) -> Iterator[PartsOf]:
-    """Yields a function that gives the pieces since it was last asked, by their number.
+    """Yields a function that returns the pieces since it was last called, by their number.
 
-    ``watch``: what the cuts are marked with. The clock tells when the denoiser is called, which on a GPU that lags
-    behind is before it computes: nearly all of a call is its last piece then. Marks on the ``device`` are read
+    The cuts are marked by ``watch``. The clock marks when the denoiser is called, which on a GPU that lags behind
+    is before it computes, so that nearly all of a call would be its last piece. Marks on the ``device`` are read
     after it has done its work.
     """
     mark, seconds = watch
@@ -53,7 +54,7 @@ def cut(denoisers: Iterable[torch.nn.Module], device: str = "cpu", watch: Stopwa
 
 
 def pieces_of(call: Callable[[], object], denoiser: torch.nn.Module, device: str, watch: Stopwatch) -> list[float]:
-    """Seconds of the pieces of one call, alone on the device."""
+    """Returns the seconds of the pieces of one call, alone on the device."""
     with cut([denoiser], device, watch) as since_last:
         synchronise(device)
         since_last()
@@ -63,11 +64,11 @@ def pieces_of(call: Callable[[], object], denoiser: torch.nn.Module, device: str
 
 
 def seconds_of(calls: Calls) -> float:
-    """What a call takes. All have equally many pieces."""
+    """Returns the duration of a call, from several calls with equally many pieces."""
     return sum(undisturbed(piece) for piece in zip(*calls, strict=True))
 
 
 def undisturbed(seconds: Iterable[float]) -> float:
-    """The lower quartile of what other work only ever lengthens."""
+    """Returns the lower quartile of durations that other work can only lengthen."""
     found = list(seconds)
     return quantiles(found, n=4, method="inclusive")[0] if len(found) > 1 else found[0]
