@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 SAVE_EVERY_S = 90
@@ -52,8 +53,11 @@ class Run:
             p.grad = torch.zeros_like(p)
         self.file = options.out / f"{name}.pt"
         self.step, self.spent, self._said = 0, 0.0, -math.inf
+        self.warmed_from = 0  # the step at which the optimiser began without a memory
         if self.file.exists():
             self._load()
+        elif all(self._average(key).exists() for key in modules):
+            self._load_average()
 
     def progress(self) -> float:
         """0 to 1, by steps or by the clock: by ``--seconds`` of this stage, or by what is left to ``--until``."""
@@ -72,7 +76,7 @@ class Run:
         last = saved = began = time.monotonic()
         first, pause = self.step, self.options.pause
         while (progress := self.progress()) < 1 and not (pause and time.monotonic() - began > pause):
-            warm = min(1.0, (self.step + 1) / WARM_STEPS)
+            warm = min(1.0, (self.step - self.warmed_from + 1) / WARM_STEPS)
             rate = warm * (self.floor + (self.peak - self.floor) * 0.5 * (1 + math.cos(math.pi * progress)))
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
@@ -139,7 +143,23 @@ class Run:
                 for n, a in zip(self.names, self.ema, strict=True)
                 if n.startswith(f"{key}.")
             }
-            _write(average, self.options.out / "ema" / f"{self.name}-{key}.safetensors", self.step, self.spent)
+            _write(average, self._average(key), self.step, self.spent)
+
+    def _average(self, key: str) -> Path:
+        return self.options.out / "ema" / f"{self.name}-{key}.safetensors"
+
+    @torch.no_grad()
+    def _load_average(self) -> None:
+        """Goes on from averaged weights alone, which is all that comes home from a machine of somebody else's."""
+        for key in self.modules:
+            with safe_open(self._average(key), "pt", device=str(self.options.device)) as file:
+                run = json.loads(file.metadata()["run"])
+                for name, *mine in zip(self.names, self.exact, self.ema, self.fast, strict=True):
+                    if name.startswith(f"{key}."):
+                        for weights in mine:
+                            weights.copy_(file.get_tensor(name.removeprefix(f"{key}.")))
+        self.step, self.spent, self.warmed_from = run["step"], float(run["seconds"]), run["step"]
+        print(f"{self.name} goes on from the averaged weights of step {self.step}", flush=True)
 
     def _load(self) -> None:
         state = torch.load(self.file, map_location=self.options.device, weights_only=True)
