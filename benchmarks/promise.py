@@ -24,7 +24,7 @@ from hasten.measure.environment import environment
 from hasten.records import Answer, Status, Trial
 from hasten.script.claim import TOLERANCE
 from hasten.search.strategies import STRATEGIES
-from hasten.workflow.batch import Settled
+from hasten.workflow.batch import BatchAnswer
 from hasten.workflow.matrix import Matrix
 from hasten.workflow.opening import device_of
 from hasten.workflow.place import Place
@@ -44,7 +44,7 @@ def share(held: Sequence[bool]) -> str:
     return f"{sum(held)} of {len(held)}" + (f" ({sum(held) / len(held):.0%})" if held else "")
 
 
-def pairs(tasks: Sequence[Settled]) -> list[tuple[Answer, Trial]]:
+def pairs(tasks: Sequence[BatchAnswer]) -> list[tuple[Answer, Trial]]:
     """The answers that have a script with a plan, each with what the fresh process measured of it."""
     answers = [one.answer for one in tasks if one.answer and one.answer.plan]
     return [(a, a.fresh) for a in answers if a.fresh is not None and a.fresh.latency is not None]
@@ -65,7 +65,7 @@ def kept(answer: Answer, fresh: Trial) -> bool:
     return fresh.feasible(answer.task.limits)
 
 
-def summary(tasks: Sequence[Settled], seconds: float) -> list[str]:
+def summary(tasks: Sequence[BatchAnswer], seconds: float) -> list[str]:
     """The shares, of all the scripts and of those whose answer was *met* before they were measured again."""
     found = pairs(tasks)
     sure = [(a, f) for a, f in found if a.confirmed and _inside(a)]
@@ -92,7 +92,7 @@ def _inside(answer: Answer) -> bool:
     return answer.task.limits.verdict(losses) == "inside"
 
 
-def row(one: Settled) -> str:
+def row(one: BatchAnswer) -> str:
     """A task, what was claimed and what the fresh process measured."""
     answer = one.answer
     cells = [one.name, one.status]

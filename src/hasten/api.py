@@ -20,7 +20,7 @@ from hasten.store.seeds.tasks_file import Request
 from hasten.task import Target, Task, target_of
 from hasten.workflow.answering import answered
 from hasten.workflow.answers import answer_of
-from hasten.workflow.batch import Settled, Tell, batch_of, in_order
+from hasten.workflow.batch import BatchAnswer, Tell, batch_of, in_order
 from hasten.workflow.checks import check_pipeline
 from hasten.workflow.choices import Choices, split
 from hasten.workflow.comparing import Compared, Comparison, compared
@@ -157,7 +157,7 @@ def explore(
     margin: float = 1.0,
     tell: Tell | None = None,
     **choices: Unpack[Choices],
-) -> list[Settled]:
+) -> list[BatchAnswer]:
     """Finds the upper bound of every cell of a matrix. A later call continues where this one was stopped.
 
     Each bound is written to ``speedup_bounds.json`` and ``search_params.json`` in ``out`` as soon as it is known.
@@ -185,7 +185,7 @@ def generate(
     tell: Tell | None = None,
     how: Generation | None = None,
     **choices: Unpack[Choices],
-) -> list[Settled]:
+) -> list[BatchAnswer]:
     """Answers every request, with a script where there is a plan. A failure is an entry and never stops the rest.
 
     Each answer is written to ``generation_report.json`` and ``manifest.json`` in ``out`` as soon as it is known.
@@ -207,7 +207,7 @@ def run_matrix(
     tell: Tell | None = None,
     how: Generation | None = None,
     **choices: Unpack[Choices],
-) -> tuple[list[Settled], list[Settled]]:
+) -> tuple[list[BatchAnswer], list[BatchAnswer]]:
     """Finds the bounds of a matrix, makes tasks from them and answers each: ``explore``, then ``generate``."""
     cells = matrix_of(matrix)
     how = replace(how or Generation(), place=split(choices)[1])

@@ -12,7 +12,7 @@ from hasten.cli.live import Live
 from hasten.cli.out import say, say_json
 from hasten.errors import HastenError
 from hasten.task import Task
-from hasten.workflow.batch import Settled, Standing
+from hasten.workflow.batch import BatchAnswer, BatchProgress
 
 BAD = "\x1b]0;owned\x07\x1b[2J\x9b31mred\u202e"
 """Sets the window's title, clears the screen, turns what follows around."""
@@ -41,9 +41,9 @@ def test_an_answer_and_a_table_are_clean(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_what_goes_on_in_a_batch_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
-    one = Settled(name=BAD, request=BAD, status="failed", reason=BAD)
+    one = BatchAnswer(name=BAD, request=BAD, status="failed", reason=BAD)
     with Live() as live:
-        live.update(Standing("generate", 1, done=(one,), notes=(BAD,)))
+        live.update(BatchProgress("generate", 1, done=(one,), notes=(BAD,)))
     assert not steers(capsys.readouterr().err)
 
 

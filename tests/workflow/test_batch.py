@@ -21,7 +21,7 @@ from hasten.language.render import render
 from hasten.plan import Plan
 from hasten.records import Answer, EqualTime
 from hasten.task import Task
-from hasten.workflow.batch import Batch, Settled, Standing, Wanted, batch_of, exit_code, in_order
+from hasten.workflow.batch import Batch, BatchAnswer, BatchEntry, BatchProgress, batch_of, exit_code, in_order
 from hasten.workflow.generate import write_report
 
 WORDS = ("run", "--tasks", "list.txt", "--out", "out", "--no-verify")
@@ -106,13 +106,13 @@ def test_the_same_command_completes_it(killed: Stopped, completed: subprocess.Co
     assert not [path for path in (place.folder / "out").rglob("*") if path.name.endswith((".tmp", ".damaged"))]
 
 
-def known(task: Task, number: int, status: Any = "met", **changes: Any) -> Wanted:
+def known(task: Task, number: int, status: Any = "met", **changes: Any) -> BatchEntry:
     answer = Answer(status=status, task=task, **changes)
-    return Wanted(f"task-{number}", "words", task, number=number, answer=answer)
+    return BatchEntry(f"task-{number}", "words", task, number=number, answer=answer)
 
 
-def settled(folder: Path, *entries: Wanted, devices: tuple[str, ...] = ("cpu",)) -> list[Settled]:
-    return list(Batch(folder, {}, devices).settle("generate", entries))
+def settled(folder: Path, *entries: BatchEntry, devices: tuple[str, ...] = ("cpu",)) -> list[BatchAnswer]:
+    return list(Batch(folder, {}, devices).answer_all("generate", entries))
 
 
 def test_exit_codes(tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_exit_codes(tmp_path: Path) -> None:
 
 
 def test_what_is_known_or_faulty_needs_no_worker_and_is_told_as_it_comes(tmp_path: Path) -> None:
-    told: list[Standing] = []
-    entries = [known(TASKS[0], 2), Wanted("", "what", None, "It is no request.", number=1)]
-    found = list(Batch(tmp_path, {}, ("cpu",), told.append).settle("generate", entries))
+    told: list[BatchProgress] = []
+    entries = [known(TASKS[0], 2), BatchEntry("", "what", None, "It is no request.", number=1)]
+    found = list(Batch(tmp_path, {}, ("cpu",), told.append).answer_all("generate", entries))
     assert [one.number for one in found] == [2, 1] and [one.number for one in in_order(found)] == [1, 2]
     assert [(len(s.done), s.total, s.running) for s in told] == [(1, 2, {}), (2, 2, {})]
     assert found[1].status == "failed" and found[1].reason == "It is no request." and found[1].answer is None
@@ -152,14 +152,14 @@ def test_an_infeasible_answer_shows_the_figures_of_the_best(tmp_path: Path) -> N
 
 
 def test_a_device_that_cannot_be_used_fails_every_task_with_the_reason(tmp_path: Path) -> None:
-    entries = [Wanted(f"task-{n}", "words", task, number=n) for n, task in enumerate(TASKS)]
+    entries = [BatchEntry(f"task-{n}", "words", task, number=n) for n, task in enumerate(TASKS)]
     found = settled(tmp_path, *entries, devices=("nonsense",))
     assert [one.status for one in found] == ["failed"] * len(TASKS)
     assert all("No device can be used. nonsense:" in one.reason for one in found)
 
 
 def test_devices_and_folder_are_checked_before_anything_is_written(tmp_path: Path) -> None:
-    entry = Wanted("", "what", None, "It is no request.")
+    entry = BatchEntry("", "what", None, "It is no request.")
     with pytest.raises(InputError, match="each once"):
         settled(tmp_path / "out", entry, devices=("cpu", "cpu"))
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ from hasten import api
 from hasten.errors import InputError
 from hasten.store.seeds.bounds import Bounds
 from hasten.store.seeds.search_params import SearchParams
-from hasten.workflow.batch import Settled, Standing
+from hasten.workflow.batch import BatchAnswer, BatchProgress
 from hasten.workflow.matrix import Matrix
 
 MARGIN = 1.1
@@ -23,14 +23,14 @@ CELLS = Matrix.of(models="emoji-sd", schedulers="DDIM", steps=2, methods="deepca
 @dataclass
 class Ran:
     place: Place
-    found: list[Settled]
-    told: list[Standing]
+    found: list[BatchAnswer]
+    told: list[BatchProgress]
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     """Two cells; in the first one a budget of one trial, the second one fits no memory."""
-    told: list[Standing] = []
+    told: list[BatchProgress] = []
     with made_place(tmp_path_factory.mktemp("explore")) as place:
         cells = {"models": [TINY, HUGE], "schedulers": "DDIM", "steps": 2, "methods": "deepcache"}
         found = api.explore(

@@ -12,7 +12,7 @@ from tests.support.examples import ENVIRONMENT, answer_of, model_of, plan_of, se
 from hasten.errors import InputError
 from hasten.plan import Plan
 from hasten.report import ReportImages
-from hasten.workflow.folder import Context, check_folder, conclude, keep, rewrite_report, told
+from hasten.workflow.folder import Context, answer_key, check_folder, conclude, keep, rewrite_report
 
 PROMPTS = ("a red dog", "a blue cat")
 
@@ -24,7 +24,9 @@ def pictures(value: float) -> list[torch.Tensor]:
 def written(folder: Path, plan: Plan, images: ReportImages) -> str:
     """The page of a request whose answer is the plan."""
     answer = answer_of(plan)
-    context = Context(setting_of(model_of("emoji-sd")), ENVIRONMENT, "", None, tuple(images.prompts), told(answer))
+    context = Context(
+        setting_of(model_of("emoji-sd")), ENVIRONMENT, "", None, tuple(images.prompts), answer_key(answer)
+    )
     keep(folder, (trial_of(plan),), context, images)
     conclude(folder, answer)
     return (folder / "report.html").read_text(encoding="utf-8")
@@ -57,7 +59,7 @@ def test_images_of_a_folder_that_does_not_name_them_are_those_that_there_are(use
 
 def test_files_of_two_requests_are_not_mixed(used: Path) -> None:
     """The second was killed before its answer was there."""
-    context = Context(setting_of(model_of("emoji-sd")), ENVIRONMENT, "", None, (), told(answer_of(Plan())))
+    context = Context(setting_of(model_of("emoji-sd")), ENVIRONMENT, "", None, (), answer_key(answer_of(Plan())))
     keep(used, (), context, ReportImages())
     with pytest.raises(InputError, match="of two requests"):
         rewrite_report(used)

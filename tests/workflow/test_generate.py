@@ -25,7 +25,7 @@ from hasten.store.seeds.bounds import Bounds
 from hasten.store.seeds.keys import Key
 from hasten.store.seeds.search_params import SearchParams
 from hasten.store.seeds.tasks_file import Request, read_requests
-from hasten.workflow.batch import Settled
+from hasten.workflow.batch import BatchAnswer
 from hasten.workflow.generate import Generation
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes by /proc")
@@ -293,7 +293,7 @@ def test_odd_entries_are_entries_of_the_report(tmp_path: Path, text: str, part: 
     assert part in found[0].reason
     report = json.loads((tmp_path / "out/generation_report.json").read_text(encoding="utf-8"))
     assert [task["reason"] for task in report["tasks"]] == [one.reason for one in found]
-    assert [Settled.model_validate_json(one.model_dump_json()).place for one in found] == [
+    assert [BatchAnswer.model_validate_json(one.model_dump_json()).place for one in found] == [
         one.place for one in found
     ]
 

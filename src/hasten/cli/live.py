@@ -15,7 +15,7 @@ from hasten.texts import cleaned
 if TYPE_CHECKING:
     from hasten.records import Trial
     from hasten.search import Progress
-    from hasten.workflow.batch import Settled, Standing
+    from hasten.workflow.batch import BatchAnswer, BatchProgress
 
 LAST = 8
 """The number of latest answers that are shown."""
@@ -30,7 +30,7 @@ class Live:
 
         self._console = Console(stderr=True)
         self._began, self._said, self._noted = time.monotonic(), 0, 0
-        self._standing: Standing | None = None
+        self._standing: BatchProgress | None = None
         self._told: dict[str, tuple[str, str]] = {}
         self._trials: dict[str, Trial] = {}
         self._screen = Screen(console=self._console, get_renderable=self._drawn, transient=True)
@@ -38,7 +38,7 @@ class Live:
             self._screen.start()
         return self
 
-    def update(self, standing: Standing) -> None:
+    def update(self, standing: BatchProgress) -> None:
         """Shows the state of the batch."""
         if self._standing is None or standing.stage != self._standing.stage:
             self._said = self._noted = 0
@@ -89,7 +89,7 @@ class Live:
         return table
 
 
-def _head(now: Standing, elapsed: float) -> str:
+def _head(now: BatchProgress, elapsed: float) -> str:
     counts = Counter[str](one.status for one in now.done)
     told = ", ".join(f"[{COLOURS[s]}]{counts[s]} {s}[/]" for s in COLOURS if counts[s])
     left = now.total - len(now.done) - len(now.running)
@@ -110,7 +110,7 @@ def _doing(progress: Progress | None) -> str:
     return escape(cleaned(f"{progress.stage}  {settled}{best}{progress.message}"))
 
 
-def _line(one: Settled, number: int, total: int) -> str:
+def _line(one: BatchAnswer, number: int, total: int) -> str:
     from rich.markup import escape
 
     figures = f"{one.speedup:.2f}x" if one.speedup else ""

@@ -15,7 +15,7 @@ from hasten.errors import InputError
 
 if TYPE_CHECKING:
     from hasten.store.seeds.tasks_file import Request
-    from hasten.workflow.batch import Fewer, Settled
+    from hasten.workflow.batch import BatchAnswer, EqualTimeSummary
     from hasten.workflow.generate import Generation
     from hasten.workflow.matrix import Matrix
 
@@ -110,7 +110,7 @@ def _devices(devices: str | None, choices: dict[str, Any]) -> list[str]:
     return [f"cuda:{part}" if part.isdigit() else part for part in named]
 
 
-def _finish(stages: dict[str, list[Settled]], out: Path, json: bool) -> NoReturn:
+def _finish(stages: dict[str, list[BatchAnswer]], out: Path, json: bool) -> NoReturn:
     from hasten.workflow.batch import exit_code
 
     if json:
@@ -125,13 +125,13 @@ def _finish(stages: dict[str, list[Settled]], out: Path, json: bool) -> NoReturn
     raise typer.Exit(exit_code([one for found in stages.values() for one in found]))
 
 
-def _summary(name: str, found: Sequence[Settled]) -> str:
+def _summary(name: str, found: Sequence[BatchAnswer]) -> str:
     counts = [f"{n} {status}" for status in show.COLOURS if (n := sum(one.status == status for one in found))]
     took = span(sum(one.seconds for one in found))
     return f"{name}: {len(found)} ({', '.join(counts)}); {took} of work." if found else f"{name}: none."
 
 
-def _warnings(found: Sequence[Settled]) -> None:
+def _warnings(found: Sequence[BatchAnswer]) -> None:
     """Notes on standard error what a person should know about each script before using it."""
     for one in found:
         says = [one.equal_time.says] if one.equal_time and one.equal_time.says else []
@@ -139,14 +139,14 @@ def _warnings(found: Sequence[Settled]) -> None:
             show.note(f"{one.name or one.place}: {warning}")
 
 
-def _equal_time(fewer: Fewer | None) -> str:
+def _equal_time(fewer: EqualTimeSummary | None) -> str:
     if fewer is None:
         return ""
     better = f", better on {', '.join(fewer.plan_loses)}" if fewer.plan_loses else ""
     return f"{fewer.steps} steps {fewer.speedup:.2f}x{better}"
 
 
-def _row(one: Settled) -> dict[str, Any]:
+def _row(one: BatchAnswer) -> dict[str, Any]:
     return {
         "task": one.name or one.place,
         "answer": one.status,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hasten.records import Answer
     from hasten.script.verify import Verification
     from hasten.task import Setting, Task
-    from hasten.workflow.tasks import Made
+    from hasten.workflow.tasks import MadeRequest
 
 APART_S = 5
 """Least number of seconds between two progress lines in a pipe."""
@@ -112,7 +112,7 @@ def setting(setting: Setting) -> str:
     return f"{setting.model}, {setting.scheduler}, {setting.steps} steps, {size}, {where}"
 
 
-def requests(made: Sequence[Made]) -> None:
+def requests(made: Sequence[MadeRequest]) -> None:
     """Prints one sentence a line, in the form that can be read again."""
     for one in made:
         say(one.request)

@@ -1,1 +1,1 @@
-"""What stands between a task and its answer: opening the bench, putting the answer together, handing it over."""
+"""The way from a task to its answer: opening the bench, searching, composing the answer and delivering it."""

@@ -1,4 +1,4 @@
-"""One device of a pool: the process that works for it, and the job it has."""
+"""One device of a pool: the process that works for it, and its job."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hasten.workflow._process import Message, WorkerProcess
 from hasten.workflow.jobs import Job, Outcome, Status
 
 STARTS = 2
-"""So many starts in a row may fail before a device is given up."""
+"""The number of consecutive failed starts after which a device is given up."""
 
 
 class Device:
-    """A device: its process, the job it has, and how often in a row its process did not start."""
+    """A device with its process, its job, and the number of consecutive failed starts."""
 
     def __init__(self, name: str, inbox: SimpleQueue[Message], log: Path | None) -> None:
         self.name, self._inbox, self._log = name, inbox, log
@@ -35,7 +35,7 @@ class Device:
         return self.job is not None or self.leaving
 
     def take(self, job: Job, arguments: bytes) -> None:
-        """The job goes to the process when that is ready; where there is none, one is started."""
+        """Accepts a job, which the process gets when it is ready. A process is started where there is none."""
         self.job, self._arguments, self.began = job, arguments, None
         if self.process is not None:
             self.hand_over()
@@ -48,13 +48,13 @@ class Device:
             self.process.send((self.job.name, self.job.function, self._arguments))
 
     def kill(self, fault: str = "") -> None:
-        """Ends the process; the device is busy until it is gone, for it holds memory."""
+        """Ends the process. The device stays busy until it is gone, because it holds memory."""
         self.fault, self.leaving = fault, not fault
         if self.process is not None:
             self.process.kill()
 
     def outcome(self, status: Status, **found: Any) -> Outcome:
-        """What became of its job; the device has none then."""
+        """Returns the outcome of the job, after which the device has no job."""
         job, self.job = self.job, None
         if job is None:
             raise RuntimeError(f"An outcome ({status}) of {self.name}, which has no job.")

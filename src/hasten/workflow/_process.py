@@ -1,4 +1,4 @@
-"""One worker process as its parent sees it."""
+"""A worker process, as its parent sees it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from hasten.processes import Child
 from hasten.workflow._worker import COMMAND, GRACE_S
 
 Message = tuple["WorkerProcess", Any, bytes]
-"""Who says it, what kind of message it is, and its pickled content. The last one is ``gone``."""
+"""The sender, the kind of message, and its pickled content. The last message of a process is ``gone``."""
 
 
 class WorkerProcess:
     """A fresh interpreter that works for one device, and ends with this process.
 
-    What it sends is put into ``inbox`` by a thread, in order. When the process has ended, however it did, all that
-    it started has ended too, the process is waited for, and the last message is put there.
+    A thread puts what it sends into ``inbox``, in order. When the process has ended in any way, everything that it
+    started has ended as well and the process was waited for, and then the last message is put there.
 
-    Neither the parent's main module nor its open files reach the worker, only where it finds modules; its
-    standard output goes where its standard error goes: to the file ``log``, or to the parent's.
+    The worker gets the parent's search path for modules, but not its main module or its open files. Its standard
+    output goes where its standard error goes: to the file ``log``, or to the parent's standard error.
     """
 
     def __init__(self, device: str, inbox: SimpleQueue[Message], log: Path | None) -> None:
@@ -45,30 +45,31 @@ class WorkerProcess:
         self.send([entry for entry in sys.path if isinstance(entry, str)])
 
     def send(self, message: object) -> None:
-        """Nothing happens where the process is dead: the message ``gone`` tells that."""
-        with contextlib.suppress(BrokenPipeError, ValueError):  # no one reads any more; closed by the listener
+        """Sends a message. For a dead process this does nothing, because the message ``gone`` follows."""
+        with contextlib.suppress(BrokenPipeError, ValueError):  # the process is dead, or the pipe is closed
             pickle.dump(message, self._to)
             self._to.flush()
 
     def end(self, gently: bool) -> None:
-        """Asks for the end: of an idle process by saying that no job will come, else by SIGTERM to it and to all
-        that it started."""
+        """Asks the process to end: gently by telling it that no job will come, else by SIGTERM to it and all that
+        it started."""
         if gently:
             self.send(None)
         else:
             self._process.terminate()
 
     def kill(self) -> None:
-        """Ends it and all that it started at once."""
+        """Ends the process and all that it started at once."""
         self._process.kill()
 
     def join(self, timeout_s: float = GRACE_S) -> None:
-        """Waits until it and all that it started have ended, or for that long: a process may hang in a driver."""
+        """Waits until the process and all that it started have ended, or for ``timeout_s``, as it may hang in a
+        driver."""
         self._over.wait(max(timeout_s, 0))
 
     @property
     def fate(self) -> str:
-        """How it ended, in words; once it is gone."""
+        """How the process ended, in words, once it is gone."""
         how = self._process.fate
         return f"{how}; see {self.log}" if self.log else how
 
@@ -77,12 +78,12 @@ class WorkerProcess:
             while True:
                 kind, content = pickle.load(self._from)
                 inbox.put((self, kind, content))
-        except Exception:  # the end, perhaps in the middle of a message; or what is no message at all
+        except Exception:  # the process has ended, perhaps in the middle of a message, or sent something else
             self._bury()
         inbox.put((self, "gone", pickle.dumps(None)))
 
     def _bury(self) -> None:
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it has closed the channel, but lives
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the process closed the channel and goes on
             self._process.wait(GRACE_S)
         self._process.end()
         self._over.set()
@@ -93,5 +94,5 @@ def _both(*pipes: IO[bytes] | None) -> list[IO[bytes]]:
 
 
 def log_file(folder: Path | None, device: str) -> Path | None:
-    """The file that collects what the workers of a device print."""
+    """Returns the file that collects what the workers of a device print, or None without a folder."""
     return folder / f"worker-{re.sub(r'[^A-Za-z0-9]+', '-', device).strip('-')}.log" if folder else None

@@ -1,7 +1,8 @@
-"""What runs in a worker process: takes jobs from its parent, one after the other, and tells what becomes of them.
+"""The program of a worker process, which takes jobs from its parent, one after another, and sends back the
+outcomes.
 
-Standard input and output are the channel: pickles, one after the other. Nothing is imported here that takes
-long, so that the channel stands before anything can be printed.
+Standard input and output are the channel for a sequence of pickles. Nothing that takes long is imported here, so
+that the channel exists before anything can be printed.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from hasten.workflow.jobs import AUTO
 
 logger = logging.getLogger(__name__)
 GRACE_S = 5.0
-"""From being asked to end until being killed."""
+"""The seconds between the request to end and being killed."""
 PREPARATION = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer)"
 COMMAND = f"{PREPARATION}; from hasten.workflow._worker import main; main()"
 
 Request = tuple[str, str, bytes]
-"""Name, function and pickled arguments of a job."""
+"""The name, function and pickled arguments of a job."""
 
 
 class Channel:
-    """Two descriptors of this module's own; standard output goes where standard error goes from now on.
+    """Two descriptors of this module's own. From now on standard output goes where standard error goes.
 
-    A process that a job forks gets neither: the parent would wait for its end too.
+    Processes that a job forks get neither of them, because the parent would otherwise wait for their end as well.
     """
 
     def __init__(self) -> None:
@@ -50,20 +51,20 @@ class Channel:
             os.register_at_fork(after_in_child=lambda: [os.dup2(nothing, fd, inheritable=False) for fd in own])
 
     def send(self, kind: str, content: object = None) -> None:
-        """Sends whole messages only: what cannot be pickled raises before anything is written."""
+        """Sends a whole message. Content that cannot be pickled raises before anything is written."""
         data = pickle.dumps((kind, pickle.dumps(content)))
         with self._sending:
             self._out.write(data)
             self._out.flush()
 
     def receive(self) -> Request | None:
-        """The next job; None: no more will come. Raises EOFError when the parent is gone."""
+        """Returns the next job, or None where no more will come. Raises EOFError when the parent is gone."""
         request: Request | None = pickle.load(self._in)
         return request
 
 
 class _Forwarding(logging.Handler):
-    """hasten's own warnings are for the user: they go to the parent, also where the log goes to a file."""
+    """Sends hasten's own warnings to the parent, as the user should see them even where the log is a file."""
 
     def __init__(self, channel: Channel) -> None:
         super().__init__(logging.WARNING)
@@ -74,7 +75,7 @@ class _Forwarding(logging.Handler):
 
 
 def main() -> None:
-    """Works until the parent wants no more. When the parent has died, this process is ended from outside."""
+    """Works until the parent sends no more jobs. When the parent has died, this process is ended from outside."""
     device, level, channel = sys.argv[1], sys.argv[2], Channel()
     terminated_by_signal()
     _log_to_stderr(channel, level)
@@ -86,7 +87,7 @@ def main() -> None:
     except Terminated:
         sys.stderr.flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)  # the parent is told by which signal
+        os.kill(os.getpid(), signal.SIGTERM)  # the parent sees from the exit status which signal it was
 
 
 def _serve(channel: Channel, jobs: SimpleQueue[Request | None], device: str) -> None:
@@ -102,7 +103,7 @@ def _serve(channel: Channel, jobs: SimpleQueue[Request | None], device: str) -> 
         channel.send("start")
         status, content, sound = _work(channel, request, device)
         free_memory()
-        leave_if_asked()  # the failure of a job that was interrupted may be the interruption itself
+        leave_if_asked()  # the end that was asked for may be what made the job fail
         logger.info("%s: %s", status, request[0])
         channel.send("end", (status, content, sound))
 
@@ -119,9 +120,10 @@ def _hello(device: str) -> dict[str, Any]:
 
 
 def _work(channel: Channel, request: Request, device: str) -> tuple[str, str | bytes, bool]:
-    """Status, the reason or the pickled result, and whether the process is sound enough for another job.
+    """Returns the status, the reason or the pickled result, and whether the process can take another job.
 
-    Only a user's mistake leaves it surely sound: memory may have run out, or a GPU be in an error for good.
+    It surely can only after a user's mistake: otherwise memory may have run out, or a GPU may be in a permanent
+    error.
     """
     from hasten.measure.failures import reason_of
 
@@ -148,7 +150,7 @@ def _imported(function: str) -> Any:
 
 
 def _take_in(channel: Channel, jobs: SimpleQueue[Request | None]) -> None:
-    """Reads jobs, in a thread of its own: so the parent can send one while another is under way."""
+    """Reads jobs in a thread of its own, so that the parent can send one while another is under way."""
     try:
         while (request := channel.receive()) is not None:
             jobs.put(request)
@@ -159,9 +161,9 @@ def _take_in(channel: Channel, jobs: SimpleQueue[Request | None]) -> None:
 
 
 def _log_to_stderr(channel: Channel, level: str) -> None:
-    """Whatever is printed or logged goes to standard error, line by line; so does the place of a crash.
+    """Sends whatever is printed or logged to standard error, line by line, and the place of a crash.
 
-    At the level ``INFO`` also which job was when under way, and the tracebacks of those that failed.
+    At the level ``INFO`` this includes which job was under way when, and the tracebacks of failed ones.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""YAML as a matrix needs it: lists, texts and numbers, read in a time that its length bounds."""
+"""Reads the YAML of a matrix: lists, texts and numbers, in a time that is bounded by its length."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import yaml
 from hasten.errors import InputError
 
 LONGEST = 1 << 16
-"""Bytes. The lists of a matrix are short; a second is enough to read this much."""
+"""The most bytes of a file. The lists of a matrix are short, and this much is read in about a second."""
 DATES = "tag:yaml.org,2002:timestamp"
 
 
 class _Plain(yaml.SafeLoader):
-    """Without aliases, a few of which can stand for gigabytes, and without dates."""
+    """A loader without aliases, of which a few can stand for gigabytes, and without dates."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
         first: [(tag, form) for tag, form in forms if tag != DATES]
@@ -31,7 +31,7 @@ class _Plain(yaml.SafeLoader):
 
 
 def read_yaml(path: str | Path) -> Any:
-    """What a file of YAML or JSON holds. Raises InputError."""
+    """Returns the content of a YAML or JSON file. Raises InputError."""
     try:
         with Path(path).open("rb") as file:
             content = file.read(LONGEST + 1)
@@ -40,13 +40,13 @@ def read_yaml(path: str | Path) -> Any:
         return yaml.load(content.decode("utf-8-sig"), _Plain)
     except RecursionError:
         reason = "it is nested too deeply"
-    except (OSError, ValueError, yaml.YAMLError) as error:  # a value may be a number of too many digits
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError also for a number with too many digits
         reason = _said(error)
     raise InputError(f"The matrix {str(path)!r} cannot be read: {reason}.")
 
 
 def _said(error: Exception) -> str:
-    """In one line."""
+    """Returns the error's message in one line."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
     return (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""One task from the bench to the fresh process: what a single request and every task of a batch go through."""
+"""Answers one task, from the bench to the fresh process, for single requests and for batches alike."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from hasten.workflow.opening import model_of, open_bench
 from hasten.workflow.place import Place
 
 EXPLORING = 0.5
-"""Share of a target's time that the search for its upper bound has, at most."""
+"""The largest share of a target's time that the search for its upper bound gets."""
 Search = Callable[[Bench, Task, SearchOptions, Listener | None], SearchResult]
+"""A search of a task on a bench."""
 
 
 def answered(
@@ -33,10 +34,18 @@ def answered(
     delivery: Delivery | None = None,
     search: Search = run_search,
 ) -> Answer:
-    """Opens the bench, searches, and hands over what ``delivery`` asks for: without it only the store is written.
+    """Opens the bench, searches, and delivers what ``delivery`` asks for. Without it, only the store is written.
+
+    Args:
+        task: the task.
+        place: where to measure.
+        options: the options of the search.
+        progress: called with the state of the search.
+        delivery: what is written, and where.
+        search: the search.
 
     Raises:
-        InputError: the request cannot be used; nothing was written, nothing measured.
+        InputError: the request cannot be used. Nothing was written or measured then.
     """
     model = model_of(task, place)
     check_storage(options.storage)
@@ -53,18 +62,19 @@ def answered(
         setting, here = bench.setting, bench.environment
     if delivery is None:
         return answer
-    del bench  # what it holds on the device is needed by the processes that measure the script
+    del bench  # frees the device's memory for the processes that measure the script
     free_memory()
     again = partial(delivery.script, setting=setting, model=model, environment=here)
     return delivery.finish(answer, again, options, setting.batch_size, progress)
 
 
 def known_first(candidate: Plan, explore: bool) -> Search:
-    """A search that takes a plan that is known from elsewhere, where it holds here, before it looks for others.
+    """Returns a search that tries a plan known from elsewhere before it looks for others.
 
     Args:
-        candidate: the plan; the empty one for none.
-        explore: find the upper bound before the target, where it is not known: what is over it needs no search.
+        candidate: the plan; the empty plan for none.
+        explore: whether the upper bound, where it is not known, is searched for before the target. Targets above
+            it then need no search.
     """
 
     def search(bench: Bench, task: Task, options: SearchOptions, progress: Listener | None) -> SearchResult:
@@ -75,15 +85,16 @@ def known_first(candidate: Plan, explore: bool) -> Search:
             if found.status in ("met", "likely"):
                 return found
         if explore and task.mode == "target" and not task.parameters:
-            of_bound = replace(_left(options, began, EXPLORING), verified=False)
+            of_bound = replace(_with_time_left(options, began, EXPLORING), verified=False)
             run_search(bench, task.model_copy(update={"target": None}), of_bound, progress)
-        return run_search(bench, task, _left(options, began), progress)
+        return run_search(bench, task, _with_time_left(options, began), progress)
 
     return search
 
 
-def _left(options: SearchOptions, began: float, share: float = 1.0) -> SearchOptions:
-    """The options with a share of what is left of the time; a search without any takes one trial and a verdict."""
+def _with_time_left(options: SearchOptions, began: float, share: float = 1.0) -> SearchOptions:
+    """Returns the options with a share of the remaining time. Without any left, a search takes one trial and a
+    verdict."""
     if options.max_time_s is None:
         return options
     left_s = max(0.0, options.max_time_s - (time.monotonic() - began))

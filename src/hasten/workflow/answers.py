@@ -1,4 +1,4 @@
-"""From what a search found to the answer in its agreed form."""
+"""Composes the answer in its agreed form from what a search found."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ DRIFT = "{metric} rose by {rise:.1%}, more than the limit of {limit:g}: the imag
 
 
 def answer_of(task: Task, found: SearchResult) -> Answer:
-    """The answer to a task. Figures are those of the held-out trial, never the search's own."""
-    trial, compared = found.confirmed, _told(found)
+    """Returns the answer to a task. Its figures are those of the held-out trial, never those of the search."""
+    trial, compared = found.confirmed, _in_words(found)
     best = None
     if found.best is not None:
         best = Answer(status="likely", task=task, **figures(task, found.best, compared))
@@ -27,13 +27,13 @@ def answer_of(task: Task, found: SearchResult) -> Answer:
         best = best.model_copy(update={"status": "met" if _certain(task, found.best) else "likely"})
     shown = {**figures(task, trial, compared), "instead_of": found.instead_of} if trial else {}
     shown["warnings"] = (*([found.longer] if found.longer else []), *shown.get("warnings", ()))
-    known: dict[str, Any] = {
+    search: dict[str, Any] = {
         "trials": len(found.trials),
         "complete": found.complete,
         "reason": found.reason,
         "best": best,
     }
-    return Answer(status=found.status, task=task, **known, **shown)
+    return Answer(status=found.status, task=task, **search, **shown)
 
 
 def _certain(task: Task, trial: Trial) -> bool:
@@ -41,7 +41,7 @@ def _certain(task: Task, trial: Trial) -> bool:
 
 
 def figures(task: Task, trial: Trial, compared: EqualTime | None) -> dict[str, Any]:
-    """What an answer says of the trial that decides, by the answer's own names."""
+    """Returns the fields of an answer that come from the deciding trial."""
     plan, latency, loss = Plan.parse(trial.plan), trial.latency, headline(trial.losses, task.limits)
     plain = not plan
     return {
@@ -61,13 +61,13 @@ def figures(task: Task, trial: Trial, compared: EqualTime | None) -> dict[str, A
 
 
 def headline(losses: Mapping[str, Loss], limits: Limits) -> Loss | None:
-    """The loss that an answer names: of the limited metrics the one that is nearest to its limit."""
+    """Returns the loss that an answer names: of the limited metrics, the one nearest to its limit."""
     limited = [m for m in limits if m in losses]
     return losses[max(limited, key=lambda m: limits.excess(m, losses[m].loss))] if limited else None
 
 
 def warnings(task: Task, trial: Trial, compared: EqualTime | None) -> Iterable[str]:
-    """What a person should know before using the plan."""
+    """Yields what a person should know before using the plan."""
     if trial.latency:
         yield from trial.latency.warnings
     for metric, limit in task.max_loss.items():
@@ -77,8 +77,8 @@ def warnings(task: Task, trial: Trial, compared: EqualTime | None) -> Iterable[s
         yield ITSELF
 
 
-def _told(found: SearchResult) -> EqualTime | None:
-    """The comparison with fewer steps and its words, which are the second sentence of an answer."""
+def _in_words(found: SearchResult) -> EqualTime | None:
+    """Returns the comparison with fewer steps, with its words, which are the second sentence of an answer."""
     compared, own = found.equal_time, found.instead_of or found.confirmed or found.best
     if compared is None or own is None or not compared.plan_loses:
         return compared

@@ -1,4 +1,4 @@
-"""Many tasks, one after the other on each device, to the last: what fails is an entry with its reason."""
+"""Answers many tasks, one after another on each device. A failure is an answer with its reason."""
 
 from __future__ import annotations
 
@@ -18,18 +18,26 @@ from hasten.task import Target, Task
 from hasten.workflow.choices import Choices, split
 from hasten.workflow.folder import check_folder
 from hasten.workflow.jobs import AUTO, Event, Job, Outcome
-from hasten.workflow.task_job import WORK, Kept
+from hasten.workflow.task_job import WORK, KeptAnswer
 from hasten.workflow.workers import run_jobs
 
-Tell = Callable[["Standing"], None]
+Tell = Callable[["BatchProgress"], None]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One entry of a batch: a task, or the fault that it has none. ``name`` is that of its files, without suffix.
+class BatchEntry:
+    """One entry of a batch: a task, or the fault for which it has none.
 
-    ``number`` and ``place`` tell where the request stands. ``answer``: the one that is known without a worker;
-    else ``arguments`` go to the worker beside the task.
+    Attributes:
+        name: the name of its files, without suffix.
+        request: its sentence.
+        task: its task.
+        fault: why it has no task.
+        number: its position in the list of requests.
+        place: where the request is written, for messages.
+        labels: everything else in the list's entry, such as an id.
+        arguments: arguments for the worker, beside the task.
+        answer: the answer, where it is known without a worker.
     """
 
     name: str
@@ -43,16 +51,17 @@ class Wanted:
     answer: Answer | None = None
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What a report says of the request itself."""
+    def request_fields(self) -> dict[str, Any]:
+        """The fields of a report that describe the request itself."""
         fields = ("name", "request", "number", "place")
         return {**{f: getattr(self, f) for f in fields}, "labels": dict(self.labels)}
 
 
-class Fewer(Record):
-    """The equal-time baseline of an entry: the plain pipeline with so many steps, and on what it does better.
+class EqualTimeSummary(Record):
+    """The equal-time baseline of an entry: the plain pipeline with ``steps`` steps, and the metrics by which it
+    does better.
 
-    ``says``: that in words, where it does better on anything.
+    ``says`` is the comparison in words, where it does better by any metric.
     """
 
     steps: int
@@ -68,10 +77,10 @@ class Fewer(Record):
         return cls(speedup=found.trial.speedup, losses=losses, **told)
 
 
-class Settled(Record):
-    """One entry of a batch with its answer, as it stands in the reports.
+class BatchAnswer(Record):
+    """One entry of a batch with its answer, as it appears in the reports.
 
-    ``outcome``: what the fresh process came to. ``seconds``: what the answer took.
+    ``outcome`` is that of the fresh process, and ``seconds`` is the time that the answer took.
     """
 
     name: str
@@ -89,43 +98,48 @@ class Settled(Record):
     script: str | None = None
     verified: bool | None = None
     outcome: Confirmation | None = None
-    equal_time: Fewer | None = None
+    equal_time: EqualTimeSummary | None = None
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     answer: Answer | None = None
 
     @property
     def held(self) -> bool:
-        """Met or likely."""
+        """Whether the answer is met or likely."""
         return self.status in ("met", "likely")
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a batch stands, sent at every change. ``running``: by device, the entry and what it is doing.
+class BatchProgress:
+    """The state of a batch, sent at every change.
 
-    ``left_s``: what the rest may take, in seconds; None while nothing was measured yet. ``notes``: what goes on
-    beside, such as that a busy device is waited for.
+    Attributes:
+        stage: what is being done.
+        total: the number of entries.
+        done: the entries that were answered.
+        running: by device, the name of the entry and the progress of its search.
+        left_s: the estimated seconds for the rest; None until a first entry was answered.
+        notes: messages, such as that a busy device is waited for.
     """
 
     stage: str
     total: int
-    done: tuple[Settled, ...] = ()
+    done: tuple[BatchAnswer, ...] = ()
     running: Mapping[str, tuple[str, Progress | None]] = field(default_factory=dict)
     left_s: float | None = None
     notes: tuple[str, ...] = ()
 
 
 class Batch:
-    """Runs entries in worker processes, one a device, and keeps each answer in ``folder``/answers at once.
+    """Runs entries in worker processes, one per device, and stores each answer in ``folder``/answers at once.
 
-    Run again after it was interrupted, it goes on: what was answered by the same means is read from there.
+    A batch that is run again after an interruption continues: answers of equal circumstances are read from there.
 
     Args:
-        folder: of the batch.
-        choices: those of ``hasten.run``.
+        folder: the folder of the batch.
+        choices: the keyword arguments of ``hasten.run``.
         devices: torch devices that are used side by side.
-        tell: is told where the batch stands.
+        tell: called with the state of the batch.
     """
 
     def __init__(
@@ -137,17 +151,18 @@ class Batch:
     ) -> None:
         self.folder, self.choices, self.devices = folder, choices, tuple(devices)
         self._tell = tell or (lambda standing: None)
-        self._now = Standing("", 0)
+        self._now = BatchProgress("", 0)
 
-    def settle(self, stage: str, entries: Sequence[Wanted]) -> Generator[Settled]:
-        """The entries with their answers, as these come; an entry that occurs twice is answered once.
+    def answer_all(self, stage: str, entries: Sequence[BatchEntry]) -> Generator[BatchAnswer]:
+        """Yields the entries with their answers as they come. A task that occurs twice is answered once.
 
         Raises:
             InputError: a device is named twice.
-            KeyboardInterrupt: all that was answered is kept, no process is left.
+            KeyboardInterrupt: the batch was interrupted. Everything answered so far is stored, and no process is
+                left.
         """
-        self._now, self._began = Standing(stage, len(entries)), time.monotonic()
-        same: dict[str, list[Wanted]] = {}
+        self._now, self._began = BatchProgress(stage, len(entries)), time.monotonic()
+        same: dict[str, list[BatchEntry]] = {}
         for entry in entries:
             if entry.task and not entry.answer:
                 same.setdefault(entry.name, []).append(entry)
@@ -155,26 +170,26 @@ class Batch:
         with closing(run_jobs(jobs, self.devices, self._hear, logs=self.folder / "logs")) as outcomes:
             for entry in entries:
                 if entry.answer or not entry.task:
-                    yield self._done(_settled(entry, entry.answer) if entry.answer else _faulty(entry))
+                    yield self._done(_with_answer(entry, entry.answer) if entry.answer else _faulty(entry))
             for outcome in outcomes:
                 if outcome.status == "interrupted":
-                    continue  # neither done nor failed: the next run answers it
+                    continue  # the next run answers it
                 for entry in same[outcome.job.name]:
                     yield self._done(_ended(entry, outcome))
 
-    def _job(self, entry: Wanted) -> Job:
-        kept = self.folder / "answers" / f"{entry.name}.json"
+    def _job(self, entry: BatchEntry) -> Job:
+        file = self.folder / "answers" / f"{entry.name}.json"
         given = {"task": entry.task.model_dump_json() if entry.task else "", "choices": self.choices}
-        return Job(entry.name, WORK, {**given, "kept": str(kept), **entry.arguments})
+        return Job(entry.name, WORK, {**given, "kept": str(file), **entry.arguments})
 
-    def _done(self, settled: Settled) -> Settled:
-        running = {d: now for d, now in self._now.running.items() if now[0] != settled.name}
-        done = (*self._now.done, settled)
-        left = self._now.total - len(done)
-        spent = (time.monotonic() - self._began) / len(done)
-        self._now = replace(self._now, done=done, running=running, left_s=left * spent)
+    def _done(self, found: BatchAnswer) -> BatchAnswer:
+        running = {d: now for d, now in self._now.running.items() if now[0] != found.name}
+        done = (*self._now.done, found)
+        open_entries = self._now.total - len(done)
+        seconds_each = (time.monotonic() - self._began) / len(done)
+        self._now = replace(self._now, done=done, running=running, left_s=open_entries * seconds_each)
         self._tell(self._now)
-        return settled
+        return found
 
     def _hear(self, event: Event) -> None:
         if event.kind == "warning":
@@ -186,38 +201,41 @@ class Batch:
         self._tell(self._now)
 
 
-def in_order(found: Iterable[Settled]) -> list[Settled]:
-    """In the order in which they were asked for, not in that in which they were answered."""
+def in_order(found: Iterable[BatchAnswer]) -> list[BatchAnswer]:
+    """Returns the answers in the order of the requests."""
     return sorted(found, key=lambda one: one.number)
 
 
-def exit_code(entries: Sequence[Settled]) -> int:
-    """0 where all are met or likely, 1 where one failed, else 4 where one is undecided, else 3."""
+def exit_code(entries: Sequence[BatchAnswer]) -> int:
+    """Returns 0 where all are met or likely, 1 where one failed, else 4 where one is undecided, else 3."""
     codes = {"failed": 1, "undecided": 4, "infeasible": 3}
     found = {entry.status for entry in entries}
     return next((code for status, code in codes.items() if status in found), 0)
 
 
-def _faulty(entry: Wanted) -> Settled:
+def _faulty(entry: BatchEntry) -> BatchAnswer:
     failed = Answer(status="failed", task=entry.task, reason=entry.fault) if entry.task else None
     target = entry.task.target if entry.task else None
-    return Settled(**entry.told, status="failed", reason=entry.fault, target=target, answer=failed)
+    return BatchAnswer(**entry.request_fields, status="failed", reason=entry.fault, target=target, answer=failed)
 
 
-def _ended(entry: Wanted, outcome: Outcome) -> Settled:
+def _ended(entry: BatchEntry, outcome: Outcome) -> BatchAnswer:
     if outcome.status != "done":
         faulty = _faulty(replace(entry, fault=outcome.reason))
         return faulty.model_copy(update={"seconds": outcome.seconds})
-    kept = Kept.model_validate_json(outcome.result)
-    return _settled(entry, kept.answer, kept.seconds)
+    kept = KeptAnswer.model_validate_json(outcome.result)
+    return _with_answer(entry, kept.answer, kept.seconds)
 
 
-def _settled(entry: Wanted, answer: Answer, seconds: float = 0.0) -> Settled:
-    """Of an infeasible or undecided answer the figures are those of the best plan. What a fresh process refuted
-    has failed."""
+def _with_answer(entry: BatchEntry, answer: Answer, seconds: float = 0.0) -> BatchAnswer:
+    """Returns the entry with its answer.
+
+    For an infeasible or undecided answer, the figures are those of the best plan. An answer that a fresh process
+    refuted counts as failed.
+    """
     shown = answer if answer.plan or not answer.best else answer.best
-    return Settled(
-        **entry.told,
+    return BatchAnswer(
+        **entry.request_fields,
         status="failed" if answer.verified is False else answer.status,
         reason=answer.reason,
         target=answer.task.target,
@@ -228,7 +246,7 @@ def _settled(entry: Wanted, answer: Answer, seconds: float = 0.0) -> Settled:
         script=answer.script,
         verified=answer.verified,
         outcome=answer.outcome,
-        equal_time=Fewer.of(shown.equal_time) if shown.equal_time else None,
+        equal_time=EqualTimeSummary.of(shown.equal_time) if shown.equal_time else None,
         warnings=answer.warnings or shown.warnings,
         seconds=seconds,
         answer=answer,
@@ -236,7 +254,8 @@ def _settled(entry: Wanted, answer: Answer, seconds: float = 0.0) -> Settled:
 
 
 def batch_of(out: str | Path, choices: Choices, devices: Sequence[str], tell: Tell | None) -> Batch:
-    """A batch in a folder that can be written, on ``devices`` or, where these are left to hasten, the chosen one.
+    """Returns a batch in a folder that can be written, on ``devices`` or, where these are left open, on the chosen
+    device.
 
     Raises:
         InputError: the folder or a choice cannot be used.

@@ -1,4 +1,4 @@
-"""What can be known to be wrong before a device is waited for, a hub is asked or a model is loaded."""
+"""Checks that find errors before a device is waited for, a hub is asked or a model is loaded."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from hasten.workflow.place import Place
 
 
 def check_request(task: Task, model: Model, place: Place) -> None:
-    """A task on a model, at a place.
+    """Checks a task on a model, at a place.
 
     Raises:
-        InputError: a folder lacks files, prompts cannot be read, or there is no such scorer, metric or device.
+        InputError: a folder lacks files, prompts cannot be read, or a scorer, metric or device does not exist.
         UnsupportedError: a method cannot take the models of that family.
     """
     check_methods(task, task.methods)
@@ -34,21 +34,22 @@ def check_request(task: Task, model: Model, place: Place) -> None:
 
 
 def check_plans(task: Task, plans: Sequence[Plan]) -> None:
-    """Plans on the model of a task.
+    """Checks plans on the model of a task.
 
     Raises:
-        InputError: an unknown method, an illegal parameter, or methods that clash. UnsupportedError: as above.
+        InputError: a method is unknown, a parameter is illegal, or methods clash.
+        UnsupportedError: a method cannot take the models of that family.
     """
     for plan in plans:
         check_methods(task, check_plan(plan, steps=task.steps).methods)
 
 
 def check_methods(task: Task, names: Sequence[str] | None) -> None:
-    """Methods on a task's model whose family is known: its classes alone are looked at. Names None: any that the
-    task leaves open.
+    """Checks methods by the classes of a model whose family is known. With None, those that the task leaves open
+    are checked.
 
     Raises:
-        UnsupportedError: one of them cannot be used there, or none of those that are tried.
+        UnsupportedError: one of the named methods cannot be used there, or none of the open ones can.
     """
     model, family = task.model, family_named(task.model)
     if family is None:
@@ -66,7 +67,7 @@ def check_methods(task: Task, names: Sequence[str] | None) -> None:
 
 
 def check_pipeline(pipe: Any) -> None:
-    """Raises InputError where that is no diffusers pipeline."""
+    """Raises InputError where the object is not a diffusers pipeline."""
     if callable(pipe) and not isinstance(pipe, type) and hasattr(type(pipe), "components"):
         return
     kind = f"the class {pipe.__name__}" if isinstance(pipe, type) else f"a {type(pipe).__name__}"
@@ -77,7 +78,8 @@ def check_pipeline(pipe: Any) -> None:
 
 
 def check_bare(pipe: Any) -> None:
-    """Raises InputError where a plan is applied to the pipeline: the baseline would be accelerated, too."""
+    """Raises InputError where a plan is applied to the pipeline, because the baseline would be accelerated as
+    well."""
     applied = [method.title for method in METHODS.all() if is_installed(method.name, pipe)]
     if applied:
         raise InputError(
@@ -87,7 +89,8 @@ def check_bare(pipe: Any) -> None:
 
 
 def check_own_place(pipe: Any, denoiser: Any, place: Place) -> None:
-    """A pipeline that the user has is measured where it is. Raises InputError where another place is asked for."""
+    """Raises InputError where the place differs from that of the user's own pipeline, which is measured where it
+    is."""
     device, dtype = str(pipe._execution_device), str(denoiser.dtype).removeprefix("torch.")
     if place.device is not None and device not in (place.device, f"{place.device}:0"):
         raise InputError(

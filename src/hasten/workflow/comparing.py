@@ -1,4 +1,4 @@
-"""Given plans side by side: each measured as a verdict is, all of them on the same held-out prompts."""
+"""Compares given plans: each is measured as for a verdict, all of them on the same held-out prompts."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ Tell = Callable[[Progress], None]
 
 
 class Compared(Record):
-    """A plan's trial on held-out prompts, and the plain pipeline with so few steps that it takes as long: None
-    where the plan failed, or is just that."""
+    """A plan's trial on held-out prompts, and the plain pipeline with so few steps that it is about as fast.
+
+    ``equal_time`` is None where the plan failed, or is itself nothing but fewer steps.
+    """
 
     trial: Trial
     equal_time: EqualTime | None = None
 
 
 class Comparison(Record):
-    """Plans of one setting, in the order that they were given in. ``confidence``: that of the intervals."""
+    """Plans of one setting, in the given order. ``confidence`` is that of the intervals."""
 
     setting: Setting
     environment: dict[str, str]
@@ -51,13 +53,14 @@ def compared(
     metrics: Sequence[str],
     report: Tell | None = None,
 ) -> Comparison:
-    """Measures the plans on a plain task's setting, those that the store does not have.
+    """Measures the plans in a plain task's setting, except for those that the store has.
 
-    A plan's failure is its trial's reason, and never stops the others. Every trial is kept when it is finished.
+    A plan's failure is the reason of its trial, and does not stop the others. Every trial is stored when it is
+    finished.
 
     Raises:
-        InputError: the task names methods, there is no plan, or the model, a plan, a metric or a number cannot be
-            used; nothing was measured.
+        InputError: before anything is measured: the task names methods, there is no plan, or the model, a plan, a
+            metric or a number cannot be used.
         MeasurementError: the baseline itself cannot be measured.
     """
     require_plain(task, "plans")
@@ -80,7 +83,7 @@ def compared(
 
 
 class _Measuring:
-    """Measures one plan after the other, or finds it in the store."""
+    """Measures one plan after another, or finds its trial in the store."""
 
     def __init__(
         self,
@@ -104,8 +107,8 @@ class _Measuring:
 
     def _trial(self, plan: Plan) -> Trial:
         history = self._store.history(plan, "held-out")
-        if known := next((trial for trial in reversed(history) if self._complete(trial)), None):
-            return known
+        if stored := next((trial for trial in reversed(history) if self._complete(trial)), None):
+            return stored
         options = self._options
         spec = TrialSpec(
             split="held-out",
@@ -121,9 +124,9 @@ class _Measuring:
     def _equal_time(self, plan: Plan, trial: Trial) -> EqualTime | None:
         if trial.status != "ok" or trial.latency is None or is_equal_time(plan):
             return None
-        known = self._store.equal_time(plan)
-        if known and known.trial.latency and self._complete(known.trial):
-            return known
+        stored = self._store.equal_time(plan)
+        if stored and stored.trial.latency and self._complete(stored.trial):
+            return stored
         options = self._options
         spec = TrialSpec("held-out", options.num_samples, pairs=options.pairs, metrics=self._metrics)
         report = partial(self._tell, plan)
@@ -132,7 +135,8 @@ class _Measuring:
         return found
 
     def _complete(self, trial: Trial) -> bool:
-        """It is of the very images that all plans are compared on, by all metrics; or it failed."""
+        """Returns whether the trial is scored by all metrics on the images that all plans are compared on, or
+        failed."""
         if trial.status == "failed":
             return True
         scored = {metric: loss.samples for metric, loss in trial.losses.items()}

@@ -1,4 +1,4 @@
-"""Hands an answer over: the script, measured again in a fresh process, and the report, in one folder."""
+"""Delivers an answer in one folder: the script, measured again in a fresh process, and the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hasten.script.write import RUNTIMES, family_of_model, render_script, script
 from hasten.search import Progress, SearchOptions
 from hasten.task import Setting, Task
 from hasten.texts import without_secrets
-from hasten.workflow.folder import Context, conclude, keep, told
+from hasten.workflow.folder import Context, answer_key, conclude, keep
 from hasten.workflow.verifying import Write, verified
 
 IMAGES = 4
@@ -32,17 +32,27 @@ Listener = Callable[[Progress], None]
 
 
 def command_of(request: str | Task) -> str:
-    """What a reader types to get the same again."""
+    """Returns the command that answers the request again."""
     return f"hasten run {shlex.quote(without_secrets(request) if isinstance(request, str) else render(request))}"
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """Where and how to hand over; ``command`` is what a reader types to get the same again.
+    """What is delivered, and where.
 
-    ``prompts``: those that were given as a list.
-    ``verify``: measure the script again in a fresh process. ``report``: write one, with what it is made from.
-    Secrets in command and request, such as the password in a database's URL, are left out of all that is written.
+    Secrets in command and request, such as the password in a database's URL, are removed from everything that is
+    written.
+
+    Attributes:
+        folder: the folder to write to.
+        runtime: what the script calls: hasten, or the upstream packages.
+        command: the command that gives the same answer again.
+        request: the user's sentence.
+        seed: the seed of prompts and latents.
+        allow_known_wrong: whether an upstream script that is known to go wrong is written, with a warning in it.
+        verify: whether the script is measured again in a fresh process.
+        report: whether a report is written, with everything that it is made from.
+        prompts: prompts that were given as a list.
     """
 
     folder: Path
@@ -56,10 +66,11 @@ class Delivery:
     prompts: tuple[str, ...] = ()
 
     def check_first(self, task: Task, model: Model) -> None:
-        """What can be known to fail before the model is loaded.
+        """Checks what can fail before the model is loaded.
 
         Raises:
-            InputError: no such runtime. UnsupportedError: no upstream package has these methods.
+            InputError: there is no such runtime.
+            UnsupportedError: no upstream package has these methods.
         """
         if self.runtime not in RUNTIMES:
             raise InputError(f"Unknown runtime {self.runtime!r}. Available: {', '.join(RUNTIMES)}.")
@@ -72,7 +83,7 @@ class Delivery:
         object.__setattr__(self, "request", self.request and without_secrets(self.request))
 
     def check(self, task: Task, model: Model, bench: Bench) -> None:
-        """What can be known to fail before anything is measured.
+        """Checks what can fail before anything is measured.
 
         Raises:
             UnsupportedError: the upstream packages cannot take these methods.
@@ -86,7 +97,7 @@ class Delivery:
     def write(
         self, answer: Answer, trials: Sequence[Trial], model: Model, bench: Bench, progress: Listener | None = None
     ) -> Answer:
-        """Writes the script, where the answer was met or is likely, and keeps what the report needs."""
+        """Writes the script of a met or likely answer, and stores what the report needs."""
         if answer.status in ("met", "likely"):
             script = self.script(answer, bench.setting, model, bench.environment)
             answer = answer.model_copy(update={"script": str(script)})
@@ -96,14 +107,15 @@ class Delivery:
             progress(Progress("report", message="drawing the images of the report"))
         images = _images(answer, bench)
         prompts = tuple(images.prompts)
-        context = Context(bench.setting, bench.environment, self.command, self.request, prompts, told(answer))
+        key = answer_key(answer)
+        context = Context(bench.setting, bench.environment, self.command, self.request, prompts, key)
         keep(self.folder, tuple(trials), context, images)
         return answer
 
     def finish(
         self, answer: Answer, write: Write, options: SearchOptions, batch_size: int, progress: Listener | None
     ) -> Answer:
-        """Measures the script again where that is asked for, and writes the report. Needs the device free."""
+        """Measures the script again where asked for, and writes the report. The device must be free."""
         if self.verify and answer.script:
             if progress:
                 progress(Progress("verify", message="measuring the script in a fresh process"))
@@ -126,7 +138,7 @@ class Delivery:
         return save(text, self.folder / script_name(answer.task, self.runtime))
 
     def _with_file(self, model: Model) -> Model:
-        """The model with prompts that were given as a list in a file beside the script, which names it."""
+        """Returns the model with prompts from a file beside the script, where they were given as a list."""
         if not self.prompts:
             return model
         name = f"prompts-{load(self.prompts).fingerprint[:8]}.json"
@@ -134,7 +146,7 @@ class Delivery:
 
 
 def _images(answer: Answer, bench: Bench) -> ReportImages:
-    """The first images of the verdict as the baseline, the plan and the equal-time baseline draw them."""
+    """Returns the first images of the verdict by the baseline, the plan and the equal-time baseline."""
     shown = answer.best or answer
     if shown.confirmed is None or shown.confirmed.status != "ok":
         return ReportImages()

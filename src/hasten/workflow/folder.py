@@ -1,4 +1,4 @@
-"""The folder of an answer: everything its report is made from, kept as plain JSON and PNG files."""
+"""The folder of an answer: everything that its report is made from, as JSON and PNG files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = ("reference", "accelerated", "equal_time")
 
 @dataclass(frozen=True)
 class Context:
-    """What a report tells beside the answer and its trials."""
+    """What a report contains beside the answer and its trials."""
 
     setting: Setting
     environment: dict[str, str]
@@ -36,18 +36,19 @@ class Context:
     request: str | None
     prompts: tuple[str, ...] = ()
     answer: str = ""
-    """What it belongs to, as ``told`` names an answer."""
+    """The answer that it belongs to, by its ``answer_key``."""
 
 
-def told(answer: Answer) -> str:
-    """The task and the plan of an answer, which set it apart from that of another request in the same folder."""
+def answer_key(answer: Answer) -> str:
+    """Returns a text with the task and the plan of an answer, which differs for other requests in the same
+    folder."""
     return json.dumps([answer.task.to_json(), answer.plan], sort_keys=True)
 
 
 def keep(folder: Path, trials: tuple[Trial, ...], context: Context, images: ReportImages) -> None:
-    """Saves what was measured and drawn; the answer itself is saved by ``conclude``.
+    """Saves what was measured and drawn. ``conclude`` saves the answer itself.
 
-    Images of an earlier request in the folder are removed: the context tells how many there are of each kind.
+    Images of an earlier request in the folder are removed, and the context has the number of images of each kind.
     """
     drawn = {column: len(getattr(images, column)) for column in COLUMNS}
     save_json([t.model_dump(mode="json") for t in trials], folder / "trials.json")
@@ -60,7 +61,7 @@ def keep(folder: Path, trials: tuple[Trial, ...], context: Context, images: Repo
 
 
 def conclude(folder: Path, answer: Answer) -> Answer:
-    """Saves the answer and writes the report; returns the answer with the report's place in it."""
+    """Saves the answer, writes the report, and returns the answer with the path of the report."""
     answer = answer.model_copy(update={"report": str(folder / "report.html")})
     save_json(answer.to_json(), folder / "answer.json")
     return rewrite_report(folder)
@@ -70,7 +71,7 @@ def rewrite_report(folder: Path) -> Answer:
     """Writes ``report.html`` from the files of the folder, and returns the answer.
 
     Raises:
-        InputError: not a folder that a run wrote, or its files are damaged.
+        InputError: the folder was not written by a run, or its files are damaged.
     """
     try:
         answer = Answer.model_validate(_read(folder / "answer.json"))
@@ -88,14 +89,15 @@ def rewrite_report(folder: Path) -> Answer:
         )
     except (ValidationError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise _damaged(folder, str(error)) from None
-    if context.get("answer") not in (None, "", told(answer)):
+    if context.get("answer") not in (None, "", answer_key(answer)):
         raise _damaged(folder, "answer.json and context.json are of two requests")
     save(page, folder / "report.html")
     return answer
 
 
 def folder_of(task: Task, out: str | Path | None) -> Path:
-    """The folder asked for, or ``hasten-out`` and a name that tells the task; checked, not created."""
+    """Returns the folder asked for, or ``hasten-out`` and a name that describes the task. It is checked, not
+    created."""
     parts = [Path(task.model).name, task.scheduler, str(task.steps), *(task.methods or ()), str(task.target or "")]
     if task.methods is None:
         parts[3:3] = ["any", *(f"but-{name}" for name in task.excluded), *(["lossless"] if task.lossless else [])]
@@ -108,7 +110,7 @@ def folder_of(task: Task, out: str | Path | None) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises InputError where the folder could not be made or written. Nothing is left behind."""
+    """Raises InputError where the folder could not be created or written. Nothing is left behind."""
     if "\0" in str(folder) or not is_text(str(folder)):
         raise InputError(
             f"The output folder {str(folder)!r} cannot be written: its name is to be text in UTF-8, without a NUL "
@@ -131,7 +133,7 @@ def _damaged(folder: Path, why: str) -> InputError:
 
 
 def _images(folder: Path, context: Mapping[str, Any]) -> ReportImages:
-    """Those that the context tells of; where it is older than that, those that there are."""
+    """Returns the images that the context names or, where an older version wrote it, those that exist."""
     prompts = list(context["prompts"])
     columns: dict[str, list[Any]] = {}
     for column in COLUMNS:
@@ -154,7 +156,7 @@ def _image(file: Path) -> Any:
 
 
 def _png(image: Any) -> bytes:
-    """A tensor (3, h, w), 0 to 1, as a PNG file."""
+    """Returns a tensor (3, h, w) with values from 0 to 1 as a PNG file."""
     from PIL import Image
 
     drawn = BytesIO()

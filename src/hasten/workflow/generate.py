@@ -1,4 +1,4 @@
-"""A script for every request of a list, as far as there is one."""
+"""Makes a script for every request of a list, where there is one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hasten.store.seeds.search_params import Entry, SearchParams
 from hasten.store.seeds.tasks_file import Request
 from hasten.task import Setting, Task
 from hasten.version import __version__
-from hasten.workflow.batch import Batch, Settled, Wanted, in_order
+from hasten.workflow.batch import Batch, BatchAnswer, BatchEntry, in_order
 from hasten.workflow.delivery import Delivery, command_of
 from hasten.workflow.explore import check_files, keep
 from hasten.workflow.opening import listed_prompts, model_of, placed, task_of, usual_dtype
@@ -42,13 +42,16 @@ NO_PLAN = "The given file has no plan that answers it, and nothing is to be meas
 class Generation:
     """How the scripts of a list of requests are made.
 
+    Example:
+        >>> Generation(runtime="upstream", bounds=Bounds.read("speedup_bounds.json"))
+
     Args:
         runtime: what the scripts call: ``hasten``, or the ``upstream`` packages.
         allow_known_wrong: whether upstream scripts that are known to go wrong are written, with a warning in them.
         verify: whether each script is measured again in a fresh process.
         as_is: whether a plan of ``params`` is written with the figures that it has there, without measuring.
         place: where to measure.
-        bounds: known upper bounds. A task over its bound is infeasible; a task within it is searched for without
+        bounds: known upper bounds. A task above its bound is infeasible, and one below it is searched for without
             finding the bound first.
         params: known plans. The plan that was found for a task is measured first.
     """
@@ -61,12 +64,13 @@ class Generation:
     bounds: Bounds | None = None
     params: SearchParams | None = None
 
-    def run(self, requests: Sequence[Request], batch: Batch) -> Iterator[Settled]:
-        """The requests with their answers, as they come. After each, the report and the manifest are written."""
+    def run(self, requests: Sequence[Request], batch: Batch) -> Iterator[BatchAnswer]:
+        """Yields the requests with their answers as they come, and writes the report and the manifest after
+        each."""
         check_files(batch.folder)
-        found: list[Settled] = []
-        entries = [self._wanted(number, request, batch.folder) for number, request in enumerate(requests, 1)]
-        with closing(batch.settle("generate", entries)) as answers:
+        found: list[BatchAnswer] = []
+        entries = [self._entry(number, request, batch.folder) for number, request in enumerate(requests, 1)]
+        with closing(batch.answer_all("generate", entries)) as answers:
             for one in answers:
                 if one.answer and not self.as_is:
                     keep(one.answer, batch.folder)
@@ -76,31 +80,32 @@ class Generation:
         if not entries:
             write_report([], batch.folder)
 
-    def _wanted(self, number: int, request: Request, folder: Path) -> Wanted:
-        """The entry of a request; what is wrong with it is its fault, never an exception."""
+    def _entry(self, number: int, request: Request, folder: Path) -> BatchEntry:
+        """Returns the entry of a request. Whatever is wrong with the request is the entry's fault and raises
+        nothing."""
         told: dict[str, Any] = {"number": number, "place": request.place, "labels": _whole(request.labels)}
         text = _whole(request.text or "")
         if request.fault:
-            return Wanted("", text, None, _whole(request.fault), **told)
+            return BatchEntry("", text, None, _whole(request.fault), **told)
         try:
             task = task_of(request.task or text)
             _refuse_two_tasks(text, request.task)
             model_of(task, self.place)
             words = text or render(task)
-            return self._entry(
-                task, Wanted(Path(script_name(task, self.runtime)).stem, words, task, **told), folder
+            return self._completed(
+                task, BatchEntry(Path(script_name(task, self.runtime)).stem, words, task, **told), folder
             )
         except HastenError as error:
-            return Wanted("", text, None, _whole(str(error)), **told)
+            return BatchEntry("", text, None, _whole(str(error)), **told)
 
-    def _entry(self, task: Task, entry: Wanted, folder: Path) -> Wanted:
-        """With the answer where it is known, else with what a worker needs to find it."""
+    def _completed(self, task: Task, entry: BatchEntry, folder: Path) -> BatchEntry:
+        """Returns the entry with the answer where it is known, or else with what a worker needs to find it."""
         known = self.params.find(task) if self.params else None
         bound = self.bounds.find(task) if self.bounds else None
         delivery = self._delivery(entry.request, folder)
         if known and self.as_is:
             return replace(entry, answer=written_as_is(task, known, delivery, self.place))
-        if bound and (reason := over(task, bound)):
+        if bound and (reason := over_bound(task, bound)):
             return replace(entry, answer=Answer(status="infeasible", task=task, reason=reason))
         if self.as_is:
             return replace(entry, answer=Answer(status="failed", task=task, reason=NO_PLAN))
@@ -122,7 +127,7 @@ class Generation:
 
 
 def _refuse_two_tasks(text: str, task: Task | None) -> None:
-    """A sentence beside a task may say it in any words; where it can be read, it must not say something else."""
+    """Raises InputError where the sentence beside a task can be read and means another task."""
     if task is None or not text:
         return
     try:
@@ -138,16 +143,18 @@ def _refuse_two_tasks(text: str, task: Task | None) -> None:
 
 
 def request_of(request: str | Task | Request, number: int) -> Request:
-    """A sentence or a task as an entry of a list."""
+    """Returns a sentence or a task as an entry of a list."""
     if isinstance(request, Request):
         return request
     text, task = (request, None) if isinstance(request, str) else (None, request)
     return Request(text, task, "", f"request {number}")
 
 
-def over(task: Task, bound: BoundEntry) -> str:
-    """Why the task is out of reach of a known upper bound; nothing where it is not, or where a budget ended the
-    search for the bound."""
+def over_bound(task: Task, bound: BoundEntry) -> str:
+    """Returns why the task exceeds a known upper bound, or "".
+
+    It is "" where the target is below the bound, and where a budget ended the search for the bound.
+    """
     if task.target is None or task.target.speedup is None or bound.complete is False:
         return ""
     if bound.max_speedup is None:
@@ -159,7 +166,7 @@ def over(task: Task, bound: BoundEntry) -> str:
 
 
 def written_as_is(task: Task, known: Entry, delivery: Delivery, place: Place) -> Answer:
-    """The script of a plan that was found elsewhere, with the figures that it had there.
+    """Returns an answer with the script of a known plan and the figures that it has in its file.
 
     Raises:
         InputError: the script cannot be written.
@@ -193,10 +200,11 @@ def written_as_is(task: Task, known: Entry, delivery: Delivery, place: Place) ->
     return answer.model_copy(update={"script": str(delivery.script(answer, setting, model, {}))})
 
 
-def write_report(found: Sequence[Settled], folder: Path, left: int = 0) -> None:
-    """``generation_report.json``: every request and its answer; ``manifest.json``: scripts and their claims.
+def write_report(found: Sequence[BatchAnswer], folder: Path, left: int = 0) -> None:
+    """Writes ``generation_report.json`` with every request and its answer, and ``manifest.json`` with scripts and
+    their claims.
 
-    ``left``: so many requests are not answered yet.
+    ``left`` is the number of requests that are not answered yet.
     """
     counts = Counter(one.status for one in found)
     tasks = [one.model_dump(mode="json", exclude={"answer"}) | {"script": _near(one, folder)} for one in found]
@@ -211,16 +219,16 @@ def write_report(found: Sequence[Settled], folder: Path, left: int = 0) -> None:
     save_json([_claim(one, folder) for one in found if one.script], folder / MANIFEST)
 
 
-def _claim(one: Settled, folder: Path) -> dict[str, Any]:
+def _claim(one: BatchAnswer, folder: Path) -> dict[str, Any]:
     claim = one.model_dump(mode="json", include=CLAIMED)
     return {"request": one.request, "place": one.place, "script": _near(one, folder), "claim": claim}
 
 
-def _near(one: Settled, folder: Path) -> str | None:
-    """The script's path from the folder, so that the folder can be moved."""
+def _near(one: BatchAnswer, folder: Path) -> str | None:
+    """Returns the script's path relative to the folder, so that the folder can be moved."""
     return Path(one.script).relative_to(folder).as_posix() if one.script else None
 
 
 def _whole(data: Any) -> Any:
-    """Texts and labels without halves of characters."""
+    """Returns texts and labels without lone surrogates."""
     return json.loads(whole(json.dumps(data, ensure_ascii=False)))

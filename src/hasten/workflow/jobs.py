@@ -1,4 +1,4 @@
-"""What is given to worker processes, and what they answer."""
+"""What worker processes are given, and what they send back."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import Any, Literal
 Status = Literal["done", "failed", "killed", "interrupted"]
 Kind = Literal["hello", "start", "report", "warning", "lost"]
 AUTO = "auto"
-"""Names the device that hasten takes where none is named: the GPU where there is one."""
+"""Stands for the device that hasten chooses where none is named: the GPU where there is one."""
 
 
 @dataclass(frozen=True)
 class Job:
     """A call for a worker: ``function`` is ``module:name``, called as ``name(report, device, **arguments)``.
 
-    ``report(event)`` sends anything that can be pickled to the parent. So must arguments and result be.
+    ``report(event)`` sends anything that can be pickled to the parent. Arguments and result must be picklable,
+    too.
+
+    Example:
+        >>> Job("task-1", "hasten.workflow.task_job:work", {"task": text, "choices": {}, "kept": "task-1.json"})
     """
 
     name: str
@@ -26,11 +30,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """The outcome of a job.
 
-    ``status``: done (``result``) · failed (it raised) · killed (its process died) · interrupted (the parent was
-    asked to end); the last three have a ``reason``. ``seconds`` since the job's start; ``device`` is empty where
-    none was left to take the job.
+    Attributes:
+        job: the job.
+        status: *done* (it has a ``result``), *failed* (it raised an exception), *killed* (its process died) or
+            *interrupted* (the parent was asked to end). The last three have a ``reason``.
+        result: what its function returned.
+        reason: why it has no result.
+        seconds: the time since its start.
+        device: the device that it ran on; empty where no device was left to take it.
     """
 
     job: Job
@@ -43,11 +52,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Event:
-    """What is going on at a device, in the order in which it happened there.
+    """Something that happened at a device. Events of a device arrive in their order.
 
-    ``kind`` and ``content``: hello (``pid``, ``environment`` and its ``key``: a process is ready) · start (of the
-    job) · report (what the job's function reports) · warning (hasten's own, text: a busy device is waited for) ·
-    lost (text: the process died, or did not start; there will be another).
+    ``kind`` determines ``content``. *hello*: a process is ready (a dict of ``pid``, ``environment`` and its
+    ``key``). *start*: the job starts. *report*: whatever the job's function reports. *warning*: one of hasten's
+    own, such as that a busy device is waited for (text). *lost*: the process died or did not start (text); another
+    one follows.
     """
 
     kind: Kind

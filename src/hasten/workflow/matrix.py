@@ -1,4 +1,4 @@
-"""A matrix of settings, and all three stages on it: bounds, the tasks that follow from them, their scripts."""
+"""A matrix of settings, and its three stages: bounds, the tasks that follow from them, and their scripts."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from hasten.store.seeds.tasks_file import Request, write_requests
 from hasten.task import DEFAULT_MAX_LOSS, Task
 from hasten.texts import shortened
 from hasten.workflow._yaml import read_yaml
-from hasten.workflow.batch import Batch, Settled, in_order
+from hasten.workflow.batch import Batch, BatchAnswer, in_order
 from hasten.workflow.explore import explore
 from hasten.workflow.generate import Generation
 from hasten.workflow.opening import task_of
-from hasten.workflow.tasks import DIFFICULTY, RATIOS, Made, tasks_from_bounds
+from hasten.workflow.tasks import DIFFICULTY, RATIOS, MadeRequest, tasks_from_bounds
 
 TASKS = "tasks.json"
 
 
 class Matrix(BaseModel):
-    """Every model with every scheduler, number of steps, set of methods and limit. A single value may stand alone.
+    """All combinations of models, schedulers, numbers of steps, sets of methods and limits. A single value may
+    stand alone.
 
-    Example::
-
-        Matrix.of(models="emoji-sd", schedulers=["DDIM", "UniPC"], steps=[20, 25], methods=["deepcache", "any"])
+    Example:
+        >>> Matrix.of(models="emoji-sd", schedulers=["DDIM", "UniPC"], steps=[20, 25], methods=["tome", "any"])
 
     Attributes:
         models: names, or folders in diffusers layout.
-        schedulers: diffusion schedulers; left out, that of each model's own pipeline.
-        steps: numbers of denoising steps; left out, that of each model's own pipeline.
-        methods: sets of methods, each as comma-separated text, a list of names, or ``any``; left out, any.
+        schedulers: diffusion schedulers. By default it is the one of each model's own pipeline.
+        steps: numbers of denoising steps. By default it is the one of each model's own pipeline.
+        methods: sets of methods, each as comma-separated text, a list of names, or ``any``, the default.
         max_loss: limits of the loss, each a number, for the CLIP score, or limits by metric.
-        two_sided: whether the limits hold for a score that rises as well.
-        ratios: the shares of each bound's gain that the tasks made from it ask for.
+        two_sided: whether the limits apply to a score that rises as well.
+        ratios: the shares of each bound's gain that the resulting tasks ask for.
         difficulty: whether an easy, a medium and a hard task are made instead.
     """
 
@@ -63,7 +63,7 @@ class Matrix(BaseModel):
 
     @classmethod
     def read(cls, path: str | Path) -> Matrix:
-        """The matrix of a YAML (or JSON) file. Raises InputError with every fault in it."""
+        """Returns the matrix of a YAML or JSON file. Raises InputError with every fault in it."""
         data = read_yaml(path)
         if not isinstance(data, dict) or not all(isinstance(name, str) for name in data):
             raise InputError(
@@ -73,7 +73,7 @@ class Matrix(BaseModel):
 
     @classmethod
     def of(cls, **data: Any) -> Matrix:
-        """Checked. Raises InputError with every fault."""
+        """Returns a checked matrix. Raises InputError with every fault."""
         if unknown := sorted(data.keys() - cls.model_fields.keys()):
             raise UnknownNameError("key of a matrix", unknown[0], cls.model_fields)
         try:
@@ -83,14 +83,14 @@ class Matrix(BaseModel):
             raise InputError(f"Not a matrix: {'; '.join(reversed(faults.values()))}.") from None
         if made.difficulty and "ratios" in data:
             raise InputError("A matrix has ratios or difficulty, not both.")
-        tasks_from_bounds(Bounds(), made.shares)  # checks them: now, not after hours of exploring
+        tasks_from_bounds(Bounds(), made.shares)  # raises errors in the shares now, not after hours of exploring
         return made
 
     def tasks(self) -> list[Task]:
-        """One task without target for each cell, each once.
+        """Returns one task without target for each combination, each once.
 
         Raises:
-            InputError: a name is unknown, or a number impossible.
+            InputError: a name is unknown, or a number is impossible.
         """
         cells = itertools.product(self.models, self.schedulers, self.steps, self.methods, self.max_loss)
         tasks = (_task(*cell, two_sided=self.two_sided) for cell in cells)
@@ -98,12 +98,12 @@ class Matrix(BaseModel):
 
     @property
     def shares(self) -> Sequence[float] | Mapping[str, float]:
-        """What the tasks ask for, as ``tasks_from_bounds`` takes it."""
+        """The shares of the bounds that the tasks ask for, in the form that ``tasks_from_bounds`` takes."""
         return DIFFICULTY if self.difficulty else self.ratios
 
 
 def matrix_of(given: Matrix | Mapping[str, Any] | str | Path) -> Matrix:
-    """A matrix, or one from a mapping of its fields, or from its file. Raises InputError."""
+    """Returns a matrix, given as one, as a mapping of its fields, or as a file. Raises InputError."""
     if isinstance(given, Matrix):
         return given
     if isinstance(given, str | Path):
@@ -113,8 +113,11 @@ def matrix_of(given: Matrix | Mapping[str, Any] | str | Path) -> Matrix:
     return Matrix.of(**given)
 
 
-def run_matrix(matrix: Matrix, generation: Generation, batch: Batch) -> tuple[list[Settled], list[Settled]]:
-    """Explores the bounds, makes the tasks, ``tasks.json`` in the batch's folder, and generates their scripts.
+def run_matrix(
+    matrix: Matrix, generation: Generation, batch: Batch
+) -> tuple[list[BatchAnswer], list[BatchAnswer]]:
+    """Explores the bounds, writes the resulting tasks to ``tasks.json`` in the batch's folder, and generates their
+    scripts.
 
     Returns:
         the bounds and the tasks, each with its answer.
@@ -140,7 +143,7 @@ def _fault(error: Any) -> str:
     return f"{name} has {shortened(repr(error['input']), 200)}: {error['msg']}"
 
 
-def _request(number: int, made: Made) -> Request:
+def _request(number: int, made: MadeRequest) -> Request:
     labels = {name: value for name, value in made.to_json().items() if name not in ("request", "task")}
     return Request(made.request, made.task, "", f"{TASKS} entry {number}", labels)
 

@@ -1,4 +1,4 @@
-"""Profiles a setting: opens its bench, times warm calls, and then first calls in processes of their own."""
+"""Profiles a setting: opens its bench, times warm calls, and then first calls in fresh processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def profiled(
     fresh: int,
     report: Report | None = None,
 ) -> Profile:
-    """The profile of a plain task's setting, with ``fresh`` first calls of baseline and plan each.
+    """Returns the profile of a plain task's setting, with ``fresh`` first calls of baseline and plan each.
 
     First calls come last, when nothing is held on the device any more and the model's files are in the system's
     cache for all of them.

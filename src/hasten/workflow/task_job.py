@@ -1,4 +1,4 @@
-"""What a worker process of a batch runs: one task, answered once and then kept in the batch's folder."""
+"""The job of a worker process in a batch: one task, answered once and stored in the batch's folder."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from hasten.workflow.place import Place
 WORK = f"{__name__}:work"
 
 
-class Kept(Record):
-    """An answer in the batch's folder, what it depends on, and how long it took in seconds."""
+class KeptAnswer(Record):
+    """An answer in the batch's folder, a hash of what it depends on, and the seconds that it took."""
 
     key: str
     seconds: float
@@ -47,17 +47,18 @@ def work(
     candidate: str = "",
     explore: bool = False,
 ) -> str:
-    """Answers one task, or finds that it was answered before by the same means; the JSON text of a ``Kept``.
+    """Answers one task, unless an answer of equal circumstances is stored. Returns the JSON text of a
+    ``KeptAnswer``.
 
     Args:
-        report: is told where the search stands.
+        report: called with the state of the search.
         device: a torch device, or ``auto``.
-        task: in its JSON form.
-        choices: those of ``hasten.run``.
-        kept: the file that keeps the answer.
-        delivery: what is handed over; None: only the store is written.
-        candidate: the text of a plan that may answer the task.
-        explore: find the upper bound first, where it is not known.
+        task: the task in its JSON form.
+        choices: the keyword arguments of ``hasten.run``.
+        kept: the file that holds the answer.
+        delivery: what is delivered; None writes to the store only.
+        candidate: the text of a plan that may answer the task; empty for none.
+        explore: whether the upper bound is searched for first, where it is not known.
     """
     here: Choices = {**choices, "device": None if device == AUTO else device}
     options, place = split(here)
@@ -69,13 +70,14 @@ def work(
     began = time.monotonic()
     search = known_first(Plan.parse(candidate), explore)
     answer = answered(Task.from_json(task), place, options, report, delivery, search)
-    result = Kept(key=key, seconds=time.monotonic() - began, answer=answer)
+    result = KeptAnswer(key=key, seconds=time.monotonic() - began, answer=answer)
     save(result.model_dump_json(indent=1), kept)
     return result.model_dump_json()
 
 
 def _key(task: str, choices: Choices, place: Place, delivery: Delivery | None, candidate: str) -> str:
-    """All that an answer depends on: another machine, other files, another setting or version answers anew."""
+    """Returns a hash of all that an answer depends on. Another machine, file, setting or version needs a new
+    answer."""
     wanted = Task.from_json(task)
     asked = placed(wanted, place)
     here = environment_key(environment(*device_of(asked)))
@@ -85,22 +87,25 @@ def _key(task: str, choices: Choices, place: Place, delivery: Delivery | None, c
 
 
 def _files(named: str) -> list[tuple[str, int, int]]:
-    """Name, size and time of the last change of each file of a local folder, or of the file; none of what is no
-    path here."""
+    """Returns name, size and modification time of each file of a local folder, or of a file; nothing for other
+    texts."""
     try:
         place = Path(named).expanduser()
         files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
-        known = [(str(path), path.stat()) for path in files]
+        stats = [(str(path), path.stat()) for path in files]
     except (OSError, RuntimeError):
         return []
-    return [(name, found.st_size, found.st_mtime_ns) for name, found in known]
+    return [(name, found.st_size, found.st_mtime_ns) for name, found in stats]
 
 
-def _read(path: Path, key: str) -> Kept | None:
-    """The kept answer, unless it is none of this key, a failure, was refuted, or its script is gone. An undecided
-    one is none: the same command goes on from the trials that it left."""
+def _read(path: Path, key: str) -> KeptAnswer | None:
+    """Returns the stored answer for this key, or None.
+
+    Failures and refuted answers do not count, nor answers whose script is missing. Undecided answers do not count,
+    because the same command continues from the trials that they left.
+    """
     try:
-        found = Kept.model_validate_json(path.read_text(encoding="utf-8"))
+        found = KeptAnswer.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError):
         return None
     script = found.answer.script

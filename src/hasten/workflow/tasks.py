@@ -1,4 +1,4 @@
-"""Requests made from what is known: at ratios of measured bounds, or those that stored plans answer."""
+"""Makes requests from known results: at ratios of measured bounds, or those that stored plans answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hasten.task import Target, Task
 
 RATIOS = (0.8, 0.9, 0.95)
 DIFFICULTY = {"easy": 0.7, "medium": 0.9, "hard": 1.1}
-"""Shares of what the bound gains; *hard* is out of reach on purpose."""
+"""Shares of the bound's gain. *hard* is deliberately out of reach."""
 NOT_PROVEN = "{label}, {speedup:g}x, is to be out of reach, which its bound does not prove: {why}."
 ANSWERED = "answered"
 HIGHEST = 1000
@@ -28,13 +28,19 @@ Ratios = Sequence[float] | Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeRequest:
     """A request that was made: ``parse(request)`` is ``task``.
 
-    ``label`` is its name among the requests of its bound: the ratio or the difficulty; or ``answered``.
-    ``bound`` is the speedup that is known to be feasible, ``ratio`` the share of its gain that is asked for,
-    before rounding; None where a stored plan is asked for. ``interval`` and ``complete`` are the bound's, None
-    where the file does not have them; ``plan`` is the one that shows it.
+    Attributes:
+        task: the task.
+        request: the sentence.
+        label: its name among the requests of its bound: the ratio or the difficulty; or ``answered``.
+        bound: the speedup that is known to be feasible.
+        ratio: the share of the bound's gain that is asked for, before rounding; None where a stored plan is asked
+            for.
+        interval: the interval of the bound; None where the file has none.
+        complete: whether no budget ended the search for the bound; None where the file does not tell.
+        plan: the plan that reaches the bound.
     """
 
     task: Task
@@ -47,16 +53,16 @@ class Made:
     plan: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """One entry of ``tasks.json``: the sentence, the task that it means, and what is known of it."""
+        """Returns one entry of ``tasks.json``: the sentence, the task that it means, and where it comes from."""
         return {
             "id": Path(script_name(self.task)).stem,
             "request": self.request,
             "task": self.task.to_json(),
-            **self.known,
+            **self.origin,
         }
 
     @property
-    def known(self) -> dict[str, Any]:
+    def origin(self) -> dict[str, Any]:
         """Where the request comes from."""
         return {
             "label": self.label,
@@ -70,7 +76,7 @@ class Made:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An entry, by its key, that no request was made of, or not all, and the reason."""
+    """An entry, by its key, from which no request was made, or not all, and the reason."""
 
     entry: str
     reason: str
@@ -78,16 +84,17 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Requests:
-    """All that was made, no task twice, and all that was left out; both in the order of the file."""
+    """All requests that were made, without duplicate tasks, and all entries left out; both in the order of the
+    file."""
 
-    made: list[Made] = field(default_factory=list)
+    made: list[MadeRequest] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
-    def take(self, entry: BoundEntry | Entry, found: Iterable[Made | LeftOut]) -> None:
-        """Adds what is made of an entry or, when that raises InputError, leaves it out."""
+    def take(self, entry: BoundEntry | Entry, found: Iterable[MadeRequest | LeftOut]) -> None:
+        """Adds the requests made from an entry, or leaves the entry out where that raises InputError."""
         try:
             for one in list(found):
-                self.made.append(one) if isinstance(one, Made) else self.left_out.append(one)
+                self.made.append(one) if isinstance(one, MadeRequest) else self.left_out.append(one)
         except InputError as error:
             self.left_out.append(LeftOut(str(entry.key), str(error)))
 
@@ -95,14 +102,16 @@ class Requests:
 def tasks_from_bounds(
     bounds: Bounds, ratios: Ratios = RATIOS, *, digits: int = 2, language: Language = "en"
 ) -> Requests:
-    """Requests at ratios of what every bound gains. What nothing was feasible for is left out, with its reason,
-    and so is what is to be out of reach where the bound's search is not known to have been complete.
+    """Returns requests at ratios of the gain of every bound.
+
+    Left out, with the reason, are bounds where nothing was feasible, and requests beyond a bound whose search is
+    not known to have been complete.
 
     Args:
-        bounds: the highest feasible speedups. Of two of the same search the higher one is taken.
-        ratios: shares of the gain, 1 + ratio · (bound − 1); in a mapping under the labels that the requests bear.
-        digits: decimal places of the speedups, more where ``targets`` needs them.
-        language: of the sentences, ``en`` or ``zh``.
+        bounds: the highest feasible speedups. Of two for the same search, the higher one is taken.
+        ratios: shares of the gain, 1 + ratio · (bound − 1). The keys of a mapping become labels of the requests.
+        digits: decimal places of the speedups; ``targets`` may need more.
+        language: the language of the sentences, ``en`` or ``zh``.
 
     Raises:
         InputError: the ratios, the digits or the language cannot be used.
@@ -118,7 +127,7 @@ def tasks_from_bounds(
 
 
 def tasks_from_params(params: SearchParams, *, language: Language = "en") -> Requests:
-    """The requests that the stored plans answer: each asks for what its entry was stored under.
+    """Returns the requests that the stored plans answer. Each asks for what its entry was stored under.
 
     An entry that does not hold what its key promises (slower than asked, or over the limit) is left out, unless
     another one answers the request.
@@ -134,14 +143,18 @@ def tasks_from_params(params: SearchParams, *, language: Language = "en") -> Req
 
 
 def targets(bound: float, ratios: Sequence[float], digits: int = 2) -> list[float]:
-    """The speedups at ratios of what a bound gains: 1 + ratio · (bound − 1).
+    """Returns the speedups at ratios of a bound's gain: 1 + ratio · (bound − 1).
 
-    Rounding goes down: a speedup is never more than its share and so, up to a ratio of 1, never over the bound.
-    More digits are kept where two would else be equal, one would be 1, or one that is to be over the bound
-    would not be.
+    They are rounded down, so that a speedup is never above its share and, up to a ratio of 1, never above the
+    bound. More digits are kept where two speedups would otherwise be equal, one would be 1, or one that has to be
+    above the bound would not be.
 
     Raises:
-        InputError: the bound is outside 1 to 1000, a share of it is over 1000, or the ratios cannot be used.
+        InputError: the bound is outside 1 to 1000, a share of it is above 1000, or the ratios cannot be used.
+
+    Example:
+        >>> targets(5.5, [0.8, 0.9])
+        [4.6, 5.05]
     """
     _check(ratios, digits)
     if not 1 < bound <= 1 + max(1.0, *ratios) * (bound - 1) <= HIGHEST:
@@ -169,7 +182,7 @@ def _check(ratios: Sequence[float], digits: int) -> None:
 
 
 def _down(bound: float, ratio: float, places: int) -> float:
-    """Decimal, so that 0.8 of what 5.5 gains is 4.6 and not a little less."""
+    """Returns the rounded share, computed in decimals so that 0.8 of the gain of 5.5 gives exactly 4.6."""
     exact = 1 + (Decimal(repr(float(bound))) - 1) * Decimal(repr(float(ratio)))
     return float(exact.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN))
 
@@ -183,7 +196,7 @@ def _search(entry: BoundEntry) -> str:
 
 
 def _highest(entries: Iterable[BoundEntry]) -> dict[str, BoundEntry]:
-    """The entry with the highest bound of each search, which a file may hold in several spellings."""
+    """Returns the entry with the highest bound of each search, which a file may hold in several spellings."""
     best: dict[str, BoundEntry] = {}
     for entry in entries:
         held = best.setdefault(_search(entry), entry)
@@ -194,7 +207,7 @@ def _highest(entries: Iterable[BoundEntry]) -> dict[str, BoundEntry]:
 
 def _shares(
     entry: BoundEntry, best: BoundEntry, ratios: Mapping[str, float], digits: int, language: Language
-) -> Iterator[Made | LeftOut]:
+) -> Iterator[MadeRequest | LeftOut]:
     if entry is not best:
         raise InputError(f"{best.key} is the same search; of the two it is taken.")
     if entry.max_speedup is None:
@@ -207,7 +220,7 @@ def _shares(
             )
             continue
         task = entry.task.model_copy(update={"target": Target(speedup=speedup)})
-        yield Made(
+        yield MadeRequest(
             task,
             render(task, language),
             label,
@@ -225,7 +238,9 @@ def _why(complete: bool | None) -> str:
     )
 
 
-def _answered(entry: Entry, made_of: dict[str, Entry], params: SearchParams, language: Language) -> Iterator[Made]:
+def _answered(
+    entry: Entry, made_of: dict[str, Entry], params: SearchParams, language: Language
+) -> Iterator[MadeRequest]:
     task, answer = entry.task, params.find(entry.task)
     request = render(task, language)
     if answer is None:
@@ -234,4 +249,4 @@ def _answered(entry: Entry, made_of: dict[str, Entry], params: SearchParams, lan
     if request in made_of:
         raise InputError(f"{made_of[request].key} makes the same request.")
     made_of[request] = entry
-    yield Made(task, request, ANSWERED, answer.speedup, plan=str(answer.plan))
+    yield MadeRequest(task, request, ANSWERED, answer.speedup, plan=str(answer.plan))

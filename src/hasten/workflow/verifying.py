@@ -1,4 +1,4 @@
-"""The last word on a script: it is measured again in a fresh process; a claim that was too high is corrected."""
+"""Verifies a script in a fresh process, and corrects a claim that was too high."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hasten.search.judge import Goal, decide
 from hasten.workflow.answers import figures
 
 Write = Callable[[Answer], Path]
-"""Writes the script of an answer, over the one that is there."""
+"""Writes the script of an answer over the one that exists."""
 
 
 def verified(answer: Answer, write: Write, options: SearchOptions, batch_size: int = 1) -> Answer:
-    """What the fresh process says goes into the answer; a claim that does not hold there is not *met*.
+    """Returns the answer with the result of the fresh process. A claim that does not hold there is not *met*.
 
-    Where it measures less than the claim and still what was asked for, the script is written anew with the figures
-    of the fresh process, and these are measured once more, in another one.
+    Where the process measures less than the claim, but still what was asked for, the script is rewritten with the
+    new figures, and these are measured once more in another process.
     """
     found = _measured(answer, options)
     corrected = None if found.verified else _corrected(found, batch_size)
@@ -49,7 +49,8 @@ def _refuted(answer: Answer, *reasons: str) -> Answer:
 
 
 def _corrected(answer: Answer, batch_size: int) -> Answer | None:
-    """The refuted answer with the figures of the fresh process, where these still answer the task; else None."""
+    """Returns the refuted answer with the figures of the fresh process where these still answer the task, or
+    None."""
     task, trial = answer.task, answer.fresh
     if trial is None or trial.latency is None or not answer.plan:
         return None

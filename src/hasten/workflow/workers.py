@@ -1,6 +1,6 @@
-"""Runs jobs in worker processes, one a device: what happens to a process happens to one job alone.
+"""Runs jobs in worker processes, one per device, so that the death of a process affects one job only.
 
-The parent imports neither torch nor a model. It stays responsive, and survives its workers' crashes.
+The parent imports neither torch nor a model. It stays responsive and survives its workers' crashes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from hasten.workflow.jobs import Event, Job, Kind, Listener, Outcome, Status
 __all__ = ["Event", "Job", "Listener", "Outcome", "run_jobs"]
 
 START_LIMIT_S = 300.0
-"""Importing torch and waking a GPU takes seconds; from a cold network disk, minutes."""
+"""The time for a process to start. Importing torch and waking a GPU take seconds, or minutes from a cold network
+disk."""
 TICK_S = 0.5
 
 
@@ -38,24 +39,25 @@ def run_jobs(
     logs: Path | None = None,
     start_limit_s: float = START_LIMIT_S,
 ) -> Generator[Outcome]:
-    """The outcomes of the jobs, as they end; each device takes the next job when it is free.
+    """Yields the outcomes of the jobs as they end. Each device takes the next job when it is free.
 
-    A job is taken from ``jobs`` only when a device is free, after the outcome before it was handed out: so
-    ``jobs`` may depend on outcomes. Events come while the iterator is waited for, in the same thread.
+    A job is taken from ``jobs`` only when a device is free, after the outcome before it was yielded, so that
+    ``jobs`` may depend on outcomes. Events come in the same thread while the iterator is waited for.
 
-    A process stays for many jobs. After one that failed by more than a user's mistake, or was killed, the next
-    job gets a new process. Ctrl-C or SIGTERM ends all of them; jobs under way come out as interrupted, then
-    KeyboardInterrupt is raised. Closing the iterator ends all of them, and so does the parent's own death.
+    A process serves many jobs. After a job that failed by more than a user's mistake, or was killed, the next one
+    gets a new process. Ctrl-C or SIGTERM ends all processes: jobs under way are yielded as interrupted, and then
+    KeyboardInterrupt is raised. Closing the iterator, and the parent's own death, end all processes as well.
 
     Args:
+        jobs: the jobs.
         devices: torch devices (``cuda:0``, ``cpu``) or ``auto``, each once.
-        on_event: is told what goes on.
-        logs: a folder for a log file a device: all that workers print and log, the tracebacks of failed jobs.
-            Where None it goes to standard error, without the tracebacks.
-        start_limit_s: a process that is not ready after so many seconds is killed.
+        on_event: called with each event.
+        logs: a folder for a log file per device, with everything that workers print and log, and the tracebacks of
+            failed jobs. With None this goes to standard error, without tracebacks.
+        start_limit_s: the seconds after which a process that is not ready is killed.
 
     Raises:
-        InputError: no device, or one named twice, or the folder cannot be written.
+        InputError: there is no device, one is named twice, or the folder cannot be written.
     """
     if not devices or len(set(devices)) < len(devices):
         raise InputError(f"The devices are {list(devices)}: allowed is at least one, and each once.")
@@ -104,9 +106,11 @@ class _Pool:
             yield Outcome(job, "failed", reason=f"No device can be used. {faults}")
 
     def interrupted(self) -> Iterator[Outcome]:
-        """After the end: what was done by then, and the jobs that were under way.
+        """Yields the outcomes of jobs that were done before the end, and interrupted ones for those that were
+        under way.
 
-        So is one that failed meanwhile: the end may have been what it failed by, a child of its own killed, say.
+        A job that failed meanwhile counts as interrupted, because the end may be the cause: a child of its own was
+        killed, say.
         """
         while not self._inbox.empty():
             process, kind, content = self._inbox.get()
@@ -117,7 +121,8 @@ class _Pool:
                 yield device.outcome("interrupted", reason="Interrupted.")
 
     def end(self) -> None:
-        """Ends all processes: SIGTERM, some seconds later SIGKILL; at once when interrupted meanwhile."""
+        """Ends all processes by SIGTERM and some seconds later by SIGKILL, or at once when interrupted
+        meanwhile."""
         processes = [(d.process, d.job is None) for d in self._devices if d.process is not None]
         try:
             deadline = time.monotonic() + GRACE_S
@@ -151,7 +156,7 @@ class _Pool:
             self._take_back(device)
 
     def _hear(self) -> Iterator[Outcome]:
-        """Waits a little for the next message, and does what it asks for."""
+        """Waits a moment for the next message and handles it."""
         self._check_starts()
         try:
             process, kind, content = self._inbox.get(timeout=TICK_S)
@@ -164,7 +169,7 @@ class _Pool:
             case "end":
                 yield self._ended(device, *pickle.loads(content))
             case "unfit":
-                device.failed_starts = STARTS - 1  # it would say the same again
+                device.failed_starts = STARTS - 1  # another start would fail in the same way
                 device.kill(pickle.loads(content))
             case _:
                 self._going_on(device, kind, content)
@@ -205,7 +210,8 @@ class _Pool:
             self._take_back(device)
 
     def _take_back(self, device: Device) -> None:
-        """The job had not begun: whatever happened to the process is not its fault, and another may take it."""
+        """Takes back a job that had not begun. It did not cause the process's failure, so that another device may
+        take it."""
         device.failed_starts += 1
         if device.job is not None:
             self._returned.append(device.job)
@@ -225,7 +231,8 @@ class _Pool:
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM becomes KeyboardInterrupt, unless the program has its own use for it, or this is not its thread."""
+    """Turns SIGTERM into KeyboardInterrupt, unless the program handles it itself, or this is not the main
+    thread."""
     own_use = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
     if own_use or threading.current_thread() is not threading.main_thread():
         yield
