@@ -1,4 +1,4 @@
-"""Measures the grid of a method that measures it: on the search's prompts, in its setting, alone on the device."""
+"""Measures the grid of a method that determines its own, on the search's prompts, alone on the device."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ SAMPLES = 4
 
 
 class MeasuredGrid(Record):
-    """What a method measured for its grid, kept beside where it was measured.
+    """The result of measuring a method's grid, with the circumstances of the measurement.
+
+    The method's own figures are extra fields.
 
     Attributes:
         setting: the setting's key.
@@ -57,10 +59,17 @@ def measure_grid(
     limit_s: float | None = None,
     report: Callable[[str], None] | None = None,
 ) -> MeasuredGrid:
-    """Measures on the first ``samples`` images, or on as many as are drawn at once.
+    """Measures the grid on the first ``samples`` images, or on as many as are drawn at once.
+
+    Args:
+        pipeline: the pipeline in its setting.
+        method: the method whose grid is measured.
+        samples: the number of images.
+        limit_s: the most seconds that the measurement may take; None for no limit.
+        report: called with a few words about what is being done.
 
     Raises:
-        InputError: ``samples`` below 1.
+        InputError: ``samples`` is below 1.
         UnsupportedError: the method cannot be used on this pipeline, or cannot measure there.
         MeasurementError: a run failed, or it took longer than ``limit_s`` seconds.
     """
@@ -89,7 +98,7 @@ def measure_grid(
 
 @dataclass(frozen=True)
 class _Drawing:
-    """What the method measures with. It runs until the deadline, by ``time.monotonic``."""
+    """The ``Drawing`` of a method. It draws until ``deadline``, in seconds of ``time.monotonic``."""
 
     pipeline: Pipeline
     method: MeasuresGrid

@@ -1,4 +1,4 @@
-"""Which steps to compute afresh: the lists that cost least by what was measured, by dynamic programming."""
+"""Finds the lists of steps of least cost by dynamic programming, from the measured costs of reuse."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 
 def least_costly(costs: Sequence[Sequence[float]]) -> tuple[tuple[int, ...], ...]:
-    """For each number of steps, from all of them down to one, those that cost least; step 0 is always among them.
+    """Returns for each number of steps, from all of them down to one, the steps of least cost. Step 0 is always
+    among them.
 
     Args:
-        costs: ``costs[s][r]``, what it costs that r steps after step s reuse what it computed; row s has as many
-            figures as there are steps from s on. What several such runs of steps cost is taken to add up.
+        costs: ``costs[s][r]`` is the cost of r steps after step s that reuse what it computed. Row s has one
+            figure for each step from s on. The costs of several such runs of steps are assumed to add up.
 
     Raises:
         InputError: there are no steps, or a row has another length.
@@ -28,7 +29,7 @@ def least_costly(costs: Sequence[Sequence[float]]) -> tuple[tuple[int, ...], ...
         )
     import numpy as np
 
-    until = np.full((steps, steps + 1), np.inf)  # [s, e]: step s is computed, the next one that is computed is e
+    until = np.full((steps, steps + 1), np.inf)  # [s, e]: step s is computed, and the next computed one is e
     for step, row in enumerate(costs):
         until[step, step + 1 :] = row
     best, chosen = until[0], []
@@ -40,7 +41,7 @@ def least_costly(costs: Sequence[Sequence[float]]) -> tuple[tuple[int, ...], ...
 
 
 def _traced(chosen: Sequence[np.ndarray], end: int) -> tuple[int, ...]:
-    """The steps that led to the least sum, from the last one back to step 0."""
+    """Returns the steps that led to the least sum, from step 0 on."""
     found = []
     for steps in reversed(chosen):
         end = int(steps[end])

@@ -1,4 +1,4 @@
-"""A method that measures its own grid: the values that a search tries are those that did best in its setting."""
+"""Methods that measure their own grid: a search tries the values that did best in its setting."""
 
 from __future__ import annotations
 
@@ -43,23 +43,24 @@ class Drawing(Protocol):
 
 
 class MeasuresGrid(Method):
-    """A method whose grid in a setting follows from what was measured there.
+    """A method whose grid in a setting follows from measurements there.
 
-    A search measures once, before it looks for plans, and keeps what was found in its store. The grid of the
-    method's ``parameters`` is searched where it cannot be measured, or where there is no time for that.
+    A search measures once, before it looks for plans, and keeps the result in its store. Where the grid cannot be
+    measured, or there is no time for it, the grid of the method's ``parameters`` is searched.
 
     Attributes:
-        kept_as: the name under which the store keeps what was found, another for each method.
+        kept_as: the name under which the store keeps the result, different for each method.
     """
 
     kept_as: str
 
     @abstractmethod
     def measure(self, drawing: Drawing) -> Mapping[str, Any]:
-        """Measures what the grid follows from.
+        """Measures what the grid depends on.
 
         Returns:
-            Whatever JSON can hold, by names other than ``setting``, ``environment``, ``samples`` and ``steps``.
+            Anything that JSON can hold, under names other than ``setting``, ``environment``, ``samples`` and
+                ``steps``.
 
         Raises:
             UnsupportedError: it cannot be measured on this pipeline.

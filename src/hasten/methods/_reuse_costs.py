@@ -1,4 +1,4 @@
-"""What reuse costs, measured: how far off the final latents are when steps reuse what an earlier one computed."""
+"""Measures the cost of reuse: the error of the final latents when steps reuse what an earlier step computed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from hasten.methods._measured import Drawing
 
 Costs = tuple[tuple[float, ...], ...]
-"""``costs[s][r]``: the mean squared error of the final latents where a list of steps has step s, leaves out the r
-steps that follow, and has all others. Row s has as many figures as there are steps from s on, the first 0."""
+"""``costs[s][r]`` is the mean squared error of the final latents where a list contains step s, leaves out the r
+steps after it, and contains all others. Row s has one figure for each step from s on, of which the first is 0."""
 FOLLOWED, REUSED = 8, 2
-"""The number of steps at which it is measured how an error goes on to the final latents, and the number of reused
-steps that make that error."""
+"""The number of steps at which it is measured how an error propagates to the final latents, and the number of
+reused steps that produce this error."""
 
 
 def no_costs(steps: int) -> Costs:
@@ -33,10 +33,10 @@ def no_costs(steps: int) -> Costs:
 class ReuseCosts:
     """Measures costs in about as many runs as there are steps, for each list.
 
-    From each step on a run reuses until its end, which tells what the error is at every later step. How much of it
-    is left in the final latents is told by runs that go on in full from there, for some steps, and is interpolated
-    between them. What comes before the step in question is not computed again: the output of a run of the baseline
-    is replayed, which is kept call by call.
+    From each step on, a run reuses until its end, which gives the error at every later step. Runs that continue in
+    full from some steps show which share of such an error is left in the final latents; the share is interpolated
+    between these steps. Calls before the step in question are replayed from a run of the baseline that was
+    recorded call by call.
 
     Raises:
         UnsupportedError: the calls of the denoiser cannot be told apart by step.
@@ -64,26 +64,28 @@ class ReuseCosts:
             what: what is reused, in words.
         """
         errors = [self._errors(parameter, what, step, [0]) for step in range(self._steps - 1)]
-        left = self._left(parameter, what)
+        shares = self._remaining_shares(parameter, what)
         rows = (
-            (0.0, *(error * left[step + 2 + i] for i, error in enumerate(row))) for step, row in enumerate(errors)
+            (0.0, *(error * shares[step + 2 + i] for i, error in enumerate(row)))
+            for step, row in enumerate(errors)
         )
         return (*rows, (0.0,))
 
-    def _left(self, parameter: str, what: str) -> list[float]:
-        """Measures which share of a mean squared error in the latents before each step is in the final ones."""
+    def _remaining_shares(self, parameter: str, what: str) -> list[float]:
+        """Measures which share of a mean squared error in the latents before each step remains in the final
+        ones."""
         import numpy as np
 
         first = REUSED + 1
         count = max(0, min(FOLLOWED, self._steps - first))
-        known = {self._steps: 0.0}
+        logs = {self._steps: 0.0}
         for step in np.linspace(first, self._steps - 1, count).round().astype(int).tolist():
-            on = [0, *range(first, self._steps - step + first)]
-            *_, final = errors = self._errors(parameter, what, step - first, on)
+            listed = [0, *range(first, self._steps - step + first)]
+            *_, final = errors = self._errors(parameter, what, step - first, listed)
             if errors[REUSED - 1] and final:
-                known[step] = float(np.log(final / errors[REUSED - 1]))
-        at = sorted(known)
-        return [float(x) for x in np.exp(np.interp(range(self._steps + 1), at, [known[step] for step in at]))]
+                logs[step] = float(np.log(final / errors[REUSED - 1]))
+        at = sorted(logs)
+        return [float(x) for x in np.exp(np.interp(range(self._steps + 1), at, [logs[step] for step in at]))]
 
     def _errors(self, parameter: str, what: str, start: int, listed: Sequence[int]) -> list[float]:
         """Measures the mean squared errors of the latents before steps ``start`` + 2, … and of the final ones.

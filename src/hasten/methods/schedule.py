@@ -105,8 +105,11 @@ class Schedule(MeasuresGrid):
         return tuple(found)
 
     def measure(self, drawing: Drawing) -> Mapping[str, Any]:
-        """Measures what reuse costs: that of the layers in the branch by ``full_steps``, that of guidance by
-        ``guided_steps``, and nothing there where the setting has none."""
+        """Measures the costs of reusing deep features, for ``full_steps``, and of reusing guidance, for
+        ``guided_steps``.
+
+        Those of guidance are zero where the setting has none.
+        """
         costs = ReuseCosts(drawing)
         guided = bool(drawing.pipe.do_classifier_free_guidance)
         return {
@@ -115,7 +118,8 @@ class Schedule(MeasuresGrid):
         }
 
     def measured_grid(self, found: Mapping[str, Any], steps: int) -> Mapping[str, tuple[Value, ...]]:
-        """The lists that cost least, one of each length. One whose reuse costs nothing keeps all steps."""
+        """Returns the lists of least cost, one of each length. A list whose reuse costs nothing keeps all
+        steps."""
         return {name: _least_costly_lists(costs, steps) for name, costs in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""The grids that methods measured in the setting, from the store or measured now."""
+"""The grids that methods measured in the setting, read from the store or measured now."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def measuring(spaces: Iterable[Space]) -> tuple[MeasuresGrid, ...]:
 
 
 def kept_grids(store: Store, methods: Iterable[MeasuresGrid]) -> Grids:
-    """Returns the grids that the store has a measurement of."""
+    """Returns the grids whose measurements the store has."""
     kept = ((method, store.measured(method.kept_as)) for method in methods)
     return {key: values for method, found in kept if found for key, values in _grid(method, found).items()}
 
@@ -33,10 +33,10 @@ def newly_measured(
     limit_s: float | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Grids:
-    """Measures the grids that the store does not have, keeps them there, and returns them.
+    """Measures the grids that the store does not have, stores them, and returns them.
 
-    A method whose grid cannot be measured, or not within what is left of ``limit_s`` seconds, has none among them:
-    the grid of its parameters is searched.
+    A method is left out where its grid cannot be measured, or not within what is left of ``limit_s`` seconds. The
+    grid of its parameters is searched then.
     """
     missing = [method for method in methods if store.measured(method.kept_as) is None]
     if not isinstance(bench, Bench):

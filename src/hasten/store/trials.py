@@ -180,16 +180,12 @@ class Store:
 
     @reached
     def measured(self, name: str) -> MeasuredGrid | None:
-        """Returns what was measured for the grid of a method, or None where nothing is stored.
-
-        Args:
-            name: the method's ``kept_as``.
-        """
+        """Returns the stored measurement for a method's grid, or None. ``name`` is the method's ``kept_as``."""
         return self._kept(MeasuredGrid, self._study(()), name)
 
     @reached
     def keep_measured(self, name: str, found: MeasuredGrid) -> None:
-        """Keeps what was measured for a method's grid in the place of an earlier measurement."""
+        """Stores a measurement for a method's grid in the place of an earlier one."""
         self._study(()).set_user_attr(name, found.model_dump_json())
 
     def study_name(self, methods: Iterable[str]) -> str:
