@@ -16,9 +16,8 @@ LEFT_OUT = "skip_layers"
 def denoiser_of(pipe: Any) -> Any:
     """Returns ``pipe.unet`` or ``pipe.transformer``, without the module that ``torch.compile`` wraps around it."""
     unet = getattr(pipe, "unet", None)
-    found = (
-        getattr(pipe, "transformer", None) if unet is None else unet
-    )  # not "or": compiled ones have no truth value
+    # Not ``unet or …``, because a compiled module has no truth value.
+    found = getattr(pipe, "transformer", None) if unet is None else unet
     return getattr(found, "_orig_mod", found)
 
 

@@ -1,4 +1,4 @@
-"""What a bench takes where the user names nothing: the model's own prompts and scorer."""
+"""The prompts and the scorer of a bench where the user names none: the model's own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hasten.models.stable_diffusion import VIT_G_14
 
 
 def known_model(model: str) -> Model | None:
-    """The registry's model of that name, None for a folder."""
+    """Returns the registry's model of that name, or None for a folder."""
     try:
         return find_model(model)[1]
     except UnknownNameError:

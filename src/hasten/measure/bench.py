@@ -1,4 +1,4 @@
-"""A bench measures plans on one setting: how fast they are, and what they cost in quality."""
+"""The bench, which measures the speed and the quality of plans in one setting."""
 
 from __future__ import annotations
 
@@ -36,10 +36,15 @@ if TYPE_CHECKING:
 
 
 class Bench(Trials):
-    """Measures plans on one setting, one at a time and alone on the device.
+    """Measures plans in one setting, one at a time and alone on the device.
 
-    Each of its methods that runs the pipeline holds the device's lock meanwhile. ``steps``, where it can
-    be given, is the plan's number of steps only: the baseline always runs the setting's.
+    Every method that runs the pipeline holds the device's lock meanwhile. Where a method takes ``steps``, it is
+    the number of steps of the plan only; the baseline has the setting's number.
+
+    Example:
+        >>> bench = Bench.of(pipe, steps=50)
+        >>> trial = bench.trial(Plan.parse("deepcache(cache_interval=3)"))
+        >>> trial.speedup, trial.losses["clip_score"].loss
     """
 
     def __init__(
@@ -54,10 +59,9 @@ class Bench(Trials):
         self.environment = environment(self.setting.device, self.setting.dtype)
         self._scorer = scorer
         self.scorer_name = scorer if isinstance(scorer, str) else scorer.source
-        kept = (
-            cache_dir if cache_dir and OWN not in self.identity else None
-        )  # what is its own is found by no other
-        cache = ImageCache(kept, self.setting, self.identity) if kept else None
+        # Nobody else could find the images of an identity that is unlike every other.
+        folder = cache_dir if cache_dir and OWN not in self.identity else None
+        cache = ImageCache(folder, self.setting, self.identity) if folder else None
         self._quality = Quality(pipeline, partial(loaded, scorer, self.setting.device), cache, confidence)
         self._warm = False
 
@@ -74,10 +78,11 @@ class Bench(Trials):
         """Loads the setting's model with the setting's scheduler.
 
         Args:
-            scorer: the CLIP of ``clip_score``; the model's own where None.
-            prompts: a built-in set, a file, the prompts themselves, or a PromptSet; the model's own where None.
-            seed: of the images' latents and of the intervals.
-            cache_dir: keeps the baseline's images there for other processes.
+            setting: the setting.
+            scorer: the CLIP of ``clip_score``; None for the model's own.
+            prompts: a built-in set, a file, the prompts themselves, or a PromptSet; None for the model's own.
+            seed: the seed of the images' latents and of the intervals.
+            cache_dir: a folder that keeps the baseline's images for other processes.
 
         Raises:
             InputError: the model, scheduler, scorer, prompts or a number of the setting cannot be used.
@@ -128,18 +133,19 @@ class Bench(Trials):
     def identity(self) -> dict[str, str]:
         """What two benches of one setting must share for their trials to be compared, as text.
 
-        Of the pipeline as it was when this was asked first: before anything is measured.
+        It describes the pipeline as it is when this is first read, which is before anything is measured.
         """
         return identity_of(self.pipeline, self._scorer, environment_key(self.environment))
 
     def prompts(self, split: Split) -> tuple[str, ...]:
-        """The prompts of a split; image i has the one at i modulo their number."""
+        """Returns the prompts of a split. Image i has the prompt at i modulo their number."""
         return self.pipeline.prompts.of(split)
 
     def images(
         self, plan: Plan, *, split: Split = "search", indices: Sequence[int], steps: int | None = None
     ) -> torch.Tensor:
-        """The images of a plan (the baseline's for ``Plan()``): (n, 3, h, w), 0 to 1 in steps of 1/255, CPU.
+        """Returns the images of a plan (the baseline's for ``Plan()``): (n, 3, h, w), 0 to 1 in steps of 1/255, on
+        the CPU.
 
         Raises:
             MeasurementError: the plan crashed, or drew NaN or a single colour.
@@ -157,10 +163,11 @@ class Bench(Trials):
         enough: Enough | None = None,
         report: Report | None = None,
     ) -> Latency:
-        """Interleaved times of baseline and plan, from text to pictures, one batch of the setting a call.
+        """Returns interleaved times of baseline and plan, from text to images, with one batch of the setting a
+        call.
 
-        With ``enough``, asked after each pair with both rows of times, the timing may end early. Such a
-        screening warms the baseline up only where this bench has not done so before.
+        ``enough``, called after each pair with the times of both, may end the timing early. Such a screening warms
+        up the baseline only where this bench has not done so before.
 
         Raises:
             MeasurementError: a call failed.
@@ -176,7 +183,7 @@ class Bench(Trials):
                 warmup=warmup,
                 warmup_a=0 if enough and self._warm else warmup,
                 device=self.setting.device,
-                around_a=plan_failures,  # around the calls alone: an error of the caller's own is no plan's fault
+                around_a=plan_failures,  # only around the calls, so that errors of the caller's own pass
                 around_b=partial(self._installed, plan, steps, idle.setdefault),
                 denoiser=self.pipeline.denoiser,
                 enough=enough,
@@ -205,9 +212,10 @@ class Bench(Trials):
         stop_early: StopEarly | None = None,
         report: Report | None = None,
     ) -> Losses:
-        """The loss of each metric, paired by prompt with the baseline, on ``samples`` images from ``offset`` on.
+        """Returns the loss of each metric, paired by prompt with the baseline, on ``samples`` images from
+        ``offset`` on.
 
-        ``stop_early`` is asked after each batch of prompts with the losses so far; True ends the scoring.
+        ``stop_early`` is called after each batch of prompts with the losses so far; True ends the scoring.
 
         Raises:
             MeasurementError: the plan crashed, or drew NaN or a single colour.

@@ -224,7 +224,8 @@ class Ledger:
         return found
 
     def _reopen(self) -> None:
-        """Settles anew which plans are open; those that were not scored are open again."""
+        """Opens all plans again, and then closes those that the trials decide for the present goal. Skipped plans
+        stay open."""
         for space in self.spaces:
             space.reset()
         for trial in self.trials.values():

@@ -1,4 +1,4 @@
-"""The knobs that a user may turn, as keyword arguments of ``run`` and ``tune``."""
+"""The keyword arguments of ``run`` and ``tune``, as they divide into options of the search and the place."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hasten.workflow.place import Place
 
 
 class Choices(TypedDict, total=False):
-    """All optional. What each means is said in ``SearchOptions`` and ``Place``.
+    """The keyword arguments, all optional. ``SearchOptions`` and ``Place`` describe them.
 
-    ``seed`` and ``confidence`` are those of both.
+    ``seed`` and ``confidence`` belong to both.
     """
 
     strategy: str
@@ -39,10 +39,12 @@ class Choices(TypedDict, total=False):
 
 
 def split(choices: Choices, beside: Iterable[str] = ()) -> tuple[SearchOptions, Place]:
-    """How to search, and where. ``beside`` names the other arguments of the function that was called.
+    """Returns the options of the search, and the place. ``beside`` has the names of the called function's other
+    arguments.
 
     Raises:
-        InputError: a value is out of range. TypeError: an unknown name.
+        InputError: a value is out of range.
+        TypeError: a name is unknown.
     """
     of_place, of_search = option_names(Place), option_names(SearchOptions)
     given = checked(choices, dict.fromkeys((*of_search, *of_place)), beside)

@@ -144,7 +144,7 @@ def _images(folder: Path, context: Mapping[str, Any]) -> ReportImages:
 
 
 def _image(file: Path) -> Any:
-    """An image that was read to its end. Raises InputError where it is missing or damaged."""
+    """Returns a fully read image. Raises InputError where it is missing or damaged."""
     from PIL import Image
 
     try:

@@ -39,10 +39,10 @@ ASKED = ("height", "width", "guidance_scale", "scorer", "prompts")
 
 
 def task_of(request: str | Task) -> Task:
-    """The task of a sentence, or the task itself, with canonical names and all of it checked.
+    """Returns the task of a sentence, or the given task, with canonical names and all parameters checked.
 
     Raises:
-        InputError: the sentence is no request, a name is unknown, or a parameter is illegal.
+        InputError: the sentence is not a request, a name is unknown, or a parameter is illegal.
     """
     if not isinstance(request, str | Task):
         raise InputError(f"The request is {request!r}: give a sentence, or a task.")
@@ -60,10 +60,10 @@ def task_of(request: str | Task) -> Task:
 
 
 def placed(task: Task, place: Place) -> Place:
-    """The place with what the request itself says of its setting.
+    """Returns the place, completed with what the request itself says about its setting.
 
     Raises:
-        InputError: the request says one thing, and the place another.
+        InputError: the request and the place contradict each other.
     """
     said = task.own_setting
     for name, value in said.items():
@@ -78,22 +78,23 @@ def placed(task: Task, place: Place) -> Place:
 
 
 def listed_prompts(place: Place) -> tuple[str, ...]:
-    """The prompts that are given as a list."""
+    """Returns the prompts that were given as a list."""
     return () if place.prompts is None or isinstance(place.prompts, str) else place.prompts
 
 
 def require_plain(task: Task, what: str) -> None:
-    """Raises InputError where the task names methods: ``what`` is measured is given beside it."""
+    """Raises InputError where the task names methods, although the ``what`` to measure is given beside it."""
     if task.mode != "plain":
         raise InputError(f"The request names methods ({task.methods}): give the {what} beside a plain request.")
 
 
 def model_of(task: Task, place: Place) -> Model:
-    """The model by name, or one for a local folder.
+    """Returns the model of that name, or one for a local folder.
 
     Raises:
-        UnknownNameError: no such model, and no such folder. UnsupportedError: the scheduler does not fit it.
-        InputError: the place is not that of the request, or the model is a single file.
+        UnknownNameError: there is no such model, and no such folder.
+        UnsupportedError: the scheduler does not fit the model.
+        InputError: the request and the place contradict each other, or the model is a single file.
     """
     place = placed(task, place)
     asked: dict[str, Any] = {
@@ -192,7 +193,7 @@ def task_for(
     max_loss: float | Mapping[str, float],
     two_sided: bool = False,
 ) -> Task:
-    """The task of a pipeline object. Raises InputError."""
+    """Returns the task for a pipeline object. Raises InputError."""
     target = target_of(speedup, latency_s)
     if methods is not None and not methods:
         raise InputError("methods is empty: name at least one, or give None for any that support the pipeline.")
@@ -210,7 +211,8 @@ def task_for(
 
 
 def device_of(place: Place, family: Family | None = None) -> tuple[str, str]:
-    """The device and dtype asked for; else the GPU in the family's half precision, or the CPU in single."""
+    """Returns the device and dtype asked for, or else the GPU in the family's half precision, or the CPU in
+    float32."""
     import torch
 
     device = place.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -218,5 +220,5 @@ def device_of(place: Place, family: Family | None = None) -> tuple[str, str]:
 
 
 def usual_dtype(device: str, family: Family | None) -> str:
-    """The dtype where none is asked for."""
+    """Returns the dtype where none is asked for."""
     return (family or Family).half_dtype if device.startswith("cuda") else "float32"
