@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from hasten.limits import Limits
 from hasten.measure.contract import METRIC_NAMES
-from hasten.measure.lock import device_lock
 from hasten.measure.profile import BATCH_SIZES, Profile
 from hasten.models import load_pipeline
 from hasten.options import checked, values
@@ -32,7 +31,7 @@ from hasten.workflow.generate import Generation, request_of
 from hasten.workflow.jobs import AUTO
 from hasten.workflow.matrix import Matrix, matrix_of
 from hasten.workflow.matrix import run_matrix as all_stages
-from hasten.workflow.opening import bench_of, listed_prompts, task_for, task_of
+from hasten.workflow.opening import bench_around, listed_prompts, pipeline_in, task_for, task_of
 from hasten.workflow.place import Place
 from hasten.workflow.profiling import profiled
 
@@ -320,10 +319,10 @@ def tune(
     target_of(given["speedup"], given["latency_s"])
     values.function("progress", progress)
     options, place = split(choices, beside=given)
-    bench = bench_of(pipe, given.pop("steps"), place)
-    task = task_for(bench.setting, **given)
+    pipeline = pipeline_in(pipe, given.pop("steps"), place)
+    task = task_for(pipeline.setting, **given)
     check_task(task, pipe)
-    with device_lock(bench.setting.device):
+    with bench_around(pipeline, place) as bench:
         return answer_of(task, run_search(bench, task, options, progress))
 
 

@@ -72,6 +72,7 @@ def test_a_request_by_flags_is_that_of_the_sentence(surroundings: dict[str, str]
     """By the names of the original's search and by others; what is asked for is measured and delivered."""
     flags = ["--pipe", "emoji-sd", "--sched", "ddim", "--steps", "6", "--max_loss", "0.9", "--guidance", "1.5"]
     flags += ["--plan", "deepcache(cache_interval=2)", "--height", "32", "--width", "32", "--no-verify"]
+    flags += ["--threads", "2"]
     done = hasten(surroundings, "run", *flags, "--out", str(tmp_path / "out"), "--json", *QUICK)
     answer = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
@@ -83,6 +84,7 @@ def test_a_request_by_flags_is_that_of_the_sentence(surroundings: dict[str, str]
         "width": 32,
         "guidance_scale": 1.5,
     }
+    assert context["environment"]["threads"] == "2"
     assert shlex.split(context["command"]) == [
         "hasten",
         "run",

@@ -14,6 +14,7 @@ import typer
 import hasten.cli
 from hasten.options import OPTIONS
 from hasten.options.table import GROUPS
+from hasten.workflow.place import Place
 
 HEAVY = {"torch", "diffusers", "transformers", "optuna", "numpy", "rich", "yaml", "sqlalchemy", "PIL"}
 IMPORTED = (
@@ -79,3 +80,9 @@ def test_an_option_has_the_same_flags_in_every_command() -> None:
 @pytest.mark.parametrize("flag", ["--num_samples", "--num-samples"])
 def test_a_dash_in_a_flag_may_be_an_underscore(flag: str) -> None:
     assert COMMANDS["search"].make_context("search", [flag, "8"]).params["num_samples"] == 8
+
+
+def test_the_command_line_looks_for_the_fastest_threads_and_python_leaves_them_alone() -> None:
+    taken = {name: p.default for name, one in COMMANDS.items() for p in one.params if p.name == "threads"}
+    assert taken == dict.fromkeys(("run", "search", "compare", "profile", "explore", "generate"), "auto")
+    assert Place().threads is None

@@ -14,12 +14,16 @@ from tests.support.pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 from hasten import api
 from hasten.errors import InputError, MeasurementError
+from hasten.measure import first_call
 from hasten.measure.bench import Bench
 from hasten.measure.first_call import first_calls
 from hasten.measure.profile import Calls, Profile, modules_of, profile
+from hasten.measure.threads import using_threads
 from hasten.measure.timing import MOST_TIMES, module_timer
 from hasten.metrics import ClipScorer
+from hasten.models import load_pipeline
 from hasten.plan import Plan
+from hasten.workflow import profiling
 
 DEEPCACHE = Plan.parse("deepcache(cache_branch_id=0,cache_interval=2)")
 PARTS = ["text_encoding", "denoiser", "decoding", "rest"]
@@ -200,18 +204,42 @@ def test_first_calls_in_processes_of_their_own(folder: Path, bench: Bench) -> No
     assert told[-1] == f"first call in a fresh process: {DEEPCACHE}, 1 of 1"
 
 
+def test_first_calls_are_made_with_the_threads_of_the_profile(
+    folder: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here without the process: what it is given, and what it does with that."""
+    used = list[int]()
+
+    def loading(*given: Any) -> Any:
+        used.append(torch.get_num_threads())
+        return load_pipeline(*given)
+
+    monkeypatch.setattr(first_call, "load_pipeline", loading)
+    monkeypatch.setattr(first_call, "ask", lambda _, given, *__: first_call._work(given).model_dump())
+    setting = replace(bench.setting, model=str(folder))
+    with using_threads(1):
+        for threads in (None, 2):
+            list(first_calls(setting, [Plan()], bench.pipeline.prompts, threads=threads))
+    assert used == [1, 2]
+
+
 def test_a_first_call_that_cannot_be_says_why(folder: Path, bench: Bench) -> None:
     setting = replace(bench.setting, model=str(folder.with_name("elsewhere")))
     with pytest.raises(InputError, match=r"No model folder at .*elsewhere"):
         list(first_calls(setting, [Plan()], bench.pipeline.prompts))
 
 
-def test_a_request_is_profiled_from_python(folder: Path, words: Path) -> None:
+def test_a_request_is_profiled_from_python(folder: Path, words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     request = f'Generate a "{folder}" pipeline using the DDIM sampler with 2 steps'
     how = {"device": "cpu", "height": 64, "width": 64, "prompts": str(words), "pairs": 1}
     found = api.profile(request, batch_sizes=[2], fresh=0, **how)
     assert (found.setting.steps, found.setting.batch_size, found.setting.height) == (2, 2, 64)
     assert found.batch_sizes[0].baseline and not found.first_calls
+    calls = list[dict[str, Any]]()
+    monkeypatch.setattr(profiling, "first_calls", lambda *_, **given: calls.append(given) or [])
+    for threads in (1, 2):
+        api.profile(request, batch_sizes=[1], fresh=1, threads=threads, **how)
+    assert [given["threads"] for given in calls] == [1, 2]
     with pytest.raises(InputError, match="give the plan beside a plain request"):
         api.profile(f"{request}, accelerated by DeepCache")
     with pytest.raises(InputError, match="first calls is -1"):

@@ -37,6 +37,8 @@ TAKEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"prompts": Path("captions.txt")}, {"prompts": "captions.txt"}),
     ({"max_loss": {"ssim": "0.2"}}, {"max_loss": {"ssim": 0.2}}),
     ({"device": None}, {"device": None}),
+    ({"threads": "2"}, {"threads": 2}),
+    ({"threads": "auto"}, {"threads": "auto"}),
 ]
 
 
@@ -63,6 +65,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"prompts": 3}, "prompts is 3: give a list of prompts, a file of them, or a built-in set by its name."),
     ({"max_loss": 2}, "max_loss is 2: it must be a number, from 0 to 1, as in 0.02."),
     ({"max_loss": {"ssim": "x"}}, "the limit of ssim in max_loss is 'x'"),
+    ({"threads": 0}, "threads is 0: it must be from 1 to 1024, or auto."),
+    ({"threads": "all"}, "threads is 'all': it must be a whole number, from 1 to 1024, or auto."),
     ({"device": ""}, "device is '': it must be text that is not empty."),
     ({"strategy": "gided"}, "Unknown strategy 'gided'. Did you mean 'guided'?"),
     ({"dtype": "fp64"}, "Unknown dtype 'fp64'."),

@@ -24,6 +24,7 @@ from hasten.files import save
 from hasten.measure.bench import Bench
 from hasten.measure.pipeline import image_seed
 from hasten.measure.prompts import load
+from hasten.measure.threads import using_threads
 from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer, Split
@@ -60,7 +61,12 @@ def claimed(plan: Plan, speedup: float = 0.01, limit: float = 1.0) -> Answer:
 
 
 def written(
-    folder: Path, model: Model, answer: Answer, runtime: Runtime = "hasten", name: str = "script.py"
+    folder: Path,
+    model: Model,
+    answer: Answer,
+    runtime: Runtime = "hasten",
+    name: str = "script.py",
+    environment: dict[str, str] = ENVIRONMENT,
 ) -> Path:
     source = render_script(
         answer,
@@ -68,7 +74,7 @@ def written(
         model,
         runtime=runtime,
         command="hasten run …",
-        environment=ENVIRONMENT,
+        environment=environment,
         request="A tiny pipeline",
     )
     return save(source, folder / name)
@@ -168,6 +174,17 @@ def test_the_images_are_ones_that_no_search_confirms_with(
             (drawn,) = side.draw(sitting.prompt(number), image_seed(claim.seed, split, index))
             ours = torch.from_numpy(np.array(drawn)).permute(2, 0, 1).float() / 255
             assert torch.equal(ours, bench.images(plan, split=split, indices=[index])[0])
+
+
+def test_both_sides_compute_with_the_threads_of_the_claim(model: Model, tmp_path: Path) -> None:
+    measured = {**ENVIRONMENT, "threads": "1", "torch_threads": "2"}
+    script = written(tmp_path, model, claimed(PLAN), environment=measured)
+    claim = read_claim(script)
+    assert claim.threads == 1
+    for side in (Reference(claim, model_source(script, claim)), Script(claim, str(script))):
+        with using_threads(2):
+            side.open()
+            assert torch.get_num_threads() == 1
 
 
 def test_the_images_cannot_be_known_before(model: Model, tmp_path: Path) -> None:

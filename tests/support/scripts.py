@@ -33,17 +33,25 @@ PLANS = {**PARAMETERS, "fewer_steps": {"reduced_steps": 20}}
 
 
 class Case(NamedTuple):
-    """A script: its model, runtime and methods, and how many images it draws at once."""
+    """A script: its model, runtime and methods, how many images it draws at once, and what threads it sets."""
 
     model: str
     runtime: Runtime
     methods: tuple[str, ...] = ()
     batch_size: int = 1
+    threads: int = 0
 
     @property
     def file(self) -> str:
         batch = f"_batch{self.batch_size}" if self.batch_size > 1 else ""
-        return f"{self.model}_{self.runtime}_{'-'.join(self.methods) or 'plain'}{batch}.py"
+        threads = f"_threads{self.threads}" if self.threads else ""
+        return f"{self.model}_{self.runtime}_{'-'.join(self.methods) or 'plain'}{batch}{threads}.py"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of the measurement: torch's own number of threads is that of ``ENVIRONMENT``."""
+        own = ENVIRONMENT["threads"]
+        return {**ENVIRONMENT, "threads": str(self.threads), "torch_threads": own} if self.threads else ENVIRONMENT
 
 
 RECORDED = (
@@ -67,6 +75,7 @@ RECORDED = (
     Case("FLUX.1-dev", "hasten"),
     Case("FLUX.1-schnell", "hasten"),
     Case("emoji-sd", "hasten", ("deepcache",)),
+    Case("emoji-sd", "hasten", ("deepcache",), threads=1),
     Case("emoji-sd3", "hasten"),
 )
 """One for each branch of a skeleton, and for each loader and family."""
@@ -104,7 +113,7 @@ def rendered(case: Case) -> str:
         model_of(case.model),
         runtime=case.runtime,
         command=f'hasten run "{request}" --runtime {case.runtime}',
-        environment=ENVIRONMENT,
+        environment=case.environment,
         request=request,
         allow_known_wrong={"tgate", "tome"} <= set(case.methods),
     )

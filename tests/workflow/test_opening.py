@@ -8,7 +8,7 @@ from tests.support.pipelines import tiny_sd
 from hasten.errors import InputError
 from hasten.methods import apply
 from hasten.task import Task
-from hasten.workflow.opening import bench_of, model_of, open_bench, placed
+from hasten.workflow.opening import model_of, open_bench, pipeline_in, placed
 from hasten.workflow.place import Place
 
 PLAIN = {"model": "emoji-sd", "scheduler": "DDIM", "steps": 2}
@@ -56,7 +56,7 @@ def test_a_pipeline_with_a_plan_on_is_not_measured_and_the_plan_is_to_be_removed
     pipe = tiny_sd()
     handle = apply(pipe, "deepcache(cache_interval=2)")
     with pytest.raises(InputError, match=r"already has a plan of hasten's \(DeepCache\).*first call remove\(\)"):
-        bench_of(pipe, 4, Place())
+        pipeline_in(pipe, 4, Place())
     for plan in ("deepcache(cache_interval=3)", "taylorseer()"):
         with pytest.raises(InputError, match=r"DeepCache is already applied .*first call remove\(\)"):
             apply(pipe, plan)

@@ -25,6 +25,7 @@ def checks() -> list[Check]:
         _packages(),
         _upstream(),
         _tried("devices", _devices),
+        _tried("threads", _threads),
         _tried("models", _models),
         _tried("store", _store),
     ]
@@ -48,6 +49,19 @@ def _devices() -> str:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return ", ".join(f"{name} {value}" for name, value in environment(device).items())
+
+
+def _threads() -> str:
+    """Returns torch's own number of threads, and what was found to be the fastest here before."""
+    from hasten.measure.thread_choice import folder, remembered
+    from hasten.measure.threads import VARIABLES, own_choice, told_by_user
+
+    own = own_choice()
+    if told_by_user():
+        return f"{own} on the CPU, as {' or '.join(VARIABLES)} says"
+    found = [f"{threads} for {model}" for model, threads in remembered()]
+    before = f"; found before, in {folder()}: {', '.join(found)}" if found else ""
+    return f"torch's own choice on the CPU is {own}; commands take what is fastest, or --threads{before}"
 
 
 def _models() -> str:

@@ -39,7 +39,9 @@ def _with_options(command: Command, names: list[str], defaults: dict[str, Any]) 
     its = own.parameters.values()
     parameters = [p for p in its if p.name not in names and p.kind is not inspect.Parameter.VAR_KEYWORD]
     wanted = [one for one in OPTIONS if one.name in names]
-    parameters += [_parameter(one, defaults.get(one.name, one.default)) for one in wanted]
+    parameters += [
+        _parameter(one, defaults.get(one.name, one.default if one.unset is None else one.unset)) for one in wanted
+    ]
     vars(run)["__signature__"] = own.replace(parameters=parameters)
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     del vars(run)["__wrapped__"]

@@ -20,7 +20,7 @@ from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import PromptSet
 from hasten.measure.quality import Losses, Quality, Report, StopEarly
-from hasten.measure.setting import checked, setting_of
+from hasten.measure.setting import checked, pipeline_of
 from hasten.measure.stats import CONFIDENCE
 from hasten.measure.timing import Enough, interleaved
 from hasten.measure.trials import Measure, Trials
@@ -116,8 +116,10 @@ class Bench(Trials):
         ``height``, ``width`` (pixels) and ``guidance_scale`` are the pipeline's defaults where None. The
         intervals hold the true value with ``confidence``. The rest as in ``open``.
         """
-        setting = setting_of(
+        pipeline = pipeline_of(
             pipe,
+            prompts=prompts,
+            seed=seed,
             steps=steps,
             height=height,
             width=width,
@@ -125,9 +127,19 @@ class Bench(Trials):
             batch_size=batch_size,
             model_name=model_name,
         )
-        known = known_model(setting.model)
-        pipeline = Pipeline(pipe, setting, prompts_of(prompts, known), seed)
-        return cls(pipeline, scorer_of(scorer, known), cache_dir, confidence)
+        return cls.around(pipeline, scorer=scorer, cache_dir=cache_dir, confidence=confidence)
+
+    @classmethod
+    def around(
+        cls,
+        pipeline: Pipeline,
+        *,
+        scorer: str | ClipScorer | None = None,
+        cache_dir: str | Path | None = None,
+        confidence: float = CONFIDENCE,
+    ) -> Bench:
+        """A bench for a pipeline whose setting is known. The rest as in ``of``."""
+        return cls(pipeline, scorer_of(scorer, known_model(pipeline.setting.model)), cache_dir, confidence)
 
     @cached_property
     def identity(self) -> dict[str, str]:

@@ -12,9 +12,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from hasten.measure.threads import TORCH_THREADS, told_of_threads
 from hasten.version import __version__
 
-NOT_COMPARED = ("os",)
+NOT_COMPARED = ("os", TORCH_THREADS)
 """Entries that reports show and comparisons ignore: a newer kernel does not make old trials worthless."""
 
 
@@ -26,7 +27,7 @@ def environment(device: str, dtype: str | None = None) -> dict[str, str]:
         "device": torch.device(device).type,
         "cpu": _cpu_name(),
         "cores": str(_cores()),
-        "threads": str(torch.get_num_threads()),
+        **told_of_threads(),
         **_gpu(device),
         "torch": str(torch.__version__),  # a plain string, because unpickling torch's own class imports torch
         "float32_matmul_precision": torch.get_float32_matmul_precision(),

@@ -12,6 +12,7 @@ from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.profile import FirstCall, Report, modules_of, side_of
 from hasten.measure.prompts import PromptSet
+from hasten.measure.threads import using_threads
 from hasten.measure.timing import module_timer, synchronise, take_turns
 from hasten.models import FAMILIES, load_pipeline
 from hasten.plan import Plan
@@ -26,11 +27,13 @@ def first_calls(
     *,
     times: int = 1,
     seed: int = 0,
+    threads: int | None = None,
     report: Report | None = None,
 ) -> Iterator[FirstCall]:
     """Measures each plan ``times`` times, each time in a fresh process, in the order A B, B A, A B, …
 
-    The device's lock must be free, because each of the processes takes it.
+    ``threads`` are those that torch computes with, and None leaves it its own choice. The device's lock must be
+    free, because each of the processes takes it.
 
     Raises:
         InputError: the model or the plan cannot be used.
@@ -41,13 +44,14 @@ def first_calls(
             if report:
                 report(f"first call in a fresh process: {plan}, {turn + 1} of {times}")
             given = {"setting": asdict(setting), "plan": str(plan), "prompts": asdict(prompts), "seed": seed}
+            given["threads"] = threads
             yield FirstCall.model_validate(ask("hasten.measure.first_call", given, "the first call"))
 
 
-def measured(setting: Setting, plan: Plan, prompts: PromptSet, seed: int) -> FirstCall:
+def measured(setting: Setting, plan: Plan, prompts: PromptSet, seed: int, threads: int | None = None) -> FirstCall:
     """Measures the plan in this process, which should have done nothing else before. Raises HastenError."""
     import_s = _seconds(_import_libraries)
-    with device_lock(setting.device):
+    with device_lock(setting.device), using_threads(threads):
         start = time.perf_counter()
         scheduler = find_scheduler(setting.scheduler)
         pipe = load_pipeline(setting.model, scheduler, setting.dtype, setting.device)
@@ -87,7 +91,9 @@ def _seconds(call: Any) -> float:
 def _work(given: dict[str, Any]) -> FirstCall:
     name, *splits = given["prompts"].values()
     prompts = PromptSet(name, *map(tuple, splits))
-    return measured(Setting(**given["setting"]), Plan.parse(given["plan"]), prompts, given["seed"])
+    return measured(
+        Setting(**given["setting"]), Plan.parse(given["plan"]), prompts, given["seed"], given["threads"]
+    )
 
 
 if __name__ == "__main__":

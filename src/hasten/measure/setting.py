@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
+from hasten.measure._defaults import known_model, prompts_of
 from hasten.measure.identity.modules import weights_digest
-from hasten.measure.pipeline import known_family
+from hasten.measure.pipeline import Pipeline, known_family
+from hasten.measure.prompts import PromptSet
 from hasten.models import model_at
 from hasten.schedulers import scheduler_of
 from hasten.task import Setting
@@ -59,6 +63,21 @@ def setting_of(
             device=str(pipe._execution_device),
         )
     )
+
+
+def pipeline_of(
+    pipe: Any,
+    *,
+    prompts: str | Path | Sequence[str] | PromptSet | None = None,
+    seed: int = 0,
+    **given: Any,
+) -> Pipeline:
+    """A pipeline object in the setting that it has, with the prompts that measure it.
+
+    ``given``: what ``setting_of`` takes.
+    """
+    setting = setting_of(pipe, **given)
+    return Pipeline(pipe, setting, prompts_of(prompts, known_model(setting.model)), seed)
 
 
 def _usual_size(pipe: Any, denoiser: torch.nn.Module) -> tuple[int, int]:

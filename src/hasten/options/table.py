@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hasten.options import values
-from hasten.options.values import Range, Reader
+from hasten.options.values import AUTO, Range, Reader
 
 STRATEGIES = ("auto", "guided", "traversal", "random", "tpe", "nsga2", "gp")
 PREFERENCES = ("first", "closest", "fastest", "best-quality")
@@ -14,6 +14,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 RUNTIMES = ("hasten", "upstream")
 MIN_SAMPLES = 8
 MOST_STEPS = 1000
+MOST_THREADS = 1024
 GROUPS = REQUEST, SETTING, SEARCH, OUTPUT = "Request", "Setting", "Search and measuring", "Output"
 """The groups of the help, in their order."""
 UPPER_BOUND = "upbound_speedup"
@@ -26,6 +27,7 @@ class Option:
 
     ``flags``: the flags of the command line, without the leading dashes. A dash inside a flag may be typed as an
     underscore. An option without flags is only a keyword. ``also``: another keyword for the same option.
+    ``unset``: what the command line takes where the flag is not given, if that is not the default.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Option:
     metavar: str = ""
     also: str = ""
     repeated: bool = False
+    unset: Any = None
 
     @property
     def is_switch(self) -> bool:
@@ -166,6 +169,16 @@ OPTIONS = (
         None,
         ("dtype",),
         "NAME",
+    ),
+    Option(
+        "threads",
+        SETTING,
+        values.whole(Range(1, MOST_THREADS), AUTO),
+        f"CPU threads; {AUTO}: OMP_NUM_THREADS, else the fastest here.",
+        None,
+        ("threads",),
+        "N",
+        unset=AUTO,
     ),
     Option(
         "prompts",

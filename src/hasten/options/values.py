@@ -12,6 +12,8 @@ from typing import Any
 from hasten.errors import InputError, UnknownNameError
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
+AUTO = "auto"
+"""The value that leaves a number to what is measured on this machine."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,19 @@ Reader = Callable[[str, Any], Any]
 """Takes an option's name and a value. Returns the value as hasten uses it, or raises InputError."""
 
 
-def whole(allowed: Range) -> Reader:
-    """Returns a reader of whole numbers: ``25``, ``25.0`` and the text ``"25"`` are the same."""
+def whole(allowed: Range, word: str = "") -> Reader:
+    """Returns a reader of whole numbers: ``25``, ``25.0`` and the text ``"25"`` are the same. ``word``, where
+    there is one, is accepted beside them."""
+    beside = f", or {word}" if word else ""
 
-    def read(name: str, value: Any) -> int:
+    def read(name: str, value: Any) -> int | str:
+        if word and value == word:
+            return word
         number = _number(value)
         if number is None or number != int(number):
-            raise InputError(f"{name} is {_shown(value)}: it must be a whole number, {allowed}.")
+            raise InputError(f"{name} is {_shown(value)}: it must be a whole number, {allowed}{beside}.")
         if not allowed.holds(number):
-            raise InputError(f"{name} is {int(number)}: it must be {allowed}.")
+            raise InputError(f"{name} is {int(number)}: it must be {allowed}{beside}.")
         return int(number)
 
     return read

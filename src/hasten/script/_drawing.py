@@ -45,6 +45,10 @@ class Reference:
         from hasten.schedulers import find_scheduler
 
         claim = self.claim
+        if claim.threads is not None:
+            import torch
+
+            torch.set_num_threads(claim.threads)  # as the script does
         self.pipe = load_pipeline(self.source, find_scheduler(claim.scheduler), claim.dtype, claim.device)
         refuse_too_large(self.pipe, claim)
         self.given = known_family(self.pipe).called_with(model_at(str(self.pipe.config.get("_name_or_path"))))

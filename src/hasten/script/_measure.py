@@ -22,6 +22,7 @@ from hasten.measure.pipeline import image_fault, image_seed
 from hasten.measure.prompts import PromptSet
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.stats import loss_of
+from hasten.measure.threads import using_threads
 from hasten.measure.timing import MOST_TIMES, UntilKnown, interleaved
 from hasten.metrics import METRICS, load_scorer
 from hasten.plan import Plan
@@ -124,6 +125,8 @@ def measure(
             latency = _latency(sitting, *rows, samples, pairs, held)
     images = [row.images for row in rows]
     faults += _of_images(sitting, *images)
+    with using_threads(claim.threads):
+        losses = {} if faults else _losses(sitting, *images)
     return Trial(
         plan=claim.plan,
         steps=claim.steps,
@@ -132,7 +135,7 @@ def measure(
         split=sitting.split,
         offset=sitting.first,
         latency=latency,
-        losses={} if faults else _losses(sitting, *images),
+        losses=losses,
         environment=here,
         seconds=time.monotonic() - started,
     )

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from hasten.errors import InputError
 from hasten.limits import Limits
+from hasten.measure.threads import for_script
 from hasten.models import ASSETS
 from hasten.models.base import Model
 from hasten.plan import Plan
@@ -38,6 +39,7 @@ class Claim(Record):
     in seconds a call of the pipeline (one batch). ``losses`` are relative, by metric. ``max_loss`` holds the
     limits of the request, which apply on either side where ``two_sided``. ``confidence`` applies to the intervals,
     here and when the script is verified. ``seed`` chooses the prompts and latents.
+    ``threads``: the CPU threads that the script sets; None: it leaves torch its own choice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +70,7 @@ class Claim(Record):
     scorer: str
     samples: int
     seed: int
+    threads: int | None = Field(default=None, ge=1)
     environment: dict[str, str]
 
     @classmethod
@@ -102,6 +105,7 @@ class Claim(Record):
             prompts=model.prompts,
             scorer=model.scorer,
             seed=seed,
+            threads=for_script(environment),
             environment=dict(environment),
             **place,
             **_figures(answer),
@@ -109,7 +113,8 @@ class Claim(Record):
 
     def literal(self) -> dict[str, Any]:
         """Returns the claim as JSON-able data, as it stands in a script."""
-        data = self.model_dump(mode="json", exclude=None if self.two_sided else {"two_sided"})
+        needless = {"two_sided": not self.two_sided, "threads": self.threads is None}
+        data = self.model_dump(mode="json", exclude={name for name, out in needless.items() if out})
         data["target"] = None if self.target is None else self.target.model_dump(exclude_none=True)
         return data
 

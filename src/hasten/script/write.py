@@ -28,6 +28,7 @@ from hasten.task import Setting, Task
 
 RUNTIMES: tuple[Runtime, ...] = ("hasten", "upstream")
 _PROMPTS = {"emoji": "a strawberry on a blue background"}
+_THREADS = "# The figures are those of so many CPU threads; torch itself would take another number."
 _PROMPT = "a photo of an astronaut riding a horse"
 
 
@@ -209,6 +210,8 @@ def _constants(request: str, claim: Claim, model: Model, family: Family, plan: P
     blocks += _plan_constants(claim.runtime, plan)
     small = {"STEPS": claim.steps, "DEVICE": claim.device, "DTYPE": claim.dtype, "SEED": 0}
     blocks += [assignment("CALL", call), *(assignment(name, value) for name, value in small.items())]
+    if claim.threads is not None:
+        blocks += [_THREADS, assignment("THREADS", claim.threads)]
     blocks.append(assignment("PROMPT", _PROMPTS.get(model.prompts, _PROMPT)))
     return "\n".join(blocks)
 
@@ -224,6 +227,7 @@ def _calls(claim: Claim, model: Model, family: Family, plan: Plan, calls: Calls 
     variant = None if model.embedded else variant_of(model.source)
     return {
         "embedded": model.embedded,
+        "threads": claim.threads is not None,
         "variant": literal(variant) if variant else "",
         "pipeline": family.pipeline,
         "scheduler": scheduler.class_name,

@@ -30,6 +30,7 @@ class Choices(TypedDict, total=False):
     confidence: float
     device: str | None
     dtype: str | None
+    threads: int | str | None
     batch_size: int | None
     height: int | None
     width: int | None

@@ -16,7 +16,9 @@ from hasten.files import folder_at
 from hasten.language.parse import parse
 from hasten.measure.bench import Bench
 from hasten.measure.lock import device_lock
-from hasten.measure.pipeline import known_family
+from hasten.measure.pipeline import Pipeline, known_family
+from hasten.measure.setting import pipeline_of
+from hasten.measure.thread_choice import threads_set
 from hasten.methods import METHODS
 from hasten.models import (
     family_named,
@@ -35,7 +37,7 @@ from hasten.workflow.checks import check_bare, check_own_place, check_request
 from hasten.workflow.place import Place
 
 PROMPTS = "general"
-ASKED = ("height", "width", "guidance_scale", "scorer", "prompts")
+ASKED = ("height", "width", "guidance_scale", "prompts")
 
 
 def task_of(request: str | Task) -> Task:
@@ -139,15 +141,23 @@ def open_bench(task: Task, model: Model, place: Place) -> Iterator[Bench]:
             "height": model.resolution or None,
             "width": model.resolution or None,
             "guidance_scale": model.guidance_scale if model.resolution else None,
-            "scorer": model.scorer,
             "prompts": model.prompts,
             "model_name": model.name,
         }
-        yield _bench(pipe, task.steps, place, usual)
+        pipeline = _pipeline(pipe, task.steps, place, usual)
+        with bench_around(pipeline, replace(place, scorer=place.scorer or model.scorer)) as bench:
+            yield bench
 
 
-def bench_of(pipe: Any, steps: int | None, place: Place) -> Bench:
-    """The bench of a pipeline that the user already has: on its own device, in its own dtype.
+@contextmanager
+def bench_around(pipeline: Pipeline, place: Place) -> Iterator[Bench]:
+    """The bench of a pipeline in its setting, alone on its device and with the threads that the place asks for."""
+    with device_lock(pipeline.setting.device), threads_set(place.threads, pipeline):
+        yield Bench.around(pipeline, scorer=place.scorer, cache_dir=_cache(), confidence=place.confidence)
+
+
+def pipeline_in(pipe: Any, steps: int | None, place: Place) -> Pipeline:
+    """A pipeline that the user already has, to be measured on its own device, in its own dtype.
 
     ``steps`` None: the usual number for its model, where that is known; else what its call takes by default.
 
@@ -156,10 +166,10 @@ def bench_of(pipe: Any, steps: int | None, place: Place) -> Bench:
     """
     known_family(pipe)
     check_bare(pipe)
-    bench = _bench(pipe, _usual_steps_of(pipe) if steps is None else steps, place, {})
-    check_scheduler(bench.pipeline.family, bench.setting.scheduler)
-    check_own_place(pipe, bench.pipeline.denoiser, place)
-    return bench
+    pipeline = _pipeline(pipe, _usual_steps_of(pipe) if steps is None else steps, place, {})
+    check_scheduler(pipeline.family, pipeline.setting.scheduler)
+    check_own_place(pipe, pipeline.denoiser, place)
+    return pipeline
 
 
 def _usual_steps_of(pipe: Any) -> int:
@@ -168,16 +178,10 @@ def _usual_steps_of(pipe: Any) -> int:
     return known.steps if known else usual
 
 
-def _bench(pipe: Any, steps: int, place: Place, usual: Mapping[str, Any]) -> Bench:
+def _pipeline(pipe: Any, steps: int, place: Place, usual: Mapping[str, Any]) -> Pipeline:
     """What the place names goes before what is usual for the model, and that before the pipeline's defaults."""
     asked = {name: getattr(place, name) for name in ASKED if getattr(place, name) is not None}
-    how = {
-        "seed": place.seed,
-        "confidence": place.confidence,
-        "batch_size": place.batch_size or 1,
-        "cache_dir": _cache(),
-    }
-    return Bench.of(pipe, steps=steps, **{**usual, **asked, **how})
+    return pipeline_of(pipe, steps=steps, seed=place.seed, batch_size=place.batch_size or 1, **{**usual, **asked})
 
 
 def _cache() -> Path:

@@ -14,6 +14,8 @@ class Place:
     Args:
         device: a torch device, such as ``cuda:1``.
         dtype: float32, float16 or bfloat16.
+        threads: CPU threads that torch computes with meanwhile; None: as many as it has; ``auto``, which the
+            command line takes unless told: those of OMP_NUM_THREADS, else as many as are fastest here.
         batch_size: images of one call.
         height: of the images, in pixels.
         width: of the images, in pixels.
@@ -26,6 +28,7 @@ class Place:
 
     device: str | None = None
     dtype: str | None = None
+    threads: int | str | None = None
     batch_size: int | None = None
     height: int | None = None
     width: int | None = None

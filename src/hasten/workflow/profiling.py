@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from hasten.errors import InputError
 from hasten.measure.failures import free_memory
@@ -42,11 +43,12 @@ def profiled(
     place = replace(place, batch_size=checked_sizes(batch_sizes)[0])
     with open_bench(task, model_of(task, place), place) as bench:
         found = profile(bench, plan, batch_sizes=batch_sizes, pairs=pairs, report=report)
-        prompts = bench.pipeline.prompts
+        prompts, threads = bench.pipeline.prompts, int(bench.environment["threads"])
     if found.batch_sizes[0].reason:
         return found
     del bench
     free_memory()
     plans = [Plan(), Plan.parse(found.plan)] if plan else [Plan()]
-    first = first_calls(found.setting, plans, prompts, times=fresh, seed=place.seed, report=report)
+    how: dict[str, Any] = {"times": fresh, "seed": place.seed, "threads": threads, "report": report}
+    first = first_calls(found.setting, plans, prompts, **how)
     return found.model_copy(update={"first_calls": tuple(first)})

@@ -1,0 +1,211 @@
+"""Finds out how many CPU threads are the fastest here for a pipeline, and remembers it.
+
+More threads are not always faster: the threads of one call wait for each other at every layer, so that one that
+has to share its core with another program holds up all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from hasten.errors import HastenError, MeasurementError
+from hasten.files import save_json
+from hasten.measure.environment import NOT_COMPARED, environment
+from hasten.measure.failures import plan_failures
+from hasten.measure.pipeline import Pipeline
+from hasten.measure.threads import own_choice, physical_cores, told_by_user, using_threads
+from hasten.options.values import AUTO
+
+logger = logging.getLogger(__name__)
+ROUNDS, FEWEST_ROUNDS, LONG_S = 7, 3, 4.0
+"""So many times a call is timed with each number of threads; fewer where that takes so many seconds."""
+NEAR = 1.05
+"""Fewer threads are taken where they are at most so many times as slow as the fastest."""
+HOPELESS, SLOW_S = 3.0, 1.0
+"""A number of threads that is so many times as slow as another is timed no further, where a call takes seconds."""
+CAPTURED_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A number of threads, torch's own, and the median seconds of a denoiser call with each that was timed."""
+
+    threads: int
+    own: int
+    seconds: dict[int, float] = field(default_factory=dict)
+    remembered: bool = False
+
+    def __str__(self) -> str:
+        before = ", as found here before" if self.remembered else ""
+        if self.threads == self.own:
+            return f"{self.own} CPU threads, torch's own choice{before}: {self._than()}"
+        told = f"{self.threads} of {self.own} CPU threads{before}: {self._than()}"
+        return f"{told} (--threads {self.own} for torch's own choice)"
+
+    def _than(self) -> str:
+        against = self.own if self.threads != self.own else min(self.seconds, default=self.own)
+        if against == self.threads or not {against, self.threads} <= self.seconds.keys():
+            return "the fastest of those timed"
+        ratio = self.seconds[against] / self.seconds[self.threads]
+        return f"{f'{ratio:.1f}x ' if ratio >= NEAR else ''}as fast as {against} here"
+
+
+@contextmanager
+def threads_set(asked: int | str | None, pipeline: Pipeline) -> Iterator[None]:
+    """Lets torch compute with the threads asked for inside the context: a number, None for as it is, or ``auto``
+    for the fastest here.
+
+    The fastest is looked for on a CPU alone, and not where a variable of the environment says a number. The same
+    command finds the same number again, so that it goes on with the same trials.
+    """
+    number = asked if isinstance(asked, int) else None
+    if asked == AUTO and pipeline.setting.device.startswith("cpu") and not told_by_user():
+        number = _told(pipeline)
+    with using_threads(number):
+        yield
+
+
+def _told(pipeline: Pipeline) -> int | None:
+    """The number chosen for a pipeline, which is told. None for one that cannot be called: a trial tells why."""
+    try:
+        choice = chosen(pipeline)
+    except MeasurementError:
+        return None
+    if choice.own > 1:
+        logger.warning("%s.", choice)
+    return choice.threads
+
+
+def chosen(pipeline: Pipeline) -> Choice:
+    """The number of threads for a pipeline: the one found before, else the fastest, which is remembered."""
+    own = own_choice()
+    if own == 1:
+        return Choice(1, own)
+    key = _key(pipeline)
+    path = folder() / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]}.json"
+    if (kept := _read(path)) is not None:
+        return Choice(kept.threads, own, kept.seconds, remembered=True)
+    seconds = timed(_denoiser_call(pipeline), sorted({1, min(physical_cores(), own), own}, reverse=True))
+    found = Choice(fastest(seconds), own, seconds)
+    try:
+        save_json({"threads": found.threads, "seconds": seconds, "key": key}, path)
+    except HastenError as error:
+        logger.warning("The number of threads is not kept for later: %s", error)
+    return found
+
+
+def remembered() -> list[tuple[str, int]]:
+    """The models and their numbers of threads that were found before."""
+    kept = [_kept(path) for path in folder().glob("*.json")]
+    return sorted((one["model"], one["threads"]) for one in kept if one)
+
+
+def folder() -> Path:
+    """Where it is remembered. Without the files there, the next command finds out anew."""
+    return user_cache_path("hasten", appauthor=False) / "threads"
+
+
+def fastest(seconds: Mapping[int, float]) -> int:
+    """The fewest threads that are as fast as any, or nearly so."""
+    least = min(seconds.values())
+    return min(number for number, found in seconds.items() if found <= NEAR * least)
+
+
+def timed(
+    call: Callable[[], object], numbers: Sequence[int], clock: Callable[[], float] = time.perf_counter
+) -> dict[int, float]:
+    """The median seconds of a call with each number of threads, timed in turn so that a machine that becomes
+    busier is so for all of them. The first calls warm up, and show what is hopeless."""
+
+    def once(number: int) -> float:
+        with using_threads(number):
+            began = clock()
+            call()
+            return clock() - began
+
+    once(numbers[0])
+    first = {number: once(number) for number in numbers}
+    enough = max(SLOW_S, HOPELESS * min(first.values()))
+    kept = [number for number in numbers if first[number] <= enough]
+    found: dict[int, list[float]] = {number: [] for number in kept}
+    for turn in range(ROUNDS if len(kept) > 1 else 0):
+        if turn >= FEWEST_ROUNDS and sum(map(sum, found.values())) > LONG_S:
+            break
+        for number in kept if turn % 2 == 0 else reversed(kept):
+            found[number].append(once(number))
+    return {number: statistics.median(found.get(number) or [first[number]]) for number in numbers}
+
+
+class _SeenError(Exception):
+    """Ends a call of the pipeline when its denoiser has been called."""
+
+
+def _denoiser_call(pipeline: Pipeline) -> Callable[[], object]:
+    """A call of the denoiser alone, with what the pipeline gives it in the setting.
+
+    Raises:
+        MeasurementError: the pipeline cannot be called.
+    """
+    import torch
+
+    given: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def see(_: torch.nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        given.append((inputs, named))
+        raise _SeenError
+
+    denoiser = pipeline.denoiser
+    hook = denoiser.register_forward_pre_hook(see, with_kwargs=True)
+    try:
+        with plan_failures():
+            _until_seen(pipeline)
+    finally:
+        hook.remove()
+    inputs, named = given[0]
+
+    def call() -> object:
+        with torch.no_grad():
+            return denoiser(*inputs, **named)
+
+    return call
+
+
+def _until_seen(pipeline: Pipeline) -> None:
+    try:
+        pipeline.generate("search", range(pipeline.setting.batch_size), CAPTURED_STEPS)
+    except _SeenError:
+        return
+
+
+def _key(pipeline: Pipeline) -> dict[str, Any]:
+    """What the fastest number depends on: the machine and its libraries, and what a denoiser call computes."""
+    s, left_out = pipeline.setting, {*NOT_COMPARED, "threads", "hasten"}
+    here = {name: value for name, value in environment(s.device, s.dtype).items() if name not in left_out}
+    return {**here, "model": s.model, "size": [s.height, s.width, s.batch_size], "guided": s.guidance_scale > 1}
+
+
+def _read(path: Path) -> Choice | None:
+    """The choice of a file, where it has one."""
+    kept = _kept(path)
+    return None if kept is None else Choice(kept["threads"], own_choice(), kept["seconds"], remembered=True)
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """What a file keeps; None where there is none, or what it holds is no choice."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        seconds = {int(number): float(found) for number, found in kept["seconds"].items()}
+        return {"model": str(kept["key"]["model"]), "threads": int(kept["threads"]), "seconds": seconds}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
