@@ -21,7 +21,7 @@ class PlanMemoryError(PlanError):
 
 @contextmanager
 def plan_failures() -> Iterator[None]:
-    """Turns whatever a plan's run raises into PlanError, and frees memory after it ran out.
+    """Turns whatever a plan's run raises into PlanError, and frees the memory that the run held.
 
     Errors in the user's input pass, except for calls that a method of the plan refuses. KeyboardInterrupt and
     SystemExit pass as well. Where the process was asked to end, nothing counts as a failure of the plan, and the

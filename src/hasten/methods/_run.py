@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hasten.methods._stats import RunTally
 
 MOST_CALLS = 8
-"""The number of calls at equal timesteps that count as one step, in a loop that no pipeline runs."""
+"""The most calls at equal timesteps that count as one step, in a loop that no pipeline runs."""
 
 
 class Member(NamedTuple):

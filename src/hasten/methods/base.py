@@ -246,7 +246,7 @@ class Method(ABC):
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
     ) -> tuple[Step, ...]:
-        """Returns the work that is left at each of ``steps`` steps; by default all of it.
+        """Returns the work that is left at each step of a run; by default all of it.
 
         Args:
             pipe: the pipeline.
@@ -257,7 +257,8 @@ class Method(ABC):
         return (Step(),) * steps
 
     def remaining_steps(self, parameters: Parameters, steps: int) -> int:
-        """Returns the number of steps that a call of ``steps`` steps takes: fewer where the method ``shortens``.
+        """Returns the number of steps that a call takes when asked for ``steps``: fewer where the method
+        ``shortens``.
 
         The parameters of the methods beside it refer to the steps that remain.
         """

@@ -107,7 +107,10 @@ def _converted(dtype: Any, data: Any) -> Any:
 
 
 def _convert_back(denoiser: Any, dtype: Any, before: Sequence[Any]) -> None:
-    """Converts tensors back to float32 that others have made from converted weights, such as fused projections."""
+    """Restores tensors that others have made from converted weights.
+
+    They become float32 again, and fused projections are fused again from the restored parts.
+    """
     own = set(map(id, before))
     for tensor in (*denoiser.parameters(), *denoiser.buffers()):
         if tensor.dtype == dtype and id(tensor) not in own:

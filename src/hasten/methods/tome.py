@@ -29,7 +29,8 @@ class ToMe(Method):
     """Merges ``ratio`` of the tokens in all layers whose tokens are at most ``max_downsample`` times coarser than
     the finest ones, along each side.
 
-    Each cell of ``sy`` rows and ``sx`` columns keeps one token, into which others are merged.
+    Each cell of ``sy`` rows and ``sx`` columns has one token that is always kept, and into which others are
+    merged.
 
     Example:
         >>> with hasten.accelerate(pipe, "tome(ratio=0.5,max_downsample=1)"):

@@ -38,8 +38,8 @@ class Claim(Record):
     Figures that come from a file and were not measured here have no interval, and ``samples`` is 0. Latencies are
     in seconds a call of the pipeline (one batch). ``losses`` are relative, by metric. ``max_loss`` holds the
     limits of the request, which apply on either side where ``two_sided``. ``confidence`` applies to the intervals,
-    here and when the script is verified. ``seed`` chooses the prompts and latents.
-    ``threads``: the CPU threads that the script sets; None: it leaves torch its own choice.
+    here and when the script is verified. ``seed`` determines the latents. ``threads`` is the number of CPU threads
+    that the script sets, and None where it leaves torch its own choice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

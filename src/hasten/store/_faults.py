@@ -31,7 +31,8 @@ S = TypeVar("S", bound=Located)
 
 
 PATIENCE_S, PAUSE_S = 5.0, 0.5
-"""How long, and with which pauses, an unreachable database is asked again. After a wait for a lock it is not."""
+"""How long an unreachable database is asked again, and the pauses between. A wait for a lock takes longer than
+this, so that it is not repeated."""
 PASSING = (OperationalError, InterfaceError, PendingRollbackError)
 """The errors that may pass soon: a lock, a full disk, a restart of the database."""
 

@@ -48,7 +48,7 @@ class Delivery:
         runtime: what the script calls: hasten, or the upstream packages.
         command: the command that gives the same answer again.
         request: the user's sentence.
-        seed: the seed of prompts and latents.
+        seed: the seed of the latents.
         allow_known_wrong: whether an upstream script that is known to go wrong is written, with a warning in it.
         verify: whether the script is measured again in a fresh process.
         report: whether a report is written, with everything that it is made from.
