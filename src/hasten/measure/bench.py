@@ -111,10 +111,24 @@ class Bench(Trials):
         cache_dir: str | Path | None = None,
         confidence: float = CONFIDENCE,
     ) -> Bench:
-        """A bench for a pipeline object that the user already has, with the scheduler that it has.
+        """Returns a bench for a pipeline object that the user already has, with the scheduler that it has.
 
-        ``height``, ``width`` (pixels) and ``guidance_scale`` are the pipeline's defaults where None. The
-        intervals hold the true value with ``confidence``. The rest as in ``open``.
+        Args:
+            pipe: the pipeline.
+            steps: the number of denoising steps.
+            scorer: the CLIP of ``clip_score``; None for the model's own.
+            prompts: a built-in set, a file, the prompts themselves, or a PromptSet; None for the model's own.
+            seed: the seed of the images' latents and of the intervals.
+            height: the images' height in pixels; None for the pipeline's default.
+            width: the images' width in pixels; None for the pipeline's default.
+            guidance_scale: None for the model's usual scale where it is known, and else the pipeline's default.
+            batch_size: the number of images a call.
+            model_name: the name of the model; None for the registry's name or the place that it was loaded from.
+            cache_dir: a folder that keeps the baseline's images for other processes.
+            confidence: the probability that an interval holds the true value.
+
+        Raises:
+            InputError: the pipeline, scorer, prompts or a number cannot be used.
         """
         pipeline = pipeline_of(
             pipe,
@@ -138,7 +152,7 @@ class Bench(Trials):
         cache_dir: str | Path | None = None,
         confidence: float = CONFIDENCE,
     ) -> Bench:
-        """A bench for a pipeline whose setting is known. The rest as in ``of``."""
+        """Returns a bench for a pipeline in its setting. The other arguments are those of ``of``."""
         return cls(pipeline, scorer_of(scorer, known_model(pipeline.setting.model)), cache_dir, confidence)
 
     @cached_property

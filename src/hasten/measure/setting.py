@@ -72,9 +72,9 @@ def pipeline_of(
     seed: int = 0,
     **given: Any,
 ) -> Pipeline:
-    """A pipeline object in the setting that it has, with the prompts that measure it.
+    """Returns a pipeline object in its own setting, with the prompts that measure it.
 
-    ``given``: what ``setting_of`` takes.
+    ``given`` are the other arguments of ``setting_of``.
     """
     setting = setting_of(pipe, **given)
     return Pipeline(pipe, setting, prompts_of(prompts, known_model(setting.model)), seed)

@@ -1,7 +1,7 @@
-"""Finds out how many CPU threads are the fastest here for a pipeline, and remembers it.
+"""Finds the fastest number of CPU threads for a pipeline on this machine, and remembers it.
 
-More threads are not always faster: the threads of one call wait for each other at every layer, so that one that
-has to share its core with another program holds up all of them.
+More threads are not always faster: the threads of a call wait for each other at every layer, so that one thread
+that shares its core with another program delays all of them.
 """
 
 from __future__ import annotations
@@ -29,17 +29,20 @@ from hasten.options.values import AUTO
 
 logger = logging.getLogger(__name__)
 ROUNDS, FEWEST_ROUNDS, LONG_S = 7, 3, 4.0
-"""So many times a call is timed with each number of threads; fewer where that takes so many seconds."""
+"""How often a call is timed with each number of threads; the second, smaller number applies once the timed calls
+have taken ``LONG_S`` seconds."""
 NEAR = 1.05
-"""Fewer threads are taken where they are at most so many times as slow as the fastest."""
+"""Fewer threads are chosen where they are at most this many times as slow as the fastest."""
 HOPELESS, SLOW_S = 3.0, 1.0
-"""A number of threads that is so many times as slow as another is timed no further, where a call takes seconds."""
+"""A number of threads is timed no further where it is ``HOPELESS`` times as slow as another and a call takes more
+than ``SLOW_S`` seconds."""
 CAPTURED_STEPS = 2
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A number of threads, torch's own, and the median seconds of a denoiser call with each that was timed."""
+    """The chosen number of threads, torch's own choice, and the median seconds of a denoiser call with each timed
+    number."""
 
     threads: int
     own: int
@@ -63,11 +66,11 @@ class Choice:
 
 @contextmanager
 def threads_set(asked: int | str | None, pipeline: Pipeline) -> Iterator[None]:
-    """Lets torch compute with the threads asked for inside the context: a number, None for as it is, or ``auto``
-    for the fastest here.
+    """Makes torch compute with the threads asked for inside the context: a number, None for the present one, or
+    ``auto``.
 
-    The fastest is looked for on a CPU alone, and not where a variable of the environment says a number. The same
-    command finds the same number again, so that it goes on with the same trials.
+    ``auto`` is the fastest number. It is looked for on a CPU only, and not where an environment variable sets the
+    number. The same command finds the same number again, so that it continues with the same trials.
     """
     number = asked if isinstance(asked, int) else None
     if asked == AUTO and pipeline.setting.device.startswith("cpu") and not told_by_user():
@@ -77,7 +80,8 @@ def threads_set(asked: int | str | None, pipeline: Pipeline) -> Iterator[None]:
 
 
 def _told(pipeline: Pipeline) -> int | None:
-    """The number chosen for a pipeline, which is told. None for one that cannot be called: a trial tells why."""
+    """Returns the number chosen for a pipeline, and logs the choice. None where the pipeline fails, which a trial
+    will report."""
     try:
         choice = chosen(pipeline)
     except MeasurementError:
@@ -88,7 +92,7 @@ def _told(pipeline: Pipeline) -> int | None:
 
 
 def chosen(pipeline: Pipeline) -> Choice:
-    """The number of threads for a pipeline: the one found before, else the fastest, which is remembered."""
+    """Returns the remembered choice for a pipeline, or else the fastest number, which is then remembered."""
     own = own_choice()
     if own == 1:
         return Choice(1, own)
@@ -106,18 +110,18 @@ def chosen(pipeline: Pipeline) -> Choice:
 
 
 def remembered() -> list[tuple[str, int]]:
-    """The models and their numbers of threads that were found before."""
+    """Returns the models and their remembered numbers of threads."""
     kept = [_kept(path) for path in folder().glob("*.json")]
     return sorted((one["model"], one["threads"]) for one in kept if one)
 
 
 def folder() -> Path:
-    """Where it is remembered. Without the files there, the next command finds out anew."""
+    """Returns the folder of remembered choices. Without its files, the next command times them anew."""
     return user_cache_path("hasten", appauthor=False) / "threads"
 
 
 def fastest(seconds: Mapping[int, float]) -> int:
-    """The fewest threads that are as fast as any, or nearly so."""
+    """Returns the fewest threads that are as fast as the fastest, or nearly so."""
     least = min(seconds.values())
     return min(number for number, found in seconds.items() if found <= NEAR * least)
 
@@ -125,8 +129,11 @@ def fastest(seconds: Mapping[int, float]) -> int:
 def timed(
     call: Callable[[], object], numbers: Sequence[int], clock: Callable[[], float] = time.perf_counter
 ) -> dict[int, float]:
-    """The median seconds of a call with each number of threads, timed in turn so that a machine that becomes
-    busier is so for all of them. The first calls warm up, and show what is hopeless."""
+    """Returns the median seconds of a call with each number of threads.
+
+    The numbers are timed in turn, so that a machine that becomes busier is so for all of them. The first calls
+    warm up, and show which numbers are hopeless.
+    """
 
     def once(number: int) -> float:
         with using_threads(number):
@@ -148,11 +155,11 @@ def timed(
 
 
 class _SeenError(Exception):
-    """Ends a call of the pipeline when its denoiser has been called."""
+    """Ends a call of the pipeline once its denoiser was called."""
 
 
 def _denoiser_call(pipeline: Pipeline) -> Callable[[], object]:
-    """A call of the denoiser alone, with what the pipeline gives it in the setting.
+    """Returns a call of the denoiser alone, with the arguments that the pipeline gives it in the setting.
 
     Raises:
         MeasurementError: the pipeline cannot be called.
@@ -189,20 +196,21 @@ def _until_seen(pipeline: Pipeline) -> None:
 
 
 def _key(pipeline: Pipeline) -> dict[str, Any]:
-    """What the fastest number depends on: the machine and its libraries, and what a denoiser call computes."""
+    """Returns what the fastest number depends on: the machine and its libraries, and what a denoiser call
+    computes."""
     s, left_out = pipeline.setting, {*NOT_COMPARED, "threads", "hasten"}
     here = {name: value for name, value in environment(s.device, s.dtype).items() if name not in left_out}
     return {**here, "model": s.model, "size": [s.height, s.width, s.batch_size], "guided": s.guidance_scale > 1}
 
 
 def _read(path: Path) -> Choice | None:
-    """The choice of a file, where it has one."""
+    """Returns the choice in a file, or None."""
     kept = _kept(path)
     return None if kept is None else Choice(kept["threads"], own_choice(), kept["seconds"], remembered=True)
 
 
 def _kept(path: Path) -> dict[str, Any] | None:
-    """What a file keeps; None where there is none, or what it holds is no choice."""
+    """Returns the content of a file, or None where it is missing or holds no choice."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         seconds = {int(number): float(found) for number, found in kept["seconds"].items()}

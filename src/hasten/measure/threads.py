@@ -1,4 +1,5 @@
-"""How many CPU threads torch computes with: its own choice, another one for a while, and what a script sets."""
+"""The number of CPU threads of torch: its own choice, another number for a while, and the number that a script
+sets."""
 
 from __future__ import annotations
 
@@ -8,25 +9,25 @@ from contextlib import contextmanager
 from functools import cache
 
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""Variables by which a user tells torch how many threads to use."""
+"""Environment variables by which users set the number of threads."""
 TORCH_THREADS = "torch_threads"
 
 
 @cache
 def own_choice() -> int:
-    """The threads that torch had when hasten first asked: its own choice, or that of a user who told it."""
+    """Returns the number of threads that torch had when hasten first asked: its own choice, or the user's."""
     import torch
 
     return torch.get_num_threads()
 
 
 def told_by_user() -> bool:
-    """Whether a variable of the environment says how many threads to use."""
+    """Returns whether an environment variable sets the number of threads."""
     return any(os.environ.get(name) for name in VARIABLES)
 
 
 def physical_cores() -> int:
-    """The cores that this process may use. Two hardware threads of one core count once."""
+    """Returns the number of cores that this process may use. Two hardware threads of a core count once."""
     import psutil
 
     logical = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -35,7 +36,7 @@ def physical_cores() -> int:
 
 @contextmanager
 def using_threads(number: int | None) -> Iterator[None]:
-    """Lets torch compute with so many threads inside the context; None leaves it as it is."""
+    """Makes torch compute with this number of threads inside the context; None leaves it as it is."""
     import torch
 
     own_choice()  # before it is changed
@@ -50,10 +51,10 @@ def using_threads(number: int | None) -> Iterator[None]:
 
 
 def told_of_threads() -> dict[str, str]:
-    """What an environment says of threads: how many there are, and what torch would choose where that differs.
+    """Returns the entries of an environment about threads: their number, and torch's own choice where it differs.
 
-    Its choice is that without the variables of the environment, which may be missing elsewhere; where torch comes
-    to the number of threads only without them, it is the choice with them.
+    That choice is the one without the environment variables, which may be missing elsewhere. Where torch arrives
+    at the number of threads only without them, it is the choice with them.
     """
     import torch
 
@@ -66,10 +67,9 @@ def told_of_threads() -> dict[str, str]:
 
 
 def for_script(environment: Mapping[str, str]) -> int | None:
-    """The threads that a script has to set so that its times are about the same thing as those measured in an
-    environment.
+    """Returns the number of threads that a script has to set to reproduce the times of an environment.
 
-    None where torch comes to that number by itself, and where a GPU computes.
+    It is None where torch chooses that number by itself, and where a GPU computes.
     """
     if environment.get("device") != "cpu" or TORCH_THREADS not in environment:
         return None

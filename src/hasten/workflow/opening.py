@@ -71,7 +71,7 @@ def placed(task: Task, place: Place) -> Place:
     for name, value in said.items():
         given = getattr(place, name)
         if name == "device" and given is not None and given.startswith(f"{value}:"):
-            said = {**said, name: given}  # "on cuda" is any GPU, also the one that a worker was given
+            said = {**said, name: given}  # "on cuda" means any GPU, such as the one that a worker was given
         elif given not in (None, value):
             raise InputError(
                 f"The request asks for {name} {value}, and beside it {given} is given: give one of them."
@@ -127,10 +127,10 @@ def check_scheduler(family: Family | None, name: str) -> None:
 
 @contextmanager
 def open_bench(task: Task, model: Model, place: Place) -> Iterator[Bench]:
-    """The bench, on a device that no other process measures on meanwhile.
+    """Opens the bench, on a device that no other process measures on inside the context.
 
     Raises:
-        InputError: the model, device or dtype cannot be used, or the place is not that of the request.
+        InputError: the model, device or dtype cannot be used, or the request and the place contradict each other.
     """
     place = placed(task, place)
     check_request(task, model, place)
@@ -151,18 +151,20 @@ def open_bench(task: Task, model: Model, place: Place) -> Iterator[Bench]:
 
 @contextmanager
 def bench_around(pipeline: Pipeline, place: Place) -> Iterator[Bench]:
-    """The bench of a pipeline in its setting, alone on its device and with the threads that the place asks for."""
+    """Opens the bench of a pipeline in its setting, alone on its device and with the threads that the place asks
+    for."""
     with device_lock(pipeline.setting.device), threads_set(place.threads, pipeline):
         yield Bench.around(pipeline, scorer=place.scorer, cache_dir=_cache(), confidence=place.confidence)
 
 
 def pipeline_in(pipe: Any, steps: int | None, place: Place) -> Pipeline:
-    """A pipeline that the user already has, to be measured on its own device, in its own dtype.
+    """Returns a pipeline that the user already has, to be measured on its own device and in its own dtype.
 
-    ``steps`` None: the usual number for its model, where that is known; else what its call takes by default.
+    With ``steps`` None, it has the usual number of its model where that is known, or else the default of its call.
 
     Raises:
-        InputError: hasten does not know such a pipeline, its scheduler does not fit it, or a plan is on it.
+        InputError: hasten does not know such a pipeline, its scheduler does not fit it, or a plan is applied to
+            it.
     """
     known_family(pipe)
     check_bare(pipe)
@@ -173,19 +175,20 @@ def pipeline_in(pipe: Any, steps: int | None, place: Place) -> Pipeline:
 
 
 def _usual_steps_of(pipe: Any) -> int:
-    known = model_at(str(pipe.config.get("_name_or_path")))
+    model = model_at(str(pipe.config.get("_name_or_path")))
     usual: int = inspect.signature(type(pipe).__call__).parameters["num_inference_steps"].default
-    return known.steps if known else usual
+    return model.steps if model else usual
 
 
 def _pipeline(pipe: Any, steps: int, place: Place, usual: Mapping[str, Any]) -> Pipeline:
-    """What the place names goes before what is usual for the model, and that before the pipeline's defaults."""
+    """Returns the pipeline in its setting. The place takes precedence over ``usual``, and that over the pipeline's
+    defaults."""
     asked = {name: getattr(place, name) for name in ASKED if getattr(place, name) is not None}
     return pipeline_of(pipe, steps=steps, seed=place.seed, batch_size=place.batch_size or 1, **{**usual, **asked})
 
 
 def _cache() -> Path:
-    """Where baseline images are kept for other processes: the user's cache folder."""
+    """Returns the folder that keeps baseline images for other processes: the user's cache folder."""
     return user_cache_path("hasten", appauthor=False) / "baselines"
 
 

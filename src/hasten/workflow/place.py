@@ -1,4 +1,4 @@
-"""Where and at what size a task is measured."""
+"""The place of a measurement: the device, the images' size, and what scores them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from hasten.options import checked, option_names
 
 @dataclass(frozen=True)
 class Place:
-    """Where and at what size to measure. None stands for what is usual for the model or the machine.
+    """Where and how to measure. None stands for what is usual for the model or the machine.
 
     Args:
         device: a torch device, such as ``cuda:1``.
         dtype: float32, float16 or bfloat16.
-        threads: CPU threads that torch computes with meanwhile; None: as many as it has; ``auto``, which the
-            command line takes unless told: those of OMP_NUM_THREADS, else as many as are fastest here.
-        batch_size: images of one call.
-        height: of the images, in pixels.
-        width: of the images, in pixels.
-        guidance_scale: of classifier-free guidance.
+        threads: the number of CPU threads of torch; None leaves it as it is. ``auto``, the default of the command
+            line, is the number in OMP_NUM_THREADS, or else the fastest here.
+        batch_size: the number of images a call.
+        height: the images' height in pixels.
+        width: the images' width in pixels.
+        guidance_scale: the scale of classifier-free guidance.
         scorer: the CLIP that scores images: a folder, an embedded model or a hub id.
         prompts: a built-in set, ``general`` or ``emoji``, a file, or the prompts themselves.
-        seed: of the initial latents.
-        confidence: with which intervals hold the true value.
+        seed: the seed of the initial latents.
+        confidence: the probability that an interval holds the true value.
+
+    Raises:
+        InputError: a value is out of range.
+
+    Example:
+        >>> Place(device="cuda:1", dtype="float16", batch_size=4)
     """
 
     device: str | None = None
