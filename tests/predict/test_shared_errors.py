@@ -10,7 +10,7 @@ from tests.support.landscape import loss, trial
 
 from hasten.measure.stats import loss_of
 from hasten.metrics import METRICS
-from hasten.predict.shared_errors import MAX_CORRELATION, Measured, estimates, together_of
+from hasten.predict.shared_errors import MAX_CORRELATION, Measured, estimates, mean_correlation
 from hasten.records import Loss
 
 HARD = np.tile([0.03, -0.03], 16) + np.repeat([0.018, -0.006], [8, 24])
@@ -51,11 +51,11 @@ def test_without_scatter_each_loss_stands_for_itself() -> None:
     values, covariance = estimates(own)
     assert values == pytest.approx([0.01, 0.02])
     assert covariance == pytest.approx(np.diag([m.error**2 for m in own]))
-    assert together_of(own) == 0.0
+    assert mean_correlation(own) == 0.0
     assert estimates([])[0].shape == (0,)
 
 
 def test_errors_never_go_together_wholly() -> None:
     same = scored(0.01, 32, 1)
-    assert together_of([measured(same), measured(same)]) == MAX_CORRELATION
+    assert mean_correlation([measured(same), measured(same)]) == MAX_CORRELATION
     assert np.isfinite(estimates([measured(same), measured(same)])[1]).all()

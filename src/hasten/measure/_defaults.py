@@ -21,14 +21,14 @@ def known_model(model: str) -> Model | None:
         return None
 
 
-def prompts_of(prompts: str | Path | Sequence[str] | PromptSet | None, known: Model | None) -> PromptSet:
+def prompts_of(prompts: str | Path | Sequence[str] | PromptSet | None, model: Model | None) -> PromptSet:
     if isinstance(prompts, PromptSet):
         return prompts
-    return load(prompts or (known.prompts if known else "general"))
+    return load(prompts or (model.prompts if model else "general"))
 
 
-def scorer_of(scorer: str | ClipScorer | None, known: Model | None) -> str | ClipScorer:
-    return scorer or (known.scorer if known else VIT_G_14)
+def scorer_of(scorer: str | ClipScorer | None, model: Model | None) -> str | ClipScorer:
+    return scorer or (model.scorer if model else VIT_G_14)
 
 
 def loaded(scorer: str | ClipScorer, device: str) -> ClipScorer:

@@ -87,12 +87,12 @@ class Bench(Trials):
         Raises:
             InputError: the model, scheduler, scorer, prompts or a number of the setting cannot be used.
         """
-        known = known_model(setting.model)
-        found = prompts_of(prompts, known)
+        model = known_model(setting.model)
+        found = prompts_of(prompts, model)
         pipe = load_pipeline(
-            known or setting.model, find_scheduler(setting.scheduler), setting.dtype, setting.device
+            model or setting.model, find_scheduler(setting.scheduler), setting.dtype, setting.device
         )
-        return cls(Pipeline(pipe, checked(setting), found, seed), scorer_of(scorer, known), cache_dir)
+        return cls(Pipeline(pipe, checked(setting), found, seed), scorer_of(scorer, model), cache_dir)
 
     @classmethod
     def of(

@@ -28,13 +28,13 @@ class Track(Protocol):
         """Returns the step of a call, counted from the run's first, or None where the call is not of this run."""
 
 
-def track_of(timestep: Any, own: Any, known: Sequence[Any], shape: Shape) -> Track:
+def track_of(timestep: Any, own: Any, applied: Sequence[Any], shape: Shape) -> Track:
     """Returns the track of a run that begins at that timestep.
 
-    ``own`` is the scheduler of the calling pipeline, or None where no pipeline calls. ``known`` are the schedulers
-    of the pipelines that methods are applied to: a loop of the user's own may use one of them.
+    ``own`` is the scheduler of the calling pipeline, or None where no pipeline calls. ``applied`` are the
+    schedulers of the pipelines that methods are applied to: a loop of the user's own may use one of them.
     """
-    candidates = [s for s in (own, *known) if isinstance(getattr(s, "timesteps", None), torch.Tensor)]
+    candidates = [s for s in (own, *applied) if isinstance(getattr(s, "timesteps", None), torch.Tensor)]
     if _is_single(timestep):
         for scheduler in candidates:
             if _memory(scheduler.timesteps) == _memory(timestep):

@@ -20,10 +20,10 @@ PER_THRESHOLD = 5.0
 class FirstBlockCache(Method):
     """Runs the first block at each step, and the other blocks only where the first one's output has changed.
 
-    Compared is what the first block adds to its input, now and when all blocks ran last. Where the two differ by
-    less than ``threshold``, the other blocks rest, and what they added then is added again. The difference is
-    relative, of mean absolute values, and the largest of the batch's rows decides, so that no image takes a step
-    that it could not do without. The image decides which steps rest.
+    What the first block adds to its input is compared with what it added when all blocks ran last. Where the two
+    differ by less than ``threshold``, the other blocks rest, and what they added then is added again. The
+    difference is relative, of mean absolute values, and the largest of the batch's rows decides, so that no image
+    takes a step that it could not do without. The image decides which steps rest.
 
     Example:
         >>> with hasten.accelerate(pipe, "first_block_cache(threshold=0.1)") as handle:

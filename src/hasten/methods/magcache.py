@@ -21,8 +21,9 @@ SHRINKS = 0.02
 class MagCache(Method):
     """Lets all blocks rest and adds again what they added last, while the error of this is at most ``threshold``.
 
-    They rest for up to ``max_skip_steps`` steps in a row, from ``first_step`` on. The error is a sum over the
-    steps in a row: of how far the ratio of the true addition to the reused one is expected to be from 1.
+    They rest for up to ``max_skip_steps`` steps in a row, from ``first_step`` on. For each of these steps, the
+    ratio of the true addition to the reused one is estimated; the error is the sum of the ratios' distances from
+    1.
 
     The paper measures beforehand, for each model, how that ratio changes from step to step. Here it is taken from
     the last two steps of the same run at which the blocks ran, so that no calibration is needed and equal calls

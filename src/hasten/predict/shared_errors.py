@@ -65,7 +65,7 @@ def estimates(measured: Sequence[Measured]) -> tuple[Numbers, Numbers]:
         for block, value, size in m.blocks():
             blocks[block].append((owner, value, size))
     spread = np.array([m.error * m.loss.samples**0.5 for m in measured])
-    together = together_of(measured)
+    together = mean_correlation(measured)
     information, told = np.zeros((len(measured), len(measured))), np.zeros(len(measured))
     for rows in blocks.values():
         owners, values, sizes = map(np.array, zip(*rows, strict=True))
@@ -78,7 +78,7 @@ def estimates(measured: Sequence[Measured]) -> tuple[Numbers, Numbers]:
     return covariance @ told, (covariance + covariance.T) / 2
 
 
-def together_of(measured: Sequence[Measured]) -> float:
+def mean_correlation(measured: Sequence[Measured]) -> float:
     """Returns the correlation of two plans' losses from image to image.
 
     It is the weighted mean over all pairs of plans, from the images that both were scored on; 0 where there are

@@ -22,8 +22,8 @@ reach."""
 def confirm(session: Session, chosen: Believed | Plan, *, whole: bool = False) -> Trial:
     """Returns the plan's trial on held-out prompts and seeds, all of them scored, and enters it in the ledger.
 
-    Each plan has other prompts, because of several plans that are tried on the same prompts one is lucky there. A
-    plan whose scores are beyond a limit is timed in few pairs, unless the ``whole`` trial is asked for.
+    Each plan gets prompts of its own, because the best of several plans on the same prompts would be the luckiest.
+    A plan whose scores are beyond a limit is timed in few pairs, unless the ``whole`` trial is asked for.
     """
     plan = chosen if isinstance(chosen, Plan) else Plan.parse(chosen.plan)
     session.reporter.tell(stage="confirm", message=str(plan))

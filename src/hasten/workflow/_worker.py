@@ -122,8 +122,8 @@ def _hello(device: str) -> dict[str, Any]:
 def _work(channel: Channel, request: Request, device: str) -> tuple[str, str | bytes, bool]:
     """Returns the status, the reason or the pickled result, and whether the process can take another job.
 
-    It surely can only after a user's mistake: otherwise memory may have run out, or a GPU may be in a permanent
-    error.
+    After a failed call it can only where the failure was a user's mistake: otherwise memory may have run out, or
+    a GPU may be in a permanent error.
     """
     from hasten.measure.failures import reason_of
 

@@ -100,16 +100,16 @@ class Generation:
 
     def _completed(self, task: Task, entry: BatchEntry, folder: Path) -> BatchEntry:
         """Returns the entry with the answer where it is known, or else with what a worker needs to find it."""
-        known = self.params.find(task) if self.params else None
+        stored = self.params.find(task) if self.params else None
         bound = self.bounds.find(task) if self.bounds else None
         delivery = self._delivery(entry.request, folder)
-        if known and self.as_is:
-            return replace(entry, answer=written_as_is(task, known, delivery, self.place))
+        if stored and self.as_is:
+            return replace(entry, answer=written_as_is(task, stored, delivery, self.place))
         if bound and (reason := over_bound(task, bound)):
             return replace(entry, answer=Answer(status="infeasible", task=task, reason=reason))
         if self.as_is:
             return replace(entry, answer=Answer(status="failed", task=task, reason=NO_PLAN))
-        candidate = str(known.plan) if known else ""
+        candidate = str(stored.plan) if stored else ""
         return replace(entry, arguments={"delivery": delivery, "candidate": candidate, "explore": bound is None})
 
     def _delivery(self, request: str, folder: Path) -> Delivery:
@@ -165,7 +165,7 @@ def over_bound(task: Task, bound: BoundEntry) -> str:
     return f"{task.target} is out of reach: the upper bound is {bound.max_speedup:.4g}x{plan}." if too_fast else ""
 
 
-def written_as_is(task: Task, known: Entry, delivery: Delivery, place: Place) -> Answer:
+def written_as_is(task: Task, stored: Entry, delivery: Delivery, place: Place) -> Answer:
     """Returns an answer with the script of a known plan and the figures that it has in its file.
 
     Raises:
@@ -191,10 +191,10 @@ def written_as_is(task: Task, known: Entry, delivery: Delivery, place: Place) ->
     answer = Answer(
         status="likely",
         task=task,
-        plan=str(known.plan),
-        parameters=known.parameters,
-        speedup=known.speedup,
-        quality_loss=known.score_loss,
+        plan=str(stored.plan),
+        parameters=stored.parameters,
+        speedup=stored.speedup,
+        quality_loss=stored.score_loss,
         reason=NOT_MEASURED,
     )
     return answer.model_copy(update={"script": str(delivery.script(answer, setting, model, {}))})

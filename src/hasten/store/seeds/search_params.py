@@ -176,8 +176,8 @@ def _parameters(key: Key, value: Mapping[str, Any]) -> dict[str, Parameters]:
 def _owners(value: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the methods that these parameters belong to. Only methods from the time when values did not name
     them are considered, because later methods have parameters of the same names."""
-    known = {name: METHODS.get(name).parameters() for name in ORIGINAL}
-    return tuple(name for name, parameters in known.items() if any(p.name in value for p in parameters))
+    by_method = {name: METHODS.get(name).parameters() for name in ORIGINAL}
+    return tuple(name for name, parameters in by_method.items() if any(p.name in value for p in parameters))
 
 
 def _parsed(plan: str) -> dict[str, Parameters]:
@@ -186,10 +186,10 @@ def _parsed(plan: str) -> dict[str, Parameters]:
 
 def _legal(name: str, value: Mapping[str, Any], steps: int) -> Parameters:
     method = METHODS.get(name)
-    known = method.parameters(steps=steps)
-    given = {p.name: _effective(p, value[p.name]) for p in known if value.get(p.name) is not None}
+    parameters = method.parameters(steps=steps)
+    given = {p.name: _effective(p, value[p.name]) for p in parameters if value.get(p.name) is not None}
     if not given:
-        names = ", ".join(p.name for p in known)
+        names = ", ".join(p.name for p in parameters)
         raise InputError(f"There is no parameter of {method.title}; it has: {names}.")
     return method.check(given, steps=steps)
 
