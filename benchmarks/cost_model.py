@@ -61,7 +61,7 @@ def drawn(bench: Bench, methods: Sequence[str], count: int, seed: int) -> list[P
 def row(model: CostModel, name: str, trials: Sequence[Trial], count: int) -> tuple[str, ...]:
     """One row of the table: errors on the trials after the first ``count``, which the model learns from."""
     model.learn(trials[:count])
-    rest = [(trial.latency, Plan.parse(trial.plan)) for trial in trials[count:] if trial.latency]
+    rest = [(trial.latency, trial.plan) for trial in trials[count:] if trial.latency]
     errors = np.array([abs(model.speedup(plan) / latency.speedup - 1) for latency, plan in rest])
     scatter = scatter_of(latency for latency, _ in rest)
     spreads = [hypot(model.deviation(plan), error_of(latency, scatter)) for latency, plan in rest]

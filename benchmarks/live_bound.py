@@ -90,7 +90,7 @@ def main() -> None:
     print("\n| plan | speedup | 95% |\n| --- | --- | --- |")
     for trial in rounds.trials():
         if trial.latency:
-            mark = "**" if trial.plan == str(found) else ""
+            mark = "**" if trial.plan == found else ""
             print(f"| {mark}`{trial.plan}`{mark} | {trial.speedup:.3f}x | {trial.latency.between('.3f')} |")
 
 

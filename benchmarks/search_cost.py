@@ -49,7 +49,7 @@ def search(replay: Replay, strategy: str, seed: int, share: Aim) -> Found | None
     def tell(news: Any) -> None:
         if not news.trial:
             return
-        chosen = worth[news.best.plan] if news.best else 1.0
+        chosen = worth[str(news.best.plan)] if news.best else 1.0
         if chosen / best != path[-1][2]:
             path.append((bench.trials, bench.images, chosen / best))
         if chosen >= aim:

@@ -39,10 +39,10 @@ def verdict(replay: Replay, strategy: str, seed: int, share: Aim) -> Found:
     if trial is None or decision == "rejected":
         reachable = target is not None and bool(((losses < limit) & (replay.speedups >= target)).any())
         return {"status": "infeasible", "wrong": reachable, "trials": bench.trials}
-    row = [str(plan) for plan in replay.table.plans].index(trial.plan)
-    too_slow = target is not None and replay.true[trial.plan] < target * SLACK
+    row = [str(plan) for plan in replay.table.plans].index(str(trial.plan))
+    too_slow = target is not None and replay.true[str(trial.plan)] < target * SLACK
     too_lossy = bool(losses[row] >= limit)
-    found = {"status": decision, "plan": trial.plan, "loss": float(losses[row]), "trials": bench.trials}
+    found = {"status": decision, "plan": str(trial.plan), "loss": float(losses[row]), "trials": bench.trials}
     return {**found, "too slow": too_slow, "too lossy": too_lossy, "wrong": too_slow or too_lossy}
 
 

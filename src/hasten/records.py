@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
 
+from hasten.errors import InputError
 from hasten.limits import Limits
-from hasten.plan import Parameters
+from hasten.plan import Parameters, Plan
 from hasten.task import Task
 
 Interval = tuple[float, float]
@@ -29,6 +30,18 @@ FEW_PAIRS = 3
 
 class Record(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+
+def _read_plan(given: object) -> object:
+    """Returns the plan of a text. Raises ValueError, which pydantic tells beside the place of the text."""
+    try:
+        return Plan.parse(given) if isinstance(given, str) else given
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+Planned = Annotated[Plan, BeforeValidator(_read_plan), PlainSerializer(str)]
+"""A plan, which is its canonical text in JSON."""
 
 
 def told_loss(loss: float) -> str:
@@ -129,7 +142,7 @@ class Trial(Record):
     """One plan, measured against the baseline of its setting.
 
     Attributes:
-        plan: the plan's text.
+        plan: the plan; its text in JSON.
         steps: denoising steps. They differ from the setting's only for the equal-time baseline.
         status: ``ok``; ``failed``, with the ``reason``; or ``skipped``, where the plan is slower than a plan that
             is known to be feasible, so that only its latency was measured, perhaps in few pairs.
@@ -142,7 +155,7 @@ class Trial(Record):
         seconds: the duration of the trial.
     """
 
-    plan: str
+    plan: Planned
     steps: int
     status: Literal["ok", "failed", "skipped"] = "ok"
     reason: str = ""
@@ -158,7 +171,7 @@ class Trial(Record):
         speed = f" {self.speedup:.2f}x" if self.latency else ""
         losses = "".join(f", {metric} loss {loss.loss:.4f}" for metric, loss in self.losses.items())
         why = f": {self.reason}" if self.reason else ""
-        return f"<Trial {self.status}{why}: {self.plan or 'baseline'}{speed}{losses}; {self.split}>"
+        return f"<Trial {self.status}{why}: {self.plan}{speed}{losses}; {self.split}>"
 
     __str__ = __repr__
 

@@ -35,7 +35,7 @@ def test_each_set_of_plans_is_compared_with_the_baselines_called_beside_it(bench
     first = {trial.plan: trial for trial in made(bench, path, PLANS[:2]).trials()}
     (other,) = made(bench, path, PLANS[2:]).trials()
     again = {trial.plan: trial for trial in made(bench, path, PLANS[:2]).trials()}
-    assert again == first and set(first) == {str(plan) for plan in PLANS[:2]}
+    assert again == first and set(first) == set(PLANS[:2])
     assert other.latency and other.latency.times_s and len(other.latency.times_s) == 2
     seen = {time for trial in first.values() if trial.latency for time in trial.latency.baseline_times_s}
     assert not seen & set(other.latency.baseline_times_s)

@@ -34,7 +34,7 @@ def test_a_trial_holds_latency_losses_and_environment(bench: Bench) -> None:
     told: list[str] = []
     trial = bench.trial(Plan.parse("deepcache"), TrialSpec(samples=10, pairs=2), report=told.append)
     assert (trial.status, trial.steps, trial.split) == ("ok", STEPS, "search")
-    assert set(Plan.parse(trial.plan).parameters["deepcache"]) == {"cache_branch_id", "cache_interval"}
+    assert set(trial.plan.parameters["deepcache"]) == {"cache_branch_id", "cache_interval"}
     assert trial.environment == bench.environment
     assert trial.latency is not None
     assert len(trial.latency.times_s) == len(trial.latency.denoiser_times_s) == 2

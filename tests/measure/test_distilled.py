@@ -117,5 +117,5 @@ def test_the_note_is_in_the_answer(scorer: ClipScorer, words: Path) -> None:
     pipe = called("runwayml/stable-diffusion-v1-5", LCMScheduler())
     bench = Bench.of(pipe, steps=4, height=64, width=64, scorer=scorer, prompts=words)
     trial = bench.trial(Plan.parse("deepcache(cache_interval=2)"), TrialSpec(samples=2, pairs=1))
-    told = figures(answer_of(Plan.parse(trial.plan)).task, trial, None)["warnings"]
+    told = figures(answer_of(trial.plan).task, trial, None)["warnings"]
     assert [note for note in told if "The LCM scheduler is made for weights" in note]

@@ -110,7 +110,7 @@ def test_trials_of_the_narrow_identity_are_kept_counted_and_not_used(
     monkeypatch.setattr("hasten.store.database.default_storage", lambda: storage_url(storage))
     assert ", 1 trials; 1 of them are kept and not used: an earlier hasten told" in _store()
     with Store(storage, bench.setting, bench.identity) as store:
-        plan = hasten.Plan.parse(answer.confirmed.plan)
+        plan = answer.confirmed.plan
         assert store.find(plan, "held-out") is None
         store.add(answer.confirmed)
     assert outdated(open_database(storage)) == (1, 2)

@@ -144,7 +144,7 @@ def test_a_true_claim_is_confirmed(runtime: Runtime, model: Model, tmp_path: Pat
     script = written(tmp_path, model, claimed(PLAN), runtime, "with space.py")
     found = verify(script, samples=4, pairs=2)
     assert (found.outcome, found.holds, found.reasons) == ("confirmed", True, ())
-    assert found.trial.plan == str(PLAN)
+    assert found.trial.plan == PLAN
     assert found.trial.split == "held-out" and FIRST <= found.trial.offset < FIRST + PLACES
     assert 0 < found.measured_losses["ssim"] < 1
     assert found.trial.latency is not None and len(found.trial.latency.times_s) >= 4

@@ -12,7 +12,6 @@ from tests.support.pipelines import tiny_flux, tiny_sd
 
 from hasten.errors import InputError
 from hasten.methods import METHODS
-from hasten.plan import Plan
 from hasten.search import SearchOptions, SearchResult, run_search
 from hasten.task import Task
 
@@ -25,7 +24,7 @@ def _searched(storage: str = "memory", make: Callable[[], Any] = tiny_sd, **said
 
 
 def _methods(found: SearchResult) -> set[str]:
-    return {method for trial in found.trials for method in Plan.parse(trial.plan).methods}
+    return {method for trial in found.trials for method in trial.plan.methods}
 
 
 def test_excluded_methods_are_never_tried() -> None:
@@ -35,12 +34,12 @@ def test_excluded_methods_are_never_tried() -> None:
 
 def test_each_of_alternatives_is_tried_alone() -> None:
     found = _searched(methods=("deepcache", "tome"), one_of=True)
-    assert {Plan.parse(trial.plan).methods for trial in found.trials} == {("deepcache",), ("tome",)}
+    assert {trial.plan.methods for trial in found.trials} == {("deepcache",), ("tome",)}
 
 
 def test_alternatives_keep_their_own_parameters() -> None:
     found = _searched(methods=("deepcache", "tome"), one_of=True, parameters={"deepcache": {"cache_interval": 3}})
-    parameters = [Plan.parse(trial.plan).parameters for trial in found.trials]
+    parameters = [trial.plan.parameters for trial in found.trials]
     assert {p["deepcache"]["cache_interval"] for p in parameters if "deepcache" in p} == {3}
     assert any("tome" in p for p in parameters)
 
@@ -58,7 +57,7 @@ def test_a_lossless_request_tries_exact_methods_only() -> None:
 
 def test_a_lossless_request_tries_no_kernel_that_quantises() -> None:
     def kernels(**changes: Any) -> set[Any]:
-        plans = (Plan.parse(trial.plan).parameters for trial in _searched(make=tiny_flux, **changes).trials)
+        plans = (trial.plan.parameters for trial in _searched(make=tiny_flux, **changes).trials)
         return {p["attention_backend"]["backend"] for p in plans if "attention_backend" in p}
 
     assert "sage" in kernels(methods=("attention_backend",))

@@ -73,7 +73,7 @@ def test_of_several_verdicts_that_meet_a_target_the_closest_answers(tmp_path: Pa
         search(landscape(), tmp_path, target=target, prefer="closest")
     bench = landscape()
     found = search(bench, tmp_path, target=1.6)
-    assert found.confirmed and interval(Plan.parse(found.confirmed.plan)) == 4
+    assert found.confirmed and interval(found.confirmed.plan) == 4
     assert found.equal_time and not bench.measured
 
 
@@ -106,7 +106,7 @@ def test_a_plan_timed_in_few_pairs_is_timed_anew_where_it_matters(tmp_path: Path
     """Clearly under 2.2x, the plans of intervals 2 and 3 are timed once; for 1.5x those of 3 are candidates."""
 
     def counts(found: SearchResult) -> dict[int, int]:
-        return {interval(Plan.parse(t.plan)): len(t.latency.times_s) for t in found.trials if t.latency}
+        return {interval(t.plan): len(t.latency.times_s) for t in found.trials if t.latency}
 
     strict = search(landscape(), tmp_path, target=2.2)
     assert (strict.status, counts(strict)) == ("met", {2: 1, 3: 1, 4: 3, 5: 3})
@@ -122,7 +122,7 @@ def test_a_stored_verdict_on_images_that_this_run_has_used_is_measured_anew(tmp_
 
     first, second = search(opened(), tmp_path), search(opened(), tmp_path, limit=0.0165)
     for found, chosen in ((first, 5), (second, 4)):
-        assert found.confirmed and interval(Plan.parse(found.confirmed.plan)) == chosen
+        assert found.confirmed and interval(found.confirmed.plan) == chosen
         assert found.confirmed.offset == 0
     bench = opened()
     third = search(bench, tmp_path, limit=0.025, confirmations=9)  # those of interval 5 fall short, one by one

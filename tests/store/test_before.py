@@ -17,6 +17,7 @@ from PIL import Image
 
 from hasten.limits import Limits
 from hasten.plan import Plan
+from hasten.records import Trial
 from hasten.script.claim import read_claim
 from hasten.store import Store
 from hasten.task import Setting
@@ -41,6 +42,18 @@ def test_the_trials_of_an_old_store_are_found(store: Store) -> None:
         assert searched is not None and searched.status == "ok"
         assert held_out is not None and held_out.losses["ssim"].samples == 8
         assert held_out.latency is not None and held_out.speedup == held_out.latency.speedup > 1
+
+
+def test_trials_are_written_as_they_were(store: Store) -> None:
+    """The records of trials change in Python; their JSON text in a store stays the same."""
+    with store:
+        studies = optuna.get_all_study_names(store.url)
+        kept = [t.user_attrs for s in studies for t in optuna.load_study(study_name=s, storage=store.url).trials]
+        assert len(kept) > 1
+        for attributes in kept:
+            trial = Trial.model_validate_json(attributes["trial"])
+            assert trial.model_dump_json() == attributes["trial"]
+            assert trial.plan == Plan.parse(attributes["plan"]) and str(trial.plan) == attributes["plan"]
 
 
 def test_what_an_old_store_knows_beside_its_trials_is_found(store: Store) -> None:

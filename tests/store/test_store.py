@@ -205,6 +205,7 @@ def test_a_file_that_is_no_database_is_one_clear_sentence(tmp_path: Path) -> Non
         ("{", "its text"),
         ("[]", "its text"),
         ('{"plan": "tome"}', "steps: Field required"),
+        ('{"plan": "tome(", "steps": 4}', "plan: Value error"),
         ('{"plan": "tome", "steps": "many"}', "steps: Input should be a valid integer"),
     ],
 )

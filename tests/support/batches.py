@@ -109,7 +109,7 @@ class Place:
         studies = [optuna.load_study(study_name=name, storage=url) for name in optuna.get_all_study_names(url)]
         kept = [(s.study_name, t.user_attrs["trial"]) for s in studies for t in s.trials]
         trials = [(name, Trial.model_validate_json(text)) for name, text in kept]
-        return Counter((name, trial.plan, trial.split) for name, trial in trials)
+        return Counter((name, str(trial.plan), trial.split) for name, trial in trials)
 
 
 def _command(words: Sequence[str]) -> list[str]:

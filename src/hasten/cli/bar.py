@@ -15,6 +15,7 @@ from hasten.cli.out import say
 from hasten.texts import cleaned
 
 if TYPE_CHECKING:
+    from hasten.plan import Plan
     from hasten.records import Trial
     from hasten.search import Progress
     from hasten.search.believed import Believed
@@ -37,7 +38,7 @@ class Bar:
         self._limit_s = limit_s
         self._now: Progress | None = None
         self._best: Believed | None = None
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[Plan, int] = {}
         self._ended = threading.Event()
 
     def __enter__(self) -> Bar:
@@ -133,7 +134,7 @@ def trial_line(trial: Trial) -> str:
     speed = f"{trial.speedup:.2f}x" if trial.latency else ""
     losses = ", ".join(f"{metric} loss {loss.loss:.4f}" for metric, loss in trial.losses.items())
     why = f"{trial.status}: {trial.reason}" if trial.reason else ""
-    return "  ".join(filter(None, [speed, losses, trial.plan or "baseline", why]))
+    return "  ".join(filter(None, [speed, losses, str(trial.plan), why]))
 
 
 def best_line(now: Progress | None, best: Believed | None) -> str:

@@ -65,7 +65,7 @@ def _row(one: Compared, metrics: Sequence[str]) -> dict[str, str]:
     interval = own.latency.interval if own.latency else None
     within = f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
     return {
-        "plan": own.plan or "baseline",
+        "plan": str(own.plan),
         "speedup": f"{own.speedup:.2f}x{within}" if own.latency else "",
         **{f"{metric} loss": _loss(own, metric) for metric in metrics},
         "equal time": f"{other.steps} steps, {other.trial.speedup:.2f}x" if other else "",

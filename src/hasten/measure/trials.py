@@ -193,7 +193,7 @@ class Trials(ABC):
             measure(found)
         except PlanError as failure:
             found |= {"status": "failed", "reason": str(failure)}
-        asked = {"plan": str(plan), "steps": steps or self.setting.steps, "split": split, "offset": offset}
+        asked = {"plan": plan, "steps": steps or self.setting.steps, "split": split, "offset": offset}
         return Trial.model_validate({**asked, "environment": self.environment, **found})
 
 

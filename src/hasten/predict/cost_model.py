@@ -118,8 +118,8 @@ class CostModel:
         Trials without a latency, of the baseline, or with another number of steps are ignored. Returns the number
         of the others.
         """
-        told = [t for t in trials if t.latency and t.steps == self.steps and Plan.parse(t.plan)]
-        logs = [self._logs(Plan.parse(trial.plan)) for trial in told]
+        told = [t for t in trials if t.latency and t.steps == self.steps and t.plan]
+        logs = [self._logs(trial.plan) for trial in told]
         width = len(self._residual.weights)
         features = np.array([_features(found) for found in logs], dtype=np.float64).reshape(-1, width)
         latencies = [trial.latency for trial in told if trial.latency]

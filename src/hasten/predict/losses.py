@@ -190,7 +190,7 @@ class Quality:
         plans = {t.plan for t in here}
         told = [(t, 0.0) for t in here]
         told += [(t, OTHER_SETTING_SD) for t in other_settings if self._scored(t) and t.plan not in plans]
-        rows = [self._row(Plan.parse(t.plan)) for t, _ in told]
+        rows = [self._row(t.plan) for t, _ in told]
         kept = [(row, t, off) for row, (t, off) in zip(rows, told, strict=True) if row is not None]
         features = np.array([row for row, _, _ in kept]).reshape(-1, len(self._features.axes) + 1)
         for metric, surrogate in self._surrogates.items():

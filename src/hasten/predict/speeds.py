@@ -85,7 +85,7 @@ class Learned:
 
     def learn(self, trials: Iterable[Trial]) -> int:
         """Does what ``CostModel.learn`` does."""
-        timed = [(Plan.parse(t.plan), t.latency) for t in trials if t.latency]
+        timed = [(t.plan, t.latency) for t in trials if t.latency]
         scatter = scatter_of(latency for _, latency in timed)
         self._measured = [(plan, log_ratio(latency), error_of(latency, scatter)) for plan, latency in timed]
         self._fits.clear()

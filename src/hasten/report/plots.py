@@ -124,7 +124,7 @@ def _mark(trial: Trial, metric: str) -> Mark:
 
 
 def _told(trial: Trial) -> str:
-    plan = (trial.plan or "plain pipeline").replace("+", "\n+ ").replace(",", ", ")
+    plan = str(trial.plan).replace("+", "\n+ ").replace(",", ", ")
     losses = (f"{name} loss {loss.loss:.4f}" for name, loss in trial.losses.items())
     reason = [trial.reason[:160]] if trial.reason else []
     return "\n".join([plan, f"{trial.speedup:.2f}x at {trial.steps} steps", *losses, *reason])

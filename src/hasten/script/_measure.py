@@ -128,7 +128,7 @@ def measure(
     with using_threads(claim.threads):
         losses = {} if faults else _losses(sitting, *images)
     return Trial(
-        plan=claim.plan,
+        plan=Plan.parse(claim.plan),
         steps=claim.steps,
         status="failed" if faults else "ok",
         reason=faults[0] if faults else "",

@@ -55,14 +55,14 @@ def equal_time(session: Session, trial: Trial) -> EqualTime | None:
 
     It is None for a plan that is itself nothing but fewer steps.
     """
-    if trial.latency is None or is_equal_time(Plan.parse(trial.plan)):
+    if trial.latency is None or is_equal_time(trial.plan):
         return None
     found = _equal_time(session, trial, trial.latency)
     return found.model_copy(update={"dominates": dominates(found.trial, trial)})
 
 
 def _equal_time(session: Session, trial: Trial, latency: Latency) -> EqualTime:
-    kept = session.store.equal_time(Plan.parse(trial.plan))
+    kept = session.store.equal_time(trial.plan)
     if kept and kept.trial.offset == trial.offset and set(session.ledger.metrics) <= set(kept.trial.losses):
         return kept
     tell, o = session.reporter.tell, session.options
@@ -77,5 +77,5 @@ def _equal_time(session: Session, trial: Trial, latency: Latency) -> EqualTime:
     found = session.bench.equal_time(
         latency, spec, plan_losses=trial.losses, report=lambda words: tell(message=words)
     )
-    session.store.keep_equal_time(Plan.parse(trial.plan), found)
+    session.store.keep_equal_time(trial.plan, found)
     return found

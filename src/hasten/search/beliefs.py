@@ -68,7 +68,7 @@ class Beliefs:
             for row in np.argsort(hopes)[::-1]:
                 if hopes[row] <= worth:
                     break
-                if str(plan := space.plan(tuple(map(int, cells[row])))) not in decided:
+                if (plan := space.plan(tuple(map(int, cells[row])))) not in decided:
                     found, worth = plan, float(hopes[row])
         return found
 
@@ -87,7 +87,7 @@ class Beliefs:
         # The best of several verdicts is the luckiest, so that each verdict raises the bar for the next plan.
         return cells, self._probably(number, cells) ** (1 + len(self._decided())) * gains[tuple(cells.T)]
 
-    def _decided(self) -> set[str]:
+    def _decided(self) -> set[Plan]:
         """Returns the plans that held-out prompts have decided."""
         return self._ledger.rejected.keys() | self._ledger.accepted.keys()
 

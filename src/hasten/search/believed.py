@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from hasten.plan import Plan
 from hasten.records import Loss, Trial
 
 
@@ -40,7 +41,7 @@ class Believed:
         return cls(trial, trial.latency)
 
     @property
-    def plan(self) -> str:
+    def plan(self) -> Plan:
         return self.trial.plan
 
     @property

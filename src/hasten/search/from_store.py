@@ -31,7 +31,7 @@ def keep_bound(session: Session, task: Task, status: Answered, reason: str, tria
     """Stores the answer to a task without target and fixed parameters as the upper bound of its methods."""
     if task.mode == "bound" and not task.parameters:
         bound = Bound(
-            status=status, plan=trial.plan if trial else "", complete=not session.budget.ended, reason=reason
+            status=status, plan=str(trial.plan) if trial else "", complete=not session.budget.ended, reason=reason
         )
         session.store.keep_bound(_asked(task), task.limits, session.options.num_samples, bound)
 

@@ -70,7 +70,7 @@ def guided(session: Session) -> None:
         over = session.spent or session.found_first or len(ledger.trials) - since >= _patience(ledger, best)
         plan = None if over else _most_promising(ledger, beliefs, best)
         if plan is None and best and ledger.unfinished(best.trial):
-            plan = Plan.parse(best.plan)
+            plan = best.plan
         if plan is None:
             return
         session.measure(plan, decisive=math.exp(_least(ledger, best)), few=few)
@@ -125,7 +125,7 @@ def _begun(ledger: Ledger, number: int, beliefs: Beliefs) -> Speeds:
     space, cells, found = ledger.spaces[number], list[Index](), list[tuple[float, float]]()
     for trial in ledger.trials.values():
         may_go_on = ledger.may_retime(trial) or (ledger.unfinished(trial) and trial.plan not in ledger.rejected)
-        if may_go_on and trial.latency and space.holds(plan := Plan.parse(trial.plan)):
+        if may_go_on and trial.latency and space.holds(plan := trial.plan):
             cells.append(space.index(plan))
             found.append(beliefs.log_speedup(number, cells[-1], trial.latency))
     means, deviations = np.array(found).reshape(-1, 2).T

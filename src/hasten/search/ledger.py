@@ -62,15 +62,15 @@ class Ledger:
     def __init__(self, goal: Goal, options: SearchOptions, spaces: Sequence[Space] = ()) -> None:
         self.asked = self.goal = goal
         self.spaces = tuple(spaces)
-        self.trials: dict[str, Trial] = {}
-        self.fresh: set[str] = set()
-        self.verdicts: dict[str, Trial] = {}
-        self.rejected: dict[str, Trial] = {}
-        self.accepted: dict[str, Trial] = {}
-        self.aside: dict[str, Trial] = {}
+        self.trials: dict[Plan, Trial] = {}
+        self.fresh: set[Plan] = set()
+        self.verdicts: dict[Plan, Trial] = {}
+        self.rejected: dict[Plan, Trial] = {}
+        self.accepted: dict[Plan, Trial] = {}
+        self.aside: dict[Plan, Trial] = {}
         self.beliefs: Beliefs | None = None
         self._options = options
-        self._seen: dict[str, Believed] = {}
+        self._seen: dict[Plan, Believed] = {}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -148,7 +148,7 @@ class Ledger:
             found = (t for t in found if self.goal.limits.verdict(t.losses) == "inside")
         if self.beliefs and inside:
             believed = self.beliefs.inside
-            found = (t for t in found if t.plan in self.accepted or believed(Plan.parse(t.plan)) >= inside)
+            found = (t for t in found if t.plan in self.accepted or believed(t.plan) >= inside)
         return min(found, key=self.goal.rank, default=None)
 
     def nearest_open(self) -> Believed | None:
@@ -219,7 +219,7 @@ class Ledger:
             return Believed.as_measured(trial)
         found = self._seen.get(trial.plan)
         if found is None or found.trial is not trial:
-            found = Believed(trial, self._believe(Plan.parse(trial.plan), trial.latency))
+            found = Believed(trial, self._believe(trial.plan, trial.latency))
             self._seen[trial.plan] = found
         return found
 
@@ -234,7 +234,7 @@ class Ledger:
 
     def _close(self, trial: Trial) -> None:
         """Closes the plan itself and the plans that it rules out."""
-        plan, goal = Plan.parse(trial.plan), self.goal
+        plan, goal = trial.plan, self.goal
         meets = goal.admits(self._believed(trial)) and not self._no_candidate(trial)
         toward_mild = goal.target is not None and goal.prefer in ("closest", "best-quality")
         for space in self.spaces:

@@ -138,7 +138,7 @@ def score_skipped(session: Session) -> None:
     """
     skipped = [t for t in session.ledger.trials.values() if t.status == "skipped"]
     for trial in sorted(skipped, key=lambda t: -t.speedup):
-        plan = Plan.parse(trial.plan)
+        plan = trial.plan
         if session.late:
             return
         if session.ledger.is_open(plan):

@@ -62,7 +62,7 @@ class SearchResult:
     planned: int = 0
     pruned: int = 0
     complete: bool = True
-    rejected: Mapping[str, str] = field(default_factory=dict)
+    rejected: Mapping[Plan, str] = field(default_factory=dict)
     longer: str = ""
 
 

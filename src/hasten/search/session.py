@@ -80,7 +80,7 @@ class Session:
         measured here."""
         spaces = self.ledger.spaces
         found = (t for space in spaces for t in self.store.trials_of_similar_settings(space.methods))
-        return tuple(t for t in found if any(space.holds(Plan.parse(t.plan)) for space in spaces))
+        return tuple(t for t in found if any(space.holds(t.plan) for space in spaces))
 
     def foresee(self, *, profiled: bool) -> None:
         """Reports before anything is measured by how much the answer will exceed the time that it may take."""
@@ -92,7 +92,7 @@ class Session:
         """Takes the stored trials of these spaces as this search's own, without measuring any."""
         for space in self.ledger.spaces:
             kept = self.store.trials(space.methods)
-            self.ledger.recall(t for t in kept if space.holds(Plan.parse(t.plan)))
+            self.ledger.recall(t for t in kept if space.holds(t.plan))
         self.reporter.tell(best=self.ledger.best())
 
     def measure(self, plan: Plan, decisive: float | None = None, few: bool = False) -> Trial:
@@ -102,8 +102,8 @@ class Session:
         in as many pairs as a verdict has and up to four times as many. With ``few``, the plan is scored on only a
         few more prompts than before, even if these leave it open.
         """
-        best, own = self.ledger.best(), self.ledger.trials.get(str(plan))
-        best = None if best and best.plan == str(plan) else best  # a plan does not have to beat itself
+        best, own = self.ledger.best(), self.ledger.trials.get(plan)
+        best = None if best and best.plan == plan else best  # a plan does not have to beat itself
         timed_again = (
             decisive if decisive is not None and own is not None and self.ledger.may_retime(own) else None
         )
@@ -142,7 +142,7 @@ class Session:
     def _earlier(self, plan: Plan, best: Believed | None) -> EarlierTrials:
         """Returns the stored trials of the plan, which has to beat ``best``."""
         ledger = self.ledger
-        own = ledger.trials.get(str(plan))
+        own = ledger.trials.get(plan)
         pairs = len(own.latency.times_s) if own and own.latency else 0
         # A plan that was timed again is no longer decided by an earlier trial with fewer pairs.
         history = [t for t in self.store.history(plan) if t.latency is None or len(t.latency.times_s) >= pairs]

@@ -45,7 +45,7 @@ def sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler(session.options.seed))
         ledger, most, repeats = session.ledger, session.budget.max_trials or SAMPLED_TRIALS, 0
-        seen: set[str] = set()
+        seen: set[Plan] = set()
         session.reporter.expect(most)
         while len(ledger.trials) < most and repeats < REPEATS and ledger.any_open:
             if session.spent or session.found_first:
@@ -56,14 +56,14 @@ def sampled(sampler: Callable[[int], BaseSampler]) -> Strategy:
     return search
 
 
-def _propose(study: optuna.Study, session: Session, seen: set[str]) -> bool:
+def _propose(study: optuna.Study, session: Session, seen: set[Plan]) -> bool:
     """Takes one proposal and tells its trial to the study. Returns False where its plan was proposed before or is
     closed."""
     proposal = study.ask()
     space, plan = _drawn(proposal, session)
-    fresh = str(plan) not in seen and space.is_open(plan)
-    seen.add(str(plan))
-    trial = session.measure(plan) if fresh else session.ledger.trials.get(str(plan))
+    fresh = plan not in seen and space.is_open(plan)
+    seen.add(plan)
+    trial = session.measure(plan) if fresh else session.ledger.trials.get(plan)
     if trial is None or trial.status != "ok":
         study.tell(proposal, state=TrialState.PRUNED)
     else:

@@ -25,7 +25,7 @@ def confirm(session: Session, chosen: Believed | Plan, *, whole: bool = False) -
     Each plan gets prompts of its own, because the best of several plans on the same prompts would be the luckiest.
     A plan whose scores are beyond a limit is timed in few pairs, unless the ``whole`` trial is asked for.
     """
-    plan = chosen if isinstance(chosen, Plan) else Plan.parse(chosen.plan)
+    plan = chosen if isinstance(chosen, Plan) else chosen.plan
     session.reporter.tell(stage="confirm", message=str(plan))
     goal = session.ledger.goal
     worth_timing = None if whole else _worth_timing(goal)
@@ -54,7 +54,7 @@ def confirm_further(session: Session, held_out: Trial) -> Trial:
     The plan is accepted where it holds there. The mean over all prompts decides, because stopping at the first
     inside the limit would favour luck.
     """
-    plan, limits = Plan.parse(held_out.plan), session.ledger.goal.limits
+    plan, limits = held_out.plan, session.ledger.goal.limits
     session.reporter.tell(stage="confirm", message=f"{plan} on more prompts")
     spec = TrialSpec(
         split="held-out",
@@ -77,7 +77,7 @@ def complete_verdicts(session: Session, space: Space) -> list[Trial]:
     verdict."""
     found = session.store.trials(space.methods, "held-out")
     whole = (t for t in found if t.status == "ok" and _complete(session, t))
-    return [t for t in whole if space.holds(Plan.parse(t.plan))]
+    return [t for t in whole if space.holds(t.plan)]
 
 
 def _worth_timing(goal: Goal) -> WorthTiming:
@@ -93,7 +93,7 @@ def _usable(session: Session, plan: Plan, worth_timing: WorthTiming | None) -> T
     """Returns the plan's trial in this search or the store where it suffices, and no other plan was scored on its
     images."""
     verdicts = session.ledger.verdicts
-    trial = verdicts.get(str(plan)) or session.store.find(plan, "held-out")
+    trial = verdicts.get(plan) or session.store.find(plan, "held-out")
     if trial is None or trial.status == "failed":
         return trial
     others = (t for t in verdicts.values() if t.plan != trial.plan)

@@ -19,13 +19,13 @@ STATES = {"ok": TrialState.COMPLETE, "skipped": TrialState.PRUNED, "failed": Tri
 def frozen(trial: Trial) -> FrozenTrial:
     """Returns the trial in Optuna's form. Its two values are the speedup and the loss, so that the dashboard draws
     the front."""
-    params, distributions = _space(Plan.parse(trial.plan))
+    params, distributions = _space(trial.plan)
     made = create_trial(
         state=STATES[trial.status],
         values=[trial.speedup, _headline(trial)] if trial.status == "ok" else None,
         params=params,
         distributions=distributions,
-        user_attrs={ATTRIBUTE: trial.model_dump_json(), "plan": trial.plan, "split": trial.split},
+        user_attrs={ATTRIBUTE: trial.model_dump_json(), "plan": str(trial.plan), "split": trial.split},
     )
     made.datetime_complete = datetime.now()
     made.datetime_start = made.datetime_complete - timedelta(seconds=trial.seconds)

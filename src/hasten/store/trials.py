@@ -74,7 +74,7 @@ class Store:
         self._storage = open_database(storage)
         self._studies: dict[tuple[str, ...], Study] = {}
         self._trials_read: dict[tuple[str, ...], int] = {}
-        self._found: dict[tuple[str, Split], list[Trial]] = {}
+        self._found: dict[tuple[Plan, Split], list[Trial]] = {}
         file = sqlite_file(storage)
         self._aside = Aside(self.url, file.parent if file else None)
         if self.url != MEMORY:
@@ -91,7 +91,7 @@ class Store:
         Where a plan was scored a few prompts at a time, each trial includes the prompts of the one before.
         """
         self._refresh(plan.methods)
-        return tuple(self._found.get((str(plan), split), ()))
+        return tuple(self._found.get((plan, split), ()))
 
     def add(self, trial: Trial) -> None:
         """Stores a finished trial in one transaction or, where that fails, in a file that the next start reads.
@@ -102,19 +102,19 @@ class Store:
         try:
             self._add(trial)
         except StoreError as error:
-            aside = self._aside.keep(self.study_name(Plan.parse(trial.plan).methods), trial.model_dump_json())
+            aside = self._aside.keep(self.study_name(trial.plan.methods), trial.model_dump_json())
             kept = f"The trial just measured is kept in {aside}, for that" if aside else NOWHERE
             raise StoreError(f"{error} {kept}.") from None
 
     @reached
     def _add(self, trial: Trial) -> None:
-        self._study(Plan.parse(trial.plan).methods).add_trial(frozen(trial))
+        self._study(trial.plan.methods).add_trial(frozen(trial))
 
     def _add_from_files(self) -> None:
         """Adds the trials that an earlier run had to put into files."""
 
         def mine(study: str, text: str) -> bool:
-            return study == self.study_name(Plan.parse(kept(text).plan).methods)
+            return study == self.study_name(kept(text).plan.methods)
 
         def kept(text: str) -> Trial:
             return read(Trial, text, "a trial that was kept aside", self.url)
@@ -127,7 +127,7 @@ class Store:
         methods = tuple(methods)
         self._refresh(methods)
         kept = (found[-1] for (_, of), found in self._found.items() if of == split)
-        return tuple(t for t in kept if Plan.parse(t.plan).methods == methods)
+        return tuple(t for t in kept if t.plan.methods == methods)
 
     @reached
     def trials_of_similar_settings(self, methods: Iterable[str]) -> tuple[Trial, ...]:

@@ -8,7 +8,6 @@ from typing import Any
 from hasten.limits import Limits
 from hasten.measure.stats import CONFIDENCE
 from hasten.methods import is_equal_time
-from hasten.plan import Plan
 from hasten.records import Answer, EqualTime, Loss, Trial
 from hasten.search import SearchResult
 from hasten.task import Task
@@ -42,10 +41,10 @@ def _certain(task: Task, trial: Trial) -> bool:
 
 def figures(task: Task, trial: Trial, compared: EqualTime | None) -> dict[str, Any]:
     """Returns the fields of an answer that come from the deciding trial."""
-    plan, latency, loss = Plan.parse(trial.plan), trial.latency, headline(trial.losses, task.limits)
+    plan, latency, loss = trial.plan, trial.latency, headline(trial.losses, task.limits)
     plain = not plan
     return {
-        "plan": trial.plan,
+        "plan": str(plan),
         "parameters": plan.parameters,
         "speedup": latency.speedup if latency and not plain else None,
         "speedup_interval": latency.interval if latency and not plain else None,
@@ -73,7 +72,7 @@ def warnings(task: Task, trial: Trial, compared: EqualTime | None) -> Iterable[s
     for metric, limit in task.max_loss.items():
         if metric in trial.losses and (rise := -trial.losses[metric].loss) > limit > 0:
             yield DRIFT.format(metric=metric, rise=rise, limit=limit)
-    if is_equal_time(Plan.parse(trial.plan)) and compared is None:
+    if is_equal_time(trial.plan) and compared is None:
         yield ITSELF
 
 
