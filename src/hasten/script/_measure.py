@@ -23,7 +23,7 @@ from hasten.measure.prompts import PromptSet
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.stats import loss_of
 from hasten.measure.threads import using_threads
-from hasten.measure.timing import MOST_TIMES, UntilKnown, interleaved
+from hasten.measure.timing import LONGEST_S, MOST_TIMES, UntilKnown, interleaved
 from hasten.metrics import METRICS, load_scorer
 from hasten.plan import Plan
 from hasten.records import Latency, Loss, Split, Trial
@@ -100,6 +100,7 @@ def measure(
     python: str = sys.executable,
     limit_s: float | None = None,
     place: int | None = None,
+    longest_s: float = LONGEST_S,
 ) -> Trial:
     """Returns the script's trial, on prompts and seeds that no search or verdict has used and no script can know.
 
@@ -122,7 +123,8 @@ def measure(
             theirs.limit(patience, memory_limit(own.resident_bytes()))
             faults = [*_of_its_pipeline(sitting, theirs, reference)]
             rows = Row(own), Row(theirs)
-            latency = _latency(sitting, *rows, samples, pairs, held)
+            known = UntilKnown(pairs, partial(_decided, claim), claim.confidence, longest_s)
+            latency = _latency(sitting, *rows, samples, known, held)
     images = [row.images for row in rows]
     faults += _of_images(sitting, *images)
     with using_threads(claim.threads):
@@ -169,18 +171,17 @@ def _of_its_pipeline(sitting: Sitting, script: Drawer, reference: torch.Tensor) 
 
 
 def _latency(
-    sitting: Sitting, reference: Row, script: Row, samples: int, pairs: int, held: Sequence[str]
+    sitting: Sitting, reference: Row, script: Row, samples: int, known: UntilKnown, held: Sequence[str]
 ) -> Latency:
     """Draws and times the images of both sides in turn. Only one of the two processes runs at a time."""
     claim, drawers = sitting.claim, (reference.drawer, script.drawer)
-    known = UntilKnown(pairs, partial(_decided, claim), claim.confidence)
     load = OtherLoad("cpu", lambda: time.process_time() + sum(d.busy_s() for d in drawers))
     for drawer in drawers:
         drawer.rest()
     return interleaved(
         partial(sitting.next, reference),
         partial(sitting.next, script),
-        pairs=max(samples, pairs * MOST_TIMES),
+        pairs=max(samples, known.pairs * MOST_TIMES),
         warmup=0,
         around_a=reference.drawer.awake,
         around_b=script.drawer.awake,

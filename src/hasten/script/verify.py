@@ -10,6 +10,7 @@ from pydantic import Field, computed_field
 
 from hasten.errors import InputError
 from hasten.measure.environment import NOT_COMPARED
+from hasten.measure.timing import LONGEST_S
 from hasten.metrics import METRICS
 from hasten.models import model_at, model_names
 from hasten.records import Confirmation, Latency, Record, Trial
@@ -57,6 +58,7 @@ def verify(
     python: str = sys.executable,
     time_limit_s: float | None = None,
     place: int | None = None,
+    longest_s: float = LONGEST_S,
 ) -> Verification:
     """Runs a script's own functions in a fresh process, timed and scored against the plain pipeline of its model.
 
@@ -74,6 +76,7 @@ def verify(
             takes.
         place: 0 to 2⁴⁰ − 1, the first image (reported as ``trial.offset``); the same place gives the same images
             again. None: at random, so that no script can know it.
+        longest_s: the time for pairs beyond the least number.
 
     Raises:
         InputError: there is no such file, it is no script of hasten, or its claim cannot be read.
@@ -85,7 +88,7 @@ def verify(
         raise InputError(f"The time limit is {time_limit_s} s: allowed is more than 0.")
     path = Path(path)
     claim = read_claim(path)
-    trial = measure(path, claim, samples, pairs, python, time_limit_s, place)
+    trial = measure(path, claim, samples, pairs, python, time_limit_s, place, longest_s)
     found = judge(str(path), claim, trial)
     return found.model_copy(update={"notes": (*_of_the_model(path, claim), *found.notes)})
 

@@ -63,12 +63,13 @@ def equal_time(session: Session, trial: Trial) -> EqualTime | None:
 
 def _equal_time(session: Session, trial: Trial, latency: Latency) -> EqualTime:
     kept = session.store.equal_time(trial.plan)
-    if kept and kept.trial.offset == trial.offset and set(session.ledger.metrics) <= set(kept.trial.losses):
+    samples, o = samples_of(trial.losses), session.options
+    if kept and _is_of(kept, trial, samples) and set(session.ledger.metrics) <= set(kept.trial.losses):
         return kept
-    tell, o = session.reporter.tell, session.options
+    tell = session.reporter.tell
     tell(stage="compare")
     spec = TrialSpec(
-        samples=max(o.num_samples, samples_of(trial.losses)),
+        samples=samples or o.num_samples,
         offset=trial.offset,
         split="held-out",
         pairs=o.pairs,
@@ -79,3 +80,8 @@ def _equal_time(session: Session, trial: Trial, latency: Latency) -> EqualTime:
     )
     session.store.keep_equal_time(trial.plan, found)
     return found
+
+
+def _is_of(kept: EqualTime, trial: Trial, samples: int) -> bool:
+    """Returns whether a kept comparison is on the very images of a trial, or more of them."""
+    return kept.trial.offset == trial.offset and samples_of(kept.trial.losses) >= samples

@@ -22,7 +22,8 @@ class SearchOptions:
         max_trials: the number of trials in the search, measured or found in the store. None: as many as guided
             needs, all of a traversal, 200 of the sampled strategies.
         max_time_s: the seconds for everything that the answer needs: profile, trials, verdict, and what follows
-            it. No trial begins where the rest would take longer; one trial and one verdict are taken in any case.
+            it. No trial begins where the rest would take longer; one trial and a
+            verdict on what prompts the time allows are taken in any case.
         num_samples: the number of prompts that a plan is scored on.
         pairs: the number of interleaved pairs of baseline and plan that a verdict times. It takes up to four times
             as many where the speedup is neither known to 2% nor decided against the target.

@@ -47,6 +47,7 @@ def settle_for_the_best(session: Session, why: str) -> None:
 def settle_for_less(session: Session) -> None:
     """Makes the search look for the fastest plan inside the limits, whatever the target was."""
     session.ledger.settle_for_less()
+    session.budget.settle_for_less()
     session.reporter.tell(stage="fallback")
 
 

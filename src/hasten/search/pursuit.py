@@ -10,7 +10,7 @@ from hasten.records import Trial
 from hasten.search.believed import Believed
 from hasten.search.judge import Decision, decide
 from hasten.search.session import Session, Strategy
-from hasten.search.verdicts import confirm, confirm_further
+from hasten.search.verdicts import MORE, confirm, confirm_further
 
 State = Literal["looking", "surer", "faster", "hoping", "settled"]
 """The state of a pursuit.
@@ -125,7 +125,7 @@ def _last_hope(session: Session) -> Trial | None:
     It reaches the target, exceeds the limits by less than its intervals, and is the nearest to them.
     """
     goal, held = session.ledger.goal, session.ledger.rejected.values()
-    if goal.target is None or session.late:
+    if goal.target is None or session.late or not session.budget.affords((MORE - 1) * session.options.num_samples):
         return None
     near = [t for t in held if goal.reached(t.latency) and goal.limits.verdict(t.losses) == "open"]
     return min(near, key=lambda t: max(goal.limits.excess(m, t.losses[m].loss) for m in goal.limits), default=None)

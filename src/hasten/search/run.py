@@ -47,8 +47,8 @@ class SearchResult:
 
     ``equal_time`` belongs to ``confirmed`` or ``best``. Where fewer steps are the answer in the place of a plan of
     methods, it belongs to ``instead_of``, that plan's held-out trial. ``complete`` tells that no budget ended the
-    search. ``longer`` says by how much the answer takes longer than the time that was allowed, and ``rejected``
-    why each rejected plan fell short.
+    search. ``notes`` say what the limit of time did to the answer, and ``rejected`` why each rejected plan fell
+    short.
     """
 
     status: Status
@@ -63,7 +63,7 @@ class SearchResult:
     pruned: int = 0
     complete: bool = True
     rejected: Mapping[Plan, str] = field(default_factory=dict)
-    longer: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def run_search(
@@ -100,7 +100,7 @@ def run_search(
         session = Session(bench, store, goal, options, spaces=found, progress=progress, predictor=predictor)
         try:
             answer = _answer(session, task, fixed) if found else _given(session, Plan.of(fixed))
-            return replace(answer, longer=session.budget.longer)
+            return replace(answer, notes=tuple(session.budget.notes))
         except MeasurementError as error:  # the baseline itself failed, so that no plan can be judged
             return SearchResult("failed", str(error), trials=tuple(session.ledger.trials.values()))
 

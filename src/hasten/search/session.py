@@ -7,7 +7,7 @@ from functools import cached_property, partial
 
 from hasten.measure.contract import Measures, TrialSpec
 from hasten.measure.stats import samples_of
-from hasten.measure.timing import MOST_TIMES, Enough, UntilKnown
+from hasten.measure.timing import LONGEST_S, MOST_TIMES, Enough, UntilKnown
 from hasten.options.table import MIN_SAMPLES
 from hasten.plan import Plan
 from hasten.predict.space import Space
@@ -100,7 +100,7 @@ class Session:
 
         A plan that missed the target is timed again until its speedup is known to be above or below ``decisive``,
         in as many pairs as a verdict has and up to four times as many. With ``few``, the plan is scored on only a
-        few more prompts than before, even if these leave it open.
+        few more prompts than before, even if these leave it open. So it is where no time is left for more.
         """
         best, own = self.ledger.best(), self.ledger.trials.get(plan)
         best = None if best and best.plan == plan else best  # a plan does not have to beat itself
@@ -108,7 +108,7 @@ class Session:
             decisive if decisive is not None and own is not None and self.ledger.may_retime(own) else None
         )
         have = samples_of(own.losses) if own else 0
-        least = min(have + MIN_SAMPLES, self.options.num_samples) if few else None
+        least = min(have + MIN_SAMPLES, self.options.num_samples) if few or self.budget.over else None
         earlier = self._earlier(plan, best)
         stored = earlier.sufficient(least) if timed_again is None else None
         trial = stored or self._measured(plan, earlier, least, timed_again)
@@ -166,7 +166,10 @@ class Session:
         """Returns a condition that ends timing where the speedup's interval is on one side of ``decisive``, or
         narrow enough."""
         return UntilKnown(
-            self.options.pairs, lambda low, high: low >= decisive or high < decisive, self.options.confidence
+            self.options.pairs,
+            lambda low, high: low >= decisive or high < decisive,
+            self.options.confidence,
+            self.budget.at_most(LONGEST_S),
         )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hasten.measure.contract import TrialSpec, WorthTiming
-from hasten.measure.timing import MOST_TIMES, UntilKnown
+from hasten.measure.timing import LONGEST_S, MOST_TIMES, UntilKnown
 from hasten.plan import Plan
 from hasten.predict.space import Space
 from hasten.records import Loss, Trial
@@ -21,6 +21,7 @@ reach."""
 
 def confirm(session: Session, chosen: Believed | Plan, *, whole: bool = False) -> Trial:
     """Returns the plan's trial on held-out prompts and seeds, all of them scored, and enters it in the ledger.
+    Where the time does not allow that, it is on fewer.
 
     Each plan gets prompts of its own, because the best of several plans on the same prompts would be the luckiest.
     A plan whose scores are beyond a limit is timed in few pairs, unless the ``whole`` trial is asked for.
@@ -31,20 +32,26 @@ def confirm(session: Session, chosen: Believed | Plan, *, whole: bool = False) -
     worth_timing = None if whole else _worth_timing(goal)
     trial = _usable(session, plan, worth_timing)
     if trial is None:
-        options, own = session.options, session.ledger.verdicts.values()
-        spec = TrialSpec(
-            split="held-out",
-            samples=options.num_samples,
-            offset=max((_end(session, t) for t in own), default=0),
-            pairs=options.pairs * MOST_TIMES,
-            enough=UntilKnown(options.pairs, goal.decided if goal.target else None, options.confidence),
-            worth_timing=worth_timing,
-            metrics=session.ledger.metrics,
-        )
-        trial = session.bench.trial(plan, spec, report=session.reporter.measuring(plan))
+        trial = session.bench.trial(plan, _spec(session, worth_timing), report=session.reporter.measuring(plan))
         session.store.add(trial)
     session.ledger.verdicts[trial.plan] = trial
     return trial
+
+
+def _spec(session: Session, worth_timing: WorthTiming | None) -> TrialSpec:
+    """Returns what a verdict measures, as much of it as the time allows."""
+    goal, own, extent = session.ledger.goal, session.ledger.verdicts.values(), session.budget.verdict()
+    known = goal.decided if goal.target else None
+    longest_s = session.budget.at_most(LONGEST_S, extent)
+    return TrialSpec(
+        split="held-out",
+        samples=extent.samples,
+        offset=max((_end(session, t) for t in own), default=0),
+        pairs=extent.pairs * MOST_TIMES,
+        enough=UntilKnown(extent.pairs, known, session.options.confidence, longest_s),
+        worth_timing=worth_timing,
+        metrics=session.ledger.metrics,
+    )
 
 
 def confirm_further(session: Session, held_out: Trial) -> Trial:

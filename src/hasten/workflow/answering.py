@@ -54,7 +54,7 @@ def answered(
     with one_memory(), open_bench(task, model, place) as bench:
         if delivery:
             delivery.check(task, model, bench)
-        verified = delivery is not None and delivery.verify
+        began, verified = time.monotonic(), delivery is not None and delivery.verify
         found = search(bench, task, replace(options, verified=verified), progress)
         answer = answer_of(task, found)
         if delivery:
@@ -65,7 +65,8 @@ def answered(
     del bench  # frees the device's memory for the processes that measure the script
     free_memory()
     again = partial(delivery.script, setting=setting, model=model, environment=here)
-    return delivery.finish(answer, again, options, setting.batch_size, progress)
+    spent = replace(options, spent_s=options.spent_s + time.monotonic() - began)
+    return delivery.finish(answer, again, spent, setting.batch_size, progress)
 
 
 def known_first(candidate: Plan, explore: bool) -> Search:

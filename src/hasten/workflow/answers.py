@@ -25,7 +25,7 @@ def answer_of(task: Task, found: SearchResult) -> Answer:
         best = best.model_copy(update={"instead_of": found.instead_of})
         best = best.model_copy(update={"status": "met" if _certain(task, found.best) else "likely"})
     shown = {**figures(task, trial, compared), "instead_of": found.instead_of} if trial else {}
-    shown["warnings"] = (*([found.longer] if found.longer else []), *shown.get("warnings", ()))
+    shown["warnings"] = (*found.notes, *shown.get("warnings", ()))
     search: dict[str, Any] = {
         "trials": len(found.trials),
         "complete": found.complete,
