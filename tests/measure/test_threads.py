@@ -11,6 +11,7 @@ import pytest
 import torch
 from tests.support.pipelines import tiny_sd
 
+from hasten.cli import checks
 from hasten.measure import thread_choice, threads
 from hasten.measure.environment import environment, environment_key
 from hasten.measure.pipeline import Pipeline
@@ -73,16 +74,16 @@ def test_the_fewest_threads_of_those_that_are_about_the_fastest(seconds: dict[in
 
 def test_numbers_are_timed_in_turn_and_torch_is_as_before() -> None:
     machine = Machine({1: 0.25, 2: 0.5})
-    assert timed(machine.call, [2, 1], machine.clock) == {1: 0.25, 2: 0.5}
+    assert timed(machine.call, [2, 1], clock=machine.clock) == {1: 0.25, 2: 0.5}
     assert machine.calls[:7] == [2, 2, 1, 2, 1, 1, 2]
     assert torch.get_num_threads() == 2
 
 
 def test_of_slow_calls_few_are_made_and_what_is_hopeless_is_left_out() -> None:
     slow = Machine({1: 3.0, 2: 2.0})
-    timed(slow.call, [2, 1], slow.clock)
+    timed(slow.call, [2, 1], clock=slow.clock)
     hopeless = Machine({1: 20.0, 2: 2.0})
-    assert timed(hopeless.call, [2, 1], hopeless.clock) == {1: 20.0, 2: 2.0}
+    assert timed(hopeless.call, [2, 1], clock=hopeless.clock) == {1: 20.0, 2: 2.0}
     assert hopeless.calls == [2, 2, 1] and len(slow.calls) == 3 + 2 * thread_choice.FEWEST_ROUNDS
 
 
@@ -116,6 +117,19 @@ def test_a_number_is_found_once_and_is_the_same_again(pipeline: Pipeline, monkey
     other = chosen(larger)
     assert (other.threads, str(other)) == (2, "2 CPU threads, torch's own choice: 2.0x as fast as 1 here")
     assert [threads for _, threads in remembered()] == [1, 2]
+
+
+def test_several_threads_are_given_up_for_good_where_they_have_become_far_slower_than_one(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program beside them does that; what is a little slower for a while does not change the number."""
+    _times(monkeypatch, {1: 1.0, 2: 0.5}, {1: 1.0, 2: 1.9}, {1: 1.0, 2: 30.0})
+    found = [chosen(pipeline) for _ in range(4)]
+    assert [(one.threads, one.remembered) for one in found] == [(2, False), (2, True), (1, False), (1, True)]
+    told = (
+        "1 of 2 CPU threads, no longer 2 as before: 30.0x as fast as 2 here (--threads 2 for torch's own choice)"
+    )
+    assert str(found[2]) == told
 
 
 def test_the_number_is_that_of_all_steps_and_schedulers(
@@ -230,3 +244,13 @@ def test_trials_of_other_threads_are_not_compared() -> None:
     assert one["torch_threads"] == "2" and "torch_threads" not in two
     assert environment_key(one) != environment_key(two)
     assert environment_key({**two, "torch_threads": "4"}) == environment_key(two)
+
+
+def test_the_doctor_tells_the_threads(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "own_choice", lambda: 2)
+    assert checks._threads() == "torch's own choice on the CPU is 2; commands take what is fastest, or --threads"
+    _times(monkeypatch, {1: 1.0, 2: 1.4})
+    chosen(pipeline)
+    assert checks._threads().endswith(f"found before, in {thread_choice.folder()}: 1 for {pipeline.setting.model}")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert checks._threads() == "2 on the CPU, as OMP_NUM_THREADS or MKL_NUM_THREADS says"

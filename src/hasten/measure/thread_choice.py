@@ -33,6 +33,8 @@ ROUNDS, FEWEST_ROUNDS, LONG_S = 7, 3, 4.0
 have taken ``LONG_S`` seconds."""
 NEAR = 1.05
 """Fewer threads are chosen where they are at most this many times as slow as the fastest."""
+SPOILT = 2.0
+"""Several threads that were the choice are given up where they are this many times as slow as one."""
 HOPELESS, SLOW_S = 3.0, 1.0
 """A number of threads is timed no further where it is ``HOPELESS`` times as slow as another and a call takes more
 than ``SLOW_S`` seconds."""
@@ -48,9 +50,11 @@ class Choice:
     own: int
     seconds: dict[int, float] = field(default_factory=dict)
     remembered: bool = False
+    instead_of: int | None = None
 
     def __str__(self) -> str:
         before = ", as found here before" if self.remembered else ""
+        before = f", no longer {self.instead_of} as before" if self.instead_of else before
         if self.threads == self.own:
             return f"{self.own} CPU threads, torch's own choice{before}: {self._than()}"
         told = f"{self.threads} of {self.own} CPU threads{before}: {self._than()}"
@@ -98,15 +102,32 @@ def chosen(pipeline: Pipeline) -> Choice:
         return Choice(1, own)
     key = _key(pipeline)
     path = folder() / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]}.json"
-    if (kept := _read(path)) is not None:
-        return Choice(kept.threads, own, kept.seconds, remembered=True)
-    seconds = timed(_denoiser_call(pipeline), sorted({1, min(physical_cores(), own), own}, reverse=True))
-    found = Choice(fastest(seconds), own, seconds)
-    try:
-        save_json({"threads": found.threads, "seconds": seconds, "key": key}, path)
-    except HastenError as error:
-        logger.warning("The number of threads is not kept for later: %s", error)
+    kept = _read(path)
+    found = _newly_found(pipeline, own) if kept is None else _still(pipeline, kept)
+    if not found.remembered:
+        try:
+            save_json({"threads": found.threads, "seconds": found.seconds, "key": key}, path)
+        except HastenError as error:
+            logger.warning("The number of threads is not kept for later: %s", error)
     return found
+
+
+def _newly_found(pipeline: Pipeline, own: int) -> Choice:
+    seconds = timed(_denoiser_call(pipeline), sorted({1, min(physical_cores(), own), own}, reverse=True))
+    return Choice(fastest(seconds), own, seconds)
+
+
+def _still(pipeline: Pipeline, kept: Choice) -> Choice:
+    """Returns the remembered choice, or one thread where several have become far slower than that.
+
+    Another program beside can make several threads many times as slow. One thread stays the choice, so that the
+    number does not change to and fro.
+    """
+    if kept.threads == 1:
+        return kept
+    now = timed(_denoiser_call(pipeline), [kept.threads, 1], FEWEST_ROUNDS)
+    spoilt = now[kept.threads] > SPOILT * now[1]
+    return Choice(1, kept.own, now, instead_of=kept.threads) if spoilt else kept
 
 
 def remembered() -> list[tuple[str, int]]:
@@ -127,7 +148,10 @@ def fastest(seconds: Mapping[int, float]) -> int:
 
 
 def timed(
-    call: Callable[[], object], numbers: Sequence[int], clock: Callable[[], float] = time.perf_counter
+    call: Callable[[], object],
+    numbers: Sequence[int],
+    rounds: int = ROUNDS,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[int, float]:
     """Returns the median seconds of a call with each number of threads.
 
@@ -146,7 +170,7 @@ def timed(
     enough = max(SLOW_S, HOPELESS * min(first.values()))
     kept = [number for number in numbers if first[number] <= enough]
     found: dict[int, list[float]] = {number: [] for number in kept}
-    for turn in range(ROUNDS if len(kept) > 1 else 0):
+    for turn in range(rounds if len(kept) > 1 else 0):
         if turn >= FEWEST_ROUNDS and sum(map(sum, found.values())) > LONG_S:
             break
         for number in kept if turn % 2 == 0 else reversed(kept):
