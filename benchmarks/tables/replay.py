@@ -11,13 +11,13 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from hasten.errors import InputError
-from hasten.measure.contract import METRIC_NAMES
+from hasten.measure.contract import DEFAULT_SPEC, METRIC_NAMES, TrialSpec
 from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import load as load_prompts
@@ -28,7 +28,7 @@ from hasten.measure.trials import Trials
 from hasten.metrics import METRICS
 from hasten.plan import Plan
 from hasten.predict.space import Index, Space
-from hasten.records import Latency, Loss, Split
+from hasten.records import EqualTime, Latency, Loss, Split, Trial
 
 from .plans import Row, pipeline_of
 from .tables import Predict, Table
@@ -36,7 +36,7 @@ from .tables import Predict, Table
 Found = tuple[Table, int]
 
 
-class TableBench(Trials):
+class TableBench:
     """What a search needs of a bench (``hasten.measure.contract.Measures``), from tables of one setting.
 
     Prompts come in the recorded order, batch after batch as a bench draws them. With a ``seed`` the prompts of
@@ -79,6 +79,7 @@ class TableBench(Trials):
         timed = first.header["latency"]
         self.environment: dict[str, str] = timed["environment"] if timed else first.header["environments"][0]
         self.confidence, self.predict, self.seed = confidence, predict, seed
+        self._making = Trials(self)
         self.trials = self.images = self.timed_pairs = 0
         self._rows: dict[Row, Found] = {row: (t, i) for t in tables for row, i in t.index.items()}
         self._columns = dealt(first, seed, searched)
@@ -141,8 +142,33 @@ class TableBench(Trials):
                 break
         return losses
 
-    def _begin(self, split: Split, indices: Sequence[int], report: Report | None) -> None:
+    def begin(self, split: Split, indices: Sequence[int], report: Report | None) -> None:
         self.trials += 1
+
+    def attempt(self, take: Callable[[], Trial]) -> Trial:
+        return take()
+
+    def trial(
+        self,
+        plan: Plan,
+        spec: TrialSpec = DEFAULT_SPEC,
+        *,
+        steps: int | None = None,
+        report: Report | None = None,
+    ) -> Trial:
+        """As ``Bench.trial``."""
+        return self._making.trial(plan, spec, steps=steps, report=report)
+
+    def equal_time(
+        self,
+        plan_latency: Latency,
+        spec: TrialSpec = DEFAULT_SPEC,
+        *,
+        plan_losses: Losses | None = None,
+        report: Report | None = None,
+    ) -> EqualTime:
+        """As ``Bench.equal_time``."""
+        return self._making.equal_time(plan_latency, spec, plan_losses=plan_losses, report=report)
 
     def _row(self, plan: Plan, steps: int | None) -> Row:
         row = Row(str(self.pipeline.completed(plan, steps)), steps or self.setting.steps)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.measure._cache import ImageCache
 from hasten.measure._defaults import known_model, loaded, prompts_of, scorer_of
-from hasten.measure.contract import METRIC_NAMES
+from hasten.measure.contract import DEFAULT_SPEC, METRIC_NAMES, TrialSpec
 from hasten.measure.distilled import of_weights
 from hasten.measure.environment import environment, environment_key
 from hasten.measure.failures import plan_failures
@@ -23,11 +23,11 @@ from hasten.measure.quality import Losses, Quality, Report, StopEarly
 from hasten.measure.setting import checked, pipeline_of
 from hasten.measure.stats import CONFIDENCE
 from hasten.measure.timing import Enough, interleaved
-from hasten.measure.trials import Measure, Trials
+from hasten.measure.trials import Trials
 from hasten.metrics import ClipScorer
 from hasten.models import load_pipeline
 from hasten.plan import Plan
-from hasten.records import Latency, Split, Trial
+from hasten.records import EqualTime, Latency, Split, Trial
 from hasten.schedulers import find_scheduler
 from hasten.task import Setting
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Bench(Trials):
+class Bench:
     """Measures plans in one setting, one at a time and alone on the device.
 
     Every method that runs the pipeline holds the device's lock meanwhile. Where a method takes ``steps``, it is
@@ -63,6 +63,7 @@ class Bench(Trials):
         folder = cache_dir if cache_dir and OWN not in self.identity else None
         cache = ImageCache(folder, self.setting, self.identity) if folder else None
         self._quality = Quality(pipeline, partial(loaded, scorer, self.setting.device), cache, confidence)
+        self._trials = Trials(self)
         self._warm = False
 
     @classmethod
@@ -260,11 +261,35 @@ class Bench(Trials):
                 report=report,
             )
 
-    def _begin(self, split: Split, indices: Sequence[int], report: Report | None) -> None:
+    def begin(self, split: Split, indices: Sequence[int], report: Report | None) -> None:
+        """Draws the baseline's images that the trial of a plan begins with. Raises MeasurementError."""
         self._quality.references(split, indices, report)
 
-    def _attempt(self, plan: Plan, split: Split, offset: int, measure: Measure, steps: int | None = None) -> Trial:
+    def attempt(self, take: Callable[[], Trial]) -> Trial:
+        """Returns the trial that ``take`` takes alone on the device, with its duration."""
         with device_lock(self.setting.device):
             start = time.perf_counter()
-            found = super()._attempt(plan, split, offset, measure, steps)
-            return found.model_copy(update={"seconds": time.perf_counter() - start})
+            return take().model_copy(update={"seconds": time.perf_counter() - start})
+
+    def trial(
+        self,
+        plan: Plan,
+        spec: TrialSpec = DEFAULT_SPEC,
+        *,
+        steps: int | None = None,
+        report: Report | None = None,
+    ) -> Trial:
+        """Returns the plan's trial, as ``Trials.trial`` describes. Where the plan fails, it is a failed one."""
+        return self._trials.trial(plan, spec, steps=steps, report=report)
+
+    def equal_time(
+        self,
+        plan_latency: Latency,
+        spec: TrialSpec = DEFAULT_SPEC,
+        *,
+        plan_losses: Losses | None = None,
+        report: Report | None = None,
+    ) -> EqualTime:
+        """Returns the baseline with so few steps that it is about as fast as a plan, as ``Trials.equal_time``
+        describes."""
+        return self._trials.equal_time(plan_latency, spec, plan_losses=plan_losses, report=report)

@@ -59,7 +59,7 @@ DEFAULT_SPEC = TrialSpec()
 
 
 class Measures(Protocol):
-    """What a search needs of a bench: ``hasten.measure.trials.Trials``, and anything else that measures plans."""
+    """What a search needs of a bench, or of anything else that measures plans."""
 
     setting: Setting
     pipe: Any

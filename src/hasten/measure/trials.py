@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from hasten.measure.contract import DEFAULT_SPEC, METRIC_NAMES, TrialSpec
 from hasten.measure.equal_time import most_steps, where_it_loses
@@ -23,8 +22,8 @@ Measure = Callable[[dict[str, Any]], None]
 """Measures, and fills in the fields of a trial as they become known."""
 
 
-class Trials(ABC):
-    """Makes trials of plans in one setting, and of the equal-time baseline, from latencies and losses.
+class Meter(Protocol):
+    """Takes the times and scores that trials are made from, in one setting.
 
     Where a method takes ``steps``, it is the number of steps of the plan only; the baseline has the setting's
     number.
@@ -34,7 +33,6 @@ class Trials(ABC):
     pipeline: Pipeline
     environment: dict[str, str]
 
-    @abstractmethod
     def latency(
         self,
         plan: Plan,
@@ -47,7 +45,6 @@ class Trials(ABC):
     ) -> Latency:
         """Returns interleaved times of baseline and plan, ``pairs`` of them or fewer. Raises PlanError."""
 
-    @abstractmethod
     def quality(
         self,
         plan: Plan,
@@ -61,6 +58,23 @@ class Trials(ABC):
         report: Report | None = None,
     ) -> Losses:
         """Returns the loss of each metric, on ``samples`` images or fewer from ``offset`` on. Raises PlanError."""
+
+    def begin(self, split: Split, indices: Sequence[int], report: Report | None) -> None:
+        """Prepares the trial of a plan, given its first images, before anything is measured for it.
+
+        Raises:
+            MeasurementError: the baseline itself cannot be measured, which is not the plan's fault.
+        """
+
+    def attempt(self, take: Callable[[], Trial]) -> Trial:
+        """Returns the trial that ``take`` takes, which measures without a pause."""
+
+
+class Trials:
+    """Makes trials of plans, and of the equal-time baseline, from what a meter measures."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
 
     def trial(
         self,
@@ -82,7 +96,7 @@ class Trials(ABC):
             InputError: the plan, a metric or a number cannot be used.
             MeasurementError: the baseline itself cannot be measured.
         """
-        plan = self.pipeline.completed(plan, steps)
+        plan = self._meter.pipeline.completed(plan, steps)
         chosen_metrics(spec.metrics, spec.samples, spec.offset)  # raises errors before anything runs
         if spec.begun is None:
             measure = partial(self._measure, plan, spec, steps, report)
@@ -95,10 +109,10 @@ class Trials(ABC):
         self, plan: Plan, spec: TrialSpec, steps: int | None, report: Report | None, found: dict[str, Any]
     ) -> None:
         """Takes times and scores, in the order in which the first may make the second needless."""
-        time = partial(self.latency, plan, pairs=spec.pairs, steps=steps, report=report)
+        time = partial(self._meter.latency, plan, pairs=spec.pairs, steps=steps, report=report)
         score = partial(self._score, plan, spec, steps, report)
         first = range(spec.offset, spec.offset + spec.samples)
-        self._begin(spec.split, next(self.pipeline.batches(first)), report)
+        self._meter.begin(spec.split, next(self._meter.pipeline.batches(first)), report)
         if spec.worth_timing:
             found["losses"] = score()
             found["latency"] = time(enough=spec.enough if spec.worth_timing(found["losses"]) else _few)
@@ -123,7 +137,7 @@ class Trials(ABC):
         losses, have, stop_early = begun.losses, samples_of(begun.losses), spec.stop_early
 
         def whole(more: Losses) -> Losses:
-            seed = self.pipeline.seed
+            seed = self._meter.pipeline.seed
             return {m: joined(losses[m], loss, seed=seed) for m, loss in more.items()} if have else more
 
         stop = None if stop_early is None else lambda more: stop_early(whole(more))
@@ -131,7 +145,7 @@ class Trials(ABC):
         found["losses"] = whole(self._score(plan, rest, steps, report))
 
     def _score(self, plan: Plan, spec: TrialSpec, steps: int | None, report: Report | None) -> Losses:
-        return self.quality(
+        return self._meter.quality(
             plan,
             split=spec.split,
             samples=spec.samples,
@@ -166,10 +180,12 @@ class Trials(ABC):
 
         def timed(steps: int, *, pairs: int, warmup: int) -> Latency:
             told = _of_steps(steps, report)
-            return self.latency(Plan(), pairs=pairs, warmup=warmup, steps=steps, report=told)
+            return self._meter.latency(Plan(), pairs=pairs, warmup=warmup, steps=steps, report=told)
 
         def measure(found: dict[str, Any]) -> None:
-            steps, found["latency"] = most_steps(timed, self.setting.steps, plan_latency.speedup, spec.pairs)
+            steps, found["latency"] = most_steps(
+                timed, self._meter.setting.steps, plan_latency.speedup, spec.pairs
+            )
             found["steps"], told = steps, _of_steps(steps, report)
             found["losses"] = self._score(Plan(), replace(spec, stop_early=None), steps, told)
 
@@ -177,24 +193,20 @@ class Trials(ABC):
         loses = tuple(where_it_loses(trial, plan_latency, plan_losses or {}))
         return EqualTime(steps=trial.steps, trial=trial, plan_loses=loses)
 
-    @abstractmethod
-    def _begin(self, split: Split, indices: Sequence[int], report: Report | None) -> None:
-        """Prepares the trial of a plan, given its first images, before anything is measured for it.
-
-        Raises:
-            MeasurementError: the baseline itself cannot be measured, which is not the plan's fault.
-        """
-
     def _attempt(self, plan: Plan, split: Split, offset: int, measure: Measure, steps: int | None = None) -> Trial:
         """Returns the trial that ``measure`` fills in. Where the plan fails, it has what was found so far and the
         reason."""
-        found: dict[str, Any] = {}
-        try:
-            measure(found)
-        except PlanError as failure:
-            found |= {"status": "failed", "reason": str(failure)}
-        asked = {"plan": plan, "steps": steps or self.setting.steps, "split": split, "offset": offset}
-        return Trial.model_validate({**asked, "environment": self.environment, **found})
+        asked = {"plan": plan, "steps": steps or self._meter.setting.steps, "split": split, "offset": offset}
+
+        def take() -> Trial:
+            found: dict[str, Any] = {}
+            try:
+                measure(found)
+            except PlanError as failure:
+                found |= {"status": "failed", "reason": str(failure)}
+            return Trial.model_validate({**asked, "environment": self._meter.environment, **found})
+
+        return self._meter.attempt(take)
 
 
 def _few(baseline_s: Sequence[float], plan_s: Sequence[float]) -> bool:
