@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -21,13 +20,13 @@ from hasten.workflow.answering import answered
 from hasten.workflow.answers import answer_of
 from hasten.workflow.batch import BatchAnswer, Tell, batch_of, in_order
 from hasten.workflow.checks import check_pipeline
-from hasten.workflow.choices import Choices, split
+from hasten.workflow.choices import Choices, ScriptChoices, split
 from hasten.workflow.comparing import Compared, Comparison, compared
 from hasten.workflow.delivery import Delivery, command_of
 from hasten.workflow.explore import check_files, keep
 from hasten.workflow.explore import explore as explore_tasks
 from hasten.workflow.folder import check_folder, folder_of
-from hasten.workflow.generate import Generation, request_of
+from hasten.workflow.generate import Generation, generation_of, request_of
 from hasten.workflow.jobs import AUTO
 from hasten.workflow.matrix import Matrix, matrix_of
 from hasten.workflow.matrix import run_matrix as all_stages
@@ -183,19 +182,20 @@ def generate(
     devices: Sequence[str] = (AUTO,),
     tell: Tell | None = None,
     how: Generation | None = None,
-    **choices: Unpack[Choices],
+    **choices: Unpack[ScriptChoices],
 ) -> list[BatchAnswer]:
     """Answers every request, with a script where there is a plan. A failure is an entry and never stops the rest.
 
     Each answer is written to ``generation_report.json`` and ``manifest.json`` in ``out`` as soon as it is known.
+    ``runtime``, ``verify`` and ``allow_known_wrong`` are those of ``run``, in the place of what ``how`` says.
 
     Returns:
         the requests with their answers, in order.
     """
     wanted = values.several("requests", requests, (str, Task, Request), "a sentence or a Task")
     listed = [request_of(request, number) for number, request in enumerate(wanted, 1)]
-    how = replace(how or Generation(), place=split(choices)[1])
-    return in_order(how.run(listed, batch_of(out, choices, devices, tell)))
+    how, searched = generation_of(how, choices)
+    return in_order(how.run(listed, batch_of(out, searched, devices, tell)))
 
 
 def run_matrix(
@@ -205,12 +205,11 @@ def run_matrix(
     devices: Sequence[str] = (AUTO,),
     tell: Tell | None = None,
     how: Generation | None = None,
-    **choices: Unpack[Choices],
+    **choices: Unpack[ScriptChoices],
 ) -> tuple[list[BatchAnswer], list[BatchAnswer]]:
     """Finds the bounds of a matrix, makes tasks from them and answers each: ``explore``, then ``generate``."""
-    cells = matrix_of(matrix)
-    how = replace(how or Generation(), place=split(choices)[1])
-    return all_stages(cells, how, batch_of(out, choices, devices, tell))
+    how, searched = generation_of(how, choices)
+    return all_stages(matrix_of(matrix), how, batch_of(out, searched, devices, tell))
 
 
 def profile(
@@ -282,7 +281,8 @@ def tune(
     *,
     steps: int | None = None,
     speedup: float | None = None,
-    latency_s: float | None = None,
+    latency_s: float | str | None = None,
+    latency: float | str | None = None,
     max_loss: float | Mapping[str, float] = 0.02,
     two_sided: bool = False,
     methods: str | Sequence[str] | None = None,
@@ -301,7 +301,8 @@ def tune(
         pipe: a diffusers pipeline, on its device.
         steps: denoising steps of a call; None: the usual number of its model, else the default of its call.
         speedup: the least speedup. Without it and ``latency_s``, the highest speedup is searched.
-        latency_s: the most seconds an image may take. At most one of ``speedup`` and ``latency_s`` may be given.
+        latency_s: the most time an image may take, in seconds or as ``1.3s``; also ``latency``. At most one of it
+            and ``speedup`` may be given.
         max_loss: the limit of the relative loss of the CLIP score, or limits by metric.
         two_sided: whether a score that rises by as much is over the limit too.
         methods: names of methods that are used together; None for any that support the pipeline.
@@ -314,8 +315,8 @@ def tune(
         InputError: the pipeline, a name or a number cannot be used. Nothing was measured.
     """
     check_pipeline(pipe)
-    given = checked({"steps": steps, "speedup": speedup, "latency_s": latency_s, "max_loss": max_loss})
-    given |= checked({"two_sided": two_sided, "methods": methods})
+    given = checked({"steps": steps, "speedup": speedup, "latency_s": latency_s, "latency": latency})
+    given |= checked({"max_loss": max_loss, "two_sided": two_sided, "methods": methods})
     target_of(given["speedup"], given["latency_s"])
     values.function("progress", progress)
     options, place = split(choices, beside=given)

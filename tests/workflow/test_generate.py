@@ -17,6 +17,7 @@ import pytest
 from tests.support.batches import HUGE, Place, asked, children, made_place, until
 
 from hasten import api
+from hasten.errors import InputError
 from hasten.language.parse import parse
 from hasten.language.render import render
 from hasten.measure.lock import device_lock
@@ -26,7 +27,7 @@ from hasten.store.seeds.keys import Key
 from hasten.store.seeds.search_params import SearchParams
 from hasten.store.seeds.tasks_file import Request, read_requests
 from hasten.workflow.batch import BatchAnswer
-from hasten.workflow.generate import Generation
+from hasten.workflow.generate import Generation, generation_of
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes by /proc")
 
@@ -303,3 +304,14 @@ def test_files_that_nothing_can_be_added_to_are_told_before_anything_is_measured
     with pytest.raises(Exception, match="holds a JSON list"):
         api.generate([Request("a SD9 pipeline", None, "", "request 1")], out=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["search_params.json"]
+
+
+def test_choices_about_scripts_replace_what_a_generation_says() -> None:
+    how, searched = generation_of(Generation(as_is=True), {"runtime": "upstream", "verify": False, "seed": 3})
+    assert (how.runtime, how.verify, how.allow_known_wrong, how.as_is) == ("upstream", False, False, True)
+    assert searched == {"seed": 3} and how.place.seed == 3
+    assert generation_of(Generation(runtime="upstream"), {})[0].runtime == "upstream"
+    with pytest.raises(InputError, match="Unknown runtime 'magic'"):
+        generation_of(None, {"runtime": "magic"})  # type: ignore[typeddict-item]
+    with pytest.raises(TypeError, match=r"no option 'runtimes'\. Did you mean 'runtime'"):
+        generation_of(None, {"runtimes": "hasten"})  # type: ignore[typeddict-unknown-key]

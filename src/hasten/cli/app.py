@@ -13,13 +13,14 @@ import typer
 
 from hasten.cli import many, show
 from hasten.cli.bar import Bar
-from hasten.cli.choices import CHOICES, REQUEST_NAMES, SCRIPTS, Json, flag_of, is_given, takes
+from hasten.cli.choices import REQUEST_NAMES, SCRIPTS, Json, adds, flag_of, flags_of, is_given, takes
 from hasten.cli.helping import COMMAND_GROUPS, GroupedCommand, GroupedCommands
 from hasten.cli.values import open_task, task_of_flags
 from hasten.errors import HastenError, InputError
 from hasten.files import is_text
 from hasten.measure.termination import leave_if_asked, remember_interrupts
 from hasten.options.table import OUTPUT, REQUEST, SEARCH, SETTING
+from hasten.options.taken import taken
 from hasten.options.values import Range, seconds
 from hasten.texts import without_secrets
 from hasten.version import __version__
@@ -92,7 +93,7 @@ AS_TYPED = {"token_normalize_func": lambda name: name.replace("_", "-")}
 command = partial(app.command, cls=GroupedCommand, context_settings=AS_TYPED)
 """Declares a command whose help is in groups."""
 MANY, CLOSER = COMMAND_GROUPS[1:]
-SEARCHED = tuple(name for name in REQUEST_NAMES if name != "plan")
+SEARCHED = tuple(name for name in REQUEST_NAMES if name in taken("search"))
 REQUEST_HELP = "The request, in English or Chinese"
 Devices = Annotated[
     str | None,
@@ -136,7 +137,7 @@ def parse(text: Text, json: Json = False) -> None:
 
 
 @command(short_help="Answers a request by a verified script and a report.")
-@takes(*REQUEST_NAMES, *CHOICES, *SCRIPTS)
+@takes("run")
 def run(
     text: Annotated[
         list[str] | None,
@@ -215,7 +216,7 @@ def _run_many(
 
 
 @command(short_help="Searches without writing a script; the original's flags.")
-@takes(*SEARCHED, *CHOICES, model="SD1.5", methods="deepcache")
+@takes("search", model="SD1.5", methods="deepcache")
 def search(
     out: Annotated[
         Path | None,
@@ -240,13 +241,13 @@ def search(
 
 
 @command(rich_help_panel=CLOSER, short_help="Measures a script again in a fresh process.")
-@takes("pairs")
+@adds("pairs")
 def verify(
     script: Annotated[Path, typer.Argument(help="A script that hasten wrote.", show_default=False)],
     samples: Annotated[
         int,
         typer.Option(
-            "--num-samples",
+            *flags_of("num_samples"),
             "--samples",
             help="Images that are scored; no search drew them.",
             metavar="N",
@@ -296,8 +297,7 @@ def list_(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model",
-            "--pipe",
+            *flags_of("model"),
             help="Which schedulers or methods fit this model, and why not.",
             metavar="NAME",
             rich_help_panel=REQUEST,

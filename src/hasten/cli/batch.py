@@ -9,7 +9,7 @@ import typer
 
 from hasten.cli import many, show
 from hasten.cli.app import MANY, Devices, command
-from hasten.cli.choices import CHOICES, SCRIPTS, Json, takes
+from hasten.cli.choices import SCRIPTS, Json, flags_of, takes
 from hasten.cli.values import limit_cells, numbers
 from hasten.errors import InputError
 from hasten.options.table import OUTPUT, REQUEST
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from hasten.workflow.tasks import Requests
 
 BOUNDS, TASKS = many.FOLDER / "speedup_bounds.json", many.FOLDER / "tasks.json"
+LISTED = ("model", "scheduler", "steps", "methods", "max_loss")
+"""The options of which a matrix takes several values."""
 Out = Annotated[
     Path, typer.Option(help="Folder of all that is written.", metavar="FOLDER", rich_help_panel=OUTPUT)
 ]
@@ -29,33 +31,33 @@ def _listed(metavar: str) -> dict[str, Any]:
 
 
 @command(rich_help_panel=MANY, short_help="Finds the upper bounds of many settings.")
-@takes("two_sided", *CHOICES, "margin")
+@takes("explore", but=LISTED)
 def explore(
     matrix: Annotated[
         Path | None, typer.Argument(help="A YAML file with the lists below.", show_default=False)
     ] = None,
     models: Annotated[
-        str | None, typer.Option("--models", "--model", "--pipe", help="Comma-separated.", **_listed("NAMES"))
+        str | None, typer.Option("--models", *flags_of("model"), help="Comma-separated.", **_listed("NAMES"))
     ] = None,
     schedulers: Annotated[
         str | None,
         typer.Option(
             "--schedulers",
-            "--scheduler",
-            "--sched",
+            *flags_of("scheduler"),
             help="Comma-separated; else that of each model's own pipeline.",
             **_listed("NAMES"),
         ),
     ] = None,
     steps: Annotated[
         str | None,
-        typer.Option("--steps", help="Comma-separated; else each model's usual number.", **_listed("NUMBERS")),
+        typer.Option(
+            *flags_of("steps"), help="Comma-separated; else each model's usual number.", **_listed("NUMBERS")
+        ),
     ] = None,
     methods: Annotated[
         list[str] | None,
         typer.Option(
-            "--methods",
-            "--search-targets",
+            *flags_of("methods"),
             help="A set, comma-separated; once for each; else any.",
             **_listed("NAMES"),
         ),
@@ -63,8 +65,7 @@ def explore(
     max_loss: Annotated[
         list[str] | None,
         typer.Option(
-            "--max-loss",
-            "--req-score-loss",
+            *flags_of("max_loss"),
             help="CLIP score limits, 0.01,0.02; or a cell of several, clip_score=0.02,ssim=0.2.",
             **_listed("LIMITS"),
         ),
@@ -95,7 +96,7 @@ def explore(
 
 
 @command(rich_help_panel=MANY, short_help="Writes a verified script for every request of a list.")
-@takes(*CHOICES, *SCRIPTS)
+@takes("generate")
 def generate(
     requests: Annotated[
         Path, typer.Argument(help="tasks.json, a text file with a sentence a line, or - for standard input.")

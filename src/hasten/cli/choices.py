@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
 from typing import Annotated, Any
 
 import typer
 
 from hasten.options import OPTIONS, Option, option
-from hasten.options.table import OUTPUT, REQUEST, SEARCH, SETTING
+from hasten.options.table import OUTPUT, REQUEST
+from hasten.options.taken import taken
 
 Command = Callable[..., None]
-REQUEST_NAMES, SETTING_NAMES, SEARCH_NAMES = (
-    tuple(one.name for one in OPTIONS if one.group == group and one.flags) for group in (REQUEST, SETTING, SEARCH)
-)
-CHOICES = (*SETTING_NAMES, *SEARCH_NAMES)
-"""The options that every searching command takes."""
+REQUEST_NAMES = tuple(one.name for one in OPTIONS if one.group == REQUEST)
 SCRIPTS = ("runtime", "verify", "allow_known_wrong")
 Json = Annotated[
     bool,
@@ -25,12 +22,25 @@ Json = Annotated[
 ]
 
 
-def takes(*names: str, **defaults: Any) -> Callable[[Command], Command]:
-    """Returns a decorator that adds options of the table to a command. ``defaults`` replace the table's own."""
-    return lambda command: _with_options(command, [*names, *defaults], defaults)
+def takes(function: str, but: Iterable[str] = (), **defaults: Any) -> Callable[[Command], Command]:
+    """Returns a decorator that adds the options of a function to its command.
+
+    Args:
+        function: the name of the function, of ``hasten.options.taken``.
+        but: the options that the command declares itself, because it takes them as lists or in other words. Their
+            flags are those of ``flags_of``.
+        defaults: values that replace the table's own.
+    """
+    own = set(but)
+    return adds(*(name for name in taken(function) if name not in own and option(name).flags), **defaults)
 
 
-def _with_options(command: Command, names: list[str], defaults: dict[str, Any]) -> Command:
+def adds(*names: str, **defaults: Any) -> Callable[[Command], Command]:
+    """Returns a decorator that adds options of the table to a command."""
+    return lambda command: _with_options(command, names, defaults)
+
+
+def _with_options(command: Command, names: Sequence[str], defaults: dict[str, Any]) -> Command:
     @wraps(command)
     def run(**given: Any) -> None:
         command(**given)
@@ -56,14 +66,20 @@ def _parameter(one: Option, default: Any) -> inspect.Parameter:
         how["metavar"] = one.metavar
         if not one.repeated:
             how["parser"] = partial(one.read, flag_of(one.name))
-    flags = [f"--{flag}" + f"/--no-{flag}" * (one.is_switch and default is True) for flag in one.flags]
+    off = one.is_switch and default is True
+    flags = [f"--{flag}" + f"/--no-{flag}" * off for flag in one.flags]
     annotation = Annotated[kind, typer.Option(*flags, **how)]
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+def flags_of(name: str) -> tuple[str, ...]:
+    """Returns all flags of an option as they are written on the command line."""
+    return tuple(f"--{flag}" for flag in option(name).flags)
+
+
 def flag_of(name: str) -> str:
     """Returns an option as it is written on the command line."""
-    return f"--{option(name).flags[0]}"
+    return flags_of(name)[0]
 
 
 def is_given(name: str, value: Any) -> bool:

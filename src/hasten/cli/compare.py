@@ -10,7 +10,7 @@ import typer
 from hasten.cli import show
 from hasten.cli.app import CLOSER, command
 from hasten.cli.bar import Bar
-from hasten.cli.choices import SETTING_NAMES, Json, takes
+from hasten.cli.choices import Json, takes
 from hasten.cli.out import say
 from hasten.cli.values import plain_task
 from hasten.options.table import REQUEST
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @command(rich_help_panel=CLOSER, short_help="Measures given plans side by side.")
-@takes(*SETTING_NAMES, "scheduler", "steps", "num_samples", "pairs", "confidence", "storage", model="SD1.5")
+@takes("compare", model="SD1.5")
 def compare(
     plans: Annotated[
         list[str],

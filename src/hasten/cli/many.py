@@ -14,6 +14,7 @@ from hasten.cli.live import Live
 from hasten.errors import InputError
 
 if TYPE_CHECKING:
+    from hasten.script.claim import Runtime
     from hasten.store.seeds.tasks_file import Request
     from hasten.workflow.batch import BatchAnswer, EqualTimeSummary
     from hasten.workflow.generate import Generation
@@ -57,7 +58,7 @@ def all_stages(
 
 
 def generation(
-    runtime: str,
+    runtime: Runtime,
     verify: bool,
     allow_known_wrong: bool,
     *,
@@ -66,13 +67,10 @@ def generation(
     as_is: bool = False,
 ) -> Generation:
     """Returns the settings for making scripts, from the flags. Raises InputError."""
-    from hasten.script.write import RUNTIMES
     from hasten.store.seeds.bounds import Bounds
     from hasten.store.seeds.search_params import SearchParams
     from hasten.workflow.generate import Generation
 
-    if runtime not in RUNTIMES:
-        raise InputError(f"Unknown runtime {runtime!r}. Available: {', '.join(RUNTIMES)}.")
     if as_is and params is None:
         raise InputError("--as-is takes the figures of a file: name it with --params search_params.json.")
     known = Bounds.read(bounds) if bounds else None

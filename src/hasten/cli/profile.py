@@ -9,7 +9,7 @@ import typer
 
 from hasten.cli import show
 from hasten.cli.app import CLOSER, command
-from hasten.cli.choices import SETTING_NAMES, Json, takes
+from hasten.cli.choices import Json, flags_of, takes
 from hasten.cli.out import say
 from hasten.cli.values import plain_task
 from hasten.errors import InputError
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from hasten.measure.profile import BatchRow, Calls, Profile
 
 MIB = 2**20
-PLACED = tuple(name for name in SETTING_NAMES if name not in ("batch_size", "scorer"))
 
 
 @command(rich_help_panel=CLOSER, short_help="Shows where a call's time goes.")
-@takes(*PLACED, "scheduler", "steps", "pairs", "confidence", model="SD1.5")
+@takes("profile", but=("plan", "batch_size"), model="SD1.5")
 def profile(
     plan: Annotated[
         str,
         typer.Option(
+            *flags_of("plan"),
             help="Measured beside the baseline: deepcache(cache_interval=3)+tome(ratio=0.5).",
             metavar="PLAN",
             rich_help_panel=REQUEST,
@@ -37,7 +37,7 @@ def profile(
         str,
         typer.Option(
             "--batch-sizes",
-            "--batch-size",
+            *flags_of("batch_size"),
             help="Images of a call, comma-separated.",
             metavar="NUMBERS",
             rich_help_panel=SETTING,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 from hasten.options import checked, option_names
+from hasten.script.claim import Runtime
 from hasten.search import Prefer, SearchOptions
 from hasten.workflow.place import Place
 
@@ -37,6 +38,18 @@ class Choices(TypedDict, total=False):
     guidance_scale: float | None
     scorer: str | None
     prompts: str | Sequence[str] | None
+
+
+class ScriptChoices(Choices, total=False):
+    """The keyword arguments of functions that write scripts."""
+
+    runtime: Runtime
+    verify: bool
+    allow_known_wrong: bool
+
+
+SCRIPT_NAMES = ("runtime", "verify", "allow_known_wrong")
+"""The names of these that ``Choices`` does not have."""
 
 
 def split(choices: Choices, beside: Iterable[str] = ()) -> tuple[SearchOptions, Place]:

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from hasten.errors import HastenError, InputError
 from hasten.files import save_json, whole
 from hasten.language.parse import parse
 from hasten.language.render import render
 from hasten.models import family_named
+from hasten.options import checked
 from hasten.records import Answer, Status
 from hasten.script.claim import Runtime
 from hasten.script.write import script_name
@@ -24,6 +25,7 @@ from hasten.store.seeds.tasks_file import Request
 from hasten.task import Setting, Task
 from hasten.version import __version__
 from hasten.workflow.batch import Batch, BatchAnswer, BatchEntry, in_order
+from hasten.workflow.choices import SCRIPT_NAMES, Choices, ScriptChoices, split
 from hasten.workflow.delivery import Delivery, command_of
 from hasten.workflow.explore import check_files, keep
 from hasten.workflow.opening import listed_prompts, model_of, placed, task_of, usual_dtype
@@ -198,6 +200,23 @@ def written_as_is(task: Task, stored: Entry, delivery: Delivery, place: Place) -
         reason=NOT_MEASURED,
     )
     return answer.model_copy(update={"script": str(delivery.script(answer, setting, model, {}))})
+
+
+def generation_of(how: Generation | None, choices: ScriptChoices) -> tuple[Generation, Choices]:
+    """Returns how scripts are made, and the choices of the search.
+
+    Args:
+        how: how scripts are made; None for the usual way.
+        choices: all choices. Those about scripts replace what ``how`` says.
+
+    Raises:
+        InputError: a value is out of range.
+        TypeError: a name is unknown.
+    """
+    scripts = checked({name: value for name, value in choices.items() if name in SCRIPT_NAMES})
+    given = {name: value for name, value in scripts.items() if value is not None}
+    rest = cast(Choices, {name: value for name, value in choices.items() if name not in SCRIPT_NAMES})
+    return replace(how or Generation(), place=split(rest, beside=SCRIPT_NAMES)[1], **given), rest
 
 
 def write_report(found: Sequence[BatchAnswer], folder: Path, left: int = 0) -> None:
