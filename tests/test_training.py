@@ -187,12 +187,29 @@ def test_prompt_sets_are_disjoint_scenes_of_trained_and_withheld_combinations(tr
         assert sum(parse(text).withheld for text in texts) == len(texts) / 4
 
 
-def test_finished_weights_are_half_precision_and_small(training: Training) -> None:
-    files = list((FOLDER / "weights").rglob("*.safetensors"))
-    assert files and sum(file.stat().st_size for file in files) < 95_000_000
-    for file in files:
-        with safe_open(file, "pt") as tensors:
-            assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {"F16"}  # noqa: SIM118
+def test_a_stage_goes_on_from_averaged_weights_alone(training: Training, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    run = training.run.Run("line", {"line": torch.nn.Linear(3, 1)}, options(tmp_path, steps=3), rate=0.1)
+    for _ in run.loop():
+        run.update(run.modules["line"](torch.ones(4, 3)).square().mean())
+    (tmp_path / "line.pt").unlink()
+    again = training.run.Run("line", {"line": torch.nn.Linear(3, 1)}, options(tmp_path, steps=5), rate=0.1)
+    assert again.step == again.warmed_from == 3
+    for mine, average in zip(again.exact, run.ema, strict=True):
+        torch.testing.assert_close(mine, average, atol=1e-3, rtol=1e-3)
+
+
+def test_what_models_share_is_left_out_and_said(training: Training, tmp_path: Path) -> None:
+    """The folders are those that the package ships, made anew of its own parts."""
+    for name in ("emoji-sd", "emoji-sdxl"):
+        pipe = training.assemble.PIPELINES[name](Path("nowhere")).to(dtype=torch.float16)
+        pipe.save_pretrained(tmp_path / name, safe_serialization=True)
+        training.assemble._finish(tmp_path / name)
+    training.assemble._share(tmp_path, "emoji-sdxl")
+    shipped = training.models.ASSETS / "emoji-sdxl"
+    made = {f.relative_to(tmp_path / "emoji-sdxl") for f in (tmp_path / "emoji-sdxl").rglob("*") if f.is_file()}
+    assert made == {f.relative_to(shipped) for f in shipped.rglob("*") if f.is_file()}
+    assert all((tmp_path / "emoji-sdxl" / f).read_bytes() == (shipped / f).read_bytes() for f in made)
 
 
 DRAWN = [

@@ -1,7 +1,7 @@
 """Puts the trained parts together as diffusers and transformers folders, fp16, as the package ships them.
 
 python assemble.py emoji-sdxl emoji-pixart                # into work/
-python assemble.py emoji-sd --out ../src/hasten/assets    # what is shipped
+python assemble.py emoji-sd emoji-sdxl emoji-pixart emoji-sd3 --share --out ../src/hasten/assets    # as shipped
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from diffusers import (
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
 )
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import models
 import sd3
@@ -87,10 +87,9 @@ def made(work: Path, name: str, average: str, fresh: Callable[[], torch.nn.Modul
     if not file.exists():
         raise SystemExit(f"There is no {folder} and no {newest}: train {name.removesuffix('-t5')} first.")
     missing, unexpected = model.load_state_dict(load_file(file), strict=False)
-    if unexpected or set(missing) - TIED:
-        raise SystemExit(
-            f"{file} does not fit: it lacks {sorted(set(missing) - TIED)} and has {unexpected} too many."
-        )
+    lacking = set(missing) - TIED - {name for name, _ in model.named_buffers()}  # averages are of parameters only
+    if unexpected or lacking:
+        raise SystemExit(f"{file} does not fit: it lacks {sorted(lacking)} and has {unexpected} too many.")
     return model.float().eval()
 
 
@@ -102,11 +101,23 @@ PIPELINES = {
 }  # fmt: skip
 
 
+BORROWED = {
+    "vae/diffusion_pytorch_model.safetensors": "emoji-sd/vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/text.safetensors": "emoji-sd/text_encoder/model.safetensors",
+    "text_encoder_2/text.safetensors": "emoji-sd/text_encoder/model.safetensors",
+    "text_encoder/model.safetensors": "emoji-sd/text_encoder/model.safetensors",
+}
+"""Files that the other models have in common with emoji-sd, and that the package holds once."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="+", choices=PIPELINES)
     parser.add_argument("--work", type=Path, default=HERE / "work", help="what train.py left")
     parser.add_argument("--out", type=Path, help="folder of the finished folders; --work unless told")
+    parser.add_argument(
+        "--share", action="store_true", help="leave out what emoji-sd, in the same folder, has too"
+    )
     options = parser.parse_args()
     out = options.out or options.work
     for name in options.name:
@@ -115,6 +126,8 @@ def main() -> None:
             _emoji_clip(options.work, out / "emoji-clip")
             _finish(out / "emoji-clip")
         _finish(out / name)
+        if options.share and name != "emoji-sd":
+            _share(out, name)
 
 
 def _emoji_clip(work: Path, folder: Path) -> None:
@@ -123,13 +136,52 @@ def _emoji_clip(work: Path, folder: Path) -> None:
     _preprocessor(folder)
 
 
+def _share(out: Path, name: str) -> None:
+    """Leaves out the files that emoji-sd has too, and writes down where they are to be taken from."""
+    for encoder in (out / name).glob("text_encoder*"):
+        _apart(encoder)
+    borrowed = {file: source for file, source in BORROWED.items() if _equal(out / name / file, out / source)}
+    for file in borrowed:
+        (out / name / file).unlink()
+    (out / name / "borrowed.json").write_text(json.dumps(borrowed, indent=2) + "\n")
+
+
+def _equal(file: Path, other: Path) -> bool:
+    mine, theirs = (load_file(f) if f.exists() else {} for f in (file, other))
+    return bool(mine) and mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+def _apart(encoder: Path) -> None:
+    """Splits a CLIP text encoder with projection into the text model, which can be shared, and the projection."""
+    weights = load_file(encoder / "model.safetensors")
+    if "text_projection.weight" not in weights:
+        return
+    projection = {"text_projection.weight": weights.pop("text_projection.weight")}
+    save_file(weights, encoder / "text.safetensors", {"format": "pt"})
+    save_file(projection, encoder / "projection.safetensors", {"format": "pt"})
+    (encoder / "model.safetensors").unlink()
+    of = {**dict.fromkeys(weights, "text.safetensors"), **dict.fromkeys(projection, "projection.safetensors")}
+    size = sum(t.nbytes for t in (*weights.values(), *projection.values()))
+    index = {"metadata": {"total_size": size}, "weight_map": of}
+    (encoder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
 def _finish(folder: Path) -> None:
-    """Neutral configurations; beside a CLIP's tokenizer what transformers before version 5 reads."""
+    """Neutral configurations; names of weights and files of tokenizers that older transformers reads, too."""
     for config in folder.glob("**/config.json"):
         config.write_text(json.dumps(_neutral(json.loads(config.read_text())), indent=2) + "\n")
     for settings in folder.glob("**/tokenizer_config.json"):
         if json.loads(settings.read_text())["tokenizer_class"] == "CLIPTokenizer":
             _byte_pairs(settings.parent)
+    for encoder in folder.glob("text_encoder*/model.safetensors"):
+        _as_on_the_hub(encoder)
+
+
+def _as_on_the_hub(file: Path) -> None:
+    """A CLIP's text model under the names that all versions of transformers read; version 5 saves shorter ones."""
+    weights = load_file(file)
+    if "embeddings.token_embedding.weight" in weights:
+        save_file({f"text_model.{key}": value for key, value in weights.items()}, file, {"format": "pt"})
 
 
 def _neutral(settings: dict[str, Any]) -> dict[str, Any]:

@@ -27,8 +27,15 @@ from transformers import (
 
 from hasten.scenes import COLOURS, NUMBERS, PATTERNS, THINGS, countable, plural
 
-WEIGHTS = Path(__file__).parent / "weights"
-"""The finished parts, half precision; what a stage has made in its own folder comes first."""
+ASSETS = Path(__file__).parent.parent / "src" / "hasten" / "assets"
+FINISHED = {
+    "vae": "emoji-sd/vae", "clip": "emoji-clip", "tokenizer": "emoji-sd/tokenizer", "unet": "emoji-sd/unet",
+    "sdxl": "emoji-sdxl/unet", "pixart": "emoji-pixart/transformer", "pixart-t5": "emoji-pixart/text_encoder",
+    "sd3": "emoji-sd3/transformer", "sd3-t5": "emoji-sd3/text_encoder_3",
+}  # fmt: skip
+"""Where the shipped parts lie, half precision."""
+AFRESH = "afresh"
+"""A file of this name in a work folder says that nothing shipped is used there."""
 SIDE, TOKENS = 128, 32
 TEXT = 192  # width of emoji-clip's text model, and of what it compares
 CHANNELS = 8  # of the latents
@@ -266,5 +273,6 @@ def words_of(work: Path) -> CLIPTokenizer:
 
 
 def part(work: Path, name: str) -> Path:
-    """A part's folder: in ``work``, else the finished one."""
-    return work / name if (work / name).exists() else WEIGHTS / name
+    """A part's folder: in ``work``, else the shipped one, unless ``work`` is told to make everything afresh."""
+    own = work / name
+    return own if own.exists() or (work / AFRESH).exists() else ASSETS / FINISHED[name]

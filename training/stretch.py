@@ -4,8 +4,8 @@
     python stretch.py watch --work /tmp/work --seconds 500
 
 Two VAEs start, of 4 and of 8 channels; after ``--compare`` seconds the one of 4 goes on if it promises to be sharp
-enough, else that of 8. The UNet is compiled meanwhile. Finished parts in ``weights/`` are not made again. Where
-the machine has several GPUs, the denoisers take them in turn.
+enough, else that of 8. The UNet is compiled meanwhile. Shipped parts are not made again, unless ``--afresh``.
+Where the machine has several GPUs, the denoisers take them in turn.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 
 import torch
+
+import models
 
 HERE = Path(__file__).parent
 MODELS = {"unet": "emoji-sd", "sdxl": "emoji-sdxl", "pixart": "emoji-pixart", "sd3": "emoji-sd3"}
@@ -55,7 +57,9 @@ def run(options: argparse.Namespace) -> None:
     def train(name: str, *how: str, gpu: int | None = None) -> Stage:
         return Stage(work, name, "train.py", *how, *common, gpu=gpu)
 
-    clip, channels = None, _channels(work / "vae") or _channels(HERE / "weights" / "vae")
+    if options.afresh:
+        (work / models.AFRESH).touch()
+    clip, channels = None, _channels(models.part(work, "vae"))
     if not channels:
         clip = train("clip", "clip", "--seconds", str(options.clip), "--batch", str(options.clip_batch))
         channels = _vae(options, train)
@@ -143,6 +147,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, nargs="+", default=[2.0, 3.0, 4.0])
+    parser.add_argument("--afresh", action="store_true", help="VAE and CLIP too, though the package has them")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--every", type=float, default=20)
     parser.add_argument("--more", nargs=argparse.REMAINDER, default=[], help="more arguments for every stage")

@@ -23,11 +23,11 @@ import argparse
 import json
 import statistics
 import time
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
+from hasten.models import embedded_folder
 
 REQUEST = (
     "Generate an emoji-sd3 pipeline using the FlowMatchEuler sampler with 25 steps"
@@ -39,8 +39,8 @@ CLAIM = {
     "model": "emoji-sd3",
     "scheduler": "FlowMatchEuler",
     "steps": 25,
-    "height": 64,
-    "width": 64,
+    "height": 128,
+    "width": 128,
     "guidance_scale": 2.0,
     "batch_size": 1,
     "dtype": "float32",
@@ -72,13 +72,13 @@ CLAIM = {
     },
 }
 # The weights ship inside the hasten package.
-MODEL = str(files("hasten") / "assets" / "emoji-sd3")
-CALL = {"height": 64, "width": 64, "guidance_scale": 2.0, "max_sequence_length": 16}
+MODEL = str(embedded_folder("emoji-sd3"))
+CALL = {"height": 128, "width": 128, "guidance_scale": 2.0, "max_sequence_length": 32}
 STEPS = 25
 DEVICE = "cpu"
 DTYPE = "float32"
 SEED = 0
-PROMPT = "a strawberry on a blue background"
+PROMPT = "a pineapple left of a fox on a blue background"
 
 
 def load_pipeline(model=MODEL, device=DEVICE, dtype=DTYPE):

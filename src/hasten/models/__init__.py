@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from hasten.models._embedded import ASSETS, embedded_folder
 from hasten.models._files import refuse_file_in, refuse_single_file, variant_of
 from hasten.models._known import (
-    ASSETS,
     FAMILIES,
     family_named,
     find_model,
@@ -29,6 +29,7 @@ __all__ = [
     "check_device",
     "check_source",
     "checked",
+    "embedded_folder",
     "family_named",
     "family_of",
     "find_model",

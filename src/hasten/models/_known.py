@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path
 
 from hasten.errors import UnknownNameError
 from hasten.files import folder_at
+from hasten.models._embedded import embedded_folder
 from hasten.models._parts import INDEX
 from hasten.models.base import Family, Model
 from hasten.registry import Registry
 
 FAMILIES: Registry[Family] = Registry("model family", "hasten.models", "FAMILY", Family, Family.spellings)
-ASSETS = Path(__file__).parent.parent / "assets"
 
 
 def model_names() -> tuple[str, ...]:
@@ -61,5 +60,9 @@ def model_name(name: str) -> str:
 def model_at(origin: str) -> Model | None:
     """Returns the model that ``from_pretrained(origin)`` loads from a hub id or an embedded folder, or None."""
     models = (model for family in FAMILIES.all() for model in family.models)
-    places = ((str(ASSETS / model.source) if model.embedded else model.source, model) for model in models)
-    return next((model for place, model in places if place == origin), None)
+    return next((model for model in models if origin.find(model.source) >= 0 and source_of(model) == origin), None)
+
+
+def source_of(model: Model) -> str:
+    """Returns the hub id of a model, or the folder of an embedded one."""
+    return str(embedded_folder(model.source)) if model.embedded else model.source

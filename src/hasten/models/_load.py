@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hasten.errors import HastenError, InputError, UnknownNameError
 from hasten.files import folder_at
 from hasten.models._files import refuse_single_file
-from hasten.models._known import ASSETS, FAMILIES, find_model
+from hasten.models._known import FAMILIES, find_model, source_of
 from hasten.models._parts import INDEX, load_networks, parts_of, refuse_code
 from hasten.models._quiet import quiet_loading
 from hasten.models.base import Family, Model
@@ -74,7 +74,7 @@ def family_of(pipe: Any) -> Family | None:
 def _source(model: Model | str) -> str:
     """Returns a folder's path or a hub id."""
     if isinstance(model, Model):
-        return str(ASSETS / model.source) if model.embedded else model.source
+        return source_of(model)
     if not isinstance(model, str):
         raise InputError(f"The model is {model!r}: give a name such as 'SDXL', a folder as text, or a hub id.")
     refuse_single_file(model)

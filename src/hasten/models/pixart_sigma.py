@@ -30,7 +30,7 @@ FAMILY = Family(
         Model(
             name="emoji-pixart",
             source="emoji-pixart",
-            resolution=64,
+            resolution=128,
             guidance_scale=2.0,
             scorer="emoji-clip",
             prompts="emoji",
@@ -39,7 +39,7 @@ FAMILY = Family(
             embedded=True,
             # Its tokenizer cuts texts at this length. The pipeline would pad to 300 tokens, more than the image
             # has.
-            call={"max_sequence_length": 16},
+            call={"max_sequence_length": 32},
         ),
     ),
 )

@@ -42,7 +42,7 @@ FAMILY = Family(
         Model(
             name="emoji-sd",
             source="emoji-sd",
-            resolution=64,
+            resolution=128,
             guidance_scale=2.0,
             scorer="emoji-clip",
             prompts="emoji",

@@ -64,7 +64,7 @@ FAMILY = Family(
         Model(
             name="emoji-sd3",
             source="emoji-sd3",
-            resolution=64,
+            resolution=128,
             guidance_scale=2.0,
             scorer="emoji-clip",
             prompts="emoji",
@@ -74,7 +74,7 @@ FAMILY = Family(
             embedded=True,
             # Its tokenizers cut texts at this length. The pipeline would pad to 256 tokens, as many as the image
             # has.
-            call={"max_sequence_length": 16},
+            call={"max_sequence_length": 32},
         ),
     ),
 )

@@ -40,7 +40,7 @@ FAMILY = Family(
         Model(
             name="emoji-sdxl",
             source="emoji-sdxl",
-            resolution=64,
+            resolution=128,
             guidance_scale=2.0,
             scorer="emoji-clip",
             prompts="emoji",

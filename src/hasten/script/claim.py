@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from hasten.errors import InputError
 from hasten.limits import Limits
 from hasten.measure.threads import for_script
-from hasten.models import ASSETS
+from hasten.models import embedded_folder
 from hasten.models.base import Model
 from hasten.plan import Plan
 from hasten.records import Answer, Answered, Interval, Record
@@ -21,8 +21,8 @@ from hasten.task import Setting, Target
 from hasten.version import __version__
 
 Runtime = Literal["hasten", "upstream"]
-_EMBEDDED = re.compile(r"str\(files\('hasten'\) / 'assets' / '([A-Za-z0-9._-]+)'\)")
-"""Matches the expression by which a script finds weights that ship with hasten."""
+_EMBEDDED = re.compile(r"str\((?:embedded_folder\(|files\('hasten'\) / 'assets' / )'([A-Za-z0-9._-]+)'\)?\)")
+"""Matches the expressions by which scripts, also older ones, find weights that ship with hasten."""
 CLIP_SCORE = "clip_score"
 REQUIRED = ("load_pipeline", "generate")
 LONGEST = 1 << 20
@@ -199,7 +199,7 @@ def model_source(path: str | Path, claim: Claim) -> str:
             if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
                 return node.value.value
             if embedded := _EMBEDDED.fullmatch(_unparsed(node.value)):
-                return str(ASSETS / embedded[1])
+                return str(embedded_folder(embedded[1]))
     return claim.model
 
 

@@ -27,7 +27,7 @@ from hasten.script.upstream import Calls, upstream_calls
 from hasten.task import Setting, Task
 
 RUNTIMES: tuple[Runtime, ...] = ("hasten", "upstream")
-_PROMPTS = {"emoji": "a strawberry on a blue background"}
+_PROMPTS = {"emoji": "a pineapple left of a fox on a blue background"}
 _THREADS = "# The figures are those of so many CPU threads; torch itself would take another number."
 _PROMPT = "a photo of an astronaut riding a horse"
 
@@ -204,7 +204,7 @@ def _constants(request: str, claim: Claim, model: Model, family: Family, plan: P
     source = assignment("MODEL", model.source)
     if model.embedded:
         source = "# The weights ship inside the hasten package.\n"
-        source += f'MODEL = str(files("hasten") / "assets" / {assignment("", model.source)[3:]})'
+        source += f"MODEL = str(embedded_folder({assignment('', model.source)[3:]}))"
     blocks = [assignment("REQUEST", request), assignment("CLAIM", claim.literal()), source]
     blocks += [assignment("SCHEDULER", scheduler.settings)] if scheduler.settings else []
     blocks += _plan_constants(claim.runtime, plan)
