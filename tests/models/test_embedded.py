@@ -150,7 +150,7 @@ def test_more_padding_draws_the_same(pipe: DiffusionPipeline) -> None:
 
 def test_weights_are_half_precision_safetensors_only() -> None:
     weights = [f for f in ASSETS.rglob("*") if f.is_file() and f.stat().st_size > 100_000]
-    assert len(weights) == 8 and {f.suffix for f in weights} == {".safetensors"}
+    assert len(weights) == 9 and {f.suffix for f in weights} == {".safetensors"}
     for file in weights:
         with safe_open(file, "pt") as tensors:
             assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {"F16"}  # noqa: SIM118
