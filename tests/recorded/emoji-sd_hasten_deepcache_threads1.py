@@ -29,12 +29,12 @@ import argparse
 import json
 import statistics
 import time
-from importlib.resources import files
 from pathlib import Path
 
 import hasten
 import torch
 from diffusers import StableDiffusionPipeline, UniPCMultistepScheduler
+from hasten.models import embedded_folder
 
 REQUEST = (
     "Generate an emoji-sd pipeline using the UniPC sampler with 25 steps, accelerated "
@@ -47,8 +47,8 @@ CLAIM = {
     "model": "emoji-sd",
     "scheduler": "UniPC",
     "steps": 25,
-    "height": 64,
-    "width": 64,
+    "height": 128,
+    "width": 128,
     "guidance_scale": 2.0,
     "batch_size": 1,
     "dtype": "float32",
@@ -85,16 +85,16 @@ CLAIM = {
     },
 }
 # The weights ship inside the hasten package.
-MODEL = str(files("hasten") / "assets" / "emoji-sd")
+MODEL = str(embedded_folder("emoji-sd"))
 PLAN = {"deepcache": {"cache_branch_id": 0, "cache_interval": 3}}
-CALL = {"height": 64, "width": 64, "guidance_scale": 2.0}
+CALL = {"height": 128, "width": 128, "guidance_scale": 2.0}
 STEPS = 25
 DEVICE = "cpu"
 DTYPE = "float32"
 SEED = 0
 # The figures are those of so many CPU threads; torch itself would take another number.
 THREADS = 1
-PROMPT = "a strawberry on a blue background"
+PROMPT = "a pineapple left of a fox on a blue background"
 
 
 def load_pipeline(model=MODEL, device=DEVICE, dtype=DTYPE):
