@@ -105,5 +105,5 @@ def test_a_script_draws_with_the_embedded_model(name: str, scheduler: str, tmp_p
     generator = torch.Generator().manual_seed(given["SEED"])
     drawn = pipe(given["PROMPT"], num_inference_steps=2, generator=generator, **given["CALL"]).images[0]
     image = Image.open(picture).convert("RGB")
-    assert image.size == (64, 64)
+    assert image.size == (128, 128)
     assert ImageChops.difference(image, drawn).getbbox() is None

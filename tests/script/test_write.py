@@ -125,7 +125,7 @@ def test_pixart_draws_the_size_that_is_asked_for(kind: str, tmp_path: Path) -> N
     assert call["use_resolution_binning"] is False and "max_sequence_length" not in call
     assert '#     "sentencepiece>=0.2",\n' in source
     embedded = plain(model_of("emoji-pixart"))
-    assert '"max_sequence_length": 16,\n' in embedded and "sentencepiece" not in embedded
+    assert '"max_sequence_length": 32,\n' in embedded and "sentencepiece" not in embedded
 
 
 def plain(model: Model) -> str:

@@ -242,7 +242,7 @@ def test_a_call_that_cannot_be_is_one_sentence(
 ) -> None:
     """Before anything is waited for, loaded, measured or written."""
     call, kind, part = CALLS[case]
-    for name in ("hasten.api.device_lock", "hasten.workflow.opening.device_lock"):
+    for name in ("hasten.measure.bench.device_lock", "hasten.workflow.opening.device_lock"):
         monkeypatch.setattr(name, lambda *_: pytest.fail("a device was waited for"))
     monkeypatch.setattr(
         "hasten.workflow.opening.load_pipeline", lambda *_, **__: pytest.fail("a model was loaded")
