@@ -81,7 +81,7 @@ def test_a_replayed_search_measures_what_a_bench_does(recorded: Path, pipe: Any)
     tables = [load(SETTING, name, recorded) for name in ("deepcache", FEWER_STEPS)]
     replay, live = TableBench(tables, pipe=pipe), Bench.open(setting_of(SETTING))
     assert {k: v for k, v in replay.identity.items() if k != "replay"} == live.identity
-    task = Task(model="emoji-sd", scheduler="DDIM", steps=2, methods=("deepcache",), max_loss={"clip_score": 0.9})
+    task = Task(model="emoji-sd", scheduler="DDIM", steps=2, methods=("deepcache",), max_loss={"clip_score": 0.99})
     found = run_search(replay, task, SearchOptions(strategy="traversal", storage="memory", num_samples=8, pairs=2))
     verdict = found.confirmed or found.best
     assert verdict is not None and verdict.split == "held-out" and found.equal_time is not None
