@@ -34,7 +34,7 @@ def unite(parts: Path, work: Path) -> None:
     if hashlib.sha256(data).hexdigest() != (parts / "sha256").read_text():
         raise SystemExit(f"{parts}: the parts are not what was packed; bring them again.")
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python before 3.11.4 has no filters
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.4 and newer
         tar.extractall(work, **safely)
 
 
