@@ -35,7 +35,7 @@ def loaded(model: str) -> Any:
 
 
 def drawn(pipe: Any) -> torch.Tensor:
-    return latents(pipe, height=64, width=64)
+    return latents(pipe, height=128, width=128)
 
 
 @lru_cache
