@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 from hasten.errors import InputError, WriteError
 
@@ -63,6 +64,11 @@ def save_bytes(content: bytes, path: str | Path) -> Path:
     if path not in _written:
         _written.append(path)
     return path
+
+
+def user_cache(kind: str) -> Path:
+    """Returns the folder of the user's cache in which hasten keeps things of a kind, such as ``baselines``."""
+    return user_cache_path("hasten", appauthor=False) / kind
 
 
 def folder_at(name: str | Path) -> Path | None:

@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from hasten.errors import HastenError, MeasurementError
-from hasten.files import save_json
+from hasten.files import save_json, user_cache
 from hasten.measure.environment import NOT_COMPARED, environment
 from hasten.measure.failures import plan_failures
 from hasten.measure.pipeline import Pipeline
@@ -138,7 +136,7 @@ def remembered() -> list[tuple[str, int]]:
 
 def folder() -> Path:
     """Returns the folder of remembered choices. Without its files, the next command times them anew."""
-    return user_cache_path("hasten", appauthor=False) / "threads"
+    return user_cache("threads")
 
 
 def fastest(seconds: Mapping[int, float]) -> int:

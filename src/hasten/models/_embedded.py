@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from platformdirs import user_cache_path
+from hasten.files import user_cache
 
 ASSETS = Path(__file__).parent.parent / "assets"
 BORROWED = "borrowed.json"
@@ -39,7 +39,7 @@ def embedded_folder(name: str) -> Path:
     if not (shipped / BORROWED).is_file():
         return shipped
     files = _files(shipped)
-    place = user_cache_path("hasten", appauthor=False) / "models" / f"{name}-{_stamp(files)}"
+    place = user_cache("models") / f"{name}-{_stamp(files)}"
     if _complete(place, files):
         return place
     try:

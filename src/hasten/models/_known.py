@@ -60,7 +60,7 @@ def model_name(name: str) -> str:
 def model_at(origin: str) -> Model | None:
     """Returns the model that ``from_pretrained(origin)`` loads from a hub id or an embedded folder, or None."""
     models = (model for family in FAMILIES.all() for model in family.models)
-    return next((model for model in models if origin.find(model.source) >= 0 and source_of(model) == origin), None)
+    return next((model for model in models if model.source in origin and source_of(model) == origin), None)
 
 
 def source_of(model: Model) -> str:

@@ -9,10 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from hasten.errors import InputError, UnknownNameError, UnsupportedError
-from hasten.files import folder_at
+from hasten.files import folder_at, user_cache
 from hasten.language.parse import parse
 from hasten.measure.bench import Bench
 from hasten.measure.lock import device_lock
@@ -189,7 +187,7 @@ def _pipeline(pipe: Any, steps: int, place: Place, usual: Mapping[str, Any]) -> 
 
 def _cache() -> Path:
     """Returns the folder that keeps baseline images for other processes: the user's cache folder."""
-    return user_cache_path("hasten", appauthor=False) / "baselines"
+    return user_cache("baselines")
 
 
 def task_for(
