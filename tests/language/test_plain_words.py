@@ -71,6 +71,10 @@ MEANT: list[tuple[str, dict[str, Any]]] = [
     ("SDXL 2x, quality loss 2% max", _x(2, max_loss={"clip_score": 0.02})),
     ("SDXL加速2倍，精度损失小于百分之二", _x(2, max_loss={"clip_score": 0.02})),
     ("SDXL加速2倍，画质不能明显下降", _x(2, max_loss={"clip_score": 0.02})),
+    ("SDXL加速2倍，画质基本不变", _x(2, max_loss={"clip_score": 0.02}, lossless=None)),
+    ("SDXL 2x, almost lossless", _x(2, max_loss={"clip_score": 0.02}, lossless=None)),
+    ("SDXL 2x with practically no loss of quality", _x(2, max_loss={"clip_score": 0.02}, lossless=None)),
+    ("SDXL 2x, nearly the same image quality", _x(2, max_loss={"clip_score": 0.02}, lossless=None)),
     ("SDXL，采样步数三十步", {"steps": 30, "methods": []}),
     ("SDXL，步数25步", {"steps": 25, "methods": []}),
     ("Speed up runwayml/stable-diffusion-v1-5 2x", _x(2, model="SD1.5")),
@@ -169,6 +173,15 @@ def test_what_hasten_has_instead_is_said(sentence: str, said: str, has: str) -> 
         parse(sentence)
     assert str(told.value).startswith(f"{said!r} is none of hasten's names: ")
     assert has in str(told.value) and told.value.words == (said,)
+
+
+def test_an_adapter_that_is_named_for_a_scheduler_asks_for_no_scheduler() -> None:
+    """The sentence of the refusal would else have undistilled weights drawn by the LCM scheduler."""
+    with pytest.raises(RequestError) as told:
+        parse("SDXL 2x with LCM-LoRA, 20 steps")
+    assert "Understood: SDXL, '2x', '20 steps'. " in str(told.value)
+    assert "using the Euler sampler with 20 steps" in str(told.value)
+    assert parse("SDXL 2x with LCM, 20 steps").scheduler == "LCM"
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,14 @@ NO_FRACTION = r"(?!\.\d)"
 class Names:
     """The spellings of one kind of name, e.g. every way to write a scheduler."""
 
-    def __init__(self, kind: str, spellings: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, spellings: Mapping[str, str], *, not_before: str = "(?!)") -> None:
+        """``not_before`` is a pattern of words that make a spelling before them part of another name."""
         self.kind = kind
         self.canonical = {simplify(spelling): name for spelling, name in spellings.items()}
         longest_first = sorted({s.lower() for s in spellings}, key=lambda s: (-len(s), s))
         found = "|".join(map(_spelled, longest_first))
         # a name after "no-" is part of another word: max-autotune-no-cudagraphs is a mode of another method
-        self.pattern = re.compile(rf"{START}(?<!no-)(?:{found}){END}{NO_FRACTION}", re.ASCII)
+        self.pattern = re.compile(rf"{START}(?<!no-)(?:{found}){END}{NO_FRACTION}(?!{not_before})", re.ASCII)
 
     def take(self, text: Text, mark: str) -> list[tuple[str, tuple[int, int]]]:
         """Claims every name. Returns the canonical names and their spans, in the order of the text."""
@@ -98,7 +99,10 @@ def take_version_2(text: Text) -> list[tuple[str, tuple[int, int]]]:
 
 @lru_cache
 def schedulers() -> Names:
-    return Names("scheduler", {n: s.name for s in SCHEDULERS for n in s.spellings})
+    """Returns the spellings of the schedulers. LCM-LoRA is an adapter's name and asks for no scheduler."""
+    return Names(
+        "scheduler", {n: s.name for s in SCHEDULERS for n in s.spellings}, not_before=rf"[ -]?loras?{END}"
+    )
 
 
 @lru_cache

@@ -54,6 +54,8 @@ _NOTICEABLE = (
     "|a lot of|lots of|substantial(?:ly)?|apparent"
 )
 
+_NEARLY = "visually|perceptually|almost|nearly|virtually|practically|basically"
+
 _NO = r"(?:without|with no|no|w/o|zero|not|don't|do not|never|avoid|avoiding)"
 _WHAT = r"(?: (?:the|any|my|its|image|images|output|visual|perceptual|picture))*"
 _QUALITY_WORD = r"(?:quality|precision|accuracy|fidelity|details?|outputs?|results?|images?|pictures?)"
@@ -85,8 +87,8 @@ _GOOD = w.either(
     rf"|{_NO}(?: {_NOTICEABLE})? (?:hurting|degrading|affecting|losing|reducing){_WHAT} {_QUALITY_WORD} "
     rf"(?:{_NOTICEABLE}|too much)"
     rf"|(?:the )?{_QUALITY_WORD} (?:should|must|has to|have to)? ?(?:still )?look the same"
-    rf"|(?:visually|perceptually) (?:identical|indistinguishable|lossless|unchanged|the same)"
-    rf"(?: {_QUALITY_WORD})?"
+    rf"|(?:{_NEARLY})(?: (?:the|any|no|without|loss|of|image|quality|same|identical|lossless|unchanged))*"
+    rf" (?:identical|indistinguishable|lossless|unchanged|the same|quality|loss)(?: {_QUALITY_WORD})?"
     rf"|(?:with|keep(?:ing)?|at)?(?: (?:the|a|image))* ?(?:good|high|decent|acceptable|great|reasonable) "
     rf"(?:image )?quality"
     rf"|(?:keep(?:ing)? )?(?:the )?(?:image )?(?:quality|images?)(?: (?:should|must|has to|still|be|stay"
@@ -101,7 +103,8 @@ _GOOD = w.either(
     r"|大幅)(?:的)?(?:地)?(?:下降|损失|变差|降低|影响|差别)(?:太多)?"
     r"|(?:没有|不|无)(?:明显|显著)(?:的)?(?:损失|降低|影响|牺牲)?(?:画质|质量|精度)?(?:损失|下降|变化)?"
     r"|(?:画质|质量|精度|效果)(?:不能|不要|别)(?:下降|损失|降低)太多|(?:保证|确保)(?:图像)?(?:画质|质量)"
-    r"|(?:画质|质量)(?:要|还?可以|过得去|要好)",
+    r"|(?:画质|质量)(?:要|还?可以|过得去|要好)"
+    "|(?:画质|质量|精度|效果)(?:基本|大致|几乎)上?(?:不变|一样|无损|不下降|不损失|没有?变化)",
 )
 _ANY_QUALITY = w.either(
     rf"(?:the )?(?:image )?{_QUALITY_WORD} (?:does not|doesn't|do not|don't|need not) matter|ignor(?:e"
