@@ -11,8 +11,8 @@ import argparse
 import time
 
 from hasten import api
+from hasten.answer import Answer
 from hasten.measure.environment import environment
-from hasten.records import Answer
 from hasten.task import Task
 
 COLUMNS = ("methods", "answer", "speedup", "clip_score loss", "ssim loss", "plan", "trials", "time", "equal time")
@@ -41,8 +41,8 @@ def bound(methods: str, options: argparse.Namespace) -> Answer:
 
 def row(methods: str, answer: Answer, seconds: float) -> tuple[str, ...]:
     """One row of the table."""
-    shown = answer if answer.plan else answer.best
-    if shown is None or shown.confirmed is None:
+    shown = answer.shown
+    if shown.confirmed is None:
         return methods, answer.status, answer.reason
     clip, ssim = (shown.confirmed.losses[metric] for metric in ("clip_score", "ssim"))
     return (
@@ -51,7 +51,7 @@ def row(methods: str, answer: Answer, seconds: float) -> tuple[str, ...]:
         f"{shown.speedup:.2f}x {_between(shown.speedup_interval, '.2f')}",
         f"{clip.loss:.4f} {_between(clip.interval, '.4f')}",
         f"{ssim.loss:.4f}",
-        shown.plan,
+        str(shown.plan),
         str(answer.trials),
         f"{seconds:.0f} s",
         _equal_time(shown) + answer.reason,

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import get_args
 
 from hasten import api
+from hasten.answer import Answer
 from hasten.cli.live import Live
 from hasten.measure.environment import environment
-from hasten.records import Answer, Status, Trial
+from hasten.records import Status, Trial
 from hasten.script.claim import TOLERANCE
 from hasten.search.strategies import STRATEGIES
 from hasten.workflow.batch import BatchAnswer

@@ -21,6 +21,7 @@ LAYERS = (
     ("denoisers", "limits", "models", "processes"),
     ("methods", "metrics", "task"),
     ("language", "records"),
+    ("answer",),
     ("measure", "report"),
     ("store",),
     ("predict",),

@@ -16,13 +16,13 @@ import typer
 import yaml
 
 import hasten.cli
+from hasten.answer import Answer
 from hasten.cli import show
 from hasten.cli.app import SEARCHED
 from hasten.cli.choices import REQUEST_NAMES
 from hasten.cli.values import open_task, task_of_flags
 from hasten.language.parse import parse
 from hasten.methods import METHODS
-from hasten.records import Answer
 from hasten.store.seeds.bounds import Bounds
 from hasten.store.seeds.tasks_file import read_requests
 from hasten.workflow.matrix import Matrix

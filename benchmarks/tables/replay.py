@@ -22,13 +22,13 @@ from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import load as load_prompts
 from hasten.measure.quality import Losses, Report, StopEarly, chosen_metrics
-from hasten.measure.stats import CONFIDENCE, loss_of
+from hasten.measure.stats import loss_of
 from hasten.measure.timing import Enough, Side, latency_of
 from hasten.measure.trials import Trials
 from hasten.metrics import METRICS
 from hasten.plan import Plan
 from hasten.predict.space import Index, Space
-from hasten.records import EqualTime, Latency, Loss, Split, Trial
+from hasten.records import CONFIDENCE, EqualTime, Latency, Loss, Split, Trial
 
 from .plans import Row, pipeline_of
 from .tables import Predict, Table

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from hasten.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from hasten.answer import Answer
     from hasten.api import accelerate, explore, generate, run, tune
     from hasten.errors import HastenError
     from hasten.plan import Plan
-    from hasten.records import Answer, Trial
+    from hasten.records import Trial
     from hasten.task import Task
 
 _HOMES = {
@@ -23,7 +24,7 @@ _HOMES = {
     "generate": "hasten.api",
     "run": "hasten.api",
     "tune": "hasten.api",
-    "Answer": "hasten.records",
+    "Answer": "hasten.answer",
     "HastenError": "hasten.errors",
     "Plan": "hasten.plan",
     "Task": "hasten.task",

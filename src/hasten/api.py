@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from hasten.answer import Answer
 from hasten.limits import Limits
 from hasten.measure.contract import METRIC_NAMES
 from hasten.measure.profile import BATCH_SIZES, Profile
 from hasten.models import load_pipeline
 from hasten.options import checked, values
 from hasten.plan import Plan, plan_of
-from hasten.records import Answer, EqualTime, Latency, Loss, Trial
+from hasten.records import EqualTime, Latency, Loss, Trial
 from hasten.search import Progress, SearchOptions, check_task, run_search
 from hasten.store.seeds.tasks_file import Request
 from hasten.task import Target, Task, target_of

@@ -55,6 +55,11 @@ class Limits(Mapping[str, float]):
         """Returns how far a loss is beyond its limit. A value below 0 keeps the limit."""
         return (abs(loss) if self.two_sided else loss) - self[metric]
 
+    def nearest(self, losses: Mapping[str, Measured]) -> str | None:
+        """Returns the limited metric whose loss is nearest to its limit, or furthest beyond it. It is None where
+        none of the losses is limited."""
+        return max((m for m in self if m in losses), key=lambda m: self.excess(m, losses[m].loss), default=None)
+
     def broken(self, losses: Mapping[str, Measured]) -> list[str]:
         """Returns the metrics whose mean loss is at its limit or beyond, or was not measured."""
         return [m for m in self if m not in losses or not self.excess(m, losses[m].loss) < 0]

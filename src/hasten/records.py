@@ -1,4 +1,4 @@
-"""The results of measuring and searching: losses, trials, answers. Plain data with a JSON round trip."""
+"""What is measured: times, losses, trials, bounds. Plain data with a JSON round trip."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, mo
 
 from hasten.errors import InputError
 from hasten.limits import Limits
-from hasten.plan import Parameters, Plan
-from hasten.task import Task
+from hasten.plan import Plan
 
 Interval = tuple[float, float]
 Split = Literal["search", "held-out", "fresh"]
@@ -24,6 +23,8 @@ measured, or a fresh process refuted the answer."""
 Confirmation = Literal["confirmed", "not refuted", "refuted"]
 """The outcome of measuring a claim again: the intervals confirm all that it promises, cannot tell, or refute
 it."""
+CONFIDENCE = 0.95
+"""The default probability that an interval holds the true value."""
 FEW_PAIRS = 3
 """The least number of pairs of times for an interval. With fewer pairs, the error of their ratio is unknown."""
 
@@ -42,6 +43,12 @@ def _read_plan(given: object) -> object:
 
 Planned = Annotated[Plan, BeforeValidator(_read_plan), PlainSerializer(str)]
 """A plan, which is its canonical text in JSON."""
+MaybePlanned = Annotated[
+    Plan | None,
+    BeforeValidator(lambda given: None if given == "" else _read_plan(given)),
+    PlainSerializer(lambda plan: "" if plan is None else str(plan)),
+]
+"""A plan or None, which is the empty text in JSON."""
 
 
 def told_loss(loss: float) -> str:
@@ -72,7 +79,7 @@ class Latency(Record):
     """
 
     interval: Interval | None
-    confidence: float = 0.95
+    confidence: float = CONFIDENCE
     speedup: float
     baseline_s: float
     plan_s: float
@@ -119,7 +126,7 @@ class Loss(Record):
     """
 
     interval: Interval
-    confidence: float = 0.95
+    confidence: float = CONFIDENCE
     metric: str
     baseline: float
     score: float
@@ -205,104 +212,14 @@ class EqualTime(Record):
 
 class Bound(Record):
     """The highest feasible speedup of a setting and a set of methods within limits. ``plan`` reaches it, with a
-    held-out trial in the store; ``""`` means that none is feasible.
+    held-out trial in the store; None means that none is feasible.
 
     ``complete``: the whole grid was searched, so that higher speedups are out of reach. ``reason`` is the reason
     of the search's answer, and ``equal_time`` is the comparison that belongs to it.
     """
 
     status: Answered
-    plan: str = ""
+    plan: MaybePlanned = None
     complete: bool = True
     reason: str = ""
     equal_time: EqualTime | None = None
-
-
-class Answer(Record):
-    """The answer to a task, in the JSON form that other tools rely on.
-
-    Attributes:
-        status: *met*, *likely*, *infeasible*, *undecided* or *failed*.
-        task: the task that was answered.
-        confidence: the probability that an interval holds the true value.
-        plan: the text of the plan that answers the task; empty where no plan does.
-        parameters: the plan's parameters by method.
-        speedup: the speedup, measured on held-out prompts like all figures of the answer.
-        speedup_interval: the interval of the speedup.
-        quality_loss: the loss by the limited metric.
-        quality_loss_interval: the interval of the loss.
-        baseline_latency_s: the median seconds of a call of the baseline.
-        latency_s: the median seconds of a call with the plan.
-        trials: the number of trials in the search.
-        complete: whether the search came to its end, and no budget ended it.
-        script: the path of the script.
-        report: the path of the report.
-        reason: why the answer is not met.
-        best: for an infeasible or undecided answer, the best answer that was found within the limits.
-        confirmed: the trial on held-out prompts that decided.
-        equal_time: the comparison with fewer steps.
-        instead_of: the trial of the plan of methods that was found, where plain fewer steps are the answer because
-            they dominate it and the request allows them. ``equal_time`` is then the comparison with that plan.
-        verified: whether the script's claim held when a fresh process measured it again; None where none did.
-        outcome: the outcome of that measurement: *confirmed*, *not refuted* or *refuted*.
-        fresh: the trial of that process, on prompts and seeds that neither the search nor the verdict used.
-        warnings: what a reader should also know.
-    """
-
-    status: Status
-    task: Task
-    confidence: float = 0.95
-    plan: str = ""
-    parameters: dict[str, Parameters] = {}
-    speedup: float | None = None
-    speedup_interval: Interval | None = None
-    quality_loss: float | None = None
-    quality_loss_interval: Interval | None = None
-    baseline_latency_s: float | None = None
-    latency_s: float | None = None
-    trials: int = 0
-    complete: bool = True
-    script: str | None = None
-    report: str | None = None
-    reason: str = ""
-    best: Answer | None = None
-    confirmed: Trial | None = None
-    equal_time: EqualTime | None = None
-    instead_of: Trial | None = None
-    verified: bool | None = None
-    outcome: Confirmation | None = None
-    fresh: Trial | None = None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def dominated(self) -> bool:
-        """Whether plain fewer steps do better than the plan, which is kept because it is what was asked for."""
-        return self.equal_time is not None and self.equal_time.dominates and self.instead_of is None
-
-    @property
-    def exit_code(self) -> int:
-        """The exit code: 0 met or likely, 3 infeasible, 4 undecided, 1 failed or refuted in a fresh process."""
-        if self.verified is False:
-            return 1
-        return {"met": 0, "likely": 0, "infeasible": 3, "undecided": 4, "failed": 1}[self.status]
-
-    def __repr__(self) -> str:
-        """Returns one line; ``to_json`` has everything."""
-        shown = self if self.plan or not self.best else self.best
-        speed = f" {shown.speedup:.2f}x" if shown.speedup else ""
-        if speed and shown.speedup_interval:
-            speed += f" ({shown.speedup_interval[0]:.2f} to {shown.speedup_interval[1]:.2f})"
-        loss = f", loss {shown.quality_loss:.4f}" if shown.quality_loss is not None else ""
-        plan = f" {'' if shown is self else 'best '}{shown.plan}" if shown.plan else ""
-        task = f"{self.task.model}, {self.task.scheduler}, {self.task.steps} steps"
-        return f"<Answer {self.status}:{plan}{speed}{loss}; {task}; {self.trials} trials>"
-
-    __str__ = __repr__
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the answer as plain data for JSON."""
-        data = self.model_dump(mode="json")
-        data["task"] = self.task.to_json()
-        if self.best is not None:
-            data["best"] = self.best.to_json()
-        return data

@@ -24,7 +24,7 @@ from hasten.metrics import ClipScorer
 from hasten.models import find_model
 from hasten.plan import Plan
 from hasten.task import Setting
-from hasten.workflow.answers import figures
+from hasten.workflow.answers import warnings
 
 LIGHTNING = "ByteDance/SDXL-Lightning"
 
@@ -117,5 +117,5 @@ def test_the_note_is_in_the_answer(scorer: ClipScorer, words: Path) -> None:
     pipe = called("runwayml/stable-diffusion-v1-5", LCMScheduler())
     bench = Bench.of(pipe, steps=4, height=64, width=64, scorer=scorer, prompts=words)
     trial = bench.trial(Plan.parse("deepcache(cache_interval=2)"), TrialSpec(samples=2, pairs=1))
-    told = figures(answer_of(trial.plan).task, trial, None)["warnings"]
+    told = warnings(answer_of(trial.plan).task, trial, None)
     assert [note for note in told if "The LCM scheduler is made for weights" in note]

@@ -26,7 +26,7 @@ def work(given):
     os.write(1, b"said by a library")
     match given["what"]:
         case "answer":
-            return Bound(status="met", plan="ä")
+            return Bound(status="met", reason="ä")
         case "input":
             raise InputError("it is wrong")
         case "failure":
@@ -53,7 +53,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_an_answer_comes_whole(module: str) -> None:
-    assert ask(module, {"what": "answer"}, "the work")["plan"] == "ä"
+    assert ask(module, {"what": "answer"}, "the work")["reason"] == "ä"
 
 
 @pytest.mark.parametrize(

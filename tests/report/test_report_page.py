@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 from tests.support.examples import ENVIRONMENT, answer_of, loss_of, model_of, plan_of, setting_of, trial_of
 
+from hasten.answer import Answer
 from hasten.errors import InputError
 from hasten.plan import Plan
-from hasten.records import Answer, EqualTime, Trial, told_loss
+from hasten.records import EqualTime, Trial, told_loss
 from hasten.report import ReportImages, render_report
 from hasten.report.chart import round_values
 from hasten.report.images import picture
@@ -96,7 +97,7 @@ def page_of(answer: Answer, trials: list[Trial], shown: ReportImages, **changes:
 
 
 def test_a_met_answer_has_every_part() -> None:
-    _, page = page_of(met(), some_trials(), images())
+    _, page = page_of(met(), [*some_trials(), trial_of(PLAN, split="search")], images())
     for part in (
         "A request of <two> & more",
         "2.10 times faster at a quality loss of 0.0033",
@@ -112,6 +113,9 @@ def test_a_met_answer_has_every_part() -> None:
         assert part in page.text
     assert page.count("img") == 6
     rows = [attrs.get("class") for tag, attrs in page.tags if tag == "tr"]
+    assert [c for c in rows if "chosen" in (c or "")] == ["chosen", "ok chosen"], (
+        "in the comparison, and of the trials"
+    )
     assert sum("skipped" in (c or "") for c in rows) == sum("failed" in (c or "") for c in rows) == 1
 
 
@@ -140,7 +144,8 @@ def test_a_script_that_died_in_the_fresh_process_has_no_figures_and_an_answer_wi
 
 
 def test_a_negative_loss_is_no_loss() -> None:
-    _, page = page_of(met().model_copy(update={"quality_loss": -0.0007}), some_trials(), images())
+    trial = trial_of(PLAN, score=0.3 * 1.0007)
+    _, page = page_of(met().model_copy(update={"confirmed": trial}), some_trials(), images())
     assert "2.10 times faster with no quality loss (\u22120.0007), measured" in page.text
     assert [told_loss(loss) for loss in (0.0033, 0.0, -0.00001, -0.0007)] == [
         *("0.0033", "0.0000", "0.0000", "no loss (\u22120.0007)")
@@ -216,7 +221,6 @@ def test_fewer_steps_that_are_the_answer_stand_before_the_plan_that_they_replace
     changes = {
         "equal_time": equal,
         "instead_of": met().confirmed,
-        "plan": str(fewer),
         "confirmed": trial_of(fewer),
     }
     _, page = page_of(met().model_copy(update=changes), some_trials(), images())
@@ -240,10 +244,9 @@ def test_a_failed_answer_needs_no_figures() -> None:
 
 
 def test_a_plain_pipeline_has_no_plots() -> None:
-    trial = trial_of(Plan(), 1.0, 0.3)
-    answer = answer_of(Plan()).model_copy(update={"plan": "baseline", "confirmed": trial})
+    answer = answer_of(Plan())
     shown = ReportImages(["a cat"], images(1).reference)
-    html, page = page_of(answer, [trial], shown)
+    html, page = page_of(answer, [answer.confirmed], shown)
     assert "The pipeline runs as it is, with no method: 0.5 s a call." in page.text
     assert page.count("img") == 1 and len(html) < 50_000, "no chart"
 

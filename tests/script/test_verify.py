@@ -19,6 +19,7 @@ from tests.support.marks import rarely
 from tests.support.pipelines import tiny_sd
 from tests.support.tiny_clip import tiny_clip
 
+from hasten.answer import Answer
 from hasten.errors import InputError
 from hasten.files import save
 from hasten.measure.bench import Bench
@@ -27,7 +28,7 @@ from hasten.measure.prompts import load
 from hasten.measure.threads import using_threads
 from hasten.models.base import Model
 from hasten.plan import Plan
-from hasten.records import Answer, Split
+from hasten.records import Split
 from hasten.script._drawing import Reference, Script
 from hasten.script._measure import FIRST, PLACES, Sitting, _losses, place_of
 from hasten.script.claim import Runtime, model_source, read_claim
@@ -55,9 +56,9 @@ def claimed(plan: Plan, speedup: float = 0.01, limit: float = 1.0) -> Answer:
     task = answer.task.model_copy(update={"max_loss": {"ssim": limit}, "target": None})
     if not plan:
         return answer.model_copy(update={"task": task})
-    trial = trial_of(plan, steps=STEPS)
+    trial = trial_of(plan, speedup, steps=STEPS)
     trial = trial.model_copy(update={"losses": {"ssim": trial.losses["ssim"]}})
-    return answer.model_copy(update={"task": task, "speedup": speedup, "confirmed": trial})
+    return answer.model_copy(update={"task": task, "confirmed": trial})
 
 
 def written(

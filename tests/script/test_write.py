@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from tests.support.examples import ENVIRONMENT, answer_of, model_of, plan_of, setting_of
 from tests.support.pipelines import tiny_sd
 
+from hasten.answer import Answer
 from hasten.errors import InputError, UnsupportedError
 from hasten.files import save
 from hasten.methods import METHODS, check_plan
 from hasten.models.base import Model
 from hasten.plan import Plan
-from hasten.records import Answer
 from hasten.script.claim import read_claim
 from hasten.script.literals import assignment, in_docstring, labelled, prose
 from hasten.script.upstream import upstream_calls

@@ -59,7 +59,7 @@ def test_trials_are_written_as_they_were(store: Store) -> None:
 def test_what_an_old_store_knows_beside_its_trials_is_found(store: Store) -> None:
     with store:
         bound, equal = store.bound(("deepcache",), Limits({"ssim": 1.0}), 8), store.equal_time(PLAN)
-        assert bound is not None and bound.plan == str(PLAN) and bound.status == "met"
+        assert bound is not None and bound.plan == PLAN and bound.status == "met"
         assert equal is not None and equal.steps == 1
         assert store.profile() is not None
 

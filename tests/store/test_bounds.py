@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.landscape import latency, trial
 
+from hasten.answer import Answer
 from hasten.errors import InputError
-from hasten.records import Answer
 from hasten.store.seeds.bounds import Bounds
 from hasten.task import Target, Task
 
@@ -27,12 +28,8 @@ def asking(**changes: Any) -> Task:
 
 
 def found(task: Task = TASK, **changes: Any) -> Answer:
-    known = {
-        "status": "met",
-        "plan": "deepcache(cache_interval=4)",
-        "speedup": 3.0,
-        "speedup_interval": (2.9, 3.1),
-    }
+    timed = latency(3.0).model_copy(update={"interval": (2.9, 3.1)})
+    known = {"status": "met", "confirmed": trial("deepcache(cache_interval=4)", latency=timed)}
     return Answer(task=task, **{**known, **changes})
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.landscape import loss, trial
+from tests.support.landscape import latency, loss, trial
 
+from hasten.answer import Answer
 from hasten.errors import InputError
-from hasten.plan import Plan
-from hasten.records import Answer
 from hasten.store.seeds.keys import Key
 from hasten.store.seeds.search_params import SearchParams
 from hasten.task import Target, Task
@@ -98,17 +97,15 @@ def asking(speedup: float | None = None, **changes: Any) -> Task:
     return DEEPCACHE.model_copy(update={"target": target, **changes})
 
 
-def answer(task: Task, plan: str = "deepcache(cache_branch_id=0,cache_interval=2)", **changes: Any) -> Answer:
-    known = {
-        "status": "met",
-        "plan": plan,
-        "parameters": Plan.parse(plan).parameters,
-        "speedup": 2.125,
-        "quality_loss": 0.01,
-        "latency_s": 0.5,
-        "confirmed": trial(plan, losses={"clip_score": loss(0.01)}),
-    }
-    return Answer(task=task, **{**known, **changes})
+def answer(
+    task: Task,
+    plan: str = "deepcache(cache_branch_id=0,cache_interval=2)",
+    speedup: float = 2.125,
+    **changes: Any,
+) -> Answer:
+    timed = latency(speedup, baseline_s=0.5 * speedup)
+    confirmed = trial(plan, latency=timed, losses={"clip_score": loss(0.01)})
+    return Answer(**{"task": task, "status": "met", "confirmed": confirmed, **changes})
 
 
 @pytest.mark.parametrize("how", [{}, {"indent": 4}, {"ensure_ascii": False, "indent": 1}])
@@ -266,7 +263,7 @@ def test_an_answer_takes_the_place_of_a_key_without_methods(tmp_path: Path) -> N
         (Answer(status="failed", task=asking(2.0), reason="out of memory"), set()),
         (Answer(status="infeasible", task=asking(9.0), reason="why", best=answer(asking(9.0))), {2.125}),
         (Answer(status="infeasible", task=asking(9.0), reason="why"), set()),
-        (Answer(status="met", task=asking(methods=()), plan="baseline"), set()),
+        (answer(asking(methods=()), "baseline"), set()),
     ],
 )
 def test_what_is_kept_of_an_answer(given: Answer, speedups: set[float | None]) -> None:

@@ -214,7 +214,7 @@ def test_a_damaged_record_is_an_error_that_names_it(tmp_path: Path, damage: str,
     limits = Limits({"clip_score": 0.02})
     with store(tmp_path) as kept:
         kept.add(trial())
-        kept.keep_bound(("deepcache",), limits, 32, Bound(status="met", plan=str(PLAN)))
+        kept.keep_bound(("deepcache",), limits, 32, Bound(status="met", plan=PLAN))
         name = kept.study_name(("deepcache",))
     with sqlite3.connect(tmp_path / "trials.db") as database:
         told = [json.dumps(damage)]
@@ -372,6 +372,6 @@ def test_names_fit_databases_that_limit_them(tmp_path: Path) -> None:
         kept.keep_equal_time(long, fewer)
         assert len(str(long)) > 512 and kept.equal_time(long) == fewer
         many = Limits({f"metric{n}": 0.02 for n in range(99)})
-        kept.keep_bound(("deepcache",), many, 32, Bound(status="met", plan=str(PLAN)))
+        kept.keep_bound(("deepcache",), many, 32, Bound(status="met", plan=PLAN))
         assert kept.bound(("deepcache",), many, 32) is not None
         assert kept.bound(("deepcache",), Limits({**many, "ssim": 0.1}), 32) is None

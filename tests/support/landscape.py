@@ -16,14 +16,14 @@ SETTING = Setting("landscape", "DDIM", 25, 64, 64, 3.0)
 BASELINE_S = 1.0
 
 
-def latency(speedup: float, spread: float = 0.01, pairs: int = 3) -> Latency:
-    times = (BASELINE_S / speedup,) * pairs
+def latency(speedup: float, spread: float = 0.01, pairs: int = 3, baseline_s: float = BASELINE_S) -> Latency:
+    times = (baseline_s / speedup,) * pairs
     return Latency(
         speedup=speedup,
         interval=(speedup * (1 - spread), speedup * (1 + spread)),
-        baseline_s=BASELINE_S,
-        plan_s=BASELINE_S / speedup,
-        baseline_times_s=(BASELINE_S,) * pairs,
+        baseline_s=baseline_s,
+        plan_s=baseline_s / speedup,
+        baseline_times_s=(baseline_s,) * pairs,
         times_s=times,
     )
 

@@ -14,12 +14,14 @@ import pytest
 import typer
 from tests.support.batches import Place, alive, asked, children, made_place, until
 from tests.support.examples import trial_of
+from tests.support.landscape import latency, trial
 
+from hasten.answer import Answer
 from hasten.cli.many import _finish
 from hasten.errors import InputError
 from hasten.language.render import render
 from hasten.plan import Plan
-from hasten.records import Answer, EqualTime
+from hasten.records import EqualTime
 from hasten.task import Task
 from hasten.workflow.batch import Batch, BatchAnswer, BatchEntry, BatchProgress, batch_of, exit_code, in_order
 from hasten.workflow.generate import write_report
@@ -145,9 +147,9 @@ def test_what_is_known_or_faulty_needs_no_worker_and_is_told_as_it_comes(tmp_pat
 
 
 def test_an_infeasible_answer_shows_the_figures_of_the_best(tmp_path: Path) -> None:
-    best = Answer(status="met", task=TASKS[0], plan="deepcache(cache_branch_id=0,cache_interval=2)", speedup=1.5)
+    best = Answer(status="met", task=TASKS[0], confirmed=trial(latency=latency(1.5)))
     (found,) = settled(tmp_path, known(TASKS[0], 1, "infeasible", reason="100x is out of reach", best=best))
-    assert (found.speedup, found.plan, found.held) == (1.5, best.plan, False)
+    assert (found.speedup, found.plan, found.held) == (1.5, str(best.plan), False)
     assert str(found.target) == "3600 s an image" and found.reason == "100x is out of reach"
 
 

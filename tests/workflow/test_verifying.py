@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from tests.script.test_verify import PLAN, claimed, model, written
+from tests.support.examples import trial_of
+from tests.support.landscape import latency
 
+from hasten.answer import Answer
 from hasten.errors import MeasurementError
 from hasten.measure.timing import LONGEST_S
 from hasten.models.base import Model
-from hasten.records import Answer
 from hasten.script.claim import read_claim
 from hasten.search import SearchOptions
 from hasten.search.budget import FRESH_PROCESS_S
@@ -35,7 +37,7 @@ def checked(answer: Answer, model: Model, folder: Path, options: SearchOptions =
 def test_a_claim_that_is_too_high_becomes_what_was_measured(model: Model, tmp_path: Path) -> None:
     answer = checked(claimed(PLAN, speedup=50.0), model, tmp_path)
     assert answer.verified is not None and answer.speedup is not None and answer.speedup < 40
-    assert answer.plan == str(PLAN) and answer.confirmed is not None and answer.confirmed.split != "search"
+    assert answer.plan == PLAN and answer.confirmed is not None and answer.confirmed.split != "search"
     assert "The first claim, 50.00x, was too high" in answer.warnings[0]
     claim = read_claim(answer.script or "")
     assert claim.speedup == pytest.approx(answer.speedup, rel=1e-4)
@@ -69,7 +71,8 @@ def test_a_fresh_process_draws_as_many_images_as_the_time_allows(
 
     monkeypatch.setattr(verifying, "verify", measured)
     monkeypatch.setattr(verifying, "time", SimpleNamespace(monotonic=lambda: 1000.0))
-    timed = claimed(PLAN).model_copy(update={"baseline_latency_s": 1.5, "latency_s": 0.5, "script": "a.py"})
+    trial = trial_of(PLAN).model_copy(update={"latency": latency(3.0, baseline_s=1.5)})
+    timed = claimed(PLAN).model_copy(update={"confirmed": trial, "script": "a.py"})
     verified(timed, lambda _: tmp_path, SearchOptions(max_time_s=limit_s, spent_s=spent_s))
     assert asked == {"samples": samples, "pairs": 7, "longest_s": pytest.approx(longest_s)}
 

@@ -15,8 +15,8 @@ from hasten.errors import HastenError, WriteError
 from hasten.texts import cleaned
 
 if TYPE_CHECKING:
+    from hasten.answer import Answer
     from hasten.cli.checks import Check
-    from hasten.records import Answer
     from hasten.script.verify import Verification
     from hasten.task import Setting, Task
     from hasten.workflow.tasks import MadeRequest
@@ -79,7 +79,7 @@ def answer(answer: Answer) -> None:
 
     say(answer.status, fg=COLOURS[answer.status], bold=True, nl=False)
     say(f": {answer.task.model}, {answer.task.scheduler}, {answer.task.steps} steps")
-    shown = answer if answer.plan or not answer.best else answer.best
+    shown = answer.shown
     if shown.equal_time and shown.equal_time.says:
         say(shown.equal_time.says)
     for text in answer.task.assumptions:
@@ -88,8 +88,7 @@ def answer(answer: Answer) -> None:
     interval = between(shown.speedup_interval, ".2f", shown.confidence)
     lines = {
         "reason": answer.reason,
-        "plan" if shown is answer else "best plan": shown.plan
-        and shown.plan + " (what you asked for)" * shown.dominated,
+        "plan" if shown is answer else "best plan": shown.plan_text + " (what you asked for)" * shown.dominated,
         "speedup": shown.speedup and f"{asked}{shown.speedup:.2f}x ({interval})",
         "latency": shown.latency_s and f"{_times(shown)} a call",
         "loss": "; ".join(_losses(shown)),

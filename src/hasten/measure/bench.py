@@ -21,13 +21,12 @@ from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import PromptSet
 from hasten.measure.quality import Losses, Quality, Report, StopEarly
 from hasten.measure.setting import checked, pipeline_of
-from hasten.measure.stats import CONFIDENCE
 from hasten.measure.timing import Enough, interleaved
 from hasten.measure.trials import Trials
 from hasten.metrics import ClipScorer
 from hasten.models import load_pipeline
 from hasten.plan import Plan
-from hasten.records import EqualTime, Latency, Split, Trial
+from hasten.records import CONFIDENCE, EqualTime, Latency, Split, Trial
 from hasten.schedulers import find_scheduler
 from hasten.task import Setting
 

@@ -9,10 +9,10 @@ from hasten.errors import InputError, MeasurementError
 from hasten.measure._cache import ImageCache
 from hasten.measure.failures import PlanError, plan_failures
 from hasten.measure.pipeline import Pipeline
-from hasten.measure.stats import CONFIDENCE, loss_of
+from hasten.measure.stats import loss_of
 from hasten.metrics import METRICS, ClipScorer, Metric
 from hasten.plan import Plan
-from hasten.records import Loss, Split
+from hasten.records import CONFIDENCE, Loss, Split
 
 if TYPE_CHECKING:
     import torch

@@ -11,12 +11,10 @@ import numpy.typing as npt
 
 from hasten.errors import InputError, MeasurementError
 from hasten.metrics import METRICS, Metric
-from hasten.records import Interval, Latency, Loss, Trial
+from hasten.records import CONFIDENCE, Interval, Latency, Loss, Trial
 
 Numbers = npt.NDArray[np.float64]
 RESAMPLES = 10_000
-CONFIDENCE = 0.95
-"""The default probability that an interval holds the true value."""
 
 
 def bootstrap_ratio_of_medians(

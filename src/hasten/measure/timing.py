@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
 from hasten.measure.cautions import PRECISION, OtherLoad, of_precision, of_times
-from hasten.measure.stats import CONFIDENCE, bootstrap_ratio_of_medians
-from hasten.records import FEW_PAIRS, Latency
+from hasten.measure.stats import bootstrap_ratio_of_medians
+from hasten.records import CONFIDENCE, FEW_PAIRS, Latency
 
 if TYPE_CHECKING:
     import torch

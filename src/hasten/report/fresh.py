@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hasten.records import Answer, told_loss
+from hasten.answer import Answer
+from hasten.records import told_loss
 
 
 def fresh_sentence(answer: Answer) -> str:

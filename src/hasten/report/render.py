@@ -9,7 +9,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hasten.records import Answer, EqualTime, Trial, between, told_loss
+from hasten.answer import Answer
+from hasten.records import EqualTime, Trial, between, told_loss
 from hasten.report.chart import Chart
 from hasten.report.fresh import fresh_sentence
 from hasten.report.images import ReportImages, gallery
@@ -39,7 +40,7 @@ def render_report(
         command: the command that produces the same again.
         request: the user's own sentence; None: the task's sentence.
     """
-    shown = answer.best or answer
+    shown = answer.shown
     plots = _plots(answer, shown, trials, setting.batch_size)
     columns = [name for name in COLUMNS if getattr(images, name)]
     return _PAGE.get_template("report.html.jinja").render(
@@ -86,7 +87,7 @@ class Compared:
 
 def verdict(answer: Answer) -> str:
     """Returns the answer as a plain sentence. A second sentence follows where fewer steps do better."""
-    shown = answer if answer.plan or not answer.best else answer.best
+    shown = answer.shown
     says = shown.equal_time.says if shown.equal_time else ""
     return f"{_verdict(answer)} {says}".rstrip()
 

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from hasten.answer import Answer
 from hasten.errors import InputError
 from hasten.limits import Limits
 from hasten.measure.threads import for_script
 from hasten.models import embedded_folder
 from hasten.models.base import Model
 from hasten.plan import Plan
-from hasten.records import Answer, Answered, Interval, Record
+from hasten.records import Answered, Interval, Record
 from hasten.task import Setting, Target
 from hasten.version import __version__
 
@@ -85,7 +86,7 @@ class Claim(Record):
         environment: Mapping[str, str],
     ) -> Claim:
         """Returns the claim of an answer. Raises InputError where the answer has no plan to write a script of."""
-        empty = not answer.plan and answer.task.mode != "plain"
+        empty = not answer.plan_text and answer.task.mode != "plain"
         if empty or answer.status == "failed" or answer.status == "undecided":  # noqa: PLR1714 (narrows its type)
             why = f" ({answer.reason})" if answer.reason else ""
             raise InputError(
@@ -97,7 +98,7 @@ class Claim(Record):
             hasten=__version__,
             runtime=runtime,
             status=answer.status,
-            plan=str(Plan.parse(answer.plan)),
+            plan=str(answer.plan),
             target=answer.task.target,
             max_loss=answer.task.max_loss,
             two_sided=answer.task.two_sided,
@@ -130,9 +131,9 @@ _PLACE = ("model", "scheduler", "steps", "height", "width", "guidance_scale", "b
 
 
 def _figures(answer: Answer) -> dict[str, Any]:
-    losses = answer.confirmed.losses if answer.confirmed and Plan.parse(answer.plan) else {}
+    losses = answer.confirmed.losses if answer.confirmed and answer.plan else {}
     told = {metric: _short(loss.loss) for metric, loss in losses.items()}
-    if answer.confirmed is None and answer.quality_loss is not None:  # from a file, which has only the CLIP score
+    if answer.stated and answer.quality_loss is not None:
         told = {CLIP_SCORE: _short(answer.quality_loss)}
     return {
         "speedup": _short(answer.speedup),

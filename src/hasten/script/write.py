@@ -13,13 +13,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hasten.answer import Answer
 from hasten.errors import InputError, UnsupportedError
 from hasten.limits import Limits
 from hasten.methods import METHODS, unfit
 from hasten.models import FAMILIES, family_named, variant_of
 from hasten.models.base import Family, Model
 from hasten.plan import Plan
-from hasten.records import Answer, between
+from hasten.records import between
 from hasten.schedulers import find_scheduler
 from hasten.script.claim import Claim, Runtime
 from hasten.script.literals import assignment, in_docstring, labelled, literal

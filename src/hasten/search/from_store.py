@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hasten.plan import Plan
 from hasten.records import Answered, Bound, Trial
 from hasten.search.judge import decide
 from hasten.search.session import Session
@@ -30,9 +29,8 @@ def stored_answer(session: Session, task: Task) -> StoredAnswer | None:
 def keep_bound(session: Session, task: Task, status: Answered, reason: str, trial: Trial | None) -> None:
     """Stores the answer to a task without target and fixed parameters as the upper bound of its methods."""
     if task.mode == "bound" and not task.parameters:
-        bound = Bound(
-            status=status, plan=str(trial.plan) if trial else "", complete=not session.budget.ended, reason=reason
-        )
+        plan = trial.plan if trial else None
+        bound = Bound(status=status, plan=plan, complete=not session.budget.ended, reason=reason)
         session.store.keep_bound(_asked(task), task.limits, session.options.num_samples, bound)
 
 
@@ -49,7 +47,7 @@ def _bound(session: Session, task: Task) -> StoredAnswer | None:
     bound = session.store.bound(_asked(task), task.limits, session.options.num_samples)
     if bound is None or not bound.complete:
         return None
-    trial = session.store.find(Plan.parse(bound.plan), "held-out") if bound.plan else None
+    trial = None if bound.plan is None else session.store.find(bound.plan, "held-out")
     if session.ledger.goal.target is None:
         return bound.status, bound.reason, trial
     if trial is None or trial.latency is None:

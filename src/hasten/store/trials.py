@@ -19,9 +19,9 @@ from hasten.limits import Limits
 from hasten.measure.blocks import BlockProfile
 from hasten.measure.grids import MeasuredGrid
 from hasten.measure.identity.names import WIDE
-from hasten.measure.stats import CONFIDENCE, at_confidence
+from hasten.measure.stats import at_confidence
 from hasten.plan import Plan
-from hasten.records import Bound, EqualTime, Split, Trial
+from hasten.records import CONFIDENCE, Bound, EqualTime, Split, Trial
 from hasten.store._aside import Aside
 from hasten.store._faults import Kept, reached, read
 from hasten.store._frozen import ATTRIBUTE, frozen

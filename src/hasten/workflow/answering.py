@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from hasten.answer import Answer
 from hasten.measure.bench import Bench
 from hasten.measure.failures import free_memory
 from hasten.plan import Plan
-from hasten.records import Answer
 from hasten.search import SearchOptions, SearchResult, run_search
 from hasten.store.driver import check_storage
 from hasten.store.memory import one_memory

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from hasten.limits import Limits
-from hasten.measure.stats import CONFIDENCE
+from hasten.answer import Answer
 from hasten.methods import is_equal_time
-from hasten.records import Answer, EqualTime, Loss, Trial
+from hasten.records import EqualTime, Trial
 from hasten.search import SearchResult
 from hasten.task import Task
 
@@ -18,51 +17,28 @@ DRIFT = "{metric} rose by {rise:.1%}, more than the limit of {limit:g}: the imag
 
 def answer_of(task: Task, found: SearchResult) -> Answer:
     """Returns the answer to a task. Its figures are those of the held-out trial, never those of the search."""
-    trial, compared = found.confirmed, _in_words(found)
-    best = None
+    compared, best = _in_words(found), None
     if found.best is not None:
-        best = Answer(status="likely", task=task, **figures(task, found.best, compared))
-        best = best.model_copy(update={"instead_of": found.instead_of})
-        best = best.model_copy(update={"status": "met" if _certain(task, found.best) else "likely"})
-    shown = {**figures(task, trial, compared), "instead_of": found.instead_of} if trial else {}
-    shown["warnings"] = (*found.notes, *shown.get("warnings", ()))
-    search: dict[str, Any] = {
-        "trials": len(found.trials),
-        "complete": found.complete,
-        "reason": found.reason,
-        "best": best,
-    }
-    return Answer(status=found.status, task=task, **search, **shown)
+        certain = task.limits.verdict(found.best.losses) == "inside"
+        decided = {**decided_by(task, found.best, compared), "instead_of": found.instead_of}
+        best = Answer(status="met" if certain else "likely", task=task, **decided)
+    shown: dict[str, Any] = {}
+    if found.confirmed is not None:
+        shown = {**decided_by(task, found.confirmed, compared), "instead_of": found.instead_of}
+    return Answer(
+        status=found.status,
+        task=task,
+        trials=len(found.trials),
+        complete=found.complete,
+        reason=found.reason,
+        best=best,
+        **{**shown, "warnings": (*found.notes, *shown.get("warnings", ()))},
+    )
 
 
-def _certain(task: Task, trial: Trial) -> bool:
-    return task.limits.verdict(trial.losses) == "inside"
-
-
-def figures(task: Task, trial: Trial, compared: EqualTime | None) -> dict[str, Any]:
-    """Returns the fields of an answer that come from the deciding trial."""
-    plan, latency, loss = trial.plan, trial.latency, headline(trial.losses, task.limits)
-    plain = not plan
-    return {
-        "plan": str(plan),
-        "parameters": plan.parameters,
-        "speedup": latency.speedup if latency and not plain else None,
-        "speedup_interval": latency.interval if latency and not plain else None,
-        "quality_loss": loss.loss if loss and not plain else None,
-        "quality_loss_interval": loss.interval if loss and not plain else None,
-        "baseline_latency_s": latency.baseline_s if latency else None,
-        "latency_s": latency.plan_s if latency else None,
-        "confidence": latency.confidence if latency else CONFIDENCE,
-        "confirmed": trial,
-        "equal_time": compared,
-        "warnings": tuple(warnings(task, trial, compared)),
-    }
-
-
-def headline(losses: Mapping[str, Loss], limits: Limits) -> Loss | None:
-    """Returns the loss that an answer names: of the limited metrics, the one nearest to its limit."""
-    limited = [m for m in limits if m in losses]
-    return losses[max(limited, key=lambda m: limits.excess(m, losses[m].loss))] if limited else None
+def decided_by(task: Task, trial: Trial, compared: EqualTime | None) -> dict[str, Any]:
+    """Returns the fields of an answer that the deciding trial determines."""
+    return {"confirmed": trial, "equal_time": compared, "warnings": tuple(warnings(task, trial, compared))}
 
 
 def warnings(task: Task, trial: Trial, compared: EqualTime | None) -> Iterable[str]:

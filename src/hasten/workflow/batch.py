@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from pydantic import Field
 
+from hasten.answer import Answer
 from hasten.options import values
-from hasten.records import Answer, Confirmation, EqualTime, Interval, Record, Status
+from hasten.records import Confirmation, EqualTime, Interval, Record, Status
 from hasten.search import Progress
 from hasten.task import Target, Task
 from hasten.workflow.choices import Choices, split
@@ -233,7 +234,7 @@ def _with_answer(entry: BatchEntry, answer: Answer, seconds: float = 0.0) -> Bat
     For an infeasible or undecided answer, the figures are those of the best plan. An answer that a fresh process
     refuted counts as failed.
     """
-    shown = answer if answer.plan or not answer.best else answer.best
+    shown = answer.shown
     return BatchAnswer(
         **entry.request_fields,
         status="failed" if answer.verified is False else answer.status,
@@ -242,7 +243,7 @@ def _with_answer(entry: BatchEntry, answer: Answer, seconds: float = 0.0) -> Bat
         speedup=shown.speedup,
         speedup_interval=shown.speedup_interval,
         quality_loss=shown.quality_loss,
-        plan=shown.plan,
+        plan=shown.plan_text,
         script=answer.script,
         verified=answer.verified,
         outcome=answer.outcome,

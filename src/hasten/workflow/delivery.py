@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hasten.answer import Answer
 from hasten.errors import InputError
 from hasten.files import save, save_json
 from hasten.language.render import render
@@ -16,7 +17,7 @@ from hasten.methods import check_plan
 from hasten.models import family_named
 from hasten.models.base import Model
 from hasten.plan import Plan
-from hasten.records import Answer, Trial
+from hasten.records import Trial
 from hasten.report import ReportImages
 from hasten.script.claim import Runtime
 from hasten.script.upstream import refuse_missing, upstream_calls
@@ -147,7 +148,7 @@ class Delivery:
 
 def _images(answer: Answer, bench: Bench) -> ReportImages:
     """Returns the first images of the verdict by the baseline, the plan and the equal-time baseline."""
-    shown = answer.best or answer
+    shown = answer.shown
     if shown.confirmed is None or shown.confirmed.status != "ok":
         return ReportImages()
     indices = range(shown.confirmed.offset, shown.confirmed.offset + IMAGES)
@@ -157,10 +158,9 @@ def _images(answer: Answer, bench: Bench) -> ReportImages:
     def drawn(plan: Plan, steps: int | None = None) -> list[object]:
         return list(bench.images(plan, split="held-out", indices=indices, steps=steps))
 
-    plan = Plan.parse(shown.plan)
     return ReportImages(
         prompts=[bench.pipeline.prompt("held-out", i) for i in indices],
         reference=drawn(Plan()),
-        accelerated=drawn(plan) if plan else [],
+        accelerated=drawn(shown.plan) if shown.plan else [],
         equal_time=drawn(Plan(), fewer.steps) if fewer else [],
     )

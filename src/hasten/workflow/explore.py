@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from hasten.answer import Answer
 from hasten.language.render import render
-from hasten.records import Answer
 from hasten.script.write import script_name
 from hasten.store.seeds.bounds import Bounds, check_margin
 from hasten.store.seeds.search_params import SearchParams

@@ -14,10 +14,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from hasten.answer import Answer
 from hasten.errors import InputError
 from hasten.files import is_text, save, save_bytes, save_json
 from hasten.options import values
-from hasten.records import Answer, Trial
+from hasten.records import Trial
 from hasten.report import ReportImages, render_report
 from hasten.script.write import LONGEST_NAME
 from hasten.task import Setting, Task
@@ -42,7 +43,7 @@ class Context:
 def answer_key(answer: Answer) -> str:
     """Returns a text with the task and the plan of an answer, which differs for other requests in the same
     folder."""
-    return json.dumps([answer.task.to_json(), answer.plan], sort_keys=True)
+    return json.dumps([answer.task.to_json(), answer.plan_text], sort_keys=True)
 
 
 def keep(folder: Path, trials: tuple[Trial, ...], context: Context, images: ReportImages) -> None:

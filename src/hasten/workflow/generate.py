@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from hasten.answer import Answer, StatedFigures
 from hasten.errors import HastenError, InputError
 from hasten.files import save_json, whole
 from hasten.language.parse import parse
 from hasten.language.render import render
 from hasten.models import family_named
 from hasten.options import checked
-from hasten.records import Answer, Status
+from hasten.records import Status
 from hasten.script.claim import Runtime
 from hasten.script.write import script_name
 from hasten.store.seeds.bounds import BoundEntry, Bounds
@@ -190,15 +191,8 @@ def written_as_is(task: Task, stored: Entry, delivery: Delivery, place: Place) -
         dtype=place.dtype or usual_dtype(device, family_named(task.model)),
         device=device,
     )
-    answer = Answer(
-        status="likely",
-        task=task,
-        plan=str(stored.plan),
-        parameters=stored.parameters,
-        speedup=stored.speedup,
-        quality_loss=stored.score_loss,
-        reason=NOT_MEASURED,
-    )
+    stated = StatedFigures(plan=stored.plan, speedup=stored.speedup, quality_loss=stored.score_loss)
+    answer = Answer(status="likely", task=task, stated=stated, reason=NOT_MEASURED)
     return answer.model_copy(update={"script": str(delivery.script(answer, setting, model, {}))})
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from hasten.answer import Answer
 from hasten.files import save
 from hasten.measure.environment import environment, environment_key
 from hasten.models import check_device
 from hasten.plan import Plan
-from hasten.records import Answer, Record
+from hasten.records import Record
 from hasten.search import Progress
 from hasten.task import Task
 from hasten.version import __version__

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hasten.answer import Answer
 from hasten.errors import MeasurementError
 from hasten.measure.timing import LONGEST_S
 from hasten.options.table import MIN_SAMPLES
-from hasten.records import Answer
 from hasten.script.verify import verify
 from hasten.search import SearchOptions
 from hasten.search.budget import FRESH_PROCESS_S
 from hasten.search.judge import Goal, decide
-from hasten.workflow.answers import figures
+from hasten.workflow.answers import decided_by
 
 WARM_UP = 3
 """The pairs of calls that a verification makes before the timed ones."""
@@ -97,7 +97,7 @@ def _corrected(answer: Answer, batch_size: int) -> Answer | None:
     if decision == "rejected":
         return None
     claimed = f"The first claim, {answer.speedup:.2f}x, was too high: this is what a fresh process measured."
-    now = figures(task, trial, answer.equal_time)
+    now = decided_by(task, trial, answer.equal_time)
     return answer.model_copy(
         update={**now, "status": decision, "reason": "", "warnings": (claimed, *now["warnings"])}
     )

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
+from hasten.answer import Answer
 from hasten.errors import InputError
-from hasten.records import Answer, Interval, Status
+from hasten.records import Interval, Status
 from hasten.store.seeds.keys import ANY, Key, figure, method_names, one
 from hasten.store.seeds.table import Table
 from hasten.task import Task
@@ -127,7 +128,7 @@ def _value(answer: Answer, margin: float, complete: bool | None) -> dict[str, An
     value: dict[str, Any] = {"max_speedup": answer.speedup * margin if held and answer.speedup else None}
     value["status"] = answer.status if held or answer.status in NONE else "failed"
     if held:
-        value |= {"interval": answer.speedup_interval, "plan": answer.plan}
+        value |= {"interval": answer.speedup_interval, "plan": answer.plan_text}
     else:
         value["reason"] = answer.reason
     value |= {} if margin == 1 else {"margin": margin}

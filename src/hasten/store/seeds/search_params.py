@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hasten.answer import Answer
 from hasten.errors import InputError
 from hasten.limits import Limits
 from hasten.methods import METHODS
 from hasten.methods.base import Parameter
 from hasten.plan import Parameters, Plan, Value
-from hasten.records import Answer
 from hasten.store.seeds.keys import ANY, METRIC, Key, figure, method_names, one
 from hasten.store.seeds.table import Table
 from hasten.task import Task
@@ -94,7 +94,7 @@ class SearchParams(Table[Entry]):
         """
         held = answer.status in ("met", "likely") and answer.verified is not False
         shown, task = (answer if held else answer.best), answer.task
-        methods = Plan.parse(shown.plan).methods if shown else ()
+        methods = shown.plan.methods if shown else ()
         if shown is None or shown.speedup is None or not methods or task.own_setting:
             return ()
         named = task.of_plan(task.parameters, methods)
@@ -147,7 +147,8 @@ def _speedups(task: Task, shown: Answer, held: bool) -> Iterable[float]:
 def _value(shown: Answer, methods: tuple[str, ...]) -> dict[str, Any]:
     pairs = {(name, value) for given in shown.parameters.values() for name, value in given.items()}
     flat = {name: value for given in shown.parameters.values() for name, value in given.items()}
-    shared = {"plan": shown.plan} if len(pairs) > len(flat) else {}  # two methods give one name different values
+    # two methods may give one name different values, and the text of the plan tells them apart
+    shared = {"plan": str(shown.plan)} if len(pairs) > len(flat) else {}
     measured = shown.confirmed.losses.get(METRIC) if shown.confirmed else None
     return {
         **flat,
