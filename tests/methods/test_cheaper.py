@@ -47,13 +47,28 @@ def seen(module: Any) -> Iterator[list[torch.Tensor]]:
         hook.remove()
 
 
+@contextmanager
+def during(module: Any) -> Iterator[list[list[torch.Tensor]]]:
+    """The parameters that a module and those in it have at each of its calls."""
+    found: list[list[torch.Tensor]] = []
+    hook = next(iter(module.children())).register_forward_pre_hook(
+        lambda *_: found.append([p.detach() for p in module.parameters()])
+    )
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
 @pytest.mark.parametrize(("family", "dtype"), star(FAMILIES, (torch.bfloat16, torch.float16)), ids=str)
 def test_the_denoiser_alone_computes_in_half_precision(family: str, dtype: torch.dtype) -> None:
     pipe, layer = shared(family), next(m for m in denoiser_of(shared(family)).modules() if hasattr(m, "to_q"))
     before, image = tensors(pipe), latents(pipe, num_inference_steps=2)
-    with apply(pipe, f"half_precision(dtype={str(dtype).removeprefix('torch.')})"), seen(layer) as outputs:
+    plan = f"half_precision(dtype={str(dtype).removeprefix('torch.')})"
+    with apply(pipe, plan), seen(layer) as outputs, during(denoiser_of(pipe)) as weights:
         drawn = latents(pipe, num_inference_steps=2)
-        assert {t.dtype for t in denoiser_of(pipe).parameters()} == {dtype}
+        assert tensors(pipe) == before, "outside of a call it has its own weights"
+    assert {t.dtype for t in weights[-1]} == {dtype}
     assert {o.dtype for o in outputs} == {dtype} and drawn.dtype == torch.float32
     assert 0 < (drawn - image).norm() < 0.1 * image.norm()
     assert tensors(pipe) == before, "the very same memory"
@@ -73,7 +88,7 @@ def fuse(pipe: Any) -> None:
 
 @pytest.mark.parametrize(("family", "first"), star(FAMILIES, ("fused", "applied")))
 def test_fused_projections_are_in_half_precision_and_come_back(family: str, first: str) -> None:
-    """Fused before, or while the method is applied: then out of weights that are in half precision."""
+    """Fused before, or while the method is applied."""
     pipe, reference = fresh(family), fresh(family)
     fuse(reference)
     fused = latents(reference)
@@ -82,6 +97,8 @@ def test_fused_projections_are_in_half_precision_and_come_back(family: str, firs
     handle = handle or apply(pipe, "half_precision")
     half = latents(pipe)
     assert torch.isfinite(half).all() and not torch.equal(half, fused)
+    with apply(reference, "half_precision"):
+        assert torch.equal(latents(reference), half)
     handle.remove()
     assert torch.equal(latents(pipe), fused)
     assert all(p.dtype == torch.float32 for p in denoiser_of(pipe).parameters())
@@ -127,23 +144,28 @@ def test_convolutions_lie_channels_last_and_go_back(parts: str, unet: bool, vae:
     pipe = shared("sd")
     before = tensors(pipe)
 
-    def last(module: Any) -> bool:
-        wide = [p for p in module.parameters() if p.ndim == 4 and p.shape[2] > 1 and p.shape[1] > 1]
+    def last(weights: list[torch.Tensor]) -> bool:
+        wide = [p for p in weights if p.ndim == 4 and p.shape[2] > 1 and p.shape[1] > 1]
         return all(p.is_contiguous(memory_format=torch.channels_last) and not p.is_contiguous() for p in wide)
 
-    with apply(pipe, f"channels_last(parts={parts})"), seen(pipe.unet.down_blocks[0].resnets[0].conv1) as outputs:
-        assert (last(pipe.unet), last(pipe.vae.decoder)) == (unet, vae)
-        latents(pipe, num_inference_steps=1)
+    plan, layer = f"channels_last(parts={parts})", pipe.unet.down_blocks[0].resnets[0].conv1
+    with apply(pipe, plan), seen(layer) as outputs, during(pipe.unet) as ones, during(pipe.vae.decoder) as others:
+        latents(pipe, num_inference_steps=1, output_type="pt")
+        assert tensors(pipe) == before, "outside of a call they lie as they did"
+    assert (last(ones[-1]), last(others[-1])) == (unet, vae)
     assert outputs[0].is_contiguous(memory_format=torch.channels_last) == unet
     assert tensors(pipe) == before, "the very same memory"
 
 
 def test_what_two_methods_made_of_a_weight_comes_off_in_any_order() -> None:
     pipe = shared("sd")
-    before, weight = tensors(pipe), pipe.unet.conv_in.weight
+    before = tensors(pipe)
     for first, second in (("half_precision", "channels_last"), ("channels_last", "half_precision")):
         handles = {name: apply(pipe, name) for name in (first, second)}
         handles[first].remove()
+        with during(pipe.unet) as weights:
+            latents(pipe, num_inference_steps=1)
+        weight = weights[-1][0]
         assert (weight.dtype == torch.bfloat16) == (second == "half_precision")
         assert weight.is_contiguous() == (second == "half_precision")
         handles[second].remove()

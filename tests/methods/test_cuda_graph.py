@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +16,7 @@ from hasten.errors import UnsupportedError
 from hasten.language.parse import parse
 from hasten.methods import METHODS, apply, clash
 from hasten.methods._graph_tape import Tape, _Leaves
-from hasten.methods.cuda_graph import made_of
+from hasten.methods.cuda_graph import MadeOf, recorded
 
 DEEPCACHE = "deepcache(cache_branch_id=0,cache_interval=2)"
 TAYLORSEER = "taylorseer(cache_interval=2,disable_cache_before_step=2)"
@@ -61,15 +63,93 @@ def test_inputs_are_alike_where_only_their_numbers_differ() -> None:
 
 def test_what_is_recorded_holds_while_weights_and_attention_stay() -> None:
     unet = fresh("sd").unet
-    known = made_of(unet)
+    known = MadeOf(unet)
     with torch.no_grad():
         unet.conv_in.weight.mul_(2)  # a graph reads them where they are
-    assert made_of(unet) == known
+    assert known.is_of(unet)
     unet.conv_in.weight.data = unet.conv_in.weight.data.clone()
-    assert made_of(unet) != known
-    known = made_of(unet)
+    assert not known.is_of(unet)
+    known = MadeOf(unet)
     unet.set_attn_processor(AttnProcessor())
-    assert made_of(unet) != known
+    assert not known.is_of(unet) and not known.holds()
+
+
+class _Adapter(torch.nn.Module):
+    """A layer as those of peft are, whose scales are plain numbers in a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scaling, self.merged_adapters, self._disable_adapters = {"style": 1.0}, list[str](), False
+
+
+def _adapted(unet: Any) -> Any:
+    unet.conv_in.lora = _Adapter()
+    unet.mid_block.attentions[0].transformer_blocks[0].attn2.processor.scale = [1.0, 0.5]
+    return unet.conv_in.lora
+
+
+BAKED: dict[str, Callable[[Any, Any], object]] = {
+    "the scale of a LoRA": lambda unet, layer: layer.scaling.update(style=0.5),
+    "disable_lora": lambda unet, layer: setattr(layer, "_disable_adapters", True),
+    "fuse_lora": lambda unet, layer: layer.merged_adapters.append("style"),
+    "the scale of an IP-Adapter": lambda unet, layer: (
+        unet.mid_block.attentions[0].transformer_blocks[0].attn2.processor.scale.__setitem__(0, 0.0)
+    ),
+    "FreeU": lambda unet, layer: unet.enable_freeu(0.9, 0.2, 1.4, 1.6),
+    "a backend of attention": lambda unet, layer: setattr(
+        unet.mid_block.attentions[0].transformer_blocks[0].attn1.processor, "_attention_backend", "flash"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", BAKED)
+def test_python_values_that_a_graph_has_baked_in_are_noticed(change: str) -> None:
+    unet = fresh("sd").unet
+    layer = _adapted(unet)
+    known = MadeOf(unet)
+    assert known.is_of(unet) and known.holds()
+    BAKED[change](unet, layer)
+    assert not known.is_of(unet) and not known.holds()
+    assert MadeOf(unet).is_of(unet)
+
+
+def test_modules_that_are_put_in_and_switches_of_torch_are_noticed() -> None:
+    unet = fresh("sd").unet
+    known = MadeOf(unet)
+    unet.mid_block.resnets[0].dropout = torch.nn.Identity()
+    assert not known.is_of(unet)
+    known = MadeOf(unet)
+    with torch.backends.cudnn.flags(deterministic=not torch.backends.cudnn.deterministic):
+        assert not known.is_of(unet)
+    assert known.is_of(unet)
+
+
+def test_what_is_recorded_does_not_keep_the_denoiser_alive() -> None:
+    unet = fresh("sd").unet
+    known, alive = MadeOf(unet), weakref.ref(unet)
+    del unet
+    gc.collect()
+    assert alive() is None and known.holds()
+
+
+class _Patched:
+    """Stands for the patches of a denoiser on which a plan is."""
+
+    def __init__(self, denoiser: Any) -> None:
+        self.denoiser, self.plan, self.methods = denoiser, "cuda_graph", ()
+
+
+def test_another_scale_is_recorded_anew_between_runs_and_within_one() -> None:
+    unet = fresh("sd").unet
+    layer = _adapted(unet)
+    patches = _Patched(unet)
+    first = recorded(patches, 1)
+    assert recorded(patches, 1) is first
+    layer.scaling["style"] = 0.5
+    second = recorded(patches, 1)
+    assert second.tape is not first.tape and recorded(patches, 1) is second
+    layer.scaling["style"] = 0.0
+    assert not second.made_of.holds(), "as a callback sets it"
 
 
 class _Listed(Tape):
@@ -164,3 +244,28 @@ def test_new_weights_are_not_drawn_with_old_ones() -> None:
         with torch.no_grad():
             pipe.unet.conv_in.weight.mul_(1.5)
         assert not torch.equal(latents(pipe), before)
+
+
+@on_a_gpu
+def test_a_scale_that_is_baked_in_is_drawn_as_it_is_now() -> None:
+    """FreeU's factors are Python numbers; a callback that sets them within a run is noticed as well."""
+    pipe = fresh("sd").to("cuda")
+    plain = latents(pipe)
+    pipe.enable_freeu(0.9, 0.2, 1.4, 1.6)
+    freed = latents(pipe)
+    pipe.disable_freeu()
+
+    def begin(pipe: Any, number: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
+        if number == 1:
+            pipe.enable_freeu(0.9, 0.2, 1.4, 1.6)
+        return given
+
+    late = latents(pipe, callback_on_step_end=begin)
+    pipe.disable_freeu()
+    with apply(pipe, "cuda_graph"):
+        assert torch.equal(latents(pipe), plain)
+        pipe.enable_freeu(0.9, 0.2, 1.4, 1.6)
+        assert torch.equal(latents(pipe), freed)
+        pipe.disable_freeu()
+        assert torch.equal(latents(pipe), plain)
+        assert torch.equal(latents(pipe, callback_on_step_end=begin), late)

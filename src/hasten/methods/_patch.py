@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hasten.errors import InputError
 from hasten.methods import clash
@@ -13,20 +13,14 @@ from hasten.methods._root import Root
 from hasten.methods._run import Member
 from hasten.methods._site import Calls, Site, Wrapper, refusal
 from hasten.methods._stats import Tally, Tell
-from hasten.plan import Plan
-
-if TYPE_CHECKING:
-    import torch
-
-    from hasten.methods.base import Method
-    from hasten.plan import Parameters
+from hasten.methods._weights import Conversion, Weights
+from hasten.methods.base import Method
+from hasten.plan import Parameters, Plan
 
 __all__ = ["Conversion", "Current", "Patches", "Wrapper"]
 
-Conversion = Callable[["torch.Tensor"], "torch.Tensor"]
-"""Returns the data to compute with, made from the data of a parameter or buffer."""
-
 _CLOCK, _OUTERMOST = "clock", 1_000_000
+_WEIGHTS, _BENEATH_CLOCK = "weights", _OUTERMOST - 1
 
 
 class Patches:
@@ -45,7 +39,7 @@ class Patches:
         self._root = Root(denoiser)
         self._sites: dict[Any, Site] = {}
         self._calls: dict[int, Calls] = {}
-        self._held: dict[int, _Held] = {}
+        self._weights: dict[Any, Weights] = {}
         self._undo: dict[str, list[Callable[[], object]]] = {}
 
     @classmethod
@@ -108,12 +102,20 @@ class Patches:
         """Returns the tally of the installed method of that name."""
         return self.clock.tallies[name]
 
-    def convert(self, method: Method, tensor: torch.Tensor, conversion: Conversion) -> None:
-        """Replaces the data of a parameter or buffer until the method is removed, which puts the original back.
+    def convert(self, method: Method, host: Any, conversion: Conversion) -> None:
+        """Makes calls of a module, the denoiser or another, compute with converted weights. A method calls this
+        in its ``install``, and then has no state of its own.
 
-        A method calls this in its ``install``. The original data stays in memory as it is.
+        Outside of the calls the module has its own weights, whatever becomes of them.
         """
-        self._held.setdefault(id(tensor), _Held(tensor)).add(method.order, method.name, conversion)
+        is_root = host is self.denoiser
+        if host not in self._weights:
+            self._weights[host] = Weights(host, follows_runs=is_root)
+            self._site(host).add(_BENEATH_CLOCK, _WEIGHTS, self._weights[host].wrapper)
+        weights = self._weights[host]
+        weights.add(method.order, method.name, conversion)
+        if is_root:
+            self.listen(method, lambda: weights.fresh(conversion), run_wide=True)
 
     def undo(self, method: Method, action: Callable[[], object]) -> None:
         """Registers an action that takes back a change that is not a wrapper. A method calls this in its
@@ -161,39 +163,19 @@ class Patches:
 
     def _site(self, module: Any) -> Site:
         if module not in self._sites:
-            is_root = module is self.denoiser
-            self._sites[module] = Site(module, lambda: is_root or self.clock.lane is not None)
+            always = module is self.denoiser or module in self._weights
+            self._sites[module] = Site(module, lambda: always or self.clock.lane is not None)
         return self._sites[module]
 
     def _strip(self, name: str) -> None:
         self._sites = {module: site for module, site in self._sites.items() if site.keeps_any_without(name)}
         self._calls = {key: calls for key, calls in self._calls.items() if calls.keeps_any_without(name)}
-        self._held = {key: held for key, held in self._held.items() if held.keeps_any_without(name)}
+        self._weights = {host: weights for host, weights in self._weights.items() if self._keeps(host, name)}
 
-
-class _Held:
-    """A tensor of a module whose data methods convert, one after another in the order of the methods."""
-
-    def __init__(self, tensor: torch.Tensor) -> None:
-        self._tensor, self._original = tensor, tensor.data
-        self._conversions: list[tuple[int, str, Conversion]] = []
-
-    def add(self, order: int, name: str, conversion: Conversion) -> None:
-        self._conversions.append((order, name, conversion))
-        self._conversions.sort(key=lambda entry: entry[0])
-        self._convert()
-
-    def keeps_any_without(self, name: str) -> bool:
-        """Drops the conversions of that name and returns whether any are left. Without any, the tensor gets back
-        the very data that it had."""
-        left = [entry for entry in self._conversions if entry[1] != name]
-        if len(left) < len(self._conversions):
-            self._conversions = left
-            self._convert()
-        return bool(left)
-
-    def _convert(self) -> None:
-        data = self._original
-        for _, _, conversion in self._conversions:
-            data = conversion(data)
-        self._tensor.data = data
+    def _keeps(self, host: Any, name: str) -> bool:
+        """Drops the conversion of that name and returns whether any are left on the module."""
+        if self._weights[host].keeps_any_without(name):
+            return True
+        if not self._sites[host].keeps_any_without(_WEIGHTS):
+            del self._sites[host]
+        return False

@@ -4,20 +4,23 @@ side."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import denoiser_of, no_unet, weights_in_other_hands
+from hasten.errors import CallError
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Patches
+    from hasten.methods._weights import Place
 
 PARTS = ("both", "denoiser", "decoder", "none")
 
 
 class ChannelsLast(Method):
-    """Stores the weights of all convolutions of the UNet, the VAE's decoder, or both in torch's channels-last
+    """Lets all convolutions of the UNet, the VAE's decoder, or both compute with weights in torch's channels-last
     format.
 
     The activations follow the weights. The products stay the same, but the order of their sums may change.
@@ -48,15 +51,31 @@ class ChannelsLast(Method):
     def unsupported(self, pipe: Any) -> str | None:
         if reason := no_unet(pipe, self.title):
             return reason
-        if others := weights_in_other_hands(denoiser_of(pipe), ("accelerate",)):
-            return f"{others}, which undoes their layout"
-        return None
+        return _unfit(denoiser_of(pipe))
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+        from hasten.methods._weights import Conversion
+
         for module in _modules(pipe, str(parameters["parts"])):
-            for tensor in module.parameters():
-                if tensor.ndim == 4:
-                    patches.convert(self, tensor, _channels_last)
+            check = partial(_refuse_changed, module)
+            patches.convert(self, module, Conversion(_convolutions, _channels_last, check))
+
+
+def _unfit(module: Any) -> str | None:
+    """Returns why the layout of the module's weights cannot be changed, as a sentence without its full stop."""
+    others = weights_in_other_hands(module, ("accelerate", "group_offloading"))
+    return f"{others}, which undoes their layout" if others else None
+
+
+def _refuse_changed(module: Any) -> None:
+    if reason := _unfit(module):
+        raise CallError(f"{METHOD.title} is applied, and meanwhile {reason}: remove the method.")
+
+
+def _convolutions(module: Any) -> Iterator[Place]:
+    from hasten.methods._weights import places
+
+    return (place for place in places(module) if place[0][place[1]].ndim == 4)
 
 
 def _modules(pipe: Any, parts: str) -> Iterator[Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from hasten.denoisers import denoiser_of, no_denoiser, weights_in_other_hands
+from hasten.methods._baked import Baked
 from hasten.methods.base import Method, Parameter, State
-from hasten.plan import Parameters
+from hasten.plan import Parameters, Plan
 
 if TYPE_CHECKING:
     from hasten.methods._graph_tape import Tape
@@ -23,7 +24,8 @@ class CudaGraph(Method):
 
     The first call with inputs of a shape records. Beside a method that stores at one step what it reuses at
     another, each call of a run is recorded separately. The recording is kept for the denoiser, even while the
-    method is removed, until something else is recorded for it.
+    method is removed, until something else is recorded for it: a call with another scale of an adapter, other
+    weights or other settings of torch is recorded anew.
 
     Example:
         >>> with hasten.accelerate(pipe, "cuda_graph(warm_up_calls=1)"):
@@ -77,8 +79,57 @@ class CudaGraph(Method):
         patches.wrap(self, patches.denoiser, _replay(current))
 
 
-_TAPES: WeakKeyDictionary[Any, tuple[object, Tape]] = WeakKeyDictionary()
-"""The tape that was recorded last for each denoiser, and what it depends on."""
+class MadeOf:
+    """All that a graph of the denoiser is bound to, beside its inputs: the addresses of its weights, the plain
+    Python values that it computes with, and torch's own switches.
+
+    Example:
+        >>> made_of = MadeOf(pipe.unet)
+        >>> pipe.set_ip_adapter_scale(0.5)
+        >>> made_of.holds()
+        False
+    """
+
+    def __init__(self, denoiser: Any) -> None:
+        self._baked, self._places, self._switches = Baked(denoiser), _places(denoiser), _switches()
+
+    def is_of(self, denoiser: Any) -> bool:
+        """Returns whether a graph that was recorded then draws what the denoiser draws now."""
+        return self._places == _places(denoiser) and self._baked.is_of(denoiser) and self._switches == _switches()
+
+    def holds(self) -> bool:
+        """Returns whether nothing has changed within a run, where callbacks may set scales. It takes less than a
+        millisecond."""
+        return self._baked.holds()
+
+
+def _places(denoiser: Any) -> tuple[int, ...]:
+    return tuple(tensor.data_ptr() for tensor in (*denoiser.parameters(), *denoiser.buffers()))
+
+
+def _switches() -> tuple[object, ...]:
+    """Returns the settings of torch by which kernels are chosen."""
+    import torch
+
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    return (
+        torch.get_float32_matmul_precision(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda"),
+        (cudnn.enabled, cudnn.allow_tf32, cudnn.deterministic),
+        (cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled()),
+        cuda.cudnn_sdp_enabled(),
+    )
+
+
+class _Recorded(NamedTuple):
+    plan: Plan
+    made_of: MadeOf
+    tape: Tape
+
+
+_RECORDED: WeakKeyDictionary[Any, _Recorded] = WeakKeyDictionary()
+"""What was recorded last for each denoiser."""
 
 
 class _State(State):
@@ -86,11 +137,11 @@ class _State(State):
 
     def __init__(self, patches: Patches, warm_up: int) -> None:
         self._patches, self._warm_up = patches, warm_up
-        self._tape: Tape | None = None
+        self._recorded: _Recorded | None = None
         self._calls = 0
 
     def start(self) -> None:
-        self._tape, self._calls = None, 0
+        self._recorded, self._calls = None, 0
 
     def refresh(self) -> None:
         """Does nothing: a batch of another layout has graphs of its own."""
@@ -99,34 +150,28 @@ class _State(State):
         """Does nothing: calls are counted instead, because a step may have several."""
 
     def call(self, call_next: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        if self._tape is None:
-            self._tape = _tape_of(self._patches, self._warm_up)
-            self._tape.begin()
+        if self._recorded is None or not self._recorded.made_of.holds():
+            self._recorded = recorded(self._patches, self._warm_up)
+            self._recorded.tape.begin()
         self._calls += 1
-        return self._tape.call(self._calls - 1, call_next, args, kwargs)
+        return self._recorded.tape.call(self._calls - 1, call_next, args, kwargs)
 
 
-def _tape_of(patches: Patches, warm_up: int) -> Tape:
-    """Returns the tape that was recorded for the denoiser in its present state, or a new one."""
+def recorded(patches: Patches, warm_up: int) -> _Recorded:
+    """Returns what was recorded for the denoiser in its present state, or a tape that is empty yet."""
     from hasten.methods._graph_tape import Tape
 
-    denoiser, made_with = patches.denoiser, (patches.plan, *made_of(patches.denoiser))
-    recorded = _TAPES.get(denoiser)
-    if recorded is None or recorded[0] != made_with:
-        _TAPES[denoiser] = recorded = made_with, Tape(warm_up, by_call=_calls_differ(patches))
-    return recorded[1]
+    denoiser = patches.denoiser
+    last = _RECORDED.get(denoiser)
+    if last is None or last.plan != patches.plan or not last.made_of.is_of(denoiser):
+        last = _Recorded(patches.plan, MadeOf(denoiser), Tape(warm_up, by_call=_calls_differ(patches)))
+        _RECORDED[denoiser] = last
+    return last
 
 
 def _calls_differ(patches: Patches) -> bool:
     """Returns whether another method makes a call depend on the calls of its run before it."""
     return any(method.replay == "by_call" for method in patches.methods)
-
-
-def made_of(denoiser: Any) -> tuple[object, object]:
-    """Returns what a graph of the denoiser is bound to: the addresses of its weights, and its attention
-    processors."""
-    places = tuple(tensor.data_ptr() for tensor in (*denoiser.parameters(), *denoiser.buffers()))
-    return places, tuple(vars(module).get("processor") for module in denoiser.modules())
 
 
 def _replay(current: Current[_State]) -> Wrapper:

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import arguments_of, denoiser_of, no_denoiser, sample_of, weights_in_other_hands
-from hasten.errors import InputError
-from hasten.methods._installed import is_installed
-from hasten.methods.base import Method, Parameter, State, named
+from hasten.errors import CallError
+from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._weights import Place
 
 DTYPES = ("bfloat16", "float16")
-FUSED = {
-    "to_qkv": ("to_q", "to_k", "to_v"),
-    "to_kv": ("to_k", "to_v"),
-    "to_added_qkv": ("add_q_proj", "add_k_proj", "add_v_proj"),
-}
-"""The projections that diffusers creates when it fuses an attention's projections, and the names of their
-parts."""
 EXACT = ("timestep", "guidance")
 """Arguments of the denoiser that stay in full precision, because bfloat16 cannot tell timestep 999 from 1000."""
 
 
 class HalfPrecision(Method):
-    """Converts the denoiser's weights and activations to ``dtype``. Text encoder, scheduler and VAE stay as they
-    are.
+    """Lets the denoiser compute with weights and activations of ``dtype``. Text encoder, scheduler and VAE stay as
+    they are.
 
-    The original weights stay in memory, and removal puts them back.
+    The original weights stay in memory, and outside of its calls the denoiser has them.
 
     Example:
         >>> with hasten.accelerate(pipe, "half_precision(dtype=bfloat16)"):
@@ -59,75 +52,52 @@ class HalfPrecision(Method):
         return (named("dtype", DTYPES, "what the denoiser computes in"),)
 
     def unsupported(self, pipe: Any) -> str | None:
-        denoiser = denoiser_of(pipe)
-        dtype = str(getattr(denoiser, "dtype", None)).removeprefix("torch.")
-        if reason := no_denoiser(pipe, self.title):
-            return reason
-        if dtype != "float32" and not is_installed(self.name, pipe):
-            return f"the {type(denoiser).__name__} is {dtype}, not float32, so that nothing would be gained"
-        if others := weights_in_other_hands(denoiser):
-            return f"{others}, which undoes their conversion"
-        return None
+        return no_denoiser(pipe, self.title) or _unfit(denoiser_of(pipe))
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         import torch
 
-        dtype = getattr(torch, str(parameters["dtype"]))
-        full = tuple(getattr(patches.denoiser, "_keep_in_fp32_modules", None) or ())
-        named_tensors = (*patches.denoiser.named_parameters(), *patches.denoiser.named_buffers())
-        before = [tensor for _, tensor in named_tensors]
-        patches.undo(self, partial(_convert_back, patches.denoiser, dtype, before))
-        for name, tensor in named_tensors:
-            if tensor.is_floating_point() and not set(full) & set(name.split(".")):
-                patches.convert(self, tensor, partial(_converted, dtype))
-        patches.wrap(self, patches.denoiser, _in(dtype))
-        patches.listen(self, lambda: _State(patches.denoiser), run_wide=True)
+        from hasten.methods._weights import Conversion
+
+        dtype, denoiser = getattr(torch, str(parameters["dtype"])), patches.denoiser
+        half = Conversion(_chosen, partial(_converted, dtype), partial(_refuse_changed, denoiser))
+        patches.convert(self, denoiser, half)
+        patches.wrap(self, denoiser, _in(dtype))
 
 
-class _State(State):
-    """Checks at the beginning of each run that nobody else has taken over the weights. It stores nothing."""
+def _unfit(denoiser: Any) -> str | None:
+    """Returns why the denoiser's weights cannot be converted, as a sentence without its full stop."""
+    dtype = str(getattr(denoiser, "dtype", None)).removeprefix("torch.")
+    if dtype != "float32":
+        return f"the {type(denoiser).__name__} is {dtype}, not float32, so that nothing would be gained"
+    others = weights_in_other_hands(denoiser)
+    return f"{others}, which undoes their conversion" if others else None
 
-    def __init__(self, denoiser: Any) -> None:
-        self._denoiser, self._begins = denoiser, True
 
-    def start(self) -> None:
-        self._begins = True
+def _refuse_changed(denoiser: Any) -> None:
+    if reason := _unfit(denoiser):
+        raise CallError(
+            f"{METHOD.title} is applied, and meanwhile {reason}: remove the method, or load the model anew and "
+            "leave that off."
+        )
 
-    def step(self, number: int) -> None:
-        if self._begins and (others := weights_in_other_hands(self._denoiser)):
-            raise InputError(
-                f"{METHOD.title} is applied, and meanwhile {others}, which undoes their conversion: remove the "
-                "method, or load the model anew and leave that off."
-            )
-        self._begins = False
+
+def _chosen(denoiser: Any) -> Iterator[Place]:
+    """Yields the places of all weights but those that the class of the denoiser keeps in full."""
+    from hasten.methods._weights import places
+
+    full = set(getattr(denoiser, "_keep_in_fp32_modules", None) or ())
+    kept = {id(t) for path, t in _named_tensors(denoiser) if full & set(path.split("."))} if full else set()
+    return (place for place in places(denoiser) if id(place[0][place[1]]) not in kept)
+
+
+def _named_tensors(denoiser: Any) -> Iterator[tuple[str, Any]]:
+    yield from denoiser.named_parameters()
+    yield from denoiser.named_buffers()
 
 
 def _converted(dtype: Any, data: Any) -> Any:
     return data.to(dtype)
-
-
-def _convert_back(denoiser: Any, dtype: Any, before: Sequence[Any]) -> None:
-    """Restores tensors that others have made from converted weights.
-
-    They become float32 again, and fused projections are fused again from the restored parts.
-    """
-    own = set(map(id, before))
-    for tensor in (*denoiser.parameters(), *denoiser.buffers()):
-        if tensor.dtype == dtype and id(tensor) not in own:
-            tensor.data = tensor.data.float()
-    for module in denoiser.modules():
-        for fused, parts in FUSED.items():
-            linear = vars(module).get("_modules", {}).get(fused)
-            if linear is not None and id(linear.weight) not in own:
-                _fuse(linear, [getattr(module, part) for part in parts])
-
-
-def _fuse(fused: Any, parts: Sequence[Any]) -> None:
-    import torch
-
-    fused.weight.data = torch.cat([part.weight.data for part in parts])
-    if fused.bias is not None:
-        fused.bias.data = torch.cat([part.bias.data for part in parts])
 
 
 def _in(dtype: Any) -> Wrapper:

@@ -14,14 +14,14 @@ from hasten.denoisers import (
     transformer_blocks,
     weights_in_other_hands,
 )
-from hasten.errors import UnsupportedError
+from hasten.errors import CallError, UnsupportedError
 from hasten.methods._extra import missing
-from hasten.methods._installed import is_installed
 from hasten.methods.base import Method, Parameter, named
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
     from hasten.methods._patch import Patches
+    from hasten.methods._weights import Place
 
 SCHEMES = {
     "int8_weight_only": "Int8WeightOnlyConfig",
@@ -35,8 +35,8 @@ activations."""
 class Quantize(Method):
     """Quantises the weights of all linear layers in the denoiser's transformer blocks, by torchao.
 
-    Embeddings and the layers outside the blocks stay exact. The original weights stay in memory, and removal puts
-    them back.
+    Embeddings, adapters and the layers outside the blocks stay exact. The original weights stay in memory, and
+    outside of its calls the denoiser has them.
 
     Example:
         >>> with hasten.accelerate(pipe, "quantize(scheme=int8_weight_only)"):
@@ -85,43 +85,62 @@ class Quantize(Method):
         linear, denoiser = next(_linears(denoiser_of(pipe)), None), type(denoiser_of(pipe)).__name__
         if linear is None:
             return f"the {denoiser} has no transformer blocks: {self.title} has no linear layers to work on"
-        if not _is_plain(linear) and not is_installed(self.name, pipe):
+        if not _is_plain(linear):
             return f"the weights of the {denoiser} are {type(linear.weight).__name__} already"
-        if others := weights_in_other_hands(denoiser_of(pipe), ("layerwise_casting",)):
-            return f"{others}, which cannot be done to quantised ones"
-        return missing(self.packages, self.name)
+        return _unfit(denoiser_of(pipe)) or missing(self.packages, self.name)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
         from torchao import quantization
 
-        linears = list(_linears(patches.denoiser))
-        for linear in linears:
-            patches.undo(self, partial(_restore, linear, linear.weight, "extra_repr" in vars(linear)))
-        scheme, chosen = str(parameters["scheme"]), set(linears)
-        config = getattr(quantization, SCHEMES[scheme])()
-        try:
-            quantization.quantize_(patches.denoiser, config, filter_fn=lambda module, name: module in chosen)
-        except (AssertionError, NotImplementedError, RuntimeError, ValueError) as error:
-            raise UnsupportedError(f"{self.title} {scheme} cannot be used here: {error}") from error
+        from hasten.methods._weights import Conversion
+
+        scheme, denoiser = str(parameters["scheme"]), patches.denoiser
+        made = partial(_quantised, scheme, getattr(quantization, SCHEMES[scheme])())
+        patches.convert(self, denoiser, Conversion(_chosen, made, partial(_refuse_changed, denoiser), True))
+
+
+def _unfit(denoiser: Any) -> str | None:
+    """Returns why the weights cannot be quantised, as a sentence without its full stop."""
+    others = weights_in_other_hands(denoiser)
+    return f"{others}, which cannot be done to quantised ones" if others else None
+
+
+def _refuse_changed(denoiser: Any) -> None:
+    if reason := _unfit(denoiser):
+        raise CallError(f"{METHOD.title} is applied, and meanwhile {reason}: remove the method.")
+
+
+def _chosen(denoiser: Any) -> Iterator[Place]:
+    return ((linear._parameters, "weight") for linear in _linears(denoiser))
+
+
+def _quantised(scheme: str, config: Any, weight: Any) -> Any:
+    """Returns the weight (outputs, inputs) of a linear layer as torchao's tensor."""
+    import torch
+    from torchao.quantization import quantize_
+
+    rows, columns = weight.shape
+    linear = torch.nn.Linear(columns, rows, bias=False, device="meta")
+    linear.weight = torch.nn.Parameter(weight, requires_grad=False)
+    try:
+        quantize_(linear, config)
+    except (AssertionError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise UnsupportedError(f"{METHOD.title} {scheme} cannot be used here: {error}") from error
+    return linear.weight.data
 
 
 def _linears(denoiser: Any) -> Iterator[Any]:
-    """Yields the linear layers of all transformer blocks, each once."""
+    """Yields the linear layers of all transformer blocks, each once, but not those of adapters."""
     blocks = [block for _, block in stacked(denoiser)] or [b.module for b in transformer_blocks(denoiser)]
-    return (module for block in blocks for module in block.modules() if is_a(module, "Linear"))
+    inside = {m: None for block in blocks for m in block.modules() if "weight" in m._parameters}
+    adapters = {m for block in blocks for path, m in block.named_modules() if "lora_" in path}
+    return (module for module in inside if is_a(module, "Linear") and module not in adapters)
 
 
 def _is_plain(linear: Any) -> bool:
     import torch
 
     return type(linear.weight.data) is torch.Tensor and linear.weight.is_floating_point()
-
-
-def _restore(linear: Any, weight: Any, described: bool) -> None:
-    """Puts back the very same parameter, and the module's own description where torchao has replaced it."""
-    linear.weight = weight
-    if not described:
-        vars(linear).pop("extra_repr", None)
 
 
 METHOD = Quantize()
