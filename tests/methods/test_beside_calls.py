@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPanoramaPipeline, StableDiffusionSAGPipeline
+from diffusers import (
+    DDIMScheduler,
+    SemanticStableDiffusionPipeline,
+    StableDiffusionInstructPix2PixPipeline,
+    StableDiffusionPAGPipeline,
+    StableDiffusionPanoramaPipeline,
+    StableDiffusionSAGPipeline,
+    UNet2DConditionModel,
+)
 from tests.contracts.expected import SUPPORTED
-from tests.support.generating import counting, fresh, latents, shared
+from tests.support.generating import counting, fresh, latents, picture, shared
 from tests.support.marks import rarely
 from tests.support.methods import each_method, plan_of
 
@@ -121,16 +129,14 @@ def test_a_cutoff_under_skip_layer_guidance_acts_at_its_step() -> None:
     assert rows.count(2) == 8, "both halves at the first eight steps"
 
 
-def made(kind: Any) -> Any:
+def made(kind: Any, base: Any = None) -> Any:
     """That pipeline of Stable Diffusion's small parts."""
-    base = fresh("sd")
-    given = {
-        **base.components,
-        "safety_checker": None,
-        "feature_extractor": None,
-        "requires_safety_checker": False,
-    }
-    pipe = kind(**{**given, "scheduler": DDIMScheduler.from_config(base.scheduler.config)})
+    base = base or fresh("sd")
+    names = ("vae", "text_encoder", "tokenizer", "unet")
+    given = {name: part for name, part in base.components.items() if name in names}
+    given |= dict.fromkeys(("safety_checker", "feature_extractor")) | {"requires_safety_checker": False}
+    more = {"pag_applied_layers": ["mid"]} if kind is StableDiffusionPAGPipeline else {}
+    pipe = kind(scheduler=DDIMScheduler.from_config(base.scheduler.config), **given, **more)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -162,17 +168,96 @@ def test_a_pipeline_that_reads_what_attentions_do_is_refused(name: str) -> None:
     assert torch.equal(latents(pipe, sag_scale=0.75), plain)
 
 
-def test_a_call_for_a_gradient_is_refused() -> None:
-    """As Attend-and-Excite makes them: what is left out has no gradient."""
-    pipe = shared("sd")
+@pytest.mark.parametrize("wanted", ["sample", "encoder_hidden_states", "weights"])
+@each_method(lambda name: name != "attention_backend")
+def test_a_call_for_a_gradient_is_refused(family: str, name: str, wanted: str) -> None:
+    """As Attend-and-Excite, the tuning of prompts and training make them: what is left out, or converted, has no
+    gradient. Fewer steps leave no call out."""
+    pipe, method = shared(family), METHODS.get(name)
     call = {**calls_of(pipe)[0]}
-    call["sample"] = call["sample"].detach().requires_grad_(True)
-    plain = pipe.unet(**call)[0].detach()
-    with apply(pipe, "deepcache+tgate"):
-        with pytest.raises(InputError, match=r"called for a gradient, and DeepCache, T-GATE would leave out"):
-            pipe.unet(**call)
+    for given, value in call.items():
+        names = {"sample", "hidden_states"} if wanted == "sample" else {wanted}
+        call[given] = value.detach().requires_grad_(given in names) if torch.is_tensor(value) else value
+    for parameter in denoiser_of(pipe).parameters():
+        parameter.requires_grad_(wanted == "weights")
+    plain = denoiser_of(pipe)(**call)[0].detach()
+    with apply(pipe, plan_of(name)):
+        if method.shortens:
+            denoiser_of(pipe)(**call)[0].sum().backward()
+        else:
+            with pytest.raises(InputError, match=rf"called for a gradient, and {method.title} would leave out"):
+                denoiser_of(pipe)(**call)
         latents(pipe)
-    assert torch.equal(pipe.unet(**call)[0], plain)
+    assert torch.equal(denoiser_of(pipe)(**call)[0], plain)
+    denoiser_of(pipe).zero_grad()
+    denoiser_of(pipe).requires_grad_(True)
+
+
+def guided_by_an_image() -> Any:
+    """InstructPix2Pix, whose UNet takes the image beside the latents."""
+    base = fresh("sd")
+    given = {name: value for name, value in base.unet.config.items() if not name.startswith("_")}
+    base.unet = UNet2DConditionModel(**{**given, "in_channels": 8}).eval()
+    return made(StableDiffusionInstructPix2PixPipeline, base)
+
+
+PARTS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+    "PAG alone": (lambda: made(StableDiffusionPAGPipeline), {"guidance_scale": 1.0, "pag_scale": 3.0}),
+    "CFG and PAG": (lambda: made(StableDiffusionPAGPipeline), {"pag_scale": 3.0}),
+    "InstructPix2Pix": (guided_by_an_image, {"image": picture(), "image_guidance_scale": 1.5}),
+    "InstructPix2Pix, equal seeds": (
+        guided_by_an_image,
+        {"image": picture(), "image_guidance_scale": 1.5, "prompt": ["a dog"] * 2, "equal": True},
+    ),
+    "three prompts at once": (lambda: made(SemanticStableDiffusionPipeline), {"editing_prompt": ["a", "b"]}),
+}
+GUIDING = [name for name in SUPPORTED["sd"] if "guidance" in METHODS.get(name).replaces]
+
+
+def drawn(pipe: Any, equal: bool = False, **given: Any) -> torch.Tensor:
+    if equal:
+        given["generator"] = [torch.Generator().manual_seed(0) for _ in given["prompt"]]
+    return latents(pipe, **given)
+
+
+@pytest.mark.parametrize("case", PARTS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=rarely(n != "tgate")) for n in SUPPORTED["sd"]])
+def test_a_batch_of_other_parts_than_two_halves(case: str, name: str) -> None:
+    """Methods that drop a half refuse it, and leave the pipeline as it was; the others take all parts."""
+    make, given = PARTS[case]
+    pipe = make()
+    plain = drawn(pipe, **given)
+    processors = {path: type(processor) for path, processor in pipe.unet.attn_processors.items()}
+    with apply(pipe, plan_of(name)) as handle:
+        if name in GUIDING:
+            with pytest.raises(InputError, match=rf"{METHODS.get(name).title} would drop"):
+                drawn(pipe, **given)
+        else:
+            first = drawn(pipe, **given)
+            assert torch.isfinite(first).all()
+            assert torch.equal(drawn(pipe, **given), first) or name == "tome"
+            assert not METHODS.get(name).cuts_work or handle.stats[name].runs_without_effect == 0
+    assert {path: type(processor) for path, processor in pipe.unet.attn_processors.items()} == processors
+    assert torch.equal(drawn(pipe, **given), plain)
+
+
+@pytest.mark.parametrize("name", GUIDING)
+@pytest.mark.parametrize("prompts", [["a dog", "a cat"], ["a dog"] * 3], ids=["two", "three alike"])
+def test_halves_of_several_images_are_halves(name: str, prompts: list[str]) -> None:
+    pipe = shared("sd")
+    with apply(pipe, plan_of(name)) as handle:
+        assert torch.isfinite(drawn(pipe, equal=True, prompt=prompts)).all()
+        assert torch.isfinite(drawn(pipe, prompt=["a", "b", "c"], guidance_scale=1.0)).all()
+    assert handle.stats[name].guidance_dropped
+
+
+def test_perturbed_attention_that_is_switched_off_is_guidance_as_ever() -> None:
+    pipe = made(StableDiffusionPAGPipeline)
+    with apply(pipe, plan_of("guidance_cutoff")) as handle:
+        with pytest.raises(InputError, match=r"guides by perturbed attention \(PAGCFGIdentitySelfAttn"):
+            latents(pipe)
+        latents(pipe, pag_scale=0.0)
+    assert handle.stats["guidance_cutoff"].guidance_dropped
 
 
 def test_constant_timesteps_hold_a_bounded_number_of_stores() -> None:

@@ -54,15 +54,18 @@ class Holder:
 
 
 class Denoiser:
-    """What the clock needs of a denoiser: the names of its arguments."""
+    """What the clock needs of a denoiser: the names of its arguments, and its weights, of which it has none."""
 
     def forward(self, sample: torch.Tensor, timestep: Any) -> None:
         """Computes nothing."""
 
+    def parameters(self) -> tuple[()]:
+        return ()
+
 
 def clock_of(scheduler: Any, *, run_wide: bool = True) -> tuple[list[list[int]], Any]:
     runs: list[list[int]] = []
-    clock, method = Clock(), METHODS.get("channels_last")
+    clock, method = Clock(shared("sd").unet), METHODS.get("channels_last")
     clock.tallies["log"] = Tally(method, Holder(scheduler), {}, print)
     clock.join(Member(1, "log", lambda: Log(runs), run_wide))
     return runs, lambda timestep, sample=SAMPLE: clock.wrapper(lambda *_: None, Denoiser(), sample, timestep)

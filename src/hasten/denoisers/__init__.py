@@ -11,7 +11,15 @@ from hasten.denoisers.blocks import (
     stacked,
     transformer_blocks,
 )
-from hasten.denoisers.calls import arguments_of, denoiser_of, runs_all_blocks, sample_of, text_of, timestep_of
+from hasten.denoisers.calls import (
+    argument_of,
+    arguments_of,
+    denoiser_of,
+    runs_all_blocks,
+    sample_of,
+    text_of,
+    timestep_of,
+)
 from hasten.denoisers.declared import (
     Denoiser,
     Stack,
@@ -40,6 +48,7 @@ __all__ = [
     "Stack",
     "Stream",
     "TransformerBlock",
+    "argument_of",
     "arguments_of",
     "attentions",
     "blocks_of",

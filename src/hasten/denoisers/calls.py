@@ -28,9 +28,16 @@ def sample_of(denoiser: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
 
 def timestep_of(denoiser: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Returns the timestep that the denoiser is called with."""
-    if "timestep" in kwargs:
-        return kwargs["timestep"]
-    return args[arguments_of(denoiser).index("timestep")]
+    return argument_of(denoiser, "timestep", args, kwargs)
+
+
+def argument_of(denoiser: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Returns the argument of that name that the denoiser is called with, or None where it is left out."""
+    if name in kwargs:
+        return kwargs[name]
+    names = arguments_of(denoiser)
+    place = names.index(name) if name in names else len(args)
+    return args[place] if place < len(args) else None
 
 
 def text_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -40,9 +47,7 @@ def text_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
 
 def runs_all_blocks(denoiser: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Returns whether a call runs all blocks of a transformer. SD3's skip-layer guidance leaves some out."""
-    names = arguments_of(denoiser)
-    place = names.index(LEFT_OUT) if LEFT_OUT in names else len(args)
-    return not (args[place] if place < len(args) else kwargs.get(LEFT_OUT))
+    return not argument_of(denoiser, LEFT_OUT, args, kwargs)
 
 
 def arguments_of(denoiser: Any) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from hasten.methods._caller import caller
 from hasten.methods._run import MOST_CALLS, Lane, Member, Run
 from hasten.methods._stats import Tally
 from hasten.methods._track import Shape, Track, ends_unseen, track_of
-from hasten.methods._watched import refuse_gradient, refuse_watched
+from hasten.methods._watched import Processors, refuse_gradient, refuse_parts
 from hasten.methods.base import Method, State
 
 S = TypeVar("S", bound=State)
@@ -46,9 +46,11 @@ class Clock:
     is the lane of the call that is under way; outside of calls it is None, and no method acts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, denoiser: Any) -> None:
         self.tallies: dict[str, Tally] = {}
         self.lane: Lane | None = None
+        self._processors = Processors(denoiser)
+        self._processors.admit(())
         self._members: list[Member] = []
         self._runs: list[Run] = []
         self._thread = threading.local()
@@ -104,11 +106,13 @@ class Clock:
     def _enter(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Lane | None:
         """Makes the lane of this call the current one, and returns the lane that was current before."""
         sample = sample_of(module, args, kwargs)
-        refuse_gradient(module, sample, self._methods)
+        refuse_gradient(module, args, kwargs, self._methods)
         self._lock.acquire()
         outer = self.lane
         try:
-            self.lane, step = self._next(module, timestep_of(module, args, kwargs), tuple(sample.shape))
+            self.lane, step = self._next(timestep_of(module, args, kwargs), tuple(sample.shape))
+            if step and self.lane.is_at_first:
+                refuse_parts(module, args, kwargs, self._methods)
             self.lane.begin(step)
         except BaseException:
             self.lane = outer
@@ -127,7 +131,7 @@ class Clock:
         finally:
             self._lock.release()
 
-    def _next(self, denoiser: Any, timestep: Any, shape: Shape) -> tuple[Lane, int]:
+    def _next(self, timestep: Any, shape: Shape) -> tuple[Lane, int]:
         """Returns the lane and the step of a call at this timestep. A new run begins where no known run fits."""
         holder, thread = caller(), threading.get_ident()
         own = getattr(holder, "scheduler", None)
@@ -137,7 +141,7 @@ class Clock:
             step = run.track.follow(timestep, shape)
             if step is not None and (own is not None or run.calls_at_once < MOST_CALLS or step != run.step):
                 return run.lane(step, shape), step
-        refuse_watched(denoiser, self._methods)
+        self._processors.admit(self._methods)
         run = self._begin(timestep, shape, own, call, mine)
         return run.lane(0, shape), 0
 

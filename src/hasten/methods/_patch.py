@@ -33,7 +33,7 @@ class Patches:
 
     def __init__(self, denoiser: Any) -> None:
         self.denoiser = denoiser
-        self.clock = Clock()
+        self.clock = Clock(denoiser)
         self._methods: dict[str, Method] = {}
         self._given: dict[str, Parameters] = {}
         self._root = Root(denoiser)

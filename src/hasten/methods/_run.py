@@ -43,6 +43,11 @@ class Lane:
         return self.shape[-2], self.shape[-1]
 
     @property
+    def is_at_first(self) -> bool:
+        """Whether the lane has had one call at most, so that nothing of its second step has been left out yet."""
+        return self.step < 1
+
+    @property
     def is_last_call(self) -> bool:
         """Whether this call is known to be the lane's last, so that nothing stored at it would ever be used."""
         return self.run.track.finished

@@ -204,6 +204,9 @@ class Method(ABC):
     also be rounded differently.
     """
 
+    converts: bool = False
+    """Whether the denoiser computes with converted copies of its weights, which no gradient reaches."""
+
     exact: bool = False
     """Whether the images are the same apart from rounding, so that a lossless request may use the method."""
 

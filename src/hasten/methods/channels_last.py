@@ -41,6 +41,7 @@ class ChannelsLast(Method):
     order = 95
     compilable = True
     cuts_work = False
+    converts = True
     exact = True
     by_default = False
     log_speedup_sd = 0.2

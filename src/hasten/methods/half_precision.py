@@ -45,6 +45,7 @@ class HalfPrecision(Method):
     compilable = True
     denoisers = ("unet", "transformer")
     cuts_work = False
+    converts = True
     by_default = False
     log_speedup_sd = 0.5
 

@@ -70,6 +70,7 @@ class Quantize(Method):
     compilable = True
     denoisers = ("unet", "transformer")
     cuts_work = False
+    converts = True
     by_default = False
     log_speedup_sd = 0.5
     packages = ("torchao>=0.18",)
