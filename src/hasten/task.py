@@ -29,7 +29,6 @@ OWN_SETTING = ("height", "width", "guidance_scale", "batch_size", "device", "dty
 """The fields of the setting that a request may give besides model, scheduler and steps."""
 CHOICE = ("excluded", "one_of", "lossless")
 """The fields for the choice of methods that a request may give besides their names."""
-DTYPES = ("float32", "float16", "bfloat16")
 
 
 class Target(BaseModel):

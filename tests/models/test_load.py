@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from safetensors.torch import load_file, save_file
 from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 from hasten.errors import InputError, UnknownNameError
-from hasten.models import FAMILIES, family_of, load_pipeline, variant_of
+from hasten.metrics import find_scorer
+from hasten.metrics._dino import find_dino
+from hasten.models import FAMILIES, family_of, load_pipeline, source_at, variant_of
 from hasten.schedulers import find_scheduler
 from hasten.task import Task
 from hasten.workflow.opening import model_of, task_of
@@ -320,3 +323,36 @@ def test_numbers_that_another_scheduler_cannot_take_are_told(folder: Path) -> No
     load_pipeline(str(folder))
     with pytest.raises(InputError, match=r"DPM-Solver\+\+ cannot be made of .* Name another"):
         load_pipeline(str(folder), find_scheduler("DPM-Solver++"))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("openai/clip-vit-base-patch32", True),
+        ("a/b.c_d-1", True),
+        ("_private_/x", True),
+        ("clip", False),
+        ("a/b/c", False),
+        ("/absolute/folder", False),
+        ("./b", False),
+        ("~/b", False),
+        ("-a/b", False),
+        ("a/b.", False),
+        ("a--b/c", False),
+        ("a b/c", False),
+        ("a/" + "b" * 96, True),
+        ("a/" + "b" * 97, False),
+    ],
+)
+def test_the_same_names_are_hub_ids_for_models_scorers_and_dino(name: str, is_one: bool) -> None:
+    assert source_at(name) == (name if is_one else None)
+    with nullcontext() if is_one else pytest.raises(InputError):
+        assert find_scorer(name) == name
+    with nullcontext() if is_one else pytest.raises(InputError):
+        find_dino(name)
+
+
+def test_a_folder_comes_before_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert source_at("a/b") == "a/b" and source_at(str(tmp_path / "a")) == str(tmp_path / "a")

@@ -12,17 +12,16 @@ import typer
 
 import hasten.api
 import hasten.cli
-from hasten.options import OPTIONS, option
+from hasten.errors import InputError
+from hasten.options import OPTIONS, canonical, option
 from hasten.options.table import REQUEST
-from hasten.options.taken import KEYWORDS_ONLY, LEFT_OUT, taken
-from hasten.workflow.choices import Choices, ScriptChoices
+from hasten.options.taken import KEYWORDS_ONLY, LEFT_OUT, SEVERAL, taken
+from hasten.workflow.choices import Choices, ScriptChoices, asked
 
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(hasten.cli.app).commands)  # type: ignore[attr-defined]
 IN_REQUESTS = {one.name for one in OPTIONS if one.group == REQUEST}
 """The options that a request, a matrix or the pipeline of ``tune`` says in Python."""
 UNION = {**get_type_hints(Choices), **get_type_hints(ScriptChoices)}
-LISTS = {"batch_size": "batch_sizes"}
-"""The keyword of an option of which a function takes several values."""
 
 
 def flags(command: str) -> dict[str, set[str]]:
@@ -61,10 +60,36 @@ def test_a_function_takes_all_options_but_the_exceptions(function: str) -> None:
     """What a function has no keyword for, its request says."""
     said = set() if function == "tune" else IN_REQUESTS
     known = keywords(function)
-    missing = {name for name in taken(function) if LISTS.get(name, name) not in known and name not in known}
+    several = SEVERAL.get(function, {})
+    missing = {name for name in taken(function) if several.get(name, name) not in known}
     assert missing <= said
     also = {one.also for one in OPTIONS if one.also and one.name in known}
     assert also <= known, "an option's other keyword is taken wherever the option is"
+
+
+VALUES: dict[str, Any] = {"strategy": "tpe", "prefer": "fastest", "max_time": "9s", "storage": "memory"}
+IGNORED = [
+    (function, keyword)
+    for function in ("compare", "profile")
+    for keyword in get_type_hints(Choices)
+    if canonical(keyword) not in taken(function) or canonical(keyword) in SEVERAL.get(function, {})
+]
+
+
+@pytest.mark.parametrize(("function", "keyword"), IGNORED)
+def test_a_function_refuses_a_keyword_that_it_would_ignore(function: str, keyword: str) -> None:
+    given = {keyword: VALUES.get(keyword, 16)}
+    call = getattr(hasten.api, function)
+    with pytest.raises(InputError, match=rf"{function}\(\) takes no {keyword}"):
+        call("Generate an emoji-sd pipeline with DDIM and 2 steps", *["tome"] * (function == "compare"), **given)
+    asked(function, {keyword: None})  # None leaves a choice open, here as elsewhere
+
+
+def test_both_functions_that_search_nothing_ignore_the_same() -> None:
+    searching = {"strategy", "prefer", "max_trials", "max_time_s", "max_time", "search_pairs", "confirmations"}
+    ignored = {name: {keyword for function, keyword in IGNORED if function == name} for name, _ in IGNORED}
+    assert ignored["compare"] == searching
+    assert ignored["profile"] == searching | {"scorer", "num_samples", "storage", "batch_size"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

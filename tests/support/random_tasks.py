@@ -11,9 +11,10 @@ from hasten.methods import METHODS
 from hasten.methods.base import Parameter
 from hasten.metrics import METRICS
 from hasten.models import model_names
+from hasten.options.table import DTYPES
 from hasten.plan import Parameters, Value, step_list
 from hasten.schedulers import scheduler_names
-from hasten.task import DEFAULT_MAX_LOSS, DTYPES, Target, Task
+from hasten.task import DEFAULT_MAX_LOSS, Target, Task
 
 FOLDERS = ("./my-model", "/data/My Models/x", "org/Name_1.5", "it's/here", "~/sdxl", "./模型", "./SD1.5", "mine")
 STEPS = (1, 2, 20, 25, 50, 1000)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hasten.errors import InputError
-from hasten.files import folder_at
 from hasten.metrics._scorer import Preprocessing, loading, processor_config, unit, whole_network
 
 if TYPE_CHECKING:
@@ -32,7 +30,9 @@ def dino_source() -> str:
 
 def find_dino(source: str) -> None:
     """Raises InputError where a source is neither a folder nor a hub id, for example a file without a model."""
-    if not folder_at(source) and (Path(source).is_absolute() or source.count("/") != 1):
+    from hasten.models import source_at
+
+    if source_at(source) is None:
         raise _unusable(source, "there is no such folder")
 
 

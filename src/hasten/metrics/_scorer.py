@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -171,17 +170,14 @@ def whole_network(cls: Any, source: str) -> Any:
     return checked(cls.from_pretrained(source, output_loading_info=True, weights_only=True), source).eval()
 
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
 def find_scorer(scorer: str) -> str:
     """Returns a CLIP's folder or hub id without reading any of it. Raises InputError where there is none."""
-    from hasten.models import ASSETS
+    from hasten.models import ASSETS, source_at
 
     if Path(scorer).name == scorer and (asset := folder_at(ASSETS / scorer)):
         return str(asset)
-    if (folder := folder_at(scorer)) or _HUB_ID.fullmatch(scorer):
-        return str(folder or scorer)
+    if (source := source_at(scorer)) is not None:
+        return source
     raise InputError(
         f"No scorer {scorer!r}. Give a CLIP model's folder or hub id, e.g. 'openai/clip-vit-base-patch32'."
     )

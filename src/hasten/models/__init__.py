@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hasten.models._embedded import ASSETS, embedded_folder
-from hasten.models._files import refuse_file_in, refuse_single_file, variant_of
+from hasten.models._files import refuse_file_in, refuse_single_file, source_at, variant_of
 from hasten.models._known import (
     FAMILIES,
     family_named,
@@ -41,6 +41,7 @@ __all__ = [
     "quiet_loading",
     "refuse_file_in",
     "refuse_single_file",
+    "source_at",
     "usual_scheduler",
     "usual_steps",
     "variant_of",

@@ -6,12 +6,22 @@ import re
 from pathlib import Path
 
 from hasten.errors import InputError
+from hasten.files import folder_at
 
 WEIGHTS = re.compile(r"[^.]+(?:\.(?P<variant>\w+?))?(?:-\d+-of-\d+)?(?:\.(?P<late>\w+))?\.safetensors")
 """Matches ``model.safetensors`` and ``model.fp16.safetensors``, also in parts, with the variant on either side."""
+_HUB_ID = re.compile(r"(?!.*(?:--|\.\.))\b[\w.-]{1,96}\b/\b[\w.-]{1,96}\b", re.ASCII)
+"""Matches what the Hugging Face hub takes for the id of a repository with its owner."""
 USUAL = "fp16"
 SINGLE = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 IN_WORDS = re.compile(r"""[^\s"'`“”「」]+\.(?:safetensors|ckpt|gguf)(?![\w/])""", re.IGNORECASE)
+
+
+def source_at(name: str) -> str | None:
+    """Returns the path of the folder or the hub id that a name stands for, without reading or fetching any of it.
+    Returns None where it is neither."""
+    folder = folder_at(name)
+    return str(folder) if folder else name if _HUB_ID.fullmatch(name) else None
 
 
 def variant_of(source: str) -> str | None:

@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.errors import HastenError, InputError, UnknownNameError
 from hasten.files import folder_at
-from hasten.models._files import refuse_single_file
+from hasten.models._files import refuse_single_file, source_at
 from hasten.models._known import FAMILIES, find_model, source_of
 from hasten.models._parts import INDEX, load_networks, parts_of, refuse_code
 from hasten.models._quiet import quiet_loading
 from hasten.models.base import Family, Model
+from hasten.options.table import DTYPES
 
 if TYPE_CHECKING:
     import torch
 
     from hasten.schedulers import Scheduler
-
-LONGEST_PART = 96
-"""Longest part of a hub id, on either side of its slash, in characters."""
-DTYPES = ("float32", "float16", "bfloat16")
 
 
 def load_pipeline(
@@ -81,16 +78,11 @@ def _source(model: Model | str) -> str:
     try:
         return _source(find_model(model)[1])
     except UnknownNameError:
-        if (folder := folder_at(model)) or _is_hub_id(model):
-            return str(folder or model)
+        if (source := source_at(model)) is not None:
+            return source
         if Path(model).name != model:
             raise InputError(f"No model folder at {model!r}. Give a folder in diffusers layout.") from None
         raise
-
-
-def _is_hub_id(text: str) -> bool:
-    parts = text.split("/")
-    return len(parts) == 2 and all(0 < len(p) <= LONGEST_PART and p[0] not in ".~" for p in parts)
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -13,7 +13,7 @@ from typing import Any
 from hasten.errors import InputError, nearest
 from hasten.options.table import OPTIONS, Option
 
-__all__ = ["OPTIONS", "Option", "checked", "option", "option_names"]
+__all__ = ["OPTIONS", "Option", "canonical", "checked", "option", "option_names"]
 
 _BY_NAME = {one.name: one for one in OPTIONS}
 _ALSO = {one.also: one.name for one in OPTIONS if one.also}
@@ -27,6 +27,11 @@ def option_names(holder: type) -> tuple[str, ...]:
 def option(name: str) -> Option:
     """Returns the option of that keyword."""
     return _BY_NAME[name]
+
+
+def canonical(keyword: str) -> str:
+    """Returns the name of the option that a keyword stands for: ``max_time_s`` for ``max_time``."""
+    return _ALSO.get(keyword, keyword)
 
 
 def checked(
@@ -46,7 +51,7 @@ def checked(
     known = tuple(_BY_NAME if among is None else among)
     found: dict[str, Any] = {}
     for keyword, value in given.items():
-        name = _ALSO.get(keyword, keyword)
+        name = canonical(keyword)
         if name not in known:
             raise TypeError(_unknown(keyword, (*beside, *known)))
         if name != keyword and given.get(name) is not None and value is not None:

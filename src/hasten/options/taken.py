@@ -6,7 +6,10 @@ In Python the options of a request are in the request itself, or in the pipeline
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
+from hasten.errors import InputError
+from hasten.options import canonical
 from hasten.options.table import OPTIONS, OUTPUT, REQUEST, SEARCH
 
 _NO_BOUNDS = "it writes no file of bounds"
@@ -58,11 +61,23 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     },
 }
 """The options that a function and its command do not take, each with the reason."""
+SEVERAL: Mapping[str, Mapping[str, str]] = {"profile": {"batch_size": "batch_sizes"}}
+"""The options of which a function takes several values, each with its keyword for them."""
 KEYWORDS_ONLY: Mapping[str, str] = {
     "search_pairs": "the number of pairs of the verdict, --pairs, is what a user needs to set",
     "confirmations": "a budget of time or of trials, --max-time or --max-trials, is what a user needs to set",
 }
 """The options that have no flag, each with the reason."""
+
+
+def refuse_ignored(function: str, given: Mapping[str, Any]) -> None:
+    """Raises InputError where a function is given a keyword that has no effect on it. None has none anywhere."""
+    for keyword in (keyword for keyword, value in given.items() if value is not None):
+        name = canonical(keyword)
+        if reason := LEFT_OUT[function].get(name):
+            raise InputError(f"{function}() takes no {keyword}, because {reason}. Leave it out.")
+        if several := SEVERAL.get(function, {}).get(name):
+            raise InputError(f"{function}() takes no {keyword}: give {several}.")
 
 
 def taken(function: str) -> tuple[str, ...]:

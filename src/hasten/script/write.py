@@ -19,6 +19,7 @@ from hasten.limits import Limits
 from hasten.methods import METHODS, unfit
 from hasten.models import FAMILIES, family_named, variant_of
 from hasten.models.base import Family, Model
+from hasten.options import checked
 from hasten.plan import Plan
 from hasten.records import between
 from hasten.schedulers import find_scheduler
@@ -27,7 +28,6 @@ from hasten.script.literals import assignment, in_docstring, labelled, literal
 from hasten.script.upstream import Calls, upstream_calls
 from hasten.task import Setting, Task
 
-RUNTIMES: tuple[Runtime, ...] = ("hasten", "upstream")
 _PROMPTS = {"emoji": "a pineapple left of a fox on a blue background"}
 _THREADS = "# The figures are those of so many CPU threads; torch itself would take another number."
 _PROMPT = "a photo of an astronaut riding a horse"
@@ -61,8 +61,7 @@ def render_script(
         UnsupportedError: the family cannot take a method, or the upstream packages cannot do it or do it wrong.
         InputError: the answer has no plan, or there is no such runtime.
     """
-    if runtime not in RUNTIMES:
-        raise InputError(f"Unknown runtime {runtime!r}. Available: {', '.join(RUNTIMES)}.")
+    checked({"runtime": runtime})
     claim = Claim.of(answer, setting=setting, model=model, runtime=runtime, seed=seed, environment=environment)
     plan, family = Plan.parse(claim.plan), family_of_model(model)
     calls = upstream_calls(plan, setting, family.name, allow_known_wrong) if runtime == "upstream" else None

@@ -48,10 +48,14 @@ class Progress:
     message: str = ""
 
 
+Listener = Callable[[Progress], None]
+"""A function that is told how a search goes on."""
+
+
 class Reporter:
     """Sends the progress of a search, as its ledger and its budget show it."""
 
-    def __init__(self, ledger: Ledger, budget: Budget, send: Callable[[Progress], None] | None = None) -> None:
+    def __init__(self, ledger: Ledger, budget: Budget, send: Listener | None = None) -> None:
         goal = ledger.asked
         self._ledger, self._budget, self._send = ledger, budget, send
         planned = sum(map(len, ledger.spaces))

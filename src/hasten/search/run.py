@@ -21,7 +21,7 @@ from hasten.search.judge import Decision, Goal, decide, shortfall
 from hasten.search.measured_grids import kept_grids, measuring, newly_measured
 from hasten.search.options import SearchOptions
 from hasten.search.out_of_reach import out_of_reach, settle_for_less, settle_for_the_best
-from hasten.search.progress import Progress
+from hasten.search.progress import Listener
 from hasten.search.pursuit import pursue
 from hasten.search.reasons import infeasible, of_part, undecided
 from hasten.search.session import Session, Strategy
@@ -70,7 +70,7 @@ def run_search(
     bench: Measures,
     task: Task,
     options: SearchOptions | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Listener | None = None,
     predictor: Callable[[], Predictor] | None = None,
 ) -> SearchResult:
     """Answers the task by measuring. Every finished trial is stored, even when the search is interrupted.

@@ -19,7 +19,7 @@ from hasten.search.earlier_trials import EarlierTrials
 from hasten.search.judge import Goal
 from hasten.search.ledger import Ledger
 from hasten.search.options import SearchOptions
-from hasten.search.progress import Progress, Reporter
+from hasten.search.progress import Listener, Reporter
 from hasten.store import Store
 
 
@@ -38,7 +38,7 @@ class Session:
         options: SearchOptions,
         *,
         spaces: Sequence[Space] = (),
-        progress: Callable[[Progress], None] | None = None,
+        progress: Listener | None = None,
         predictor: Callable[[], Predictor] | None = None,
     ) -> None:
         self.bench, self.store, self.options = bench, store, options

@@ -11,12 +11,12 @@ from hasten.answer import Answer
 from hasten.measure.bench import Bench
 from hasten.measure.failures import free_memory
 from hasten.plan import Plan
-from hasten.search import SearchOptions, SearchResult, run_search
+from hasten.search import Listener, SearchOptions, SearchResult, run_search
 from hasten.store.driver import check_storage
 from hasten.store.memory import one_memory
 from hasten.task import Task
 from hasten.workflow.answers import answer_of
-from hasten.workflow.delivery import Delivery, Listener
+from hasten.workflow.delivery import Delivery
 from hasten.workflow.opening import model_of, open_bench
 from hasten.workflow.place import Place
 

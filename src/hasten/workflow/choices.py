@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
-from hasten.options import checked, option_names
+from hasten.options import checked, option_names, values
+from hasten.options.taken import refuse_ignored
 from hasten.script.claim import Runtime
 from hasten.search import Prefer, SearchOptions
 from hasten.workflow.place import Place
@@ -50,6 +51,26 @@ class ScriptChoices(Choices, total=False):
 
 SCRIPT_NAMES = ("runtime", "verify", "allow_known_wrong")
 """The names of these that ``Choices`` does not have."""
+
+
+def asked(
+    function: str, choices: Choices, progress: object = None, beside: Iterable[str] = ()
+) -> tuple[SearchOptions, Place]:
+    """Returns what the keyword arguments of a function of ``hasten.api`` ask for, like ``split``.
+
+    Args:
+        function: the name of the function.
+        choices: its choices.
+        progress: its callback.
+        beside: the names of its other arguments.
+
+    Raises:
+        InputError: a value is out of range, the function ignores a choice, or the callback is no function.
+        TypeError: a name is unknown.
+    """
+    values.function("progress", progress)
+    refuse_ignored(function, choices)
+    return split(choices, beside)
 
 
 def split(choices: Choices, beside: Iterable[str] = ()) -> tuple[SearchOptions, Place]:

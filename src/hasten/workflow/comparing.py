@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,15 +14,13 @@ from hasten.measure.timing import MOST_TIMES, UntilKnown
 from hasten.methods import is_equal_time
 from hasten.plan import Plan
 from hasten.records import EqualTime, Record, Trial
-from hasten.search import Progress, SearchOptions
+from hasten.search import Listener, Progress, SearchOptions
 from hasten.store import Store
 from hasten.store.driver import check_storage
 from hasten.task import Setting, Task
 from hasten.workflow.checks import check_plans
 from hasten.workflow.opening import model_of, open_bench, require_plain
 from hasten.workflow.place import Place
-
-Tell = Callable[[Progress], None]
 
 
 class Compared(Record):
@@ -51,7 +49,7 @@ def compared(
     options: SearchOptions,
     *,
     metrics: Sequence[str],
-    report: Tell | None = None,
+    report: Listener | None = None,
 ) -> Comparison:
     """Measures the plans in a plain task's setting, except for those that the store has.
 
@@ -91,7 +89,7 @@ class _Measuring:
         store: Store,
         options: SearchOptions,
         metrics: tuple[str, ...],
-        report: Tell | None,
+        report: Listener | None,
         planned: int,
     ) -> None:
         self._bench, self._store, self._options, self._metrics = bench, store, options, metrics

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hasten.answer import Answer
-from hasten.errors import InputError
 from hasten.files import save, save_json
 from hasten.language.render import render
 from hasten.measure.bench import Bench
@@ -16,20 +15,20 @@ from hasten.measure.prompts import load
 from hasten.methods import check_plan
 from hasten.models import family_named
 from hasten.models.base import Model
+from hasten.options import checked
 from hasten.plan import Plan
 from hasten.records import Trial
 from hasten.report import ReportImages
 from hasten.script.claim import Runtime
 from hasten.script.upstream import refuse_missing, upstream_calls
-from hasten.script.write import RUNTIMES, family_of_model, render_script, script_name
-from hasten.search import Progress, SearchOptions
+from hasten.script.write import family_of_model, render_script, script_name
+from hasten.search import Listener, Progress, SearchOptions
 from hasten.task import Setting, Task
 from hasten.texts import without_secrets
 from hasten.workflow.folder import Context, answer_key, conclude, keep
 from hasten.workflow.verifying import Write, verified
 
 IMAGES = 4
-Listener = Callable[[Progress], None]
 
 
 def command_of(request: str | Task) -> str:
@@ -70,16 +69,14 @@ class Delivery:
         """Checks what can fail before the model is loaded.
 
         Raises:
-            InputError: there is no such runtime.
             UnsupportedError: no upstream package has these methods.
         """
-        if self.runtime not in RUNTIMES:
-            raise InputError(f"Unknown runtime {self.runtime!r}. Available: {', '.join(RUNTIMES)}.")
         family = family_named(model.name)
         if self.runtime == "upstream" and family:
             refuse_missing(task.methods or (), family.name)
 
     def __post_init__(self) -> None:
+        checked({"runtime": self.runtime})
         object.__setattr__(self, "command", without_secrets(self.command))
         object.__setattr__(self, "request", self.request and without_secrets(self.request))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,7 +15,7 @@ from hasten.measure.environment import environment, environment_key
 from hasten.models import check_device
 from hasten.plan import Plan
 from hasten.records import Record
-from hasten.search import Progress
+from hasten.search import Listener
 from hasten.task import Task
 from hasten.version import __version__
 from hasten.workflow.answering import answered, known_first
@@ -38,7 +37,7 @@ class KeptAnswer(Record):
 
 
 def work(
-    report: Callable[[Progress], None],
+    report: Listener,
     device: str,
     *,
     task: str,
