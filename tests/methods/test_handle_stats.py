@@ -86,6 +86,16 @@ def test_img2img_with_a_small_strength_is_told() -> None:
     assert "gate_step=5" in told[0] and stats["tgate"] == MethodStats(2, 4, 4, runs_without_effect=2)
 
 
+def test_a_gate_beyond_the_steps_of_a_call_is_told_though_self_attention_was_reused() -> None:
+    """Without the number of steps, ``apply`` cannot refuse it."""
+    told, stats = without_effect(shared("sd"), "tgate(gate_step=30,sp_interval=3,warm_up=1)")
+    (sentence,) = told
+    assert "T-GATE's gate_step is 30, and a call had 4 steps: cross-attention and guidance ran at all" in sentence
+    assert stats["tgate"].reused > 0 and stats["tgate"].guidance_dropped == 0
+    for gate in (1000, 4, 3):  # never, never in a call of 4 steps, the last step
+        assert without_effect(shared("sd"), f"tgate(gate_step={gate},sp_interval=3,warm_up=1)")[0] == []
+
+
 @pytest.mark.parametrize("plan", ["guidance_cutoff(cutoff_step=1)", "faster_cache(first_step=1)"])
 def test_a_call_without_guidance_is_told(plan: str) -> None:
     told, _ = without_effect(shared("sd"), plan, guidance_scale=1.0)

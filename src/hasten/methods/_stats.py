@@ -61,7 +61,7 @@ class Tally:
     """Counts the effects of one applied method over all runs; each run counts through a ``RunTally`` of its own.
 
     ``tell`` is called once, at the end of the first run in which a method that should leave out work left out
-    none.
+    none, or did not come to a part of what it does.
     """
 
     def __init__(self, method: Method, pipe: Any, parameters: Parameters, tell: Tell) -> None:
@@ -93,16 +93,23 @@ class Tally:
     def ended(self, steps: int, acted: bool) -> None:
         """Counts the end of a complete run of ``steps`` steps. ``acted`` tells whether the method had any effect
         in it."""
-        if acted or self._shortened or not steps or not self.method.cuts_work:
+        if not steps or not self.method.cuts_work:
+            return
+        if acted or self._shortened:
+            self._tell_once(self.method.unreached(self._parameters, steps))
             return
         self._counts["runs_without_effect"] += 1
-        if not self._told and self._parameters != self.method.neutral(self._pipe, steps):
+        if self._parameters != self.method.neutral(self._pipe, steps):
+            self._tell_once(self._sentence(steps))
+
+    def _tell_once(self, sentence: str | None) -> None:
+        if sentence and not self._told:
             self._told = True
-            self._tell(self._sentence(steps))
+            self._tell(f"{sentence}.")
 
     def _sentence(self, steps: int) -> str:
         call = f"a call of {steps} step{'s' * (steps != 1)}"
-        return f"{self.method.title} had no effect in {call}: {self._reason(steps)}."
+        return f"{self.method.title} had no effect in {call}: {self._reason(steps)}"
 
     def _reason(self, steps: int) -> str:
         declared = self.method.steps(self._pipe, self._parameters, steps)

@@ -267,6 +267,11 @@ class Method(ABC):
         """
         return steps
 
+    def unreached(self, parameters: Parameters, steps: int) -> str | None:
+        """Returns which part of the method a call of ``steps`` steps ends before, as a sentence without its full
+        stop, or None where the call comes to all of it. It is asked only where the rest had an effect."""
+        return None
+
     def neutral(self, pipe: Any = None, steps: int | None = None) -> Parameters | None:
         """Returns parameters with which the method does nothing, or None where there are none."""
         values = {p.name: p.neutral for p in self.parameters(pipe, steps)}

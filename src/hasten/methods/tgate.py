@@ -65,6 +65,15 @@ class TGate(Method):
             ),
         )
 
+    def unreached(self, parameters: Parameters, steps: int) -> str | None:
+        gate = parameters["gate_step"]
+        if not isinstance(gate, int) or gate <= steps or gate == MAX_STEPS:
+            return None  # the number of steps means never, and so does the greatest number where it is not known
+        return (
+            f"T-GATE's gate_step is {gate}, and a call had {steps} step{'s' * (steps != 1)}: cross-attention and "
+            f"guidance ran at all of them"
+        )
+
     def unsupported(self, pipe: Any) -> str | None:
         return no_transformer_blocks(pipe, self.title)
 
