@@ -14,7 +14,9 @@ class Scheduler:
     """A scheduler: a class of diffusers, and the settings that distinguish it.
 
     ``variant``: the class's name alone means another scheduler. ``flow_matching``: the scheduler follows the path
-    of a model that was trained by flow matching; the others undo the noise of a diffusion.
+    of a model that was trained by flow matching; the others undo the noise of a diffusion. ``tried``: searches try
+    it in the place of a pipeline's own. These are of second order with one call of the denoiser a step. Those that
+    draw noise at each step change every image much, and DDIM and Euler are the same method of first order.
     """
 
     name: str
@@ -23,6 +25,7 @@ class Scheduler:
     settings: dict[str, Any] = field(default_factory=dict)
     variant: bool = False
     flow_matching: bool = False
+    tried: bool = False
 
     @property
     def identifier(self) -> str:
@@ -60,6 +63,7 @@ SCHEDULERS = (
         "DPMSolverMultistepScheduler",
         ("dpmsolver++", "dpm++", "dpmpp", "dpm++ 2m", "dpm solver multistep", "dpmsolver"),
         {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False},
+        tried=True,
     ),
     Scheduler(
         "DPM-Solver++-SDE",
@@ -82,7 +86,7 @@ SCHEDULERS = (
         {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": True},
         variant=True,
     ),
-    Scheduler("UniPC", "UniPCMultistepScheduler", ("unipc multistep", "uni-pc")),
+    Scheduler("UniPC", "UniPCMultistepScheduler", ("unipc multistep", "uni-pc"), tried=True),
     Scheduler("Euler", "EulerDiscreteScheduler", ("euler discrete",)),
     Scheduler(
         "Euler-a",

@@ -32,6 +32,7 @@ __all__ = [
     "clash",
     "is_equal_time",
     "is_installed",
+    "scheduler_of_plan",
     "together",
     "unfit",
     "work",
@@ -80,6 +81,12 @@ def is_equal_time(plan: Plan) -> bool:
     """Returns whether the plan is an equal-time baseline itself: fewer steps of the plain pipeline and nothing
     else."""
     return bool(plan) and all(METHODS.get(name).shortens for name in plan.methods)
+
+
+def scheduler_of_plan(plan: Plan) -> str:
+    """Returns the name of the scheduler that a checked plan follows; empty for the pipeline's own."""
+    named = (METHODS.get(name).scheduler(given) for name, given in plan.parameters.items())
+    return next(filter(None, named), "")
 
 
 def _steps_of_others(plan: Plan, pipe: Any, steps: int | None) -> int | None:

@@ -223,6 +223,10 @@ class Method(ABC):
     shortens: bool = False
     """Whether the method takes fewer steps of the plain pipeline. Alone it is then the equal-time baseline."""
 
+    plain: bool = False
+    """Whether a plan of such methods alone is the plain pipeline, called in another way, such as with fewer steps.
+    Any other plan has to do better in equal time."""
+
     device: str = ""
     """The type of device that the method needs, such as ``cuda``; empty for any."""
 
@@ -271,6 +275,10 @@ class Method(ABC):
         """Returns which part of the method a call of ``steps`` steps ends before, as a sentence without its full
         stop, or None where the call comes to all of it. It is asked only where the rest had an effect."""
         return None
+
+    def scheduler(self, parameters: Parameters) -> str:
+        """Returns the canonical name of the scheduler that calls of the pipeline follow; empty for its own."""
+        return ""
 
     def neutral(self, pipe: Any = None, steps: int | None = None) -> Parameters | None:
         """Returns parameters with which the method does nothing, or None where there are none."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import no_denoiser
-from hasten.errors import InputError
+from hasten.methods._own_steps import refuse_own_steps
 from hasten.methods.base import MAX_STEPS, Method, Parameter, Step, at_shares
 from hasten.plan import Parameters
 
@@ -19,8 +19,6 @@ SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 DEFAULT_STEPS = 12
 """The default where the number of steps is not known: half of the usual 25."""
 ASKED = "num_inference_steps"
-INSTEAD = ("timesteps", "sigmas")
-"""Arguments that calls may have in place of a number of steps."""
 
 
 class FewerSteps(Method):
@@ -44,6 +42,7 @@ class FewerSteps(Method):
     replay = "always"
     denoisers = ("unet", "transformer")
     by_default = False
+    plain = True
     shortens = True
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
@@ -90,22 +89,13 @@ def _called_with(signature: inspect.Signature, most: int, leave_out: Callable[[i
 
     def wrapper(call_next: Callable[..., Any], pipe: Any, *args: Any, **kwargs: Any) -> Any:
         given = signature.bind(pipe, *args, **kwargs)
-        _refuse_own_steps(given.arguments)
+        refuse_own_steps(METHOD.title, given.arguments)
         asked = given.arguments.get(ASKED, signature.parameters[ASKED].default)
         given.arguments[ASKED] = min(asked, most)
         leave_out(asked - given.arguments[ASKED])
         return call_next(*given.args[1:], **given.kwargs)
 
     return wrapper
-
-
-def _refuse_own_steps(given: Mapping[str, Any]) -> None:
-    """Raises InputError where a call brings its own timesteps or sigmas."""
-    if own := [name for name in INSTEAD if given.get(name) is not None]:
-        raise InputError(
-            f"Fewer steps is applied to the pipeline, and the call is given {own[0]}, which say themselves how "
-            f"many steps it takes. Give {ASKED} instead, or remove the method."
-        )
 
 
 METHOD = FewerSteps()

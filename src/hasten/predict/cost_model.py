@@ -17,7 +17,7 @@ import numpy as np
 from hasten.denoisers import denoiser_of
 from hasten.errors import InputError
 from hasten.measure.blocks import BlockProfile
-from hasten.methods import METHODS, check_plan, work
+from hasten.methods import METHODS, check_plan, scheduler_of_plan, work
 from hasten.plan import Plan
 from hasten.predict.grid_cost import GridCosts, cells_of
 from hasten.predict.residual import Numbers, Residual
@@ -25,7 +25,7 @@ from hasten.predict.space import Space
 from hasten.predict.step_cost import StepCosts
 from hasten.predict.timed_pairs import error_of, log_ratio, scatter_of
 from hasten.records import Trial
-from hasten.schedulers import step_numbers
+from hasten.schedulers import find_scheduler, step_numbers
 
 ALONE, TOGETHER = 0.1, 0.2
 """Expected errors of the uncorrected prediction, as relative standard deviations: of a method's log speedup alone,
@@ -72,7 +72,7 @@ class CostModel:
             raise InputError(f"The number of steps is {steps}: allowed is 1 or more.")
         _require_same(pipe, profile)
         self._pipe, self.profile, self.steps = pipe, profile, steps
-        self._calls_in = lru_cache(partial(calls_of, pipe.scheduler))
+        self._calls_in = lru_cache(partial(_calls_in, pipe))
         self._costs = StepCosts(profile)
         self._grid = GridCosts(pipe, steps, self._calls_in, self._costs)
         self._once_s = profile.text_s + profile.decode_s + profile.rest_s
@@ -133,7 +133,7 @@ class CostModel:
         if plan not in self._uncorrected:
             total, stored = self._once_s, 0
             steps = work(plan, self._pipe, self.steps)
-            for step, calls in zip(steps, self._calls_in(len(steps)), strict=True):
+            for step, calls in zip(steps, self._calls_in(len(steps), scheduler_of_plan(plan)), strict=True):
                 total += calls * self._costs.seconds(step, stored)
                 stored = self._costs.stored(step, stored)
             self._uncorrected[plan] = total
@@ -169,6 +169,12 @@ def _features(logs: _Logs) -> list[Numbers]:
     for name in METHODS.names():
         found += [np.ones(()), logs.alone[name]] if name in logs.alone else [none, none]
     return [*found, logs.whole - sum(logs.alone.values(), none)]
+
+
+def _calls_in(pipe: Any, steps: int, scheduler: str) -> list[int]:
+    """Returns ``calls_of`` the pipeline's own scheduler or, where a name is given, of that one."""
+    own = pipe.scheduler
+    return calls_of(find_scheduler(scheduler).build(own.config) if scheduler else own, steps)
 
 
 def calls_of(scheduler: Any, steps: int) -> list[int]:

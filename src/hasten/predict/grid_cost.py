@@ -26,11 +26,12 @@ Indices = npt.NDArray[np.int64]
 
 
 class GroupKey(NamedTuple):
-    """What the cells of a group have in common: the number of remaining steps, and the steps at which other
-    methods start anew."""
+    """What the cells of a group have in common: the number of remaining steps, the steps at which other methods
+    start anew, and the scheduler that is followed in the place of the pipeline's own."""
 
     steps: int
     refreshes: tuple[int, ...]
+    scheduler: str
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Cells:
         found: dict[GroupKey, list[int]] = {}
         for i, given in enumerate(self.parameters):
             remaining, refreshes = self.method.remaining_steps(given, steps), self.method.refreshes(given, steps)
-            found.setdefault(GroupKey(remaining, tuple(refreshes)), []).append(i)
+            key = GroupKey(remaining, tuple(refreshes), self.method.scheduler(given))
+            found.setdefault(key, []).append(i)
         return {key: self._of(chosen) for key, chosen in found.items()}
 
     def _of(self, chosen: Sequence[int]) -> Cells:
@@ -86,9 +88,12 @@ class _Rows:
 
 
 class GridCosts:
-    """Predicts grids. ``calls_in`` returns how often each step calls the denoiser, given the number of steps."""
+    """Predicts grids. ``calls_in`` returns how often each step calls the denoiser, given the number of steps and
+    the name of the scheduler; empty for the pipeline's own."""
 
-    def __init__(self, pipe: Any, steps: int, calls_in: Callable[[int], Sequence[int]], costs: StepCosts) -> None:
+    def __init__(
+        self, pipe: Any, steps: int, calls_in: Callable[[int, str], Sequence[int]], costs: StepCosts
+    ) -> None:
         self._pipe, self._steps, self._calls_in, self._costs = pipe, steps, calls_in, costs
 
     def seconds(self, cells: Sequence[Cells]) -> Numbers:
@@ -102,7 +107,8 @@ class GridCosts:
         for group in itertools.product(*groups):
             places = np.ix_(*(part.places for _, part in group))
             steps = min(key.steps for key, _ in group)
-            calls = np.array(self._calls_in(steps), np.float64)
+            scheduler = next((key.scheduler for key, _ in group if key.scheduler), "")
+            calls = np.array(self._calls_in(steps, scheduler), np.float64)
             found[places] = self._group(list(self._rows(group, steps)), calls)
         return found
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hasten.errors import UnsupportedError
+from hasten.methods import scheduler_of_plan
 from hasten.plan import Plan
 from hasten.task import Setting
 
 PACKAGES = {"deepcache": ("DeepCache", "0.1.1"), "tgate": ("tgate", "1.0.0"), "tome": ("tomesd", "0.1.3")}
-NO_PACKAGE = ("fewer_steps",)
-"""Methods that need no package: the call gets fewer steps."""
+NO_PACKAGE = ("fewer_steps", "solver")
+"""Methods that need no package: the call gets fewer steps, or the pipeline another scheduler."""
 _LOADERS = {
     ("stable_diffusion", False): "TgateSDLoader",
     ("stable_diffusion", True): "TgateSDDeepCacheLoader",
@@ -74,8 +75,9 @@ def _faults(plan: Plan, setting: Setting, family: str) -> Iterator[str]:
         yield "T-GATE reuses tokens that ToMe merged, and they are un-merged with another step's map"
     if "tgate" in parameters and setting.guidance_scale <= 1:
         yield f"T-GATE at guidance {setting.guidance_scale:g} (not above 1) fails or mixes the images of a batch"
-    if "tgate" in parameters and setting.scheduler in _SECOND_ORDER:
-        yield f"T-GATE counts the calls of {setting.scheduler} as steps and drops guidance far too early"
+    scheduler = scheduler_of_plan(plan) or setting.scheduler
+    if "tgate" in parameters and scheduler in _SECOND_ORDER:
+        yield f"T-GATE counts the calls of {scheduler} as steps and drops guidance far too early"
     if family == "stable_diffusion_xl" and parameters.get("tome", {}).get("max_downsample") == 1:
         yield "tomesd at max_downsample=1 does nothing on SDXL, which has no attention at full resolution"
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hasten.answer import Answer
 from hasten.errors import InputError, UnsupportedError
 from hasten.limits import Limits
-from hasten.methods import METHODS, unfit
+from hasten.methods import METHODS, scheduler_of_plan, unfit
 from hasten.models import FAMILIES, family_named, variant_of
 from hasten.models.base import Family, Model
 from hasten.options import checked
@@ -218,13 +218,18 @@ def _constants(request: str, claim: Claim, model: Model, family: Family, plan: P
 
 def _plan_constants(runtime: Runtime, plan: Plan) -> list[str]:
     if runtime == "upstream":
-        return [assignment(name.upper(), parameters) for name, parameters in plan.parameters.items()]
+        given = plan.parameters
+        if name := scheduler_of_plan(plan):
+            given = {**given, "solver": find_scheduler(name).settings}
+        return [assignment(name.upper(), parameters) for name, parameters in given.items()]
     return [assignment("PLAN", plan.parameters)] if plan else []
 
 
 def _calls(claim: Claim, model: Model, family: Family, plan: Plan, calls: Calls | None) -> dict[str, Any]:
     scheduler = find_scheduler(claim.scheduler)
     variant = None if model.embedded else variant_of(model.source)
+    followed = scheduler_of_plan(plan) if claim.runtime == "upstream" else ""
+    solver = find_scheduler(followed).class_name if followed else ""
     return {
         "embedded": model.embedded,
         "threads": claim.threads is not None,
@@ -232,7 +237,8 @@ def _calls(claim: Claim, model: Model, family: Family, plan: Plan, calls: Calls 
         "pipeline": family.pipeline,
         "scheduler": scheduler.class_name,
         "scheduler_settings": bool(scheduler.settings),
-        "diffusers": ", ".join(sorted((scheduler.class_name, family.pipeline))),
+        "diffusers": ", ".join(sorted({scheduler.class_name, family.pipeline, solver} - {""})),
+        "solver": solver,
         "safety_checker": family.name == "stable_diffusion",
         "batch": claim.batch_size,
         "drawn": "image" if claim.batch_size == 1 else "images",
