@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.landscape import SETTING, Landscape
+from tests.support.marks import rarely
 from tests.support.pipelines import tiny_sd
 
 from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
@@ -456,7 +457,9 @@ def test_a_strategy_that_lacks_its_library_says_how_to_get_it(monkeypatch: pytes
     assert not bench.scored
 
 
-@pytest.mark.parametrize("strategy", ["random", "tpe", "nsga2", "gp"])
+@pytest.mark.parametrize(
+    "strategy", ["tpe", *(pytest.param(name, marks=rarely()) for name in ("random", "nsga2", "gp"))]
+)
 def test_sampled_strategies_find_the_bound_of_a_small_grid(strategy: str) -> None:
     found = run_search(
         landscape(half_width=0.0001), task(limit=0.0135), options(strategy=strategy, max_trials=200, seed=1)

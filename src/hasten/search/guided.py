@@ -26,6 +26,9 @@ NEGLIGIBLE = 0.002
 PATIENCE, LONG_PATIENCE = 24, 36
 """The numbers of consecutive trials without a better plan that end the search. The second applies before any plan
 was found, and where there are several sets of methods, whose losses are learned separately."""
+LIKELY, ALIKE = 0.2, 0.9
+"""The chance to meet a target that the likeliest plan must have for milder plans to be preferred, and the share of
+that chance from which they count as equally likely."""
 NEAR, CLOSE = 0.05, 0.02
 """Distances from a target in log speedup: the scale by which the search for the closest plan prefers nearer ones,
 and the distance at which it ends."""
@@ -190,7 +193,19 @@ def _gains(
         mean, deviation = quality.excess(c.space, c.cells, np.exp(c.means))
         smaller = _improvement((goal.rank(best) + 1 - mean) / deviation, deviation)
         return normal_cdf(z) * smaller, NEGLIGIBLE
-    return reach, NEGLIGIBLE
+    losses, _ = quality.excess(c.space, c.cells, np.exp(c.means))
+    return (_mild_ones_first(reach, losses) if reach.max() >= LIKELY else reach), NEGLIGIBLE
+
+
+def _mild_ones_first(chances: Numbers, losses: Numbers) -> Numbers:
+    """Returns the chances, with the plans that are as likely as the likeliest one in the order of their expected
+    losses, in limits, and of the grid where these are equal.
+
+    Whoever asks for a speed gains nothing by a plan that is faster still and loses more.
+    """
+    top = chances.max()
+    order = losses.round(2).argsort(kind="stable").argsort(kind="stable") / len(losses)
+    return np.where(chances >= ALIKE * top, top * (1 - (1 - ALIKE) * order), chances)
 
 
 def _improvement(z: Numbers, deviation: Numbers) -> Numbers:
