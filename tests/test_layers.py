@@ -61,9 +61,8 @@ def test_private_modules_of_methods_are_their_own_business() -> None:
     assert not private
 
 
-@pytest.mark.parametrize("home", [home for home in RANKS if home != "methods"])
+@pytest.mark.parametrize("home", RANKS)
 def test_modules_of_one_package_import_in_no_circle(home: str) -> None:
-    """Methods and what they share are the one knot that is left."""
     own = {name for name in _modules() if _home(name) == home}
     left = {name: set(_imports()[name] & own) - {f"hasten.{home}"} for name in own}
     while free := [name for name, others in left.items() if not others]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import torch
 
@@ -14,14 +14,13 @@ from hasten.methods._run import MOST_CALLS, Lane, Member, Run
 from hasten.methods._stats import Tally
 from hasten.methods._track import Shape, Track, ends_unseen, track_of
 from hasten.methods._watched import Processors, refuse_gradient, refuse_parts
-from hasten.methods.base import Method, State
+from hasten.methods.base import Method, S
 
-S = TypeVar("S", bound=State)
 KEPT = 3
 """The number of unfinished runs that one thread keeps in loops that no pipeline runs."""
 
 
-class Current(Generic[S]):
+class StateOf(Generic[S]):
     """Returns, when called, the state of one method for the call of the denoiser that is under way."""
 
     def __init__(self, clock: Clock, name: str) -> None:

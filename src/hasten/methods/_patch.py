@@ -6,15 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from hasten.errors import InputError
-from hasten.methods import clash
-from hasten.methods._clock import Clock, Current, S
+from hasten.methods._clash import clash
+from hasten.methods._clock import Clock, StateOf
+from hasten.methods._conversion import Conversion
 from hasten.methods._installed import ATTRIBUTE, REMOVE
 from hasten.methods._root import Root
 from hasten.methods._run import Member
 from hasten.methods._site import Calls, Site, Wrapper, refusal
 from hasten.methods._stats import Tally, Tell
-from hasten.methods._weights import Conversion, Weights
-from hasten.methods.base import Method
+from hasten.methods._weights import Weights
+from hasten.methods.base import Current, Method, S
 from hasten.plan import Parameters, Plan
 
 __all__ = ["Conversion", "Current", "Patches", "Wrapper"]
@@ -96,11 +97,11 @@ class Patches:
         each run. The result returns the state of the call under way whenever a wrapper calls it.
         """
         self.clock.join(Member(method.order, method.name, make, run_wide))
-        return Current(self.clock, method.name)
+        return StateOf(self.clock, method.name)
 
-    def tally(self, name: str) -> Tally:
-        """Returns the tally of the installed method of that name."""
-        return self.clock.tallies[name]
+    def counts_left_out(self, method: Method) -> Callable[[int], None]:
+        """Returns a function to tell, as a call of the pipeline begins, how many of its steps are not taken."""
+        return self.clock.tallies[method.name].leave_out
 
     def convert(self, method: Method, host: Any, conversion: Conversion) -> None:
         """Makes calls of a module, the denoiser or another, compute with converted weights. A method calls this

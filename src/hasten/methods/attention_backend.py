@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hasten.denoisers import declaration_of, denoiser_of, no_denoiser
 from hasten.errors import UnsupportedError
-from hasten.methods.base import Method, Parameter, named
+from hasten.methods.base import Method, Parameter, Patching, named
 from hasten.plan import Parameters
-
-if TYPE_CHECKING:
-    from hasten.methods._patch import Patches
 
 BACKENDS = (
     "native",
@@ -73,7 +70,7 @@ class AttentionBackend(Method):
             )
         return None
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Dispatcher
 
         active, backend = Dispatcher.get_active_backend()[0], str(parameters["backend"])

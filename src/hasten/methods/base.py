@@ -4,135 +4,53 @@ contract."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hasten.errors import ParameterError
-from hasten.plan import Parameters, Value, step_list, steps_of
+from hasten.methods._parameter import MAX_STEPS, USUAL_STEPS, Parameter, at_shares, named
+from hasten.methods._work import Mode, Replay, Step, Work
+from hasten.plan import Parameters, Plan, Value
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches
-    from hasten.methods._run import Lane
+    from hasten.methods._conversion import Conversion
+    from hasten.methods._site import Wrapper
 
-MAX_STEPS = 1000
-"""The upper end of ranges that are limited by the number of steps, where that is not known."""
-
-USUAL_STEPS = 25
-"""The number of steps that defaults are meant for, where it is not known."""
-
-Work = Literal["features", "attention", "guidance", "weights"]
-"""The work that a method can replace: the output of the denoiser or its blocks, the output of attentions, a half
-of guidance, or the data of weights."""
-
-Replay = Literal["always", "by_call", "never"]
-"""When a recorded call of the denoiser can be replayed.
-
-*always*: at any call with inputs of the same shapes. *by_call*: only at the same call of another run, because a
-call depends on those before it. *never*: because a call depends on numbers in tensors, or is more than the
-recorded kernels.
-"""
-
-Mode = Literal["run", "store", "reuse"]
-"""What an attention does at a step: it computes, computes and stores its output, or returns the stored output."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a method.
-
-    Example:
-        >>> meaning = "the interval of steps at which the whole UNet runs"
-        >>> Parameter("cache_interval", int, 1, 50, default=3, neutral=1, grid=(2, 3, 4, 5), meaning=meaning)
-
-    Args:
-        name: the name in plans.
-        kind: int or float for numbers; str for a list of steps, or for names (see ``named``).
-        low: the least legal number; for a list of steps, a step that every list must contain.
-        high: the greatest legal number; for a list of steps, the last step, beyond which steps are dropped.
-        default: the value where a plan gives none.
-        neutral: the value with which the method does nothing; None where there is no such value.
-        grid: the values that ``traversal`` tries, the mildest first.
-        meaning: a short description for people.
-        allowed: the legal values, where they are fewer than ``low`` to ``high``; for names, all names.
-        lossy: the values with which an exact method is not exact. A lossless request tries none of them.
-        ordered: whether each value of the grid is expected to be at least as fast as the values before it and no
-            better in quality. Where it is not, a plan never rules out plans with another value.
-    """
-
-    name: str
-    kind: type[int] | type[float] | type[str]
-    low: int | float
-    high: int | float
-    default: Value
-    neutral: Value | None
-    grid: tuple[Value, ...]
-    meaning: str
-    allowed: tuple[Value, ...] | None = None
-    ordered: bool = True
-    lossy: tuple[Value, ...] = ()
-
-
-def at_shares(shares: Iterable[float], steps: int, least: int = 1) -> tuple[int, ...]:
-    """Returns the given shares of ``steps``, rounded to whole steps, at least ``least``, without duplicates."""
-    return tuple(dict.fromkeys(max(least, round(share * steps)) for share in shares))
-
-
-def named(
-    name: str,
-    allowed: tuple[str, ...],
-    meaning: str,
-    default: str | None = None,
-    neutral: str | None = None,
-    lossy: tuple[str, ...] = (),
-) -> Parameter:
-    """Returns a parameter whose values are names, none stronger than another.
-
-    The default is the first name that is not ``neutral``. The grid has all names but ``neutral``.
-    """
-    tried = tuple(value for value in allowed if value != neutral)
-    more: dict[str, Any] = {"allowed": allowed, "ordered": False, "lossy": lossy}
-    return Parameter(name, str, 0, 0, default or tried[0], neutral, tried, meaning, **more)
-
-
-@dataclass(frozen=True)
-class Step:
-    """The work that is left at one step, for the cost model. The baseline's work is 1.
-
-    ``resting``, ``self_mode`` and ``merged`` give the exact origin of the shares. They follow from the same
-    parameters, so that comparisons of steps leave them out.
-
-    Example:
-        >>> Step(blocks={"mid_block": 0.0}, guidance=False)  # no mid block, and half of the batch
-
-    Args:
-        blocks: the share of layers that run in a denoiser block, by its name (``down_blocks.1``). Blocks without
-            an entry run in full.
-        self_attention: the share of the work of self-attentions, 0 to 1.
-        cross_attention: the share of the work of cross-attentions, 0 to 1.
-        guidance: False where the step computes no classifier-free guidance, so that half of the batch runs.
-        old_guidance: whether guidance goes on with a difference that an earlier step computed. This costs no work,
-            but changes the image.
-        variant: how the step replaces the work that it leaves out, where there are several ways. This costs no
-            work either.
-        resting: the names of modules that return a stored output, so that nothing inside them runs.
-        self_mode: the mode of all self-attentions. One that has stored nothing runs where it should reuse.
-        merged: the share of tokens that is merged before self-attention, by the name of the transformer block.
-    """
-
-    blocks: Mapping[str, float] = field(default_factory=dict)
-    self_attention: float = 1.0
-    cross_attention: float = 1.0
-    guidance: bool = True
-    old_guidance: bool = False
-    variant: str = ""
-    resting: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
-    self_mode: Mode = field(default="run", compare=False, repr=False)
-    merged: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
-
+__all__ = [
+    "EFFECTS",
+    "MAX_STEPS",
+    "USUAL_STEPS",
+    "Current",
+    "Method",
+    "Mode",
+    "Parameter",
+    "Patching",
+    "Replay",
+    "State",
+    "Step",
+    "Work",
+    "at_shares",
+    "named",
+]
 
 EFFECTS = ("reused", "forecast", "merged", "guidance_dropped")
 """What a method can do at a step instead of computing everything; these are fields of ``MethodStats``."""
+
+
+class OwnCalls(Protocol):
+    """The calls of the denoiser that a state belongs to, as the clock knows them."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The last two sides of the sample: rows and columns of latents, or tokens and channels."""
+
+    @property
+    def is_last_call(self) -> bool:
+        """Whether this call is known to be the last, so that nothing stored at it would ever be used."""
+
+    def refresh(self, by: State | None = None) -> None:
+        """Makes the states of all methods but ``by`` drop what they stored, because the layout of the batch
+        changes at this step."""
 
 
 class State(ABC):
@@ -142,12 +60,12 @@ class State(ABC):
     makes the state at the first of its calls and drops it with the run.
 
     A method sets ``did_reused``, ``did_forecast``, ``did_merged`` or ``did_guidance_dropped`` to True where it
-    does that. After each call of the denoiser they are counted and reset. ``lane`` has what is known of the call,
-    and the states of the other methods.
+    does that. After each call of the denoiser they are counted and reset. ``lane`` has what is known of the
+    call.
     """
 
     did_reused = did_forecast = did_merged = did_guidance_dropped = False
-    lane: Lane
+    lane: OwnCalls
 
     @abstractmethod
     def start(self) -> None:
@@ -161,6 +79,48 @@ class State(ABC):
     def step(self, number: int) -> None:
         """Prepares for step ``number`` of the run, which begins; 0 is the first. Each step makes this call of the
         denoiser once."""
+
+
+S = TypeVar("S", bound=State)
+Current = Callable[[], S]
+"""A function that returns the state of a method for the call of the denoiser that is under way."""
+
+
+class Patching(Protocol):
+    """What a method can do to a pipeline in its ``install``. Removal takes all of it back."""
+
+    denoiser: Any
+
+    @property
+    def plan(self) -> Plan:
+        """All methods that are installed, with their parameters."""
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All methods that are installed."""
+
+    def wrap(self, method: Method, module: Any, wrapper: Wrapper) -> None:
+        """Adds one wrapper to one module."""
+
+    def wrap_calls(self, method: Method, pipe: Any, wrapper: Wrapper) -> None:
+        """Adds one wrapper to the calls of the pipeline."""
+
+    def listen(self, method: Method, make: Callable[[], S], *, run_wide: bool = False) -> Current[S]:
+        """Lets the clock make the method's states and tell them of runs and steps.
+
+        ``make`` returns a new state: one for each call that a step of a run makes, or, with ``run_wide``, one for
+        each run. The result returns the state of the call under way whenever a wrapper calls it.
+        """
+
+    def convert(self, method: Method, host: Any, conversion: Conversion) -> None:
+        """Makes calls of a module, the denoiser or another, compute with converted weights. The method then has no
+        state of its own."""
+
+    def counts_left_out(self, method: Method) -> Callable[[int], None]:
+        """Returns a function to tell, as a call of the pipeline begins, how many of its steps are not taken."""
+
+    def undo(self, method: Method, action: Callable[[], object]) -> None:
+        """Registers an action that takes back a change that is not a wrapper."""
 
 
 class Method(ABC):
@@ -247,7 +207,7 @@ class Method(ABC):
         where it can."""
 
     @abstractmethod
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         """Adds the method's wrappers to ``patches``. The parameters were checked before."""
 
     def steps(
@@ -313,33 +273,4 @@ class Method(ABC):
 
     def legal(self, parameter: Parameter, value: Value) -> Value:
         """Returns the value, converted to the parameter's kind. Raises ParameterError where it is not legal."""
-        p = parameter
-        if p.kind is str:
-            return self._legal_name(p, value) if p.allowed else self._legal_steps(p, value)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        fits = number and p.low <= float(value) <= p.high and (p.kind is float or value == int(value))
-        if not fits or (p.allowed is not None and value not in p.allowed):
-            what = ", ".join(map(str, p.allowed)) if p.allowed else f"{p.low} to {p.high}"
-            kind = "an integer" if p.kind is int else "a number"
-            raise ParameterError(f"{self.title}'s {p.name} is {value!r}: allowed is {kind}, {what}.")
-        return p.kind(value)
-
-    def _legal_name(self, p: Parameter, value: Value) -> Value:
-        allowed = p.allowed or ()
-        if value not in allowed or not isinstance(value, str):
-            raise ParameterError(
-                f"{self.title}'s {p.name} is {value!r}: allowed is {', '.join(map(str, allowed))}."
-            )
-        return value
-
-    def _legal_steps(self, p: Parameter, value: Value) -> Value:
-        try:
-            steps = [step for step in steps_of(value) if step <= p.high]
-        except ValueError:
-            steps = []
-        if p.low not in steps:
-            raise ParameterError(
-                f"{self.title}'s {p.name} is {value!r}: allowed is a list of steps with {p.low} in it, single "
-                "ones and runs with colons between, such as 0-3:5:9."
-            )
-        return step_list(steps)
+        return parameter.legal(value, self.title)

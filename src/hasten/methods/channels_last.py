@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import denoiser_of, no_unet, weights_in_other_hands
 from hasten.errors import CallError
-from hasten.methods.base import Method, Parameter, named
+from hasten.methods.base import Method, Parameter, Patching, named
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches
-    from hasten.methods._weights import Place
+    from hasten.methods._conversion import Place
 
 PARTS = ("both", "denoiser", "decoder", "none")
 
@@ -54,8 +53,8 @@ class ChannelsLast(Method):
             return reason
         return _unfit(denoiser_of(pipe))
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        from hasten.methods._weights import Conversion
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
+        from hasten.methods._conversion import Conversion
 
         for module in _modules(pipe, str(parameters["parts"])):
             check = partial(_refuse_changed, module)

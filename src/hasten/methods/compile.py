@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import denoiser_of, no_denoiser
 from hasten.errors import MeasurementError
-from hasten.methods.base import Method, Parameter, named
+from hasten.methods.base import Method, Parameter, Patching, named
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Wrapper
 
 MODES = ("default", "max-autotune-no-cudagraphs")
 """The modes of torch.compile without CUDA graphs, whose replay overwrites outputs that other methods store."""
@@ -60,7 +60,7 @@ class Compile(Method):
             return f"the {type(denoiser).__name__} is compiled already"
         return None
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         for module in _regions(patches.denoiser):
             patches.wrap(self, module, _compiled(str(parameters["mode"])))
         patches.wrap(self, patches.denoiser, _never_given_up())

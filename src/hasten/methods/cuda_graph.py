@@ -8,12 +8,12 @@ from weakref import WeakKeyDictionary
 
 from hasten.denoisers import denoiser_of, no_denoiser, weights_in_other_hands
 from hasten.methods._baked import Baked
-from hasten.methods.base import Method, Parameter, State
+from hasten.methods.base import Method, Parameter, Patching, State
 from hasten.plan import Parameters, Plan
 
 if TYPE_CHECKING:
     from hasten.methods._graph_tape import Tape
-    from hasten.methods._patch import Current, Patches, Wrapper
+    from hasten.methods._patch import Current, Wrapper
 
 
 class CudaGraph(Method):
@@ -73,7 +73,7 @@ class CudaGraph(Method):
             else f"it needs a GPU with CUDA, and the pipeline is on the {device}"
         )
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         warm_up = int(parameters["warm_up_calls"])
         current = patches.listen(self, lambda: _State(patches, warm_up), run_wide=True)
         patches.wrap(self, patches.denoiser, _replay(current))
@@ -135,7 +135,7 @@ _RECORDED: WeakKeyDictionary[Any, _Recorded] = WeakKeyDictionary()
 class _State(State):
     """The tape of this run, and the number of calls that it has had."""
 
-    def __init__(self, patches: Patches, warm_up: int) -> None:
+    def __init__(self, patches: Patching, warm_up: int) -> None:
         self._patches, self._warm_up = patches, warm_up
         self._recorded: _Recorded | None = None
         self._calls = 0
@@ -157,7 +157,7 @@ class _State(State):
         return self._recorded.tape.call(self._calls - 1, call_next, args, kwargs)
 
 
-def recorded(patches: Patches, warm_up: int) -> _Recorded:
+def recorded(patches: Patching, warm_up: int) -> _Recorded:
     """Returns what was recorded for the denoiser in its present state, or a tape that is empty yet."""
     from hasten.methods._graph_tape import Tape
 
@@ -169,7 +169,7 @@ def recorded(patches: Patches, warm_up: int) -> _Recorded:
     return last
 
 
-def _calls_differ(patches: Patches) -> bool:
+def _calls_differ(patches: Patching) -> bool:
     """Returns whether another method makes a call depend on the calls of its run before it."""
     return any(method.replay == "by_call" for method in patches.methods)
 

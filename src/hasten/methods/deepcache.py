@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.methods._branch import branch_parameter, copied, no_branch, partial_step, scales_in_place, skipped
-from hasten.methods.base import MAX_STEPS, Method, Parameter, State, Step
+from hasten.methods.base import MAX_STEPS, Method, Parameter, Patching, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Current, Patches, Wrapper
+    from hasten.methods._patch import Current, Wrapper
 
 
 class DeepCache(Method):
@@ -53,7 +53,7 @@ class DeepCache(Method):
     def unsupported(self, pipe: Any) -> str | None:
         return no_branch(pipe, self.title)
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         interval, branch = int(parameters["cache_interval"]), int(parameters["cache_branch_id"])
         current = patches.listen(self, lambda: _State(interval, patches.denoiser))
         for _, module in skipped(patches.denoiser, branch) if interval > 1 else ():

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import attentions, is_crossing, is_joint, no_guided_batch, sample_of
-from hasten.methods.base import MAX_STEPS, USUAL_STEPS, Method, Parameter, State, Step, at_shares
+from hasten.methods.base import MAX_STEPS, USUAL_STEPS, Method, Parameter, Patching, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Current, Patches, Wrapper
+    from hasten.methods._patch import Current, Wrapper
 
 SHARES = (0.6, 0.5, 0.4, 0.3, 0.2)
 """Shares of the number of steps at which the search lets the unconditional half begin to rest."""
@@ -65,7 +65,7 @@ class FasterCache(Method):
     def unsupported(self, pipe: Any) -> str | None:
         return no_guided_batch(pipe, self.title)
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         rhythm = _Rhythm(parameters)
         current = patches.listen(self, lambda: _State(rhythm))
         if rhythm.rests:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import no_denoiser
 from hasten.methods._own_steps import refuse_own_steps
-from hasten.methods.base import MAX_STEPS, Method, Parameter, Step, at_shares
+from hasten.methods.base import MAX_STEPS, Method, Parameter, Patching, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Wrapper
 
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 """Shares of the number of steps that a search tries."""
@@ -68,8 +68,8 @@ class FewerSteps(Method):
             return f"a {type(pipe).__name__} is not called with {ASKED}"
         return None
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
-        most, leave_out = int(parameters["reduced_steps"]), patches.tally(self.name).leave_out
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
+        most, leave_out = int(parameters["reduced_steps"]), patches.counts_left_out(self)
         patches.wrap_calls(self, pipe, _called_with(inspect.signature(type(pipe).__call__), most, leave_out))
 
     def steps(

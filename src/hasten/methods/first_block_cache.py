@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import Stream, denoiser_of, in_stacks, no_stack, runs_all_blocks, sample_of, stacked
-from hasten.methods.base import Method, Parameter, State, Step
+from hasten.methods.base import Method, Parameter, Patching, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Current, Patches, Wrapper
+    from hasten.methods._patch import Current, Wrapper
 
 PER_THRESHOLD = 5.0
 """A guess for the cost model: with a threshold of 0.2 every second step rests, with 0.4 two of three."""
@@ -62,7 +62,7 @@ class FirstBlockCache(Method):
     def unsupported(self, pipe: Any) -> str | None:
         return no_stack(pipe, self.title)
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         from hasten.methods._stack import finishing, resting
 
         threshold = float(parameters["threshold"])

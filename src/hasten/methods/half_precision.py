@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import arguments_of, denoiser_of, no_denoiser, sample_of, weights_in_other_hands
 from hasten.errors import CallError
-from hasten.methods.base import Method, Parameter, named
+from hasten.methods.base import Method, Parameter, Patching, named
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches, Wrapper
-    from hasten.methods._weights import Place
+    from hasten.methods._conversion import Place
+    from hasten.methods._patch import Wrapper
 
 DTYPES = ("bfloat16", "float16")
 EXACT = ("timestep", "guidance")
@@ -55,10 +55,10 @@ class HalfPrecision(Method):
     def unsupported(self, pipe: Any) -> str | None:
         return no_denoiser(pipe, self.title) or _unfit(denoiser_of(pipe))
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         import torch
 
-        from hasten.methods._weights import Conversion
+        from hasten.methods._conversion import Conversion
 
         dtype, denoiser = getattr(torch, str(parameters["dtype"])), patches.denoiser
         half = Conversion(_chosen, partial(_converted, dtype), partial(_refuse_changed, denoiser))

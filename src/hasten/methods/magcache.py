@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import Stream, denoiser_of, in_stacks, no_stack, runs_all_blocks, sample_of, stacked
-from hasten.methods.base import MAX_STEPS, USUAL_STEPS, Method, Parameter, State, Step, at_shares
+from hasten.methods.base import MAX_STEPS, USUAL_STEPS, Method, Parameter, Patching, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Current, Patches, Wrapper
+    from hasten.methods._patch import Current, Wrapper
 
 SHARES = (0.4, 0.3, 0.2, 0.1)
 """Shares of the number of steps at which a search lets the blocks begin to rest."""
@@ -84,7 +84,7 @@ class MagCache(Method):
     def unsupported(self, pipe: Any) -> str | None:
         return no_stack(pipe, self.title)
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         from hasten.methods._stack import finishing, resting
 
         current = patches.listen(self, lambda: _State(parameters))

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hasten.denoisers import attentions, denoiser_of, is_crossing, is_joint, no_attention
-from hasten.methods.base import MAX_STEPS, USUAL_STEPS, Method, Mode, Parameter, State, Step, at_shares
+from hasten.methods.base import MAX_STEPS, USUAL_STEPS, Method, Mode, Parameter, Patching, State, Step, at_shares
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Current, Patches, Wrapper
+    from hasten.methods._patch import Current, Wrapper
 
 FIRST, LAST = (0.4, 0.3, 0.2, 0.1), (0.8, 1.0)
 """Shares of the number of steps at which a search lets reuse begin and end."""
@@ -68,7 +68,7 @@ class PyramidAttention(Method):
     def unsupported(self, pipe: Any) -> str | None:
         return no_attention(pipe, self.title)
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         modes = _Modes.of(parameters)
         current = patches.listen(self, lambda: _State(modes))
         broadcast = _broadcast(current, is_joint(patches.denoiser))

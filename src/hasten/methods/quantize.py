@@ -16,12 +16,11 @@ from hasten.denoisers import (
 )
 from hasten.errors import CallError, UnsupportedError
 from hasten.methods._extra import missing
-from hasten.methods.base import Method, Parameter, named
+from hasten.methods.base import Method, Parameter, Patching, named
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches
-    from hasten.methods._weights import Place
+    from hasten.methods._conversion import Place
 
 SCHEMES = {
     "int8_weight_only": "Int8WeightOnlyConfig",
@@ -90,10 +89,10 @@ class Quantize(Method):
             return f"the weights of the {denoiser} are {type(linear.weight).__name__} already"
         return _unfit(denoiser_of(pipe)) or missing(self.packages, self.name)
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         from torchao import quantization
 
-        from hasten.methods._weights import Conversion
+        from hasten.methods._conversion import Conversion
 
         scheme, denoiser = str(parameters["scheme"]), patches.denoiser
         made = partial(_quantised, scheme, getattr(quantization, SCHEMES[scheme])())

@@ -13,11 +13,11 @@ from hasten.methods._branch import branch_parameter, copied, no_branch, partial_
 from hasten.methods._least_costly import least_costly
 from hasten.methods._measured import Drawing, MeasuresGrid
 from hasten.methods._reuse_costs import ReuseCosts, no_costs
-from hasten.methods.base import MAX_STEPS, Mode, Parameter, State, Step, at_shares
+from hasten.methods.base import MAX_STEPS, Mode, Parameter, Patching, State, Step, at_shares
 from hasten.plan import Parameters, Value, step_list, steps_of
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Current, Patches, Wrapper
+    from hasten.methods._patch import Current, Wrapper
 
 SHARES = (1.0, 0.88, 0.76, 0.64, 0.56, 0.48, 0.4, 0.36, 0.32, 0.28, 0.24, 0.2, 0.16, 0.12, 0.08)
 """Shares of the number of steps that the lists of a search contain."""
@@ -66,7 +66,7 @@ class Schedule(MeasuresGrid):
     def unsupported(self, pipe: Any) -> str | None:
         return no_branch(pipe, self.title)
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         current = patches.listen(self, lambda: _State(parameters, patches.denoiser))
         patches.wrap(self, patches.denoiser, _guide(current))
         resting = [module for _, module in skipped(patches.denoiser, int(parameters["branch_id"]))]

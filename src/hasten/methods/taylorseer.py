@@ -7,11 +7,11 @@ from math import factorial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hasten.denoisers import blocks_of, denoiser_of, not_declared
-from hasten.methods.base import MAX_STEPS, Method, Parameter, State, Step
+from hasten.methods.base import MAX_STEPS, Method, Parameter, Patching, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Current, Patches, Wrapper
+    from hasten.methods._patch import Current, Wrapper
 
 
 class TaylorSeer(Method):
@@ -79,7 +79,7 @@ class TaylorSeer(Method):
     def unsupported(self, pipe: Any) -> str | None:
         return not_declared(pipe, self.title)
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         current = patches.listen(self, lambda: _State(parameters))
         patches.wrap(self, patches.denoiser, _forecast(current))
 

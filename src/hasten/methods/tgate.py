@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import no_transformer_blocks, sample_of, transformer_blocks
-from hasten.methods.base import MAX_STEPS, Method, Mode, Parameter, State, Step
+from hasten.methods.base import MAX_STEPS, Method, Mode, Parameter, Patching, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Current, Patches, Wrapper
+    from hasten.methods._patch import Current, Wrapper
 
 
 class TGate(Method):
@@ -77,7 +77,7 @@ class TGate(Method):
     def unsupported(self, pipe: Any) -> str | None:
         return no_transformer_blocks(pipe, self.title)
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         schedule = _Schedule(parameters)
         blocks = [block.module for block in transformer_blocks(patches.denoiser)]
         resting = [block.attn1 for block in blocks if schedule.self_attention_rests or _crosses_twice(block)]

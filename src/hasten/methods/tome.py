@@ -14,11 +14,11 @@ from hasten.denoisers import (
     transformer_blocks,
 )
 from hasten.errors import ParameterError
-from hasten.methods.base import Method, Parameter, State, Step
+from hasten.methods.base import Method, Parameter, Patching, State, Step
 from hasten.plan import Parameters, Value
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Current, Patches, Wrapper
+    from hasten.methods._patch import Current, Wrapper
 
 DOWNSAMPLES = (1, 2, 4, 8)
 WIDEST = 64  # the largest cell side, where the size of the latents is not known
@@ -80,7 +80,7 @@ class ToMe(Method):
     def unsupported(self, pipe: Any) -> str | None:
         return no_transformer_blocks(pipe, self.title)
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         current = patches.listen(self, lambda: _State(parameters), run_wide=True)
         for block in _covered(pipe, parameters):
             patches.wrap(self, block.module, _remember(current))
