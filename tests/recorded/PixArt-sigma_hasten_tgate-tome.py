@@ -16,7 +16,7 @@ Request   Generate a PixArt-sigma pipeline using the DPM-Solver++ sampler with 2
           accelerated by T-GATE and ToMe with 2x speedup and precision loss not
           exceeding 0.02
 Plan      tgate(fi_interval=1,gate_step=10,sp_interval=5,warm_up=2)+tome(max_downsample=1,ratio=0.5,sx=2,sy=2)
-Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
+Claim     2.10x as fast (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           quality loss 0.0033 (95% interval -0.0007 to 0.0073) on clip_score, limit 0.02
           quality loss 0.0900 (95% interval 0.0860 to 0.0940) on ssim
           on 32 held-out prompts (general), seed 0: met

@@ -13,7 +13,7 @@
 Request   Generate a SD1.5 pipeline using the DDIM sampler with 50 steps, accelerated by
           DeepCache with 2x speedup and precision loss not exceeding 0.02
 Plan      deepcache(cache_branch_id=0,cache_interval=3)
-Claim     2.10x faster (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
+Claim     2.10x as fast (95% interval 2.06 to 2.14): 0.5 s -> 0.2381 s
           quality loss 0.0033 (95% interval -0.0007 to 0.0073) on clip_score, limit 0.02
           quality loss 0.0900 (95% interval 0.0860 to 0.0940) on ssim
           on 32 held-out prompts (general), seed 0: met

@@ -100,7 +100,7 @@ def test_a_met_answer_has_every_part() -> None:
     _, page = page_of(met(), [*some_trials(), trial_of(PLAN, split="search")], images())
     for part in (
         "A request of <two> & more",
-        "2.10 times faster at a quality loss of 0.0033",
+        "2.10x as fast at a quality loss of 0.0033",
         "95% interval 2.06 to 2.14",
         "deepcache(cache_branch_id=0, cache_interval=3) + tome(",
         "fewer steps do better",
@@ -146,7 +146,7 @@ def test_a_script_that_died_in_the_fresh_process_has_no_figures_and_an_answer_wi
 def test_a_negative_loss_is_no_loss() -> None:
     trial = trial_of(PLAN, score=0.3 * 1.0007)
     _, page = page_of(met().model_copy(update={"confirmed": trial}), some_trials(), images())
-    assert "2.10 times faster with no quality loss (\u22120.0007), measured" in page.text
+    assert "2.10x as fast with no quality loss (\u22120.0007), measured" in page.text
     assert [told_loss(loss) for loss in (0.0033, 0.0, -0.00001, -0.0007)] == [
         *("0.0033", "0.0000", "0.0000", "no loss (\u22120.0007)")
     ]
@@ -204,7 +204,7 @@ def test_the_comparison_with_fewer_steps_is_the_second_sentence() -> None:
     equal = met().equal_time.model_copy(update={"says": SAYS, "dominates": True})
     _, page = page_of(met().model_copy(update={"equal_time": equal}), some_trials(), images())
     assert re.search(
-        r"2\.10 times faster with what you asked for at a [^.]*\.\d+, .*?\. " + re.escape(SAYS), page.text
+        r"2\.10x as fast with what you asked for at a [^.]*\.\d+, .*?\. " + re.escape(SAYS), page.text
     )
     assert page.text.count(SAYS) == 1
     told = Answer(status="infeasible", task=met().task, reason="50x is out of reach.", best=met())
@@ -224,7 +224,7 @@ def test_fewer_steps_that_are_the_answer_stand_before_the_plan_that_they_replace
         "confirmed": trial_of(fewer),
     }
     _, page = page_of(met().model_copy(update=changes), some_trials(), images())
-    assert "2.10 times faster in 11 steps and without a method at a quality loss" in page.text
+    assert "2.10x as fast in 11 steps and without a method at a quality loss" in page.text
     assert f"Instead of: {str(PLAN).replace('+', ' + ').replace(',', ', ')}" in page.text and says in page.text
 
 

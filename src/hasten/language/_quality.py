@@ -9,7 +9,7 @@ from hasten.errors import RequestError, simplify
 from hasten.language import _words as w
 from hasten.language._forms import Form, Said, forms, told
 from hasten.language._names import metrics
-from hasten.language._numbers import FIGURES, PERCENTAGE, SHARE, Range, percentage, read, share
+from hasten.language._numbers import FIGURES, PERCENTAGE, SHARE, Range, percentage, share
 from hasten.metrics import METRICS
 from hasten.task import DEFAULT_MAX_LOSS
 
@@ -211,7 +211,7 @@ def _floor(match: Said) -> tuple[str, float]:
             "against the baseline. Say it as a loss, such as 'loss below 0.02'.",
             [match.written()],
         )
-    score = read(match["number"]) / (100 if match.get("percent") else 1)
+    score = share(match)
     best = Decimal(str(metric.perfect))
     Range(f"least {metric.title}", f"0 to {metric.perfect:g}", 0, metric.perfect).check(
         score, match.written("number")

@@ -83,6 +83,21 @@ class Parameter:
         return step_list(steps)
 
 
+def cache_interval(what: str, steps: int | None) -> Parameter:
+    """Returns the parameter ``cache_interval``, the interval of steps at which ``what`` runs."""
+    most = steps or MAX_STEPS
+    return Parameter(
+        "cache_interval",
+        int,
+        low=1,
+        high=most,
+        default=min(3, most),
+        neutral=1,
+        grid=tuple(n for n in (2, 3, 4, 5) if n <= most),
+        meaning=f"the interval of steps at which {what} runs; 1 means always",
+    )
+
+
 def at_shares(shares: Iterable[float], steps: int, least: int = 1) -> tuple[int, ...]:
     """Returns the given shares of ``steps``, rounded to whole steps, at least ``least``, without duplicates."""
     return tuple(dict.fromkeys(max(least, round(share * steps)) for share in shares))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from hasten.denoisers import Stream, sample_of, text_of
+from hasten.denoisers import Stream, in_stacks, runs_all_blocks, sample_of, text_of
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Wrapper
+    from hasten.methods._site import Wrapper
+    from hasten.methods.base import Method, Patching
 
 
 Streams = tuple[Stream, ...]
@@ -44,11 +45,39 @@ class Rests(Protocol):
 
     resting: bool
 
+    def begin(self, whole: bool) -> None:
+        """Takes whether the call of the denoiser that begins runs all of its blocks."""
+
     def reused(self) -> torch.Tensor:
         """Returns the image's tokens after all blocks, computed from what was kept."""
 
     def keep(self, after: torch.Tensor) -> None:
         """Takes the image's tokens after all blocks have run."""
+
+
+def wrap_stacks(
+    patches: Patching, method: Method, current: Callable[[], Rests], first: Callable[[Streams], Wrapper]
+) -> None:
+    """Wraps a transformer and all of its blocks, so that the blocks rest where the state says so.
+
+    ``first`` returns the wrapper of the first block, from the kinds of tokens that this one returns.
+    """
+    (head, gives), *inner, (tail, tail_gives) = in_stacks(patches.denoiser)
+    patches.wrap(method, patches.denoiser, beginning(current))
+    patches.wrap(method, head, first(gives))
+    for block, block_gives in inner:
+        patches.wrap(method, block, resting(current, block_gives))
+    patches.wrap(method, tail, finishing(current, tail_gives))
+
+
+def beginning(current: Callable[[], Rests]) -> Wrapper:
+    """Returns the wrapper of the denoiser, which tells the state that a call begins."""
+
+    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
+        current().begin(whole=runs_all_blocks(module, args, kwargs))
+        return call_next(*args, **kwargs)
+
+    return wrapper
 
 
 def resting(current: Callable[[], Rests], gives: Streams) -> Wrapper:

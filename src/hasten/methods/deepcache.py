@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from hasten.methods._branch import branch_parameter, copied, no_branch, partial_step, scales_in_place, skipped
-from hasten.methods.base import MAX_STEPS, Method, Parameter, Patching, State, Step
+from hasten.methods._parameter import cache_interval
+from hasten.methods.base import Method, Parameter, Patching, State, Step
 from hasten.plan import Parameters
 
 if TYPE_CHECKING:
@@ -35,18 +36,8 @@ class DeepCache(Method):
     replay = "by_call"
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
-        most = steps or MAX_STEPS
         return (
-            Parameter(
-                "cache_interval",
-                int,
-                low=1,
-                high=most,
-                default=min(3, most),
-                neutral=1,
-                grid=tuple(n for n in (2, 3, 4, 5) if n <= most),
-                meaning="the interval of steps at which the whole UNet runs; 1 means always",
-            ),
+            cache_interval("the whole UNet", steps),
             branch_parameter("cache_branch_id", pipe),
         )
 

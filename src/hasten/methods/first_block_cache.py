@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from hasten.denoisers import Stream, denoiser_of, in_stacks, no_stack, runs_all_blocks, sample_of, stacked
+from hasten.denoisers import Stream, denoiser_of, no_stack, sample_of, stacked
 from hasten.methods.base import Method, Parameter, Patching, State, Step
 from hasten.plan import Parameters
 
@@ -63,16 +63,11 @@ class FirstBlockCache(Method):
         return no_stack(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
-        from hasten.methods._stack import finishing, resting
+        from hasten.methods._stack import wrap_stacks
 
         threshold = float(parameters["threshold"])
         current = patches.listen(self, lambda: _State(threshold))
-        (head, gives), *inner, (tail, tail_gives) = in_stacks(patches.denoiser)
-        patches.wrap(self, patches.denoiser, _begin(current))
-        patches.wrap(self, head, _decide(current, gives))
-        for block, block_gives in inner:
-            patches.wrap(self, block, resting(current, block_gives))
-        patches.wrap(self, tail, finishing(current, tail_gives))
+        wrap_stacks(patches, self, current, lambda gives: _decide(current, gives))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -140,14 +135,6 @@ class _State(State):
         if self._image is not None and self._kept is not None:
             self._kept.others = after - self._image
             self._image = None
-
-
-def _begin(current: Current[_State]) -> Wrapper:
-    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        current().begin(whole=runs_all_blocks(module, args, kwargs))
-        return call_next(*args, **kwargs)
-
-    return wrapper
 
 
 def _decide(current: Current[_State], gives: tuple[Stream, ...]) -> Wrapper:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from hasten.denoisers import Stream, denoiser_of, in_stacks, no_stack, runs_all_blocks, sample_of, stacked
+from hasten.denoisers import Stream, denoiser_of, no_stack, sample_of, stacked
 from hasten.methods.base import MAX_STEPS, USUAL_STEPS, Method, Parameter, Patching, State, Step, at_shares
 from hasten.plan import Parameters
 
@@ -85,15 +85,10 @@ class MagCache(Method):
         return no_stack(pipe, self.title)
 
     def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
-        from hasten.methods._stack import finishing, resting
+        from hasten.methods._stack import wrap_stacks
 
         current = patches.listen(self, lambda: _State(parameters))
-        (head, gives), *inner, (tail, tail_gives) = in_stacks(patches.denoiser)
-        patches.wrap(self, patches.denoiser, _begin(current))
-        patches.wrap(self, head, _enter(current, gives))
-        for block, block_gives in inner:
-            patches.wrap(self, block, resting(current, block_gives))
-        patches.wrap(self, tail, finishing(current, tail_gives))
+        wrap_stacks(patches, self, current, lambda gives: _enter(current, gives))
 
     def steps(
         self, pipe: Any, parameters: Parameters, steps: int, refreshes: Collection[int] = ()
@@ -200,14 +195,6 @@ class _State(State):
         if self._threshold and self._whole:
             self._kept = _Kept(after - self._image, self._number, self._kept)
         self._image = None
-
-
-def _begin(current: Current[_State]) -> Wrapper:
-    def wrapper(call_next: Callable[..., Any], module: Any, *args: Any, **kwargs: Any) -> Any:
-        current().begin(whole=runs_all_blocks(module, args, kwargs))
-        return call_next(*args, **kwargs)
-
-    return wrapper
 
 
 def _enter(current: Current[_State], gives: tuple[Stream, ...]) -> Wrapper:

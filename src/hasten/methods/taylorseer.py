@@ -7,6 +7,7 @@ from math import factorial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hasten.denoisers import blocks_of, denoiser_of, not_declared
+from hasten.methods._parameter import cache_interval
 from hasten.methods.base import MAX_STEPS, Method, Parameter, Patching, State, Step
 from hasten.plan import Parameters
 
@@ -43,16 +44,7 @@ class TaylorSeer(Method):
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         most = steps or MAX_STEPS
         return (
-            Parameter(
-                "cache_interval",
-                int,
-                low=1,
-                high=most,
-                default=min(3, most),
-                neutral=1,
-                grid=tuple(n for n in (2, 3, 4, 5) if n <= most),
-                meaning="the interval of steps at which the denoiser runs; 1 means always",
-            ),
+            cache_interval("the denoiser", steps),
             Parameter(
                 "max_order",
                 int,

@@ -26,7 +26,7 @@ def _figures(answer: Answer) -> list[str]:
         return []
     if not answer.speedup:
         return [f"{trial.latency.plan_s:.3g} s a call"]
-    found = [_with(f"{trial.speedup:.2f} times faster", trial.latency.between(".2f"))]
+    found = [_with(f"{trial.speedup:.2f}x as fast", trial.latency.between(".2f"))]
     found += [
         _with(f"{metric} {told_loss(loss.loss)}", loss.between(".4f")) for metric, loss in trial.losses.items()
     ]

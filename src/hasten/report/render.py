@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hasten.answer import Answer
+from hasten.language.render import render
 from hasten.records import EqualTime, Trial, between, told_loss
 from hasten.report.chart import Chart
 from hasten.report.fresh import fresh_sentence
@@ -46,7 +47,7 @@ def render_report(
     return _PAGE.get_template("report.html.jinja").render(
         answer=answer,
         shown=shown,
-        request=_sentence(answer) if request is None else request,
+        request=render(answer.task) if request is None else request,
         verdict=verdict(answer),
         fresh=fresh_sentence(shown if answer.verified is None else answer),
         tiles=tiles(shown),
@@ -109,7 +110,7 @@ def _verdict(answer: Answer) -> str:
     how = " with what you asked for" if answer.dominated else ""
     if answer.instead_of and answer.equal_time:
         how = f" in {answer.equal_time.steps} steps and without a method"
-    return f"{answer.speedup:.2f} times faster{how}{loss}{sure}"
+    return f"{answer.speedup:.2f}x as fast{how}{loss}{sure}"
 
 
 def _at(loss: float) -> str:
@@ -179,12 +180,6 @@ def _metrics(trials: Sequence[Trial], shown: Answer) -> list[str]:
     """Returns the names of all metrics by which any trial was scored, in the order of their appearance."""
     decisive = [shown.confirmed] if shown.confirmed else []
     return list(dict.fromkeys(metric for trial in [*trials, *decisive] for metric in trial.losses))
-
-
-def _sentence(answer: Answer) -> str:
-    from hasten.language.render import render
-
-    return render(answer.task)
 
 
 _PAGE = Environment(

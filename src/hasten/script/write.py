@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hasten.answer import Answer
 from hasten.errors import InputError, UnsupportedError
+from hasten.language.render import render
 from hasten.limits import Limits
 from hasten.methods import METHODS, scheduler_of_plan, unfit
 from hasten.models import FAMILIES, family_named, variant_of
@@ -67,7 +68,7 @@ def render_script(
     calls = upstream_calls(plan, setting, family.name, allow_known_wrong) if runtime == "upstream" else None
     if runtime == "hasten":
         _refuse_methods(plan, family)
-    request = _sentence(answer) if request is None else request
+    request = render(answer.task) if request is None else request
     skeleton = _SKELETONS.get_template(f"{runtime if plan else 'plain'}.py.jinja")
     return skeleton.render(
         requirements=_requirements(runtime, model, family, plan, environment, calls),
@@ -133,12 +134,6 @@ _SKELETONS = Environment(
 )
 
 
-def _sentence(answer: Answer) -> str:
-    from hasten.language.render import render
-
-    return render(answer.task)
-
-
 def _requirements(
     runtime: Runtime,
     model: Model,
@@ -181,7 +176,7 @@ def _claims(claim: Claim) -> Iterable[tuple[str, str]]:
             if claim.baseline_latency_s and claim.latency_s
             else ""
         )
-        yield "Claim", f"{claim.speedup:.2f}x faster{f' ({interval})' if interval else ''}{times}"
+        yield "Claim", f"{claim.speedup:.2f}x as fast{f' ({interval})' if interval else ''}{times}"
     elif claim.latency_s is not None:
         yield "Claim", f"{claim.latency_s:.4g} s"
     for metric, loss in claim.losses.items():
