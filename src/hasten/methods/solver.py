@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.denoisers import no_denoiser
 from hasten.methods._own_steps import refuse_own_steps
-from hasten.methods.base import Method, Parameter
+from hasten.methods.base import Method, Parameter, Patching
 from hasten.plan import Parameters
 from hasten.schedulers import SCHEDULERS, Scheduler, scheduler_of
 
 if TYPE_CHECKING:
-    from hasten.methods._patch import Patches, Wrapper
+    from hasten.methods._patch import Wrapper
 
 DIFFUSION = tuple(s for s in SCHEDULERS if not s.flow_matching)
 """The schedulers that undo the noise of a diffusion. Each goes with any model that was trained for one of them."""
@@ -75,7 +75,7 @@ class Solver(Method):
             return f"the configuration of a {kind} does not tell what the model was trained for"
         return None
 
-    def install(self, pipe: Any, parameters: Parameters, patches: Patches) -> None:
+    def install(self, pipe: Any, parameters: Parameters, patches: Patching) -> None:
         other = BY_WORD[str(parameters["swap"])]
         if not other.is_that_of(pipe.scheduler):
             _built(other, pipe.scheduler)  # raises now what the first call would raise
