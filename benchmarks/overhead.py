@@ -51,7 +51,7 @@ def load(device: str) -> tuple[str, Any]:
 
         return "emoji-sd", load_pipeline("emoji-sd", None, device=device)
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    from tests.support.pipelines import tiny_sd
+    from hasten.testing.pipelines import tiny_sd
 
     return "random weights, Stable Diffusion's shape", tiny_sd().to(device)
 

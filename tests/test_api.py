@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support.pipelines import tiny_sd
 
 import hasten
 import hasten.api
 from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
 from hasten.search import Progress
 from hasten.task import Task
+from hasten.testing.pipelines import tiny_sd
 
 STEPS = 4
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from benchmarks.lines import Lines
 from benchmarks.rounds import Rounds
-from tests.support.pipelines import tiny_sd
 
 from hasten.measure.bench import Bench
 from hasten.plan import Plan
+from hasten.testing.pipelines import tiny_sd
 
 PLANS = [Plan.of({"deepcache": {"cache_interval": n, "cache_branch_id": 0}}) for n in (2, 3, 4)]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from benchmarks.tradeoffs import plans, rows, said
-from tests.support.pipelines import tiny_pixart, tiny_sd
 
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import load
 from hasten.measure.quality import Quality
 from hasten.measure.setting import setting_of
 from hasten.plan import Plan
+from hasten.testing.pipelines import tiny_pixart, tiny_sd
 
 
 def quality_of(pipe: Any, folder: Path) -> Quality:

@@ -16,12 +16,12 @@ from fcntl import ioctl
 from pathlib import Path
 
 import pytest
-from tests.support.pipelines import tiny_sd
 from tests.support.tiny_clip import tiny_clip
 
 from hasten.cli.bar import best_line, span
 from hasten.search import Progress
 from hasten.task import Target
+from hasten.testing.pipelines import tiny_sd
 
 COLUMNS = 80
 REQUEST = (

@@ -13,10 +13,9 @@ from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
-from tests.support.generating import FAMILIES
-
 from hasten.methods import METHODS, clash
 from hasten.plan import Plan
+from hasten.testing.generating import FAMILIES
 
 FOLDER = Path(__file__).parent / "methods"
 EXPECTED: dict[str, dict[str, Any]] = {

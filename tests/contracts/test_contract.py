@@ -21,7 +21,6 @@ from tests.contracts.expected import (
     record,
     with_most,
 )
-from tests.support.generating import FAMILIES, attributes, fresh
 from tests.support.marks import rarely
 
 from hasten.errors import InputError, ParameterError, UnsupportedError
@@ -29,6 +28,7 @@ from hasten.methods import METHODS, MeasuresGrid, apply, clash
 from hasten.plan import Plan
 from hasten.testing import checks
 from hasten.testing.checks import STEPS, Subject
+from hasten.testing.generating import FAMILIES, attributes, fresh
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 OFTEN = {

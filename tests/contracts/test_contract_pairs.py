@@ -7,9 +7,9 @@ from itertools import combinations
 import pytest
 import torch
 from tests.contracts.expected import COMBINATIONS, SUPPORTED, Names, effective
-from tests.support.generating import FAMILIES, attributes, latents, slim
 
 from hasten.methods import METHODS, apply, clash
+from hasten.testing.generating import FAMILIES, attributes, latents, slim
 
 pytestmark = pytest.mark.full  # the largest sets of test_contract.py have a representative of each kind of pair
 STEPS = 4

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 from tests.contracts.expected import LARGEST, SUPPORTED, Names, effective, neutral
-from tests.support.generating import attributes, counting, latents
 from tests.support.marks import rarely
 
 from hasten.denoisers import denoiser_of
 from hasten.methods import METHODS, apply
 from hasten.models import load_pipeline
+from hasten.testing.generating import attributes, counting, latents
 
 STEPS = 4
 MODELS = {"emoji-sdxl": "sdxl", "emoji-pixart": "pixart", "emoji-sd3": "sd3"}

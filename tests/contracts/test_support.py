@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 from tests.contracts.expected import APART, NAMES, effective, neutral, record_support, support
-from tests.support.generating import FAMILIES, attributes, latents, slim
 from tests.support.marks import rarely
 
 from hasten.methods import METHODS, apply
 from hasten.models import family_of
 from hasten.plan import Plan
 from hasten.schedulers import SCHEDULERS, find_scheduler
+from hasten.testing.generating import FAMILIES, attributes, latents, slim
 
 STEPS = 4
 HOLDS = "exact"

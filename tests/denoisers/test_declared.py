@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 from diffusers import CogVideoXDDIMScheduler, CogView3PlusPipeline, CogView3PlusTransformer2DModel
-from tests.support.generating import attributes, latents
-from tests.support.pipelines import tiny_t5, tiny_t5_tokenizer, tiny_vae
 
 from hasten.denoisers import Denoiser, Stack, declaration_of, declared, denoiser_of, denoisers, is_joint
 from hasten.errors import UnsupportedError
 from hasten.methods import METHODS, apply
+from hasten.testing.generating import attributes, latents
+from hasten.testing.pipelines import tiny_t5, tiny_t5_tokenizer, tiny_vae
 
 COGVIEW = Denoiser(
     "CogView3PlusTransformer2DModel",

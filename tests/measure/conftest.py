@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.pipelines import tiny_sd
 from tests.support.tiny_clip import tiny_clip
 
 from hasten.measure.bench import Bench
 from hasten.metrics import ClipScorer, load_scorer
+from hasten.testing.pipelines import tiny_sd
 
 
 @pytest.fixture(scope="session")

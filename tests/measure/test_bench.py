@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 from tests.support.marks import rarely
-from tests.support.pipelines import tiny_sd
 
 from hasten.errors import InputError, MeasurementError
 from hasten.measure.bench import Bench
@@ -25,6 +24,7 @@ from hasten.metrics import ClipScorer
 from hasten.plan import Plan
 from hasten.records import FEW_PAIRS, Latency, Loss
 from hasten.task import Setting
+from hasten.testing.pipelines import tiny_sd
 
 SIZE, STEPS = 64, 4
 DEEPCACHE = Plan.parse("deepcache(cache_branch_id=0,cache_interval=2)")

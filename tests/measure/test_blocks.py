@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from diffusers import UNet2DModel
-from tests.support.pipelines import tiny_pixart
 
 from hasten.errors import InputError, UnsupportedError
 from hasten.measure import _runs, blocks
@@ -23,6 +22,7 @@ from hasten.measure.merging import merged_share
 from hasten.measure.pipeline import Pipeline
 from hasten.metrics import ClipScorer
 from hasten.plan import Plan
+from hasten.testing.pipelines import tiny_pixart
 
 LEVELS = (
     "down_blocks.0",

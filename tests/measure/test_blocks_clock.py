@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.pipelines import tiny_pixart
 
 from hasten.measure import _runs, blocks
 from hasten.measure._runs import Runs
@@ -19,6 +18,7 @@ from hasten.measure.pipeline import Pipeline
 from hasten.methods import check_plan
 from hasten.metrics import ClipScorer
 from hasten.plan import Plan
+from hasten.testing.pipelines import tiny_pixart
 
 REPEATS = 3
 STEPS = 3

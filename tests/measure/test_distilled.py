@@ -15,7 +15,6 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from tests.support.examples import answer_of, setting_of
-from tests.support.pipelines import tiny_flux, tiny_sd
 
 from hasten.measure.bench import Bench
 from hasten.measure.contract import TrialSpec
@@ -24,6 +23,7 @@ from hasten.metrics import ClipScorer
 from hasten.models import find_model
 from hasten.plan import Plan
 from hasten.task import Setting
+from hasten.testing.pipelines import tiny_flux, tiny_sd
 from hasten.workflow.answers import warnings
 
 LIGHTNING = "ByteDance/SDXL-Lightning"

@@ -22,7 +22,6 @@ from diffusers import (
 )
 from diffusers.models import attention_processor
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
-from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 from tests.support.tiny_clip import tiny_clip
 from torch.nn.utils import parametrize
 
@@ -36,6 +35,7 @@ from hasten.measure.identity.whole import OWN
 from hasten.methods import METHODS
 from hasten.schedulers import SCHEDULERS
 from hasten.store import Store
+from hasten.testing.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 SIZE, STEPS = 64, 4
 TESTS = Path(__file__).parent.parent

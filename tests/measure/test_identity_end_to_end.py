@@ -12,7 +12,6 @@ import optuna
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from tests.support.pipelines import tiny_sd
 from torch.nn.utils import parametrize
 
 import hasten
@@ -22,6 +21,7 @@ from hasten.measure.pipeline import Pipeline
 from hasten.store import Store
 from hasten.store.database import open_database, storage_url
 from hasten.store.trials import outdated
+from hasten.testing.pipelines import tiny_sd
 
 STEPS = 2
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.support.pipelines import tiny_sd
 
 from hasten.measure.identity.pipelines import digest_of, look_at
+from hasten.testing.pipelines import tiny_sd
 
 peft = pytest.importorskip("peft", reason="the environment of the tests does without")
 

@@ -12,7 +12,6 @@ from diffusers import (
     StableDiffusionPipeline,
     StableDiffusionSAGPipeline,
 )
-from tests.support.pipelines import tiny_sd
 from tests.support.tiny_clip import tiny_clip
 
 import hasten
@@ -22,6 +21,7 @@ from hasten.measure.prompts import load
 from hasten.measure.setting import setting_of
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
+from hasten.testing.pipelines import tiny_sd
 
 
 def other(kind: type) -> object:

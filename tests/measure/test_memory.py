@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.support.pipelines import tiny_sd, tiny_sd3
 
 from hasten.errors import InputError
 from hasten.measure._memory import GIB, least_bytes, usable_bytes
 from hasten.measure.bench import Bench
+from hasten.testing.pipelines import tiny_sd, tiny_sd3
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
-from tests.support.pipelines import tiny_sd
 
 from hasten.measure.identity.pipelines import digest_of, look_at
 from hasten.measure.identity.values import Walk
+from hasten.testing.pipelines import tiny_sd
 
 SETTINGS = {"gain": 1.0, "nested": [{"of": 2.0}]}
 OBJECT = SimpleNamespace(gain=1.0)

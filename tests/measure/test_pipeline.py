@@ -12,7 +12,6 @@ import pytest
 import torch
 from diffusers import DDPMPipeline
 from tests.support.marks import star
-from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 from hasten.denoisers import denoiser_of
 from hasten.errors import InputError, MeasurementError
@@ -23,6 +22,7 @@ from hasten.measure.prompts import PromptSet, load
 from hasten.measure.setting import setting_of
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
+from hasten.testing.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 BASELINE = Plan()
 LATENTS = {tiny_sd3: (2, 16, 8, 8), tiny_flux: (2, 16, 64)}

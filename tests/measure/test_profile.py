@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support.pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 
 from hasten import api
 from hasten.errors import InputError, MeasurementError
@@ -23,6 +22,7 @@ from hasten.measure.timing import MOST_TIMES, module_timer
 from hasten.metrics import ClipScorer
 from hasten.models import load_pipeline
 from hasten.plan import Plan
+from hasten.testing.pipelines import tiny_pixart, tiny_sd, tiny_sdxl
 from hasten.workflow import profiling
 
 DEEPCACHE = Plan.parse("deepcache(cache_branch_id=0,cache_interval=2)")

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.support.pipelines import tiny_sd
 
 from hasten.cli import checks
 from hasten.measure import thread_choice, threads
@@ -19,6 +18,7 @@ from hasten.measure.setting import pipeline_of
 from hasten.measure.thread_choice import Choice, chosen, fastest, remembered, threads_set, timed
 from hasten.measure.threads import VARIABLES, for_script, using_threads
 from hasten.plan import Plan
+from hasten.testing.pipelines import tiny_sd
 
 WORDS = ["a cat", "a dog", "a cup", "a car", "a hat", "a bed", "a key", "a bus"]
 

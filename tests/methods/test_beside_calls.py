@@ -18,13 +18,13 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from tests.contracts.expected import SUPPORTED
-from tests.support.generating import counting, fresh, latents, picture, shared
 from tests.support.marks import rarely
 from tests.support.methods import each_method, plan_of
 
 from hasten.denoisers import arguments_of, denoiser_of
 from hasten.errors import InputError
 from hasten.methods import METHODS, apply
+from hasten.testing.generating import counting, fresh, latents, picture, shared
 
 STEPS = 6
 unguided = each_method(lambda name: name not in ("fewer_steps", "channels_last", "guidance_cutoff"))

@@ -16,12 +16,12 @@ from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_mod
 from diffusers import PyramidAttentionBroadcastConfig
 from diffusers.hooks import HookRegistry, apply_pyramid_attention_broadcast
 from diffusers.hooks.hooks import ModelHook as DiffusersHook
-from tests.support.generating import FAMILIES, attributes, fresh, latents
 from tests.support.methods import each_method, plan_of
 
 from hasten.denoisers import attentions, denoiser_of
 from hasten.errors import InputError, UnsupportedError
 from hasten.methods import METHODS, apply
+from hasten.testing.generating import FAMILIES, attributes, fresh, latents
 
 ACTING = ("deepcache", "faster_cache", "first_block_cache", "guidance_cutoff", "half_precision", "magcache",
           "pyramid_attention", "schedule", "taylorseer", "tgate", "tome")  # fmt: skip

@@ -15,11 +15,11 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, HeunDiscreteScheduler, KDPM2DiscreteScheduler
 from tests.contracts.expected import SUPPORTED
-from tests.support.generating import beside, counting, fresh, latents, shared
 from tests.support.methods import each_method, plan_of
 
 from hasten.denoisers import denoiser_of
 from hasten.methods import apply
+from hasten.testing.generating import beside, counting, fresh, latents, shared
 
 every_method = each_method(lambda name: name not in ("fewer_steps", "channels_last"))
 SECOND_ORDER = (HeunDiscreteScheduler, KDPM2DiscreteScheduler)

@@ -10,9 +10,7 @@ import pytest
 import torch
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from optuna.distributions import CategoricalDistribution
-from tests.support.generating import FAMILIES, attributes, fresh, latents, shared
 from tests.support.marks import star
-from tests.support.pipelines import tiny_flux
 
 from hasten.denoisers import denoiser_of
 from hasten.errors import InputError, ParameterError, UnsupportedError
@@ -23,6 +21,8 @@ from hasten.plan import Plan
 from hasten.predict.space import Space
 from hasten.store._frozen import _space
 from hasten.task import Task
+from hasten.testing.generating import FAMILIES, attributes, fresh, latents, shared
+from hasten.testing.pipelines import tiny_flux
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 

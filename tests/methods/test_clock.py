@@ -18,7 +18,6 @@ from diffusers import (
     PNDMScheduler,
     UniPCMultistepScheduler,
 )
-from tests.support.generating import counting, fresh, img2img, latents, picture, shared
 
 from hasten.methods import METHODS, apply, deepcache, tgate
 from hasten.methods._clock import Clock
@@ -26,6 +25,7 @@ from hasten.methods._run import Member
 from hasten.methods._stats import Tally
 from hasten.methods.base import State
 from hasten.schedulers import step_numbers
+from hasten.testing.generating import counting, fresh, img2img, latents, picture, shared
 
 SAMPLE = torch.zeros(2, 4, 8, 8)
 TGATE = "tgate(gate_step=2,sp_interval=1,fi_interval=1,warm_up=0)"

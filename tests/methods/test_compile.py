@@ -9,7 +9,6 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from tests.contracts.expected import EXPECTED
-from tests.support.generating import attributes, counting, fresh, latents, shared
 from torch._dynamo.utils import counters
 
 from hasten.errors import InputError, MeasurementError, ParameterError, UnsupportedError
@@ -17,6 +16,7 @@ from hasten.language.parse import parse
 from hasten.methods import METHODS, apply
 from hasten.methods import compile as compile_method
 from hasten.plan import Plan
+from hasten.testing.generating import attributes, counting, fresh, latents, shared
 
 TAYLORSEER = "taylorseer(cache_interval=2,disable_cache_before_step=2)"
 DEEPCACHE = "deepcache(cache_branch_id=0,cache_interval=2)"

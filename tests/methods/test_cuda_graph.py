@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor
-from tests.support.generating import FAMILIES, UNETS, attributes, beside, fresh, latents, shared
 
 from hasten.errors import UnsupportedError
 from hasten.language.parse import parse
 from hasten.methods import METHODS, apply, clash
 from hasten.methods._graph_tape import Tape, _Leaves
 from hasten.methods.cuda_graph import MadeOf, recorded
+from hasten.testing.generating import FAMILIES, UNETS, attributes, beside, fresh, latents, shared
 
 DEEPCACHE = "deepcache(cache_branch_id=0,cache_interval=2)"
 TAYLORSEER = "taylorseer(cache_interval=2,disable_cache_before_step=2)"

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 from diffusers import FasterCacheConfig, HeunDiscreteScheduler, apply_faster_cache
-from tests.support.generating import counting, fresh, latents, shared
 
 from hasten.denoisers import denoiser_of, timestep_of
 from hasten.language.parse import parse
 from hasten.methods import apply
+from hasten.testing.generating import counting, fresh, latents, shared
 
 STEPS, FIRST, HIGH = 9, 2, 6
 WINDOW = f"first_step={FIRST},high_frequency_step={HIGH}"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support.generating import attributes, beside, fresh, latents
 
 from hasten.methods import apply
+from hasten.testing.generating import attributes, beside, fresh, latents
 
 cache_dit = pytest.importorskip("cache_dit")
 EIGHT = {"num_inference_steps": 8}

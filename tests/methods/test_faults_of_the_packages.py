@@ -11,10 +11,10 @@ import torch
 from DeepCache import DeepCacheSDHelper
 from diffusers import HeunDiscreteScheduler, PNDMScheduler
 from diffusers.models.attention_processor import AttnProcessor2_0
-from tests.support.generating import counting, fresh, img2img, latents, picture, shared
 
 from hasten.errors import InputError, ParameterError
 from hasten.methods import apply
+from hasten.testing.generating import counting, fresh, img2img, latents, picture, shared
 
 TGATE = {"gate_step": 3, "sp_interval": 2, "fi_interval": 2, "warm_up": 0}
 TGATE_PLAN = "tgate(gate_step=3,sp_interval=2,fi_interval=2,warm_up=0)"

@@ -13,7 +13,6 @@ import torch
 from diffusers import DiffusionPipeline, HeunDiscreteScheduler
 from tests.support.examples import ENVIRONMENT, model_of, setting_of
 from tests.support.examples import answer_of as script_answer
-from tests.support.generating import FAMILIES, beside, counting, fresh, latents, shared
 from tests.support.landscape import Landscape
 from tests.support.profiles import random_profile
 
@@ -29,6 +28,7 @@ from hasten.script.write import render_script
 from hasten.search import SearchOptions, run_search
 from hasten.search.task_plans import check_task
 from hasten.task import Target, Task
+from hasten.testing.generating import FAMILIES, beside, counting, fresh, latents, shared
 from hasten.workflow.answers import ITSELF, answer_of
 
 

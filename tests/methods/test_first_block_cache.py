@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support.generating import fresh, latents, shared
 
 from hasten.denoisers import stacked
 from hasten.errors import UnsupportedError
 from hasten.methods import apply, work
 from hasten.plan import Plan
+from hasten.testing.generating import fresh, latents, shared
 
 THRESHOLD = 0.5
 PLAN = f"first_block_cache(threshold={THRESHOLD})"

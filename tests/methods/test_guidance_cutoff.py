@@ -6,11 +6,11 @@ import pytest
 import torch
 from diffusers import HeunDiscreteScheduler
 from diffusers.callbacks import SDCFGCutoffCallback, SDXLCFGCutoffCallback
-from tests.support.generating import FAMILIES, counting, fresh, latents, shared
 
 from hasten.language.parse import parse
 from hasten.methods import apply, work
 from hasten.plan import Plan
+from hasten.testing.generating import FAMILIES, counting, fresh, latents, shared
 
 STEPS = 6
 CUTOFFS = {"sd": SDCFGCutoffCallback, "sdxl": SDXLCFGCutoffCallback}

@@ -10,7 +10,6 @@ import pytest
 import torch
 from diffusers import LatentConsistencyModelPipeline, LCMScheduler, UNet2DConditionModel
 from tests.contracts.expected import EXPECTED, SUPPORTED, effective
-from tests.support.generating import FAMILIES, denoiser_of, fresh, img2img, latents, picture, shared
 from tests.support.marks import rarely
 
 from hasten.errors import NoEffectWarning
@@ -18,6 +17,7 @@ from hasten.methods import METHODS, apply
 from hasten.methods._stats import MethodStats
 from hasten.methods.base import EFFECTS, Step
 from hasten.plan import Plan
+from hasten.testing.generating import FAMILIES, denoiser_of, fresh, img2img, latents, picture, shared
 
 STEPS = 4
 every_method = pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 import torch
 from diffusers import MagCacheConfig
 from diffusers.hooks import apply_mag_cache
-from tests.support.generating import counting, fresh, latents, shared
 
 from hasten.language.parse import parse
 from hasten.methods import apply
 from hasten.methods.magcache import METHOD, _State
+from hasten.testing.generating import counting, fresh, latents, shared
 
 STEPS = 8
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.unets import unet_2d_blocks
-from tests.support.generating import FAMILIES, UNETS, blocks_of, counting, latents, shared
 from tests.support.marks import star
 
 from hasten.errors import InputError, ParameterError, UnknownNameError
 from hasten.methods import METHODS, apply, check_plan, work
 from hasten.methods._patch import ATTRIBUTE
 from hasten.plan import Plan
+from hasten.testing.generating import FAMILIES, UNETS, blocks_of, counting, latents, shared
 
 
 def grids(name: str, pipe: Any = None, steps: int | None = None) -> dict[str, tuple[float, ...]]:

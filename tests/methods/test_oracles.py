@@ -20,10 +20,10 @@ from diffusers import (
     UNet2DConditionModel,
     UniPCMultistepScheduler,
 )
-from tests.support.generating import UNETS, counting, fresh, latents, shared
 from tests.support.marks import star
 
 from hasten.methods import METHODS, apply
+from hasten.testing.generating import UNETS, counting, fresh, latents, shared
 
 every_family = pytest.mark.parametrize("family", UNETS)
 LOADERS = {"sd": tgate.TgateSDLoader, "sdxl": tgate.TgateSDXLLoader}

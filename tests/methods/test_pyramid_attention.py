@@ -11,13 +11,13 @@ from diffusers import (
     PyramidAttentionBroadcastConfig,
     apply_pyramid_attention_broadcast,
 )
-from tests.support.generating import FAMILIES, counting, fresh, latents, shared
 
 from hasten.denoisers import denoiser_of, timestep_of
 from hasten.errors import ParameterError
 from hasten.language.parse import parse
 from hasten.methods import apply, work
 from hasten.plan import Plan
+from hasten.testing.generating import FAMILIES, counting, fresh, latents, shared
 
 STEPS, FIRST, LAST = 8, 2, 5
 CROSSING = ("sd", "sdxl", "pixart")

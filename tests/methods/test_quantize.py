@@ -13,7 +13,6 @@ from tests.contracts.expected import EXPECTED
 from tests.methods.test_cheaper import during, tensors
 from tests.methods.test_compile import small
 from tests.support.examples import ENVIRONMENT, answer_of, model_of, setting_of
-from tests.support.generating import FAMILIES, attributes, counting, fresh, latents, shared
 from torch._dynamo.utils import counters
 
 from hasten.denoisers import denoiser_of
@@ -26,6 +25,7 @@ from hasten.methods.quantize import SCHEMES, _linears
 from hasten.plan import Plan
 from hasten.predict.space import Space
 from hasten.script.write import render_script
+from hasten.testing.generating import FAMILIES, attributes, counting, fresh, latents, shared
 
 BESIDE = {"sd": "deepcache(cache_interval=2)+tome", "pixart": "tgate(gate_step=2)", "flux": "taylorseer"}
 with_torchao = pytest.mark.skipif(find_spec("torchao") is None, reason="torchao is not installed")

@@ -11,7 +11,6 @@ import torch
 from diffusers import HeunDiscreteScheduler
 from diffusers.callbacks import SDCFGCutoffCallback, SDXLCFGCutoffCallback
 from diffusers.models.unets import unet_2d_blocks
-from tests.support.generating import UNETS, fresh, latents, shared
 from tests.support.marks import star
 
 from hasten.errors import InputError
@@ -19,6 +18,7 @@ from hasten.methods import METHODS, apply, check_plan, work
 from hasten.methods.base import Step
 from hasten.plan import Plan, step_list, steps_of
 from hasten.predict.step_cost import step_key
+from hasten.testing.generating import UNETS, fresh, latents, shared
 
 STEPS = 6
 CUTOFFS = {"sd": SDCFGCutoffCallback, "sdxl": SDXLCFGCutoffCallback}

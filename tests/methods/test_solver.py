@@ -13,7 +13,6 @@ import torch
 from diffusers import DDIMScheduler, HeunDiscreteScheduler
 from tests.support.examples import ENVIRONMENT, model_of, setting_of
 from tests.support.examples import answer_of as script_answer
-from tests.support.generating import counting, fresh, latents, shared
 from tests.support.marks import rarely
 from tests.support.profiles import random_profile
 
@@ -24,6 +23,7 @@ from hasten.predict.cost_model import CostModel
 from hasten.predict.space import Space
 from hasten.schedulers import find_scheduler
 from hasten.script.write import render_script
+from hasten.testing.generating import counting, fresh, latents, shared
 
 WORDS = METHODS.get("solver").parameters()[0].allowed or ()
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 from diffusers import HeunDiscreteScheduler, TaylorSeerCacheConfig
-from tests.support.generating import counting, fresh, latents, shared
 
 from hasten.methods import apply
+from hasten.testing.generating import counting, fresh, latents, shared
 
 SERIES = (
     {"cache_interval": 3, "max_order": 1, "disable_cache_before_step": 3},

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support.pipelines import tiny_flux, tiny_sd3
+
+from hasten.testing.pipelines import tiny_flux, tiny_sd3
 
 PIPELINES = {
     "sd3": tiny_sd3,

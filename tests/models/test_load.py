@@ -16,7 +16,6 @@ import pytest
 import torch
 from diffusers import DDPMPipeline, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
-from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 from hasten.errors import InputError, UnknownNameError
 from hasten.metrics import find_scorer
@@ -24,6 +23,7 @@ from hasten.metrics._dino import find_dino
 from hasten.models import FAMILIES, family_of, load_pipeline, source_at, variant_of
 from hasten.schedulers import find_scheduler
 from hasten.task import Task
+from hasten.testing.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 from hasten.workflow.opening import model_of, task_of
 from hasten.workflow.place import Place
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 from hasten.errors import UnsupportedError
 from hasten.measure.setting import scheduler_name
 from hasten.models import FAMILIES, Model, find_model
 from hasten.schedulers import SCHEDULERS, find_scheduler, scheduler_names
+from hasten.testing.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 from hasten.workflow.opening import check_scheduler
 
 FAMILY_OF: dict[str, Callable[[], Any]] = {

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.pipelines import tiny_sd
 from tests.support.tiny_clip import tiny_clip
 
 from hasten.language.parse import parse
@@ -19,6 +18,7 @@ from hasten.store.seeds.bounds import Bounds
 from hasten.store.seeds.keys import Key
 from hasten.store.seeds.search_params import SearchParams
 from hasten.store.seeds.tasks_file import read_requests
+from hasten.testing.pipelines import tiny_sd
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts"
 MODEL, LIMIT = "./model", 0.9

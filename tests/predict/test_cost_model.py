@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from diffusers import HeunDiscreteScheduler
 from tests.contracts.expected import COMBINATIONS, LARGEST, SUPPORTED, declared, effective, neutral
-from tests.support.generating import UNETS, counting, fresh, latents, shared
 from tests.support.marks import rarely
 from tests.support.profiles import Seconds, profile_of, random_profile, tokens_of
 
@@ -20,6 +19,7 @@ from hasten.plan import Plan
 from hasten.predict.cost_model import CostModel, calls_of
 from hasten.predict.space import Space
 from hasten.records import Latency, Trial
+from hasten.testing.generating import UNETS, counting, fresh, latents, shared
 
 
 def runs(module: str, kind: str) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.pipelines import tiny_pixart, tiny_sd
 
 from hasten.errors import UnknownNameError
 from hasten.methods import METHODS, check_plan
 from hasten.plan import Plan, Value
 from hasten.predict.space import Space, grid, spaces
+from hasten.testing.pipelines import tiny_pixart, tiny_sd
 
 
 def plan(**methods: dict[str, float]) -> Plan:

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image, ImageChops
 from tests.support.marks import rarely
-from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 from tests.support.scripts import RECORDED, Case, rendered
 
 from hasten.models import load_pipeline
 from hasten.schedulers import find_scheduler
 from hasten.script.claim import Runtime
+from hasten.testing.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 
 FLOW = {
     "SD3": tiny_sd3,

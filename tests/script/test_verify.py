@@ -16,7 +16,6 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from tests.support.examples import ENVIRONMENT, answer_of, plan_of, setting_of, trial_of
 from tests.support.marks import rarely
-from tests.support.pipelines import tiny_sd
 from tests.support.tiny_clip import tiny_clip
 
 from hasten.answer import Answer
@@ -35,6 +34,7 @@ from hasten.script.claim import Runtime, model_source, read_claim
 from hasten.script.verify import Verification, judge, verify
 from hasten.script.write import render_script
 from hasten.task import Target
+from hasten.testing.pipelines import tiny_sd
 
 STEPS = 4
 PLAN = plan_of("deepcache", "tome")

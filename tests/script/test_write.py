@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.examples import ENVIRONMENT, answer_of, model_of, plan_of, setting_of
-from tests.support.pipelines import tiny_sd
 
 from hasten.answer import Answer
 from hasten.errors import InputError, UnsupportedError
@@ -27,6 +26,7 @@ from hasten.script.literals import assignment, in_docstring, labelled, prose
 from hasten.script.upstream import upstream_calls
 from hasten.script.write import LONGEST_NAME, render_script, script_name
 from hasten.task import Target, Task
+from hasten.testing.pipelines import tiny_sd
 
 NASTY = [
     '"""',

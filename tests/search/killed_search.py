@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 import torch
-from tests.support.pipelines import tiny_sd
 
 from hasten.measure.bench import Bench
 from hasten.measure.prompts import PromptSet
 from hasten.search import SearchOptions, run_search
 from hasten.task import Task
+from hasten.testing.pipelines import tiny_sd
 
 PROMPTS = PromptSet("letters", search=("a", "b", "c"), held_out=("d", "e", "f"))
 

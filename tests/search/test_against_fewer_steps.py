@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from tests.support.examples import ENVIRONMENT, model_of, setting_of
 from tests.support.landscape import Landscape, latency, loss, trial
-from tests.support.pipelines import tiny_sd
 
 from hasten.language.parse import parse
 from hasten.measure.contract import TrialSpec
@@ -20,6 +19,7 @@ from hasten.script.claim import read_claim
 from hasten.script.write import render_script
 from hasten.search import SearchOptions, SearchResult, run_search
 from hasten.task import Task
+from hasten.testing.pipelines import tiny_sd
 from hasten.workflow.answers import answer_of
 
 FEWER, STEPS = "fewer_steps(reduced_steps=5)", 5

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from tests.support.landscape import Landscape
-from tests.support.pipelines import tiny_flux, tiny_sd
 
 from hasten.errors import InputError
 from hasten.methods import METHODS
 from hasten.search import SearchOptions, SearchResult, run_search
 from hasten.task import Task
+from hasten.testing.pipelines import tiny_flux, tiny_sd
 
 
 def _searched(storage: str = "memory", make: Callable[[], Any] = tiny_sd, **said: object) -> SearchResult:

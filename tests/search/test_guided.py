@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from tests.support.landscape import BASELINE_S, SETTING, Landscape, latency, loss, trial
 from tests.support.marks import rarely
-from tests.support.pipelines import tiny_sd
 
 from hasten.limits import Limits
 from hasten.measure.contract import TrialSpec
@@ -28,6 +27,7 @@ from hasten.search import Progress, SearchOptions, SearchResult, run_search
 from hasten.search.options import Prefer
 from hasten.search.out_of_reach import FEW_TRIALS
 from hasten.task import Target, Task
+from hasten.testing.pipelines import tiny_sd
 
 TGATE, BOTH = ("tgate",), ("deepcache", "tgate")
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from tests.support.landscape import Landscape
 from tests.support.packages import MEASURING, installed
-from tests.support.pipelines import tiny_sd
 from tests.support.tiny_clip import tiny_clip
 
 import hasten
@@ -31,6 +30,7 @@ from hasten.search.options import SearchOptions
 from hasten.search.progress import Progress
 from hasten.store import Store
 from hasten.task import Task
+from hasten.testing.pipelines import tiny_sd
 
 Costs = tuple[tuple[float, ...], ...]
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from tests.support.landscape import SETTING, Landscape
 from tests.support.marks import rarely
-from tests.support.pipelines import tiny_sd
 
 from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
 from hasten.measure.contract import TrialSpec
@@ -18,6 +17,7 @@ from hasten.plan import Plan
 from hasten.search import Progress, SearchOptions, SearchResult, run_search
 from hasten.search.options import Prefer
 from hasten.task import Target, Task
+from hasten.testing.pipelines import tiny_sd
 
 DEEPCACHE = 16
 LUCKY = Plan.parse("deepcache(cache_branch_id=0,cache_interval=5)")

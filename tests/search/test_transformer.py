@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.support.pipelines import tiny_pixart
 from tests.support.tiny_clip import tiny_clip
 
 from hasten.errors import UnsupportedError
@@ -17,6 +16,7 @@ from hasten.predict.speeds import Learned, predictor_of
 from hasten.search import SearchOptions, run_search
 from hasten.store import Store
 from hasten.task import Target, Task
+from hasten.testing.pipelines import tiny_pixart
 
 OPTIONS = SearchOptions(storage="memory", strategy="guided", num_samples=8, pairs=1)
 PLAIN = Task(model="tiny", scheduler="DPM-Solver++", steps=2)

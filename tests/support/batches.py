@@ -18,11 +18,11 @@ from typing import Any
 
 import optuna
 import pytest
-from tests.support.pipelines import tiny_sd
 
 from hasten.records import Trial
 from hasten.store import storage_url
 from hasten.task import Target, Task
+from hasten.testing.pipelines import tiny_sd
 
 PATIENCE_S = 180
 QUICK = ("--num-samples", "8", "--pairs", "1", "--device", "cpu")

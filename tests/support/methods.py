@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from tests.contracts.expected import EXPECTED, SUPPORTED
-from tests.support.generating import FAMILIES
 from tests.support.marks import rarely
+
+from hasten.testing.generating import FAMILIES
 
 
 def plan_of(name: str) -> str:

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import torch
-from tests.support.pipelines import tiny_text_config, tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig
+
+from hasten.testing.pipelines import tiny_text_config, tiny_tokenizer
 
 PREPROCESSING = {
     "image_processor_type": "CLIPImageProcessor",

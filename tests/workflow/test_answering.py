@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.pipelines import tiny_sd
 
 from hasten.measure.bench import Bench
 from hasten.measure.contract import TrialSpec
@@ -15,6 +14,7 @@ from hasten.search import SearchOptions
 from hasten.store.database import open_database
 from hasten.store.memory import one_memory
 from hasten.task import Target, Task
+from hasten.testing.pipelines import tiny_sd
 from hasten.workflow.answering import answered, known_first
 from hasten.workflow.place import Place
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.pipelines import tiny_sd
 
 import hasten
 from hasten import api
 from hasten.errors import InputError, ParameterError, UnknownNameError, UnsupportedError
 from hasten.task import Task
+from hasten.testing.pipelines import tiny_sd
 
 TOO_EARLY = """
 import builtins, json, sys

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from tests.support.marks import rarely
-from tests.support.pipelines import tiny_flux, tiny_pixart, tiny_sd3
 
 import hasten
 import hasten.api
@@ -17,6 +16,7 @@ from hasten.models import family_named
 from hasten.script.claim import read_claim
 from hasten.script.verify import verify
 from hasten.task import Task
+from hasten.testing.pipelines import tiny_flux, tiny_pixart, tiny_sd3
 from hasten.workflow.opening import device_of, usual_dtype
 from hasten.workflow.place import Place
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.pipelines import tiny_sd
 
 from hasten.errors import InputError
 from hasten.methods import apply
 from hasten.task import Task
+from hasten.testing.pipelines import tiny_sd
 from hasten.workflow.opening import model_of, open_bench, pipeline_in, placed
 from hasten.workflow.place import Place
 
