@@ -14,68 +14,15 @@ import typer
 from hasten.cli import many, show
 from hasten.cli.bar import Bar
 from hasten.cli.choices import REQUEST_NAMES, SCRIPTS, Json, adds, flag_of, flags_of, is_given, takes
-from hasten.cli.helping import COMMAND_GROUPS, GroupedCommand, GroupedCommands
+from hasten.cli.commands import Commands
+from hasten.cli.helping import COMMAND_GROUPS, GroupedCommand
 from hasten.cli.values import open_task, task_of_flags
-from hasten.errors import HastenError, InputError
-from hasten.files import is_text
-from hasten.measure.termination import leave_if_asked, remember_interrupts
+from hasten.errors import InputError
 from hasten.options.table import OUTPUT, REQUEST, SEARCH, SETTING
 from hasten.options.taken import taken
 from hasten.options.values import Range, seconds
 from hasten.texts import without_secrets
 from hasten.version import __version__
-
-INTERRUPTED = 130
-SHORT = ("profile", "verify")
-NOTHING_KEPT = "Nothing was written: the same command begins anew."
-TRIALS_KEPT = "All finished trials are kept: the same command goes on from there."
-
-
-class Commands(GroupedCommands):
-    """The group of commands. It turns hasten's errors and Ctrl-C into one sentence and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        remember_interrupts()
-        try:
-            _refuse_no_text(sys.argv[1:])
-            return self._interrupted_first(ctx)
-        except HastenError as error:
-            show.error(error, as_json="--json" in sys.argv)
-            raise typer.Exit(error.exit_code) from None
-        except (MemoryError, ImportError) as error:
-            show.error(_unloaded(error), as_json="--json" in sys.argv)
-            raise typer.Exit(HastenError.exit_code) from None
-        except KeyboardInterrupt:
-            show.note(f"Interrupted. {NOTHING_KEPT if ctx.invoked_subcommand in SHORT else TRIALS_KEPT}")
-            raise typer.Exit(INTERRUPTED) from None
-
-    def _interrupted_first(self, ctx: Any) -> Any:
-        """Invokes the command. A failure after Ctrl-C counts as an interruption, its probable cause."""
-        try:
-            return super().invoke(ctx)
-        except typer.Exit:
-            raise
-        except Exception:
-            leave_if_asked()
-            raise
-
-
-def _refuse_no_text(words: list[str]) -> None:
-    """Names go into scripts and reports, which are text."""
-    for word in words:
-        if not is_text(word):
-            raise InputError(f"{word!r} is no text in UTF-8: rename the file, or write the word anew.")
-
-
-def _unloaded(error: MemoryError | ImportError) -> HastenError:
-    """Returns the error for a command that runs out of memory or cannot load a library."""
-    if isinstance(error, MemoryError):
-        return HastenError(f"There is not enough memory: {error or 'an allocation failed'}. {TRIALS_KEPT}")
-    return HastenError(
-        f"A library cannot be loaded: {error}. Where it is installed, there may be too little memory for it "
-        "(ulimit -v); `hasten doctor` checks the installation."
-    )
-
 
 app = typer.Typer(
     cls=Commands,

@@ -11,7 +11,8 @@ from dataclasses import fields
 from typing import Any
 
 from hasten.errors import InputError, nearest
-from hasten.options.table import OPTIONS, Option
+from hasten.options.declaration import Option
+from hasten.options.table import OPTIONS
 
 __all__ = ["OPTIONS", "Option", "canonical", "checked", "option", "option_names"]
 
