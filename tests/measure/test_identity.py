@@ -506,6 +506,14 @@ def test_a_class_is_told_by_its_code() -> None:
     assert Code().of_class(one) == Code().of_class(same) != Code().of_class(other)
 
 
+def test_looking_at_the_settings_of_a_compiler_warns_of_none_that_is_outdated(recwarn: Any) -> None:
+    pipe = tiny_sd()
+    pipe.vae.decoder.compile()
+    recwarn.clear()  # importing the compiler may warn
+    look_at(pipe)
+    assert not [str(warning.message) for warning in recwarn]
+
+
 @pytest.mark.parametrize("shape", [(300, 400), (3, 5), (70_001,)])
 def test_every_byte_of_a_tensor_counts(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMPipeline
+from diffusers import DDPMPipeline, StableDiffusionPipeline
 from tests.support.marks import star
 
 from hasten.denoisers import denoiser_of
@@ -20,6 +20,7 @@ from hasten.measure.identity.modules import weights_digest
 from hasten.measure.pipeline import Pipeline, image_fault, image_seed, quiet
 from hasten.measure.prompts import PromptSet, load
 from hasten.measure.setting import setting_of
+from hasten.models import usual_argument
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
 from hasten.testing.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
@@ -153,6 +154,24 @@ def test_setting_of_a_pipeline_object(make: Any, guidance_scale: float, schedule
     assert (setting.height, setting.width, setting.guidance_scale) == (128, 128, guidance_scale)
     assert (setting.scheduler, setting.dtype, setting.device) == (scheduler, "float32", "cpu")
     assert setting.model == f"{type(pipe).__name__}-{weights_digest(denoiser_of(pipe))}"
+
+
+class Own(StableDiffusionPipeline):
+    """A user's own class, whose call passes on what it is given."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs)
+
+
+def test_a_call_that_passes_on_its_keywords_has_the_defaults_of_the_class_above(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipe = Own(**tiny_sd().components, requires_safety_checker=False)
+    assert (setting_of(pipe, steps=7).guidance_scale, usual_argument(pipe, "num_inference_steps")) == (7.5, 50)
+    monkeypatch.setattr(StableDiffusionPipeline, "__call__", Own.__call__)
+    with pytest.raises(InputError, match="call of StableDiffusionPipeline does not tell its usual guidance_scale"):
+        setting_of(tiny_sd(), steps=7)
+    assert setting_of(tiny_sd(), steps=7, guidance_scale=3.0).guidance_scale == 3.0
 
 
 def test_models_of_one_class_have_names_of_their_own() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from hasten.measure._defaults import known_model, prompts_of
 from hasten.measure.identity.modules import weights_digest
 from hasten.measure.pipeline import Pipeline, known_family
 from hasten.measure.prompts import PromptSet
-from hasten.models import model_at
+from hasten.models import model_at, usual_argument
 from hasten.schedulers import scheduler_of
 from hasten.task import Setting
 
@@ -48,8 +47,8 @@ def setting_of(
     denoiser = getattr(pipe, known_family(pipe).denoiser)
     rows, columns = _usual_size(pipe, denoiser)
     model = model_at(str(pipe.config.get("_name_or_path")))
-    usual = inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default
-    guidance = model.guidance_scale if model else usual
+    if guidance_scale is None:
+        guidance_scale = model.guidance_scale if model else usual_argument(pipe, "guidance_scale")
     return checked(
         Setting(
             model=model_name or (model.name if model else _model_name(pipe, denoiser)),
@@ -57,7 +56,7 @@ def setting_of(
             steps=steps,
             height=rows if height is None else height,
             width=columns if width is None else width,
-            guidance_scale=guidance if guidance_scale is None else guidance_scale,
+            guidance_scale=guidance_scale,
             batch_size=batch_size,
             dtype=str(denoiser.dtype).removeprefix("torch."),
             device=str(pipe._execution_device),

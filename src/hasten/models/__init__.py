@@ -16,7 +16,7 @@ from hasten.models._likeness import likened
 from hasten.models._load import check_device, check_source, family_of, load_pipeline
 from hasten.models._parts import checked
 from hasten.models._quiet import quiet_loading
-from hasten.models._usual import assumed_scheduler, assumed_steps, usual_scheduler, usual_steps
+from hasten.models._usual import assumed_scheduler, assumed_steps, usual_argument, usual_scheduler, usual_steps
 from hasten.models.base import Family, Model
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "refuse_file_in",
     "refuse_single_file",
     "source_at",
+    "usual_argument",
     "usual_scheduler",
     "usual_steps",
     "variant_of",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from typing import Any
 
 from hasten.models._known import FAMILIES
+from hasten.models._usual import call_parameters
 from hasten.models.base import Family
 
 TAKEN = ("prompt", "num_inference_steps", "guidance_scale", "height", "width", "generator", "output_type")
@@ -21,7 +21,7 @@ def likened(pipe: Any) -> Family | None:
     The new family takes the same schedulers as the known one. The result of the pipeline's ``encode_prompt`` is
     not known, so its calls are given the prompts themselves.
     """
-    takes = inspect.signature(type(pipe).__call__).parameters
+    takes = call_parameters(type(pipe))
     if not set(TAKEN) <= takes.keys() or set(PICTURES) & takes.keys():
         return None
     name = type(pipe).__name__

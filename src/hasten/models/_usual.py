@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hasten.errors import UnknownNameError
+from hasten.errors import InputError, UnknownNameError
 from hasten.files import folder_at
 from hasten.models._known import family_named, find_model
 from hasten.models.base import Family, Model
 from hasten.schedulers import SCHEDULERS, scheduler_of
+
+
+def call_parameters(pipeline: type) -> dict[str, inspect.Parameter]:
+    """Returns the parameters of a pipeline class's call by name.
+
+    Where the call passes on keywords that it does not name, as that of a user's own class may do, the parameters
+    of the classes that it is derived from count as well.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    for kind in pipeline.__mro__:
+        if (call := vars(kind).get("__call__")) is not None:
+            named = inspect.signature(call).parameters
+            found = {**named, **found}
+            if not any(one.kind is one.VAR_KEYWORD for one in named.values()):
+                break
+    return found
+
+
+def usual_argument(pipe: Any, name: str) -> Any:
+    """Returns the value that a call of the pipeline has for an argument that it is not given.
+
+    Raises:
+        InputError: the class does not tell it.
+    """
+    parameter = call_parameters(type(pipe)).get(name)
+    if parameter is None or parameter.default is parameter.empty:
+        raise InputError(f"The call of {type(pipe).__name__} does not tell its usual {name}: give {name}.")
+    return parameter.default
 
 
 def usual_scheduler(model: str) -> str:

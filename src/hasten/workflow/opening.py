@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +24,7 @@ from hasten.models import (
     model_at,
     refuse_file_in,
     refuse_single_file,
+    usual_argument,
 )
 from hasten.models.base import Family, Model
 from hasten.models.stable_diffusion import VIT_G_14
@@ -174,8 +174,7 @@ def pipeline_in(pipe: Any, steps: int | None, place: Place) -> Pipeline:
 
 def _usual_steps_of(pipe: Any) -> int:
     model = model_at(str(pipe.config.get("_name_or_path")))
-    usual: int = inspect.signature(type(pipe).__call__).parameters["num_inference_steps"].default
-    return model.steps if model else usual
+    return model.steps if model else int(usual_argument(pipe, "num_inference_steps"))
 
 
 def _pipeline(pipe: Any, steps: int, place: Place, usual: Mapping[str, Any]) -> Pipeline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import reduce
 from types import ModuleType
@@ -51,14 +52,16 @@ def _of_compilers() -> dict[str, str]:
 
     Modules that are not imported have their defaults. Methods that quantise change some settings, too.
     """
-    return {
-        f"{name}.{switch}": repr(value)
-        for name in COMPILERS
-        for switch, entry in getattr(sys.modules.get(name), "_config", {}).items()
-        if isinstance(value := reduce(getattr, switch.split("."), sys.modules[name]), PLAIN)
-        and isinstance(entry.default, PLAIN)
-        and value != entry.default
-    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # reading a deprecated setting warns, and the user has not touched it
+        return {
+            f"{name}.{switch}": repr(value)
+            for name in COMPILERS
+            for switch, entry in getattr(sys.modules.get(name), "_config", {}).items()
+            if isinstance(value := reduce(getattr, switch.split("."), sys.modules[name]), PLAIN)
+            and isinstance(entry.default, PLAIN)
+            and value != entry.default
+        }
 
 
 def _plain_in(module: ModuleType) -> Iterator[tuple[str, Any]]:
