@@ -133,6 +133,30 @@ def test_a_faulty_image_is_named(words: Path) -> None:
         pipeline.draw(BASELINE, "held-out", [0])
 
 
+class Read:
+    """What a feature extractor gives."""
+
+    pixel_values = torch.zeros(1)
+
+    def to(self, place: Any) -> Read:
+        return self
+
+
+def blackened(images: Any, clip_input: Any) -> tuple[Any, list[bool]]:
+    """As a safety checker does it to what it flags."""
+    return images * 0, [True] * len(images)
+
+
+def test_an_active_safety_checker_is_named_as_the_reason(words: Path) -> None:
+    pipe = tiny_sd()
+    pipe.safety_checker, pipe.feature_extractor = blackened, lambda *_, **__: Read()
+    pipeline = of(pipe, words)
+    with pytest.raises(MeasurementError, match=r"safety checker replaced the image for 'red cat' .*= None"):
+        pipeline.draw(BASELINE, "held-out", [0])
+    pipe.safety_checker = None
+    assert pipeline.draw(BASELINE, "held-out", [0]).any()
+
+
 def test_the_users_progress_bar_comes_back(words: Path) -> None:
     pipe = tiny_sd()
     pipe.set_progress_bar_config(desc="mine")

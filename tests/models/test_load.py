@@ -20,9 +20,10 @@ from safetensors.torch import load_file, save_file
 from hasten.errors import InputError, UnknownNameError
 from hasten.metrics import find_scorer
 from hasten.metrics._dino import find_dino
-from hasten.models import FAMILIES, family_of, load_pipeline, source_at, variant_of
+from hasten.models import FAMILIES, check_source, family_of, load_pipeline, source_at, variant_of
 from hasten.schedulers import find_scheduler
 from hasten.task import Task
+from hasten.testing.generating import latents
 from hasten.testing.pipelines import tiny_flux, tiny_pixart, tiny_sd, tiny_sd3, tiny_sdxl
 from hasten.workflow.opening import model_of, task_of
 from hasten.workflow.place import Place
@@ -315,6 +316,28 @@ def test_code_of_a_folder_never_runs(folder: Path, changes: dict[str, object], f
     with pytest.raises(InputError, match=r"never run"):
         load_pipeline(str(folder))
     assert not (folder / "ran").exists()
+
+
+def test_an_active_safety_checker_is_left_out(folder: Path) -> None:
+    """Its files need not be there: it is never loaded."""
+    index_with(folder, safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"])
+    assert load_pipeline(str(folder)).safety_checker is None
+
+
+def test_sd3_that_was_saved_without_t5(tmp_path: Path) -> None:
+    """Its index has ``[null, null]`` for the encoder and the tokenizer."""
+    pipe = tiny_sd3()
+    pipe.text_encoder_3 = pipe.tokenizer_3 = None
+    pipe.register_modules(text_encoder_3=None, tokenizer_3=None)
+    pipe.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "model_index.json").read_text())["text_encoder_3"] == [None, None]
+    check_source(str(tmp_path))
+    loaded = load_pipeline(str(tmp_path))
+    assert loaded.text_encoder_3 is None and loaded.tokenizer_3 is None
+    given = {"height": 64, "width": 64, "max_sequence_length": 16}
+    image = latents(loaded, **given)
+    assert torch.isfinite(image).all()
+    assert torch.equal(image, latents(pipe, **given))
 
 
 def test_numbers_that_another_scheduler_cannot_take_are_told(folder: Path) -> None:

@@ -26,7 +26,7 @@ from hasten.script.literals import assignment, in_docstring, labelled, prose
 from hasten.script.upstream import upstream_calls
 from hasten.script.write import LONGEST_NAME, render_script, script_name
 from hasten.task import Target, Task
-from hasten.testing.pipelines import tiny_sd
+from hasten.testing.pipelines import tiny_sd, tiny_sd3
 
 NASTY = [
     '"""',
@@ -112,6 +112,19 @@ def test_a_script_asks_for_the_variant_that_alone_lies_in_the_folder(tmp_path: P
     done = subprocess.run([sys.executable, "-c", code, script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "StableDiffusionPipeline"
     assert 'variant="fp16"' in text and "variant" not in rendered("fast")
+
+
+def test_a_script_loads_sd3_that_was_saved_without_t5(tmp_path: Path) -> None:
+    pipe = tiny_sd3()
+    pipe.register_modules(text_encoder_3=None, tokenizer_3=None)
+    pipe.save_pretrained(tmp_path / "tiny")
+    folder = str(tmp_path / "tiny")
+    text = rendered("fast", model=Model(folder, folder, 64, 5.0, "emoji-clip", "general"))
+    script = save(text, tmp_path / "script.py")
+    code = "import runpy, sys; print(runpy.run_path(sys.argv[1])['load_pipeline'](device='cpu').text_encoder_3)"
+    done = subprocess.run([sys.executable, "-c", code, script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "None"
+    assert "text_encoder_3=None" in text and "text_encoder_3" not in rendered("fast")
 
 
 @pytest.mark.parametrize("kind", ["Alpha", "Sigma"])

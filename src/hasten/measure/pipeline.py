@@ -176,8 +176,20 @@ class Pipeline:
         """Returns the output of a call for encoded text, of the given ``kind``."""
         # In some pipelines the negative prompt is "" by default, which they refuse beside its encoded form.
         negative = {"negative_prompt": None} if self.family.text_states else {}
-        images: torch.Tensor = self._call(split, indices, steps, output_type=kind, **negative, **text).images
+        output = self._call(split, indices, steps, output_type=kind, **negative, **text)
+        self._refuse_censored(output, split, indices)
+        images: torch.Tensor = output.images
         return images
+
+    def _refuse_censored(self, output: Any, split: Split, indices: Sequence[int]) -> None:
+        """Raises MeasurementError where a safety checker has replaced an image by a black one."""
+        for index, flagged in zip(indices, getattr(output, "nsfw_content_detected", None) or (), strict=False):
+            if flagged:
+                raise MeasurementError(
+                    f"The pipeline's safety checker replaced the image for {short(self.prompt(split, index))!r} "
+                    f"({split} image {index}) by a black one. Measure without it (pipe.safety_checker = None) and "
+                    "put it back afterwards, or give other prompts."
+                )
 
     def _call(self, split: Split, indices: Sequence[int], steps: int | None, **inputs: Any) -> Any:
         with quiet(self.pipe), cut_prompts_told_once(self.pipe):

@@ -19,6 +19,7 @@ Tell = Callable[[str], object]
 
 UNGUIDED = "it was not guided, so that the batch has no second half (a low guidance scale, a distilled model)"
 CHANGED = "the image changed too much from step to step"
+ELSEWHERE = "the call was one of another pipeline than that to which it was applied"
 DROPPED = "what it stored was dropped before it could be used, as another method of the plan changed the batch"
 LIBRARIES = ("hasten", "diffusers", "torch", "accelerate")
 """The packages whose frames lie between a user's call of the pipeline and a warning."""
@@ -113,6 +114,8 @@ class Tally:
 
     def _reason(self, steps: int) -> str:
         declared = self.method.steps(self._pipe, self._parameters, steps)
+        if self.method.shortens and len(declared) < steps:
+            return ELSEWHERE
         if all(step == Step() for step in declared):
             given = ", ".join(f"{name}={value}" for name, value in self._parameters.items())
             return f"its parameters ({given}) leave all of it as it is"

@@ -14,7 +14,7 @@ from hasten.models._known import (
 )
 from hasten.models._likeness import likened
 from hasten.models._load import check_device, check_source, family_of, load_pipeline
-from hasten.models._parts import checked
+from hasten.models._parts import checked, left_out_at
 from hasten.models._quiet import quiet_loading
 from hasten.models._usual import assumed_scheduler, assumed_steps, usual_argument, usual_scheduler, usual_steps
 from hasten.models.base import Family, Model
@@ -33,6 +33,7 @@ __all__ = [
     "family_named",
     "family_of",
     "find_model",
+    "left_out_at",
     "likened",
     "load_pipeline",
     "model_at",

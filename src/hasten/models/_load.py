@@ -11,7 +11,7 @@ from hasten.errors import HastenError, InputError, UnknownNameError
 from hasten.files import folder_at
 from hasten.models._files import refuse_single_file, source_at
 from hasten.models._known import FAMILIES, find_model, source_of
-from hasten.models._parts import INDEX, load_networks, parts_of, refuse_code
+from hasten.models._parts import INDEX, left_out, load_networks, parts_of, refuse_code
 from hasten.models._quiet import quiet_loading
 from hasten.models.base import Family, Model
 from hasten.options.table import DTYPES
@@ -162,7 +162,7 @@ def _hub_index(source: str) -> dict[str, Any]:
 
 def _read(source: str, index: dict[str, Any], dtype: torch.dtype) -> Any:
     cls = _pipeline_class(source, index)
-    options: dict[str, Any] = {"use_safetensors": True}
+    options: dict[str, Any] = {"use_safetensors": True, **dict.fromkeys(left_out(index))}
     if "safety_checker" in index:
         options |= {"safety_checker": None, "requires_safety_checker": False}
     try:

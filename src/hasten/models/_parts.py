@@ -7,6 +7,7 @@ own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +36,24 @@ def parts_of(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     )
     kept = ((name, value) for name, value in named if value[0] is not None and name != "safety_checker")
     return {name: (str(value[0]), str(value[-1])) for name, value in kept}
+
+
+def left_out(index: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the text encoders and tokenizers that a pipeline was saved without, as SD3 can be without its T5.
+
+    diffusers has to be given None for each, although its index has ``[null, null]`` for them.
+    """
+    named = (name for name, value in index.items() if isinstance(value, list) and value[:1] == [None])
+    return tuple(n for n in named if n.startswith(("text_encoder", "tokenizer")) and n.isidentifier())
+
+
+def left_out_at(source: str) -> tuple[str, ...]:
+    """Returns what the pipeline in a folder was saved without; nothing for a hub id, which is not contacted."""
+    try:
+        index = json.loads((Path(source) / INDEX).read_text(encoding="utf-8"))
+        return left_out(dict(index))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return ()  # the loader of the folder reports its faults
 
 
 def refuse_code(source: str, index: Mapping[str, Any], folder: Path | None = None) -> None:

@@ -18,7 +18,7 @@ from hasten.errors import InputError, UnsupportedError
 from hasten.language.render import render
 from hasten.limits import Limits
 from hasten.methods import METHODS, scheduler_of_plan, unfit
-from hasten.models import FAMILIES, family_named, variant_of
+from hasten.models import FAMILIES, family_named, left_out_at, variant_of
 from hasten.models.base import Family, Model
 from hasten.options import checked
 from hasten.plan import Plan
@@ -234,6 +234,7 @@ def _calls(claim: Claim, model: Model, family: Family, plan: Plan, calls: Calls 
         "scheduler_settings": bool(scheduler.settings),
         "diffusers": ", ".join(sorted({scheduler.class_name, family.pipeline, solver} - {""})),
         "solver": solver,
+        "left_out": () if model.embedded else left_out_at(model.source),
         "safety_checker": family.name == "stable_diffusion",
         "batch": claim.batch_size,
         "drawn": "image" if claim.batch_size == 1 else "images",
