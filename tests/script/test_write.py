@@ -51,8 +51,13 @@ NASTY = [
 TEXT = st.lists(st.one_of(st.sampled_from(NASTY), st.text(max_size=30)), max_size=8).map(" ".join)
 
 
-def rendered(request: str, command: str = "hasten run …", model: Model | None = None) -> str:
-    answer = answer_of(plan_of("deepcache"))
+def rendered(
+    request: str,
+    command: str = "hasten run …",
+    model: Model | None = None,
+    methods: tuple[str, ...] = ("deepcache",),
+) -> str:
+    answer = answer_of(plan_of(*methods))
     model = model or model_of("emoji-sd")
     environment = {**ENVIRONMENT, "cpu": request}
     return render_script(
@@ -119,7 +124,7 @@ def test_a_script_loads_sd3_that_was_saved_without_t5(tmp_path: Path) -> None:
     pipe.register_modules(text_encoder_3=None, tokenizer_3=None)
     pipe.save_pretrained(tmp_path / "tiny")
     folder = str(tmp_path / "tiny")
-    text = rendered("fast", model=Model(folder, folder, 64, 5.0, "emoji-clip", "general"))
+    text = rendered("fast", "", Model(folder, folder, 64, 5.0, "emoji-clip", "general"), ())
     script = save(text, tmp_path / "script.py")
     code = "import runpy, sys; print(runpy.run_path(sys.argv[1])['load_pipeline'](device='cpu').text_encoder_3)"
     done = subprocess.run([sys.executable, "-c", code, script], capture_output=True, text=True, check=True)
