@@ -189,10 +189,23 @@ class Task(BaseModel):
     def allows_fewer_steps(self) -> bool:
         """Whether plain fewer steps may be the answer: the choice of methods is open, and either the request says
         "any method" explicitly, or it does not name the number of steps."""
-        if self.methods is not None or self.parameters or self.lossless or "fewer_steps" in self.excluded:
+        if not self.is_open or "fewer_steps" in self.excluded:
             return False
         assumed = {text.split(" ", 1)[0] for text in self.assumptions}
         return "methods" not in assumed or "steps" in assumed
+
+    @property
+    def allows_other_solvers(self) -> bool:
+        """Whether another scheduler may be followed: the choice of methods is open, and the request does not name
+        the scheduler."""
+        if not self.is_open or "solver" in self.excluded:
+            return False
+        return "scheduler" in {text.split(" ", 1)[0] for text in self.assumptions}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any method may be chosen, with any parameters, within a limit of the loss."""
+        return self.methods is None and not self.parameters and not self.lossless
 
     @property
     def mode(self) -> Mode:

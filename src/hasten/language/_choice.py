@@ -51,8 +51,18 @@ _ONE_OF = w.either(
 _SAME_STEPS = w.either(
     r"(?:without|not|don't|do not|never)(?: (?:reduc|chang|lower|cutt|cut|touch|decreas)(?:e|ing)?)? "
     r"(?:the |my )?(?:number of )?steps"
-    r"|(?:with|keep(?:ing)?)(?: the)? same (?:number of )?steps",
-    r"(?:不(?:要|能)?(?:减少|改变|改|动|降低))(?:采样)?步数|步数不变",
+    r"|(?:with|keep(?:ing)?)(?: the)? same (?:number of )?steps"
+    r"|keep(?:ing)? (?:the |my |all )?(?:number of )?steps",
+    r"(?:不(?:要|能)?(?:减少|改变|改|动|降低))(?:采样)?步数|步数不变|保持(?:采样)?步数",
+)
+_EXACTLY = rf"(?:exactly|precisely)(?= ?\d+ ?(?:[a-z+-]+ ){{0,2}}{w.STEPS})|(?:恰好|正好|刚好)(?= ?\d+ ?步)"
+_SAME_SCHEDULER = w.either(
+    r"keep(?:ing)? (?:the |my )?(?:same )?(?:scheduler|sampler|solver)"
+    r"|with the same (?:scheduler|sampler|solver)"
+    r"|(?:without|not|don't|do not|never) (?:chang|swapp?|replac|touch)(?:e|ing)? (?:the |my )?"
+    r"(?:scheduler|sampler|solver)",
+    r"(?:不(?:要|能)?(?:更?换|改变|改|动))(?:采样器|调度器|求解器)|(?:保持|保留)(?:采样器|调度器|求解器)(?:不变)?"
+    r"|(?:采样器|调度器|求解器)不变",
 )
 _ONLY = w.either(
     r"(?:using |with )?(?:only|just|nothing but|solely|exclusively)", "只用|仅用|只使用|仅使用|只能用|只"
@@ -65,7 +75,8 @@ def _skipped(said: bool, written: str) -> str:
 
 FORMS = (
     *forms("excluded", told, _EXCLUDED, needs=("\3",)),
-    *forms("keep steps", told, (_SAME_STEPS,)),
+    *forms("keep steps", told, (_SAME_STEPS, _EXACTLY)),
+    *forms("keep scheduler", told, (_SAME_SCHEDULER,)),
     *forms("one of", told, (_ONE_OF,)),
     *forms("only", told, (rf"{_ONLY}(?= ?\x03)",), needs=("\3",)),
     *forms("any method", told, (w.ANY_METHOD,)),

@@ -51,7 +51,7 @@ class Meaning(Request):
         searched = goal or (methods != () and (not parameters or one_of))
         if not searched:
             self.assumptions += _left_to_defaults(methods or (), parameters, steps)
-        return Task(
+        task = Task(
             model=model,
             scheduler=scheduler or self._assume(usual_scheduler(model), assumed_scheduler(model)),
             steps=steps,
@@ -66,6 +66,7 @@ class Meaning(Request):
             assumptions=tuple(dict.fromkeys(self.assumptions)),
             **setting,
         )
+        return task.model_copy(update={"assumptions": (*task.assumptions, *_beside_methods(task))})
 
     def _refuse_unplaced(self) -> None:
         found = (("model", self.custom or self.models or self.families), ("scheduler", self.schedulers))
@@ -197,6 +198,18 @@ class Meaning(Request):
     def _assume(self, value: T, *assumptions: str) -> T:
         self.assumptions += assumptions
         return value
+
+
+def _beside_methods(task: Task) -> Iterator[str]:
+    """Yields what any method includes here besides methods: fewer steps, and another solver."""
+    if not task.is_open or task.mode not in ("bound", "target"):
+        return
+    allowed = {
+        "fewer steps": task.allows_fewer_steps,
+        f"another solver than {task.scheduler}": task.allows_other_solvers,
+    }
+    if also := [what for what, may in allowed.items() if may]:
+        yield f"any method: also {' and '.join(also)}"
 
 
 def _left_to_defaults(methods: Iterable[str], given: Mapping[str, Parameters], steps: int) -> Iterator[str]:

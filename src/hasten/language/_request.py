@@ -130,6 +130,7 @@ class Request:
             title = METHODS.get(min(both)).title
             raise RequestError(f"The request asks for {title} and excludes it. Ask for one of them.")
         away |= {"fewer_steps"} if self.says("keep steps") else set()
+        away |= {"solver"} if self.says("keep scheduler") else set()
         return tuple(sorted(named)), tuple(sorted(away))
 
     def given(self, named: tuple[str, ...]) -> list[Given]:

@@ -12,6 +12,10 @@ StoredAnswer = tuple[Answered, str, Trial | None]
 """The status, the reason and the held-out trial of an answer."""
 
 
+JOINT = "any together"
+"""What bounds of a joint search are stored under: earlier versions left out methods under other names."""
+
+
 def stored_answer(session: Session, task: Task) -> StoredAnswer | None:
     """Returns the answer to the task that the store holds, or None where it must be searched for.
 
@@ -31,7 +35,7 @@ def keep_bound(session: Session, task: Task, status: Answered, reason: str, tria
     if task.mode == "bound" and not task.parameters:
         plan = trial.plan if trial else None
         bound = Bound(status=status, plan=plan, complete=not session.budget.ended, reason=reason)
-        session.store.keep_bound(_asked(task), task.limits, session.options.num_samples, bound)
+        session.store.keep_bound(_asked(session, task), task.limits, session.options.num_samples, bound)
 
 
 def _meets(session: Session) -> StoredAnswer | None:
@@ -44,7 +48,7 @@ def _meets(session: Session) -> StoredAnswer | None:
 
 
 def _bound(session: Session, task: Task) -> StoredAnswer | None:
-    bound = session.store.bound(_asked(task), task.limits, session.options.num_samples)
+    bound = session.store.bound(_asked(session, task), task.limits, session.options.num_samples)
     if bound is None or not bound.complete:
         return None
     trial = None if bound.plan is None else session.store.find(bound.plan, "held-out")
@@ -55,8 +59,12 @@ def _bound(session: Session, task: Task) -> StoredAnswer | None:
     return ("infeasible", "", trial) if session.ledger.goal.out_of_reach(trial.latency) else None
 
 
-def _asked(task: Task) -> tuple[str, ...] | None:
+def _asked(session: Session, task: Task) -> tuple[str, ...] | None:
     """Returns the methods of a bound, as they appear in the name of its study; None for any."""
+    if session.options.searches_jointly(task):
+        plain = {"fewer_steps": task.allows_fewer_steps, "solver": task.allows_other_solvers}
+        forbidden = {*task.excluded, *(name for name, allowed in plain.items() if not allowed)}
+        return (JOINT, *(f"-{name}" for name in sorted(forbidden)))
     if not task.chooses:
         return task.methods
     if task.one_of:

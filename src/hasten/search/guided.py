@@ -49,7 +49,7 @@ class Candidates:
         return self.space.plan(tuple(map(int, self.cells[row])))
 
 
-def guided(session: Session) -> None:
+def guided(session: Session, patience: int | None = None) -> None:
     """Measures the plan with the greatest expected gain, one after another, until no plan is likely to gain
     anything.
 
@@ -63,14 +63,17 @@ def guided(session: Session) -> None:
     slow in few pairs is timed in more likewise. The strategy uses all trials at hand and no random numbers, so
     that a resumed search takes the same way. Where several sets of methods are in question, each plan is scored in
     full at once, because with few prompts the losses of one set would be mistaken for those of another.
+
+    ``patience`` is the number of trials without a better plan that end it; None for the usual number.
     """
     ledger = session.ledger
     beliefs = Beliefs(ledger, session.predictor, session.trials_of_similar_settings)
     best, since, few = ledger.best(), len(ledger.trials), len(ledger.spaces) == 1
     mark = best
     while not session.late:
-        session.reporter.expect(since + _patience(ledger, best))
-        over = session.spent or session.found_first or len(ledger.trials) - since >= _patience(ledger, best)
+        most = patience or _patience(ledger, best)
+        session.reporter.expect(since + most)
+        over = session.spent or session.found_first or len(ledger.trials) - since >= most
         plan = None if over else _most_promising(ledger, beliefs, best)
         if plan is None and best and ledger.unfinished(best.trial):
             plan = best.plan

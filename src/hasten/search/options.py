@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hasten.options import checked, option_names
+from hasten.task import Task
 
 Prefer = Literal["first", "closest", "fastest", "best-quality"]
 
@@ -15,8 +16,9 @@ class SearchOptions:
     """The options of a search. Their values are checked on creation.
 
     Args:
-        strategy: ``guided`` (predicted speed, learned loss), also called ``auto``; ``traversal`` (the original's
-            walk over the grid); or Optuna's ``random``, ``tpe``, ``nsga2`` and ``gp``.
+        strategy: ``guided`` (predicted speed, learned loss); ``auto``, which is guided for named methods, and one
+            joint search over exact methods, steps, solver and all others where the choice is open; ``traversal``
+            (the original's walk over the grid); or Optuna's ``random``, ``tpe``, ``nsga2`` and ``gp``.
         prefer: which plan is chosen of those that meet a target: the first found, the one closest to the request,
             the fastest, or the one with the least loss.
         max_trials: the number of trials in the search, measured or found in the store. None: as many as guided
@@ -59,6 +61,11 @@ class SearchOptions:
     confirmations: int = 6
     verified: bool = False
     spent_s: float = 0.0
+
+    def searches_jointly(self, task: Task) -> bool:
+        """Returns whether the search of the task is a joint one: the choice of methods is open, and no strategy is
+        named."""
+        return self.strategy == "auto" and task.is_open and task.mode in ("bound", "target")
 
     def __post_init__(self) -> None:
         vars(self).update(checked({name: vars(self)[name] for name in option_names(type(self))}))

@@ -11,12 +11,15 @@ from hasten.measure.contract import Measures
 from hasten.methods import MeasuresGrid
 from hasten.metrics import METRICS
 from hasten.plan import Plan
-from hasten.predict.space import Grids
+from hasten.predict.space import Grids, Space
 from hasten.predict.speeds import Predictor
 from hasten.records import EqualTime, Status, Trial
 from hasten.search.against_fewer_steps import Leading, equal_time, leading
 from hasten.search.believed import Believed
 from hasten.search.from_store import keep_bound, stored_answer
+from hasten.search.guided import guided
+from hasten.search.joint import Joint
+from hasten.search.joint_spaces import choice_of
 from hasten.search.judge import Decision, Goal, decide, shortfall
 from hasten.search.measured_grids import kept_grids, measuring, newly_measured
 from hasten.search.options import SearchOptions
@@ -94,30 +97,42 @@ def run_search(
     fixed = check_task(task, bench.pipe)
     for metric in task.max_loss:
         METRICS.get(metric).check(bench.setting.height, bench.setting.width, bench.setting.device)
-    found = [] if task.mode in ("plain", "explicit") else spaces_of(task, bench.pipe, fixed)
+    joint = options.searches_jointly(task)
+    found = [] if task.mode in ("plain", "explicit") else _spaces(task, bench.pipe, fixed, joint)
     goal = Goal(task.limits, task.target, options.prefer if task.target else "fastest", bench.setting.batch_size)
     with Store(options.storage, bench.setting, bench.identity, options.confidence) as store:
         session = Session(bench, store, goal, options, spaces=found, progress=progress, predictor=predictor)
         try:
-            answer = _answer(session, task, fixed) if found else _given(session, Plan.of(fixed))
+            answer = _answer(session, task, fixed, joint) if found else _given(session, Plan.of(fixed))
             return replace(answer, notes=tuple(session.budget.notes))
         except MeasurementError as error:  # the baseline itself failed, so that no plan can be judged
             return SearchResult("failed", str(error), trials=tuple(session.ledger.trials.values()))
 
 
-def _answer(session: Session, task: Task, fixed: Mapping[str, Any]) -> SearchResult:
+def _answer(session: Session, task: Task, fixed: Mapping[str, Any], joint: bool) -> SearchResult:
     """Returns the answer from the store or by a search, with measured grids where a method measures its own."""
-    methods = measuring(session.ledger.spaces)
-    kept = kept_grids(session.store, methods)
-    if kept:
-        session.ledger.spaces = tuple(spaces_of(task, session.bench.pipe, fixed, kept))
+    methods, pipe = measuring(session.ledger.spaces), session.bench.pipe
+    grids = kept_grids(session.store, methods)
+    if grids:
+        session.ledger.spaces = tuple(_spaces(task, pipe, fixed, joint, grids))
     if answer := _from_store(session, task):
         return answer
-    strategy = STRATEGIES[session.options.strategy]
-    session.foresee(profiled=predicts(strategy))
+    session.foresee(profiled=joint or predicts(STRATEGIES[session.options.strategy]))
     if new := _measured_now(session, methods):
-        session.ledger.spaces = tuple(spaces_of(task, session.bench.pipe, fixed, {**kept, **new}))
+        grids = {**grids, **new}
+        session.ledger.spaces = tuple(_spaces(task, pipe, fixed, joint, grids))
+    strategy = Joint(choice_of(task, pipe, grids)) if joint else STRATEGIES[session.options.strategy]
     return _searched(session, task, strategy)
+
+
+def _spaces(
+    task: Task, pipe: Any, fixed: Mapping[str, Any], joint: bool, grids: Grids | None = None
+) -> Sequence[Space]:
+    """Returns the grids that are known before the search. A joint search adds more by its trials."""
+    if not joint:
+        return spaces_of(task, pipe, fixed, grids)
+    choice = choice_of(task, pipe, grids)
+    return [*choice.alone(), *choice.plain(Plan()), *choice.singles(Plan())]
 
 
 def _measured_now(session: Session, methods: Sequence[MeasuresGrid]) -> Grids:
@@ -155,7 +170,7 @@ def _from_store(session: Session, task: Task) -> SearchResult | None:
 
 def _searched(session: Session, task: Task, strategy: Strategy) -> SearchResult:
     session.reporter.tell()
-    if predicts(strategy) and (beyond := out_of_reach(session)):
+    if strategy is guided and (beyond := out_of_reach(session)):
         return _best_only(session, task, strategy, beyond)
     decision, confirmed = pursue(session, strategy)
     if confirmed is not None and decision != "rejected" and not _no_gain(session, confirmed):

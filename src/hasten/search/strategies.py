@@ -13,6 +13,7 @@ from hasten.plan import Plan
 from hasten.predict.space import Space
 from hasten.records import Trial
 from hasten.search.guided import guided
+from hasten.search.joint import Joint
 from hasten.search.session import Session, Strategy
 
 SAMPLED_TRIALS = 200
@@ -105,4 +106,4 @@ STRATEGIES: dict[str, Strategy] = {
 
 def predicts(strategy: Strategy) -> bool:
     """Returns whether the strategy uses predicted speeds, for which the baseline is profiled."""
-    return strategy is guided
+    return strategy is guided or isinstance(strategy, Joint)
