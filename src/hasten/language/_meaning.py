@@ -16,6 +16,7 @@ from hasten.language._unplaced import refuse_unplaced
 from hasten.methods import METHODS
 from hasten.models import assumed_scheduler, assumed_steps, usual_scheduler, usual_steps
 from hasten.plan import Parameters
+from hasten.schedulers import find_scheduler
 from hasten.task import DEFAULT_MAX_LOSS, Task, target_of
 
 T = TypeVar("T")
@@ -204,9 +205,10 @@ def _beside_methods(task: Task) -> Iterator[str]:
     """Yields what any method includes here besides methods: fewer steps, and another solver."""
     if not task.is_open or task.mode not in ("bound", "target"):
         return
+    others = task.allows_other_solvers and not find_scheduler(task.scheduler).flow_matching
     allowed = {
         "fewer steps": task.allows_fewer_steps,
-        f"another solver than {task.scheduler}": task.allows_other_solvers,
+        f"another solver than {task.scheduler}": others,
     }
     if also := [what for what, may in allowed.items() if may]:
         yield f"any method: also {' and '.join(also)}"
