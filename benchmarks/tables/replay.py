@@ -145,7 +145,7 @@ class TableBench:
     def begin(self, split: Split, indices: Sequence[int], report: Report | None) -> None:
         self.trials += 1
 
-    def attempt(self, take: Callable[[], Trial]) -> Trial:
+    def attempt(self, take: Callable[[], Trial], keeps: Sequence[str] = ()) -> Trial:
         return take()
 
     def trial(

@@ -273,7 +273,7 @@ def test_a_trial_that_a_full_store_does_not_take_is_kept_aside_for_the_next_star
 @pytest.mark.usefixtures("impatient")
 def test_a_trial_is_kept_elsewhere_where_the_folder_of_the_database_is_full_too(tmp_path: Path) -> None:
     with store(tmp_path) as kept:
-        (tmp_path / Aside(kept.url, tmp_path).name).mkdir()
+        (tmp_path / Aside.of(kept.url, tmp_path).name).mkdir()
         with filled(kept), pytest.raises(StoreError, match=f"is kept in {tmp_path}/data/hasten/hasten-trials-"):
             kept.add(LARGE)
     with store(tmp_path) as kept:
@@ -293,7 +293,7 @@ def test_a_store_that_is_full_for_a_moment_is_asked_again(tmp_path: Path, monkey
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"format": "x"}', "[" * 9999])
 def test_a_file_aside_that_is_damaged_is_left_alone(tmp_path: Path, content: str) -> None:
-    path = tmp_path / Aside(storage_url(str(tmp_path / "trials.db"))).name
+    path = tmp_path / Aside.of(storage_url(str(tmp_path / "trials.db")), None).name
     path.write_text(content)
     with store(tmp_path) as kept:
         assert kept.history(PLAN) == ()

@@ -209,7 +209,7 @@ class Bench:
                 warmup=warmup,
                 warmup_a=0 if enough and self._warm else warmup,
                 device=self.setting.device,
-                around_a=plan_failures,  # only around the calls, so that errors of the caller's own pass
+                around_a=self._of_baseline,  # only around the calls, so that errors of the caller's own pass
                 around_b=partial(self._installed, plan, steps, idle.setdefault),
                 denoiser=self.pipeline.denoiser,
                 enough=enough,
@@ -220,6 +220,11 @@ class Bench:
         self._warm = True
         notes = of_weights(self.pipe, self.pipeline.denoiser, self.setting)
         return found.model_copy(update={"warnings": (*found.warnings, *idle, *notes)})
+
+    @contextmanager
+    def _of_baseline(self) -> Iterator[None]:
+        with self.pipeline.time_limit.baseline(), plan_failures():
+            yield
 
     @contextmanager
     def _installed(self, plan: Plan, steps: int | None, tell: Callable[[str], object]) -> Iterator[None]:
@@ -264,9 +269,10 @@ class Bench:
         """Draws the baseline's images that the trial of a plan begins with. Raises MeasurementError."""
         self._quality.references(split, indices, report)
 
-    def attempt(self, take: Callable[[], Trial]) -> Trial:
-        """Returns the trial that ``take`` takes alone on the device, with its duration."""
-        with device_lock(self.setting.device):
+    def attempt(self, take: Callable[[], Trial], keeps: Sequence[str] = ()) -> Trial:
+        """Returns the trial that ``take`` takes alone on the device and within the limit of time, with its
+        duration."""
+        with device_lock(self.setting.device), self.pipeline.time_limit.trial(keeps):
             start = time.perf_counter()
             return take().model_copy(update={"seconds": time.perf_counter() - start})
 

@@ -16,6 +16,8 @@ from hasten.task import Setting
 METRIC_NAMES = ("clip_score", "ssim")
 WorthScoring = Callable[[Latency], str | None]
 """Returns why a plan with this latency need not be scored, or None."""
+Keeps = Callable[[Trial], Sequence[str]]
+"""Returns the command by which another process stores a trial; empty where none can."""
 WorthTiming = Callable[[Losses], bool]
 """Returns whether a plan with these losses is worth all timed pairs."""
 
@@ -37,6 +39,7 @@ class TrialSpec:
             pairs, which roughly tell the speed of a plan that will not be chosen.
         begun: a trial of the plan that was skipped, or ended early. Its times are reused, and only the images that
             it lacks are scored.
+        keeps: called with the trial as it will be if this process cannot finish it, because the plan hangs.
 
     Example:
         >>> TrialSpec(split="held-out", samples=64, pairs=7, metrics=("clip_score", "ssim"))
@@ -52,6 +55,7 @@ class TrialSpec:
     worth_scoring: WorthScoring | None = None
     worth_timing: WorthTiming | None = None
     begun: Trial | None = None
+    keeps: Keeps | None = None
 
 
 DEFAULT_SPEC = TrialSpec()

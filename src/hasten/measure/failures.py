@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hasten.errors import CallError, HastenError, MeasurementError
-from hasten.measure.termination import leave_if_asked
+from hasten.measure.termination import TimeUp, forget, leave_if_asked
 from hasten.texts import fit
 
 
@@ -19,6 +19,10 @@ class PlanMemoryError(PlanError):
     """The plan, or the baseline, ran out of memory."""
 
 
+class PlanTimeError(PlanError):
+    """The plan, or the baseline, exceeded its limit of time."""
+
+
 @contextmanager
 def plan_failures() -> Iterator[None]:
     """Turns whatever a plan's run raises into PlanError, and frees the memory that the run held.
@@ -28,8 +32,10 @@ def plan_failures() -> Iterator[None]:
     exception of the end goes on.
 
     Raises:
-        PlanError: the plan's run failed; PlanMemoryError where memory ran out.
+        PlanError: the plan's run failed; PlanMemoryError where memory ran out, PlanTimeError where it was ended
+            by its limit of time.
     """
+    kind: type[PlanError]
     try:
         with _ending_first():
             yield
@@ -40,6 +46,9 @@ def plan_failures() -> Iterator[None]:
         if not isinstance(error, MeasurementError | CallError):
             raise
         kind, reason = PlanError, str(error)
+    except TimeUp as error:
+        forget(TimeUp)
+        kind, reason = PlanTimeError, str(error)
     except Exception as error:
         kind, reason = (PlanMemoryError if out_of_memory(error) else PlanError), reason_of(error)
     # The exception is gone here, and with it the traceback whose frames held the tensors.

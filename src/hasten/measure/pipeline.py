@@ -14,6 +14,7 @@ from hasten.errors import InputError, MeasurementError
 from hasten.measure._cut_prompts import cut_prompts_told_once
 from hasten.measure._memory import refuse_too_large
 from hasten.measure.prompts import PromptSet, short
+from hasten.measure.time_limit import TimeLimit
 from hasten.models import FAMILIES, family_of, likened, model_at
 from hasten.models.base import Family
 from hasten.plan import Plan
@@ -53,6 +54,7 @@ class Pipeline:
         self.pipe, self.setting, self.prompts, self.seed = pipe, setting, prompts, seed
         self.family = known_family(pipe)
         refuse_too_large(pipe, setting)
+        self.time_limit = TimeLimit()
         self.given: dict[str, Any] = self.family.called_with(model_at(str(pipe.config.get("_name_or_path"))))
         self._text: dict[str, dict[str, torch.Tensor]] = {}
 
@@ -192,7 +194,7 @@ class Pipeline:
                 )
 
     def _call(self, split: Split, indices: Sequence[int], steps: int | None, **inputs: Any) -> Any:
-        with quiet(self.pipe), cut_prompts_told_once(self.pipe):
+        with quiet(self.pipe), cut_prompts_told_once(self.pipe), self.time_limit.call():
             return self.pipe(
                 num_inference_steps=self.setting.steps if steps is None else steps,
                 guidance_scale=self.setting.guidance_scale,

@@ -182,7 +182,7 @@ def side_of(pipeline: Pipeline, plan: Plan, batch_size: int) -> Side:
 @contextmanager
 def _installed(pipeline: Pipeline, plan: Plan) -> Iterator[None]:
     try:
-        with plan_failures(), pipeline.installed(plan):
+        with pipeline.time_limit.trial(), plan_failures(), pipeline.installed(plan):
             yield
     except PlanError as failure:
         raise type(failure)(f"{plan}: {failure}") from None

@@ -94,7 +94,8 @@ class Quality:
         if report and not all(self._is_drawn(split, i, self.pipeline.setting.steps) for i in indices):
             report("drawing the baseline")
         try:
-            return self.images(Plan(), split, indices)
+            with self.pipeline.time_limit.baseline():
+                return self.images(Plan(), split, indices)
         except PlanError as failure:
             raise MeasurementError(f"The baseline itself fails: {failure}") from None
 

@@ -13,11 +13,13 @@ from hasten.measure.failures import PlanError
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.quality import Losses, Report, StopEarly, chosen_metrics
 from hasten.measure.stats import joined, samples_of
+from hasten.measure.termination import TimeUp
 from hasten.measure.timing import Enough
 from hasten.plan import Plan
 from hasten.records import FEW_PAIRS, EqualTime, Latency, Split, Trial
 from hasten.task import Setting
 
+HUNG = "Time-out: it hangs in code that Python cannot interrupt, and its process was ended"
 Measure = Callable[[dict[str, Any]], None]
 """Measures, and fills in the fields of a trial as they become known."""
 
@@ -66,8 +68,9 @@ class Meter(Protocol):
             MeasurementError: the baseline itself cannot be measured, which is not the plan's fault.
         """
 
-    def attempt(self, take: Callable[[], Trial]) -> Trial:
-        """Returns the trial that ``take`` takes, which measures without a pause."""
+    def attempt(self, take: Callable[[], Trial], keeps: Sequence[str] = ()) -> Trial:
+        """Returns the trial that ``take`` takes, which measures without a pause. ``keeps`` is the command that
+        stores it where this process never finishes it."""
 
 
 class Trials:
@@ -100,9 +103,9 @@ class Trials:
         chosen_metrics(spec.metrics, spec.samples, spec.offset)  # raises errors before anything runs
         if spec.begun is None:
             measure = partial(self._measure, plan, spec, steps, report)
-            return self._attempt(plan, spec.split, spec.offset, measure, steps)
+            return self._attempt(plan, spec, measure, steps)
         go_on = partial(self._go_on, plan, spec, spec.begun, steps, report)
-        trial = self._attempt(plan, spec.split, spec.offset, go_on, steps)
+        trial = self._attempt(plan, spec, go_on, steps)
         return trial.model_copy(update={"seconds": trial.seconds + spec.begun.seconds})
 
     def _measure(
@@ -189,24 +192,31 @@ class Trials:
             found["steps"], told = steps, _of_steps(steps, report)
             found["losses"] = self._score(Plan(), replace(spec, stop_early=None), steps, told)
 
-        trial = self._attempt(Plan(), spec.split, spec.offset, measure)
+        trial = self._attempt(Plan(), replace(spec, keeps=None), measure)
         loses = tuple(where_it_loses(trial, plan_latency, plan_losses or {}))
         return EqualTime(steps=trial.steps, trial=trial, plan_loses=loses)
 
-    def _attempt(self, plan: Plan, split: Split, offset: int, measure: Measure, steps: int | None = None) -> Trial:
+    def _attempt(self, plan: Plan, spec: TrialSpec, measure: Measure, steps: int | None = None) -> Trial:
         """Returns the trial that ``measure`` fills in. Where the plan fails, it has what was found so far and the
         reason."""
-        asked = {"plan": plan, "steps": steps or self._meter.setting.steps, "split": split, "offset": offset}
+        asked = {
+            "plan": plan,
+            "steps": steps or self._meter.setting.steps,
+            "split": spec.split,
+            "offset": spec.offset,
+            "environment": self._meter.environment,
+        }
 
         def take() -> Trial:
             found: dict[str, Any] = {}
             try:
                 measure(found)
-            except PlanError as failure:
+            except (PlanError, TimeUp) as failure:
                 found |= {"status": "failed", "reason": str(failure)}
-            return Trial.model_validate({**asked, "environment": self._meter.environment, **found})
+            return Trial.model_validate({**asked, **found})
 
-        return self._meter.attempt(take)
+        hung = Trial.model_validate({**asked, "status": "failed", "reason": HUNG})
+        return self._meter.attempt(take, spec.keeps(hung) if spec.keeps else ())
 
 
 def _few(baseline_s: Sequence[float], plan_s: Sequence[float]) -> bool:

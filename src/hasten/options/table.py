@@ -211,6 +211,16 @@ OPTIONS = (
         also="max_time",
     ),
     Option(
+        "trial_timeout_s",
+        SEARCH,
+        values.seconds(Range(0, above=True)),
+        "A trial that takes longer (10m) fails; else one in which a call hangs.",
+        None,
+        ("trial-timeout",),
+        "TIME",
+        also="trial_timeout",
+    ),
+    Option(
         "num_samples",
         SEARCH,
         values.whole(Range(MIN_SAMPLES)),

@@ -49,7 +49,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "profile": {
         **dict.fromkeys((*_OF_METHODS, *_OF_SEARCHES), _NO_SEARCH),
         "scorer": _NO_SCORES,
-        **_all(_NO_SCORES, SEARCH, but=(*_OF_SEARCHES, "pairs", "confidence", "storage")),
+        **_all(_NO_SCORES, SEARCH, but=(*_OF_SEARCHES, "pairs", "confidence", "storage", "trial_timeout_s")),
         "storage": "it measures anew each time, and keeps no trials",
         **_all(_NO_SCRIPT, OUTPUT),
     },

@@ -27,6 +27,11 @@ SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """Keeps Python from importing from the current folder, where a ``struct.py`` would hide the standard library's."""
 TERMINATE, KILL, PAUSE, RESUME = b"T", b"K", b"S", b"C"
 """The orders that a guardian understands."""
+HINTS = {
+    "SIGKILL": "kill -9, or the system was out of memory",
+    "SIGPROF": "hasten's own limit of time: it hung in code that Python cannot interrupt",
+}
+"""What the signals of an end may mean."""
 BURIED, MOST_SAID = b"B", 64
 """What it says last, when the child has ended and it has ended the rest of the family."""
 
@@ -202,5 +207,5 @@ def fate_of(code: int | None) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    hint = " (kill -9, or the system was out of memory)" if name == "SIGKILL" else ""
-    return f"killed by {name}{hint}"
+    hint = HINTS.get(name)
+    return f"killed by {name} ({hint})" if hint else f"killed by {name}"

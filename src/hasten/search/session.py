@@ -133,6 +133,7 @@ class Session:
             stop_early=partial(earlier.enough, least=least),
             worth_scoring=earlier.not_worth,
             begun=begun,
+            keeps=self.store.keeps,
         )
         trial = self.bench.trial(plan, spec, report=self.reporter.measuring(plan))
         self.store.add(trial)

@@ -51,6 +51,7 @@ def _spec(session: Session, worth_timing: WorthTiming | None) -> TrialSpec:
         enough=UntilKnown(extent.pairs, known, session.options.confidence, longest_s),
         worth_timing=worth_timing,
         metrics=session.ledger.metrics,
+        keeps=session.store.keeps,
     )
 
 
@@ -70,6 +71,7 @@ def confirm_further(session: Session, held_out: Trial) -> Trial:
         metrics=session.ledger.metrics,
         stop_early=lambda losses: limits.verdict(losses) == "outside",
         begun=held_out,
+        keeps=session.store.keeps,
     )
     trial = session.bench.trial(plan, spec, report=session.reporter.measuring(plan))
     session.store.add(trial)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import platformdirs
 
 from hasten.errors import HastenError
 from hasten.files import save_json, updating
 
+KEEPING = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from hasten.store._aside import main; main()"
 FORMAT = "hasten trials kept aside 1"
 
 
@@ -26,16 +28,23 @@ class Aside:
     They are beside its database, in the user's data folder, or in the temporary folder, wherever there is room.
 
     Args:
-        url: the store's URL.
+        name: the name of the files, in any of these folders.
         beside: the folder of its database, where that is a file.
     """
 
-    url: str
+    name: str
     beside: Path | None = None
 
-    @property
-    def name(self) -> str:
-        return f"hasten-trials-{sha256(self.url.encode()).hexdigest()[:12]}.json"
+    @classmethod
+    def of(cls, url: str, beside: Path | None) -> Self:
+        """Returns the files of a store with that URL, which their name does not show."""
+        return cls(f"hasten-trials-{sha256(url.encode()).hexdigest()[:12]}.json", beside)
+
+    def command(self, study: str, trial: str) -> tuple[str, ...]:
+        """Returns the command by which another process adds a trial. It ends with code 0 where that succeeds."""
+        path = json.dumps([entry for entry in sys.path if isinstance(entry, str)])
+        beside = str(self.beside) if self.beside else ""
+        return sys.executable, "-P", "-c", KEEPING, path, self.name, beside, study, trial
 
     def keep(self, study: str, trial: str) -> Path | None:
         """Adds a trial, as JSON text, to the first file that can be written. Returns that file, or None where
@@ -89,3 +98,9 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 def _text(entry: dict[str, Any]) -> bool:
     return all(isinstance(entry.get(name), str) for name in ("study", "trial"))
+
+
+def main() -> None:
+    """Adds the trial of ``Aside.command``."""
+    name, beside, study, trial = sys.argv[2:]
+    sys.exit(0 if Aside(name, Path(beside) if beside else None).keep(study, trial) else 1)

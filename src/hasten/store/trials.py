@@ -76,7 +76,7 @@ class Store:
         self._trials_read: dict[tuple[str, ...], int] = {}
         self._found: dict[tuple[Plan, Split], list[Trial]] = {}
         file = sqlite_file(storage)
-        self._aside = Aside(self.url, file.parent if file else None)
+        self._aside = Aside.of(self.url, file.parent if file else None)
         if self.url != MEMORY:
             self._add_from_files()
 
@@ -105,6 +105,13 @@ class Store:
             aside = self._aside.keep(self.study_name(trial.plan.methods), trial.model_dump_json())
             kept = f"The trial just measured is kept in {aside}, for that" if aside else NOWHERE
             raise StoreError(f"{error} {kept}.") from None
+
+    def keeps(self, trial: Trial) -> tuple[str, ...]:
+        """Returns the command by which another process stores a trial where this one hangs; empty for a store in
+        memory. The next process that opens the store finds it there."""
+        if self.url == MEMORY:
+            return ()
+        return self._aside.command(self.study_name(trial.plan.methods), trial.model_dump_json())
 
     @reached
     def _add(self, trial: Trial) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
 
+from hasten.measure.watchdog import GO_ON
 from hasten.processes import Child
 from hasten.workflow._worker import COMMAND, GRACE_S
 
@@ -66,6 +67,11 @@ class WorkerProcess:
         """Waits until the process and all that it started have ended, or for ``timeout_s``, as it may hang in a
         driver."""
         self._over.wait(max(timeout_s, 0))
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the process was ended because a plan hung there, which is stored as failed, once it is gone."""
+        return GO_ON > 0 and self._process.returncode == -GO_ON
 
     @property
     def fate(self) -> str:

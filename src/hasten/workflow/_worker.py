@@ -20,6 +20,7 @@ from typing import Any
 
 from hasten.errors import HastenError, InputError
 from hasten.measure.termination import Terminated, leave_if_asked, terminated_by_signal
+from hasten.measure.watchdog import end, when_stuck
 from hasten.processes.child import GUARDED
 from hasten.store.memory import one_memory
 from hasten.workflow.jobs import AUTO
@@ -78,6 +79,7 @@ def main() -> None:
     """Works until the parent sends no more jobs. When the parent has died, this process is ended from outside."""
     device, level, channel = sys.argv[1], sys.argv[2], Channel()
     terminated_by_signal()
+    when_stuck(end, "A new process goes on without it.")
     _log_to_stderr(channel, level)
     jobs: SimpleQueue[Request | None] = SimpleQueue()
     threading.Thread(target=_take_in, args=(channel, jobs), daemon=True).start()

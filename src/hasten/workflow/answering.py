@@ -10,6 +10,7 @@ from functools import partial
 from hasten.answer import Answer
 from hasten.measure.bench import Bench
 from hasten.measure.failures import free_memory
+from hasten.measure.watchdog import spent_before_s
 from hasten.plan import Plan
 from hasten.search import Listener, SearchOptions, SearchResult, run_search
 from hasten.store.driver import check_storage
@@ -47,6 +48,7 @@ def answered(
     Raises:
         InputError: the request cannot be used. Nothing was written or measured then.
     """
+    options = replace(options, spent_s=options.spent_s + spent_before_s())
     model = model_of(task, place)
     check_storage(options.storage)
     if delivery:

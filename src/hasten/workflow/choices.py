@@ -37,6 +37,8 @@ class Choices(TypedDict, total=False):
     height: int | None
     width: int | None
     guidance_scale: float | None
+    trial_timeout_s: float | str | None
+    trial_timeout: float | str | None
     scorer: str | None
     prompts: str | Sequence[str] | None
 

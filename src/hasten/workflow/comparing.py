@@ -114,6 +114,7 @@ class _Measuring:
             pairs=options.pairs * MOST_TIMES,
             enough=UntilKnown(options.pairs, confidence=options.confidence),
             metrics=self._metrics,
+            keeps=self._store.keeps,
         )
         trial = self._bench.trial(plan, spec, report=partial(self._tell, plan))
         self._store.add(trial)

@@ -16,6 +16,7 @@ from hasten.measure.lock import device_lock
 from hasten.measure.pipeline import Pipeline, known_family
 from hasten.measure.setting import pipeline_of
 from hasten.measure.thread_choice import threads_set
+from hasten.measure.watchdog import limited
 from hasten.methods import METHODS
 from hasten.models import (
     family_named,
@@ -151,7 +152,8 @@ def open_bench(task: Task, model: Model, place: Place) -> Iterator[Bench]:
 def bench_around(pipeline: Pipeline, place: Place) -> Iterator[Bench]:
     """Opens the bench of a pipeline in its setting, alone on its device and with the threads that the place asks
     for."""
-    with device_lock(pipeline.setting.device), threads_set(place.threads, pipeline):
+    within = limited(pipeline.time_limit, place.trial_timeout_s)
+    with device_lock(pipeline.setting.device), within, threads_set(place.threads, pipeline):
         yield Bench.around(pipeline, scorer=place.scorer, cache_dir=_cache(), confidence=place.confidence)
 
 

@@ -24,6 +24,9 @@ class Place:
         prompts: a built-in set, ``general`` or ``emoji``, a file, or the prompts themselves.
         seed: the seed of the initial latents.
         confidence: the probability that an interval holds the true value.
+        trial_timeout_s: the seconds after which a trial is ended, and has failed. The baseline's calls do not
+            count, but each of them must end within as many seconds, too. None: a trial is ended where a call takes
+            20 times as long as the longest of the baseline, and at least 5 minutes.
 
     Raises:
         InputError: a value is out of range.
@@ -43,6 +46,7 @@ class Place:
     prompts: str | tuple[str, ...] | None = None
     seed: int = 0
     confidence: float = 0.95
+    trial_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         vars(self).update(checked({name: vars(self)[name] for name in option_names(type(self))}))

@@ -45,8 +45,9 @@ def run_jobs(
     ``jobs`` may depend on outcomes. Events come in the same thread while the iterator is waited for.
 
     A process serves many jobs. After a job that failed by more than a user's mistake, or was killed, the next one
-    gets a new process. Ctrl-C or SIGTERM ends all processes: jobs under way are yielded as interrupted, and then
-    KeyboardInterrupt is raised. Closing the iterator, and the parent's own death, end all processes as well.
+    gets a new process. A job in which a plan hung that is now stored as failed begins again in a new process.
+    Ctrl-C or SIGTERM ends all processes: jobs under way are yielded as interrupted, and then KeyboardInterrupt is
+    raised. Closing the iterator, and the parent's own death, end all processes as well.
 
     Args:
         jobs: the jobs.
@@ -204,7 +205,10 @@ class _Pool:
             return
         device.fault = device.fault or process.fate
         self._tell(Event("lost", device.name, device.job, device.fault))
-        if device.began is not None and device.job is not None:
+        if process.may_go_on and device.job is not None:
+            self._returned.appendleft(device.job)
+            device.job = None
+        elif device.began is not None and device.job is not None:
             yield device.outcome("killed", reason=device.fault)
         elif device.job is not None:
             self._take_back(device)
