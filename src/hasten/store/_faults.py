@@ -48,12 +48,18 @@ def reached(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P
             try:
                 return method(store, *args, **kwargs)
             except (SQLAlchemyError, StorageInternalError) as error:
-                if not isinstance(error.__cause__ or error, PASSING) or time.monotonic() > until:
+                if not is_of(error, PASSING) or time.monotonic() > until:
                     raise _lost(store, error) from None
             store.disconnect()
             time.sleep(PAUSE_S)
 
     return called
+
+
+def is_of(error: Exception, kinds: tuple[type[Exception], ...]) -> bool:
+    """Returns whether an error is of these kinds, also where Optuna has wrapped it. The cause of SQLAlchemy's own
+    errors is that of the driver."""
+    return isinstance(error, kinds) or isinstance(error.__cause__, kinds)
 
 
 def _lost(store: Located, error: Exception) -> StoreError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import optuna
 import platformdirs
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from hasten.errors import InputError
 from hasten.files import updating
+from hasten.store._faults import is_of
 from hasten.store.memory import in_memory
 
 MEMORY = "memory"
@@ -21,6 +24,9 @@ SQLITE = "sqlite:///"
 ANY_FILE = f"{SQLITE}trials.db"
 """The URL that Optuna and SQLAlchemy get for a file that hasten opens itself."""
 LOCK_WAIT_S = 60
+ATTEMPTS, PAUSE_S = 10, 0.5
+ALREADY_THERE = (IntegrityError, ProgrammingError)
+"""The errors of a process that makes tables which another one has just made."""
 
 
 def default_storage() -> str:
@@ -52,7 +58,7 @@ def open_database(storage: str | None) -> BaseStorage:
     try:
         path = sqlite_file(storage)
         if path is None:
-            return RDBStorage(url)
+            return _on_server(url)
         path.parent.mkdir(parents=True, exist_ok=True)
         with updating(path):  # otherwise one of two processes could find the other's half-made tables, and give up
             return RDBStorage(ANY_FILE, engine_kwargs={"creator": partial(_connection, path)})
@@ -73,6 +79,19 @@ def sqlite_file(storage: str | None) -> Path | None:
     if given == url or not given or (as_url and any(sign in given for sign in "?%")):
         return None
     return Path(given)
+
+
+def _on_server(url: str) -> RDBStorage:
+    """Opens a database that a server keeps. Where another process makes its tables at the same time, this one
+    fails to, and tries again: it then finds them."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return RDBStorage(url)
+        except (SQLAlchemyError, StorageInternalError) as error:
+            if attempt == ATTEMPTS - 1 or not is_of(error, ALREADY_THERE):
+                raise
+        time.sleep(random.uniform(0.5, 1.5) * PAUSE_S)
+    raise AssertionError  # the last attempt returns or raises
 
 
 def _connection(path: Path) -> sqlite3.Connection:
