@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import re
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -268,6 +269,20 @@ def test_a_trial_that_a_full_store_does_not_take_is_kept_aside_for_the_next_star
     with store(tmp_path) as kept:
         assert kept.history(PLAN) == (trial(), LARGE)
     assert not aside.exists()
+
+
+def test_another_process_keeps_a_trial_for_the_next_start(tmp_path: Path) -> None:
+    """Where a plan hangs, the process that measures it can no longer."""
+    with store(tmp_path) as kept:
+        kept.add(trial())
+        subprocess.run(kept.keeps(LARGE.model_copy(update={"reason": "it hangs"})), check=True)
+        assert kept.history(PLAN) == (trial(),)
+    with store(tmp_path) as kept:
+        assert [one.reason for one in kept.history(PLAN)] == ["", "it hangs"]
+    with Store("memory", SETTING, {}) as kept:
+        assert not kept.keeps(trial())
+    with store(tmp_path, own="unlike every other") as kept:
+        assert not kept.keeps(trial())
 
 
 @pytest.mark.usefixtures("impatient")

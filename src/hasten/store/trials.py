@@ -19,6 +19,7 @@ from hasten.limits import Limits
 from hasten.measure.blocks import BlockProfile
 from hasten.measure.grids import MeasuredGrid
 from hasten.measure.identity.names import WIDE
+from hasten.measure.identity.whole import OWN
 from hasten.measure.stats import at_confidence
 from hasten.plan import Plan
 from hasten.records import CONFIDENCE, Bound, EqualTime, Split, Trial
@@ -107,9 +108,10 @@ class Store:
             raise StoreError(f"{error} {kept}.") from None
 
     def keeps(self, trial: Trial) -> tuple[str, ...]:
-        """Returns the command by which another process stores a trial where this one hangs; empty for a store in
-        memory. The next process that opens the store finds it there."""
-        if self.url == MEMORY:
+        """Returns the command by which another process stores a trial where this one hangs. The next process that
+        opens the store finds it there. Empty for a store in memory, and for a pipeline that no other process
+        has."""
+        if self.url == MEMORY or OWN in self.identity:
             return ()
         return self._aside.command(self.study_name(trial.plan.methods), trial.model_dump_json())
 
