@@ -11,83 +11,25 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
-
-import psutil
 
 from hasten.measure._overseer import stored
+from hasten.measure.stuck import GIVE_UP, GO_ON, HAS_SIGNALS, ITS_PLAN, NO_PLAN, way
 from hasten.measure.termination import TimeUp, interrupt_main, pending, raise_what_is_dropped, remembered
 from hasten.measure.time_limit import LEAST_S, Stretch, TimeLimit
 
-logger = logging.getLogger(__name__)
 OVERSEER = Path(__file__).with_name("_overseer.py")
-HAS_SIGNALS = os.name == "posix"
-GO_ON, GIVE_UP = (int(signal.SIGVTALRM), int(signal.SIGPROF)) if HAS_SIGNALS else (0, 0)
-"""The signals that end a process which is stuck: the same work can go on without the plan, which is stored as
-failed, or it would hang again. Python leaves both their usual effect, and neither leaves a core file."""
 GRACE_S, MOST_PAUSE_S = 15.0, 5.0
 """The seconds in which what is ended must come back, and the most seconds between two looks."""
-SPENT = "HASTEN_SPENT_S"
-"""The environment variable with the seconds that a command took before it began anew."""
-HANGS = "hangs in code that Python cannot interrupt"
-ITS_PLAN = f"A trial {HANGS}; its plan is stored as failed."
-NO_PLAN = f"A measurement {HANGS}, and there is no plan that could be stored as failed for it."
-
-
-def tell(sentence: str, kept: bool) -> None:
-    """Leaves a program of the user alone, and says what happened."""
-    logger.error("%s End this process: only then does it stop.", sentence)
-
-
-def end(sentence: str, kept: bool) -> None:
-    """Ends this process by the signal that tells its parent whether its work can go on."""
-    os.kill(os.getpid(), GO_ON if kept else GIVE_UP)
-
-
-@dataclass
-class _Way:
-    """What is done in a stuck process: ``act`` by itself, and whether the process beside it ends it."""
-
-    act: Callable[[str, bool], None] = tell
-    ended: bool = False
-    again: str = ""
-
-
-_way = _Way()
-
-
-def begin_anew() -> NoReturn:
-    """Replaces this process by a new one with the same command. What it has taken of its time counts there."""
-    passed_s = time.time() - psutil.Process().create_time()
-    os.environ[SPENT] = f"{passed_s:.1f}"
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def spent_before_s() -> float:
-    """Returns the seconds that this command took before it began anew; 0 where it did not."""
-    return float(os.environ.get(SPENT, "0"))
-
-
-def when_stuck(act: Callable[[str, bool], None], again: str) -> None:
-    """Sets what this process does where a measurement hangs in C code, which is to end or to begin anew.
-
-    Args:
-        act: is called with a sentence, and with whether the plan that hangs was stored as failed.
-        again: a sentence that says how the work goes on after an end from outside.
-    """
-    _way.act, _way.ended, _way.again = act, True, again
 
 
 @contextmanager
@@ -139,7 +81,7 @@ class _Watchdog:
             if not stretch.over.is_set():
                 self._silenced = True
                 self._say()
-                _way.act(ITS_PLAN if kept else NO_PLAN, kept)
+                way.act(ITS_PLAN if kept else NO_PLAN, kept)
                 stretch.over.wait()  # it was told once
         self._to_end = None
 
@@ -202,6 +144,6 @@ class _Watchdog:
             return json.dumps({"left_s": None})
         left_s = stretch.until - time.monotonic() + 2 * GRACE_S + 2 * self._pause_s
         keeps = [] if stretch.of_baseline else list(stretch.keeps)
-        told = {"kept": f"{ITS_PLAN} {_way.again}".strip(), "lost": NO_PLAN}
-        ends = {"go_on": GO_ON if _way.ended else 0, "give_up": GIVE_UP if _way.ended else 0}
+        told = {"kept": f"{ITS_PLAN} {way.again}".strip(), "lost": NO_PLAN}
+        ends = {"go_on": GO_ON if way.ended else 0, "give_up": GIVE_UP if way.ended else 0}
         return json.dumps({"left_s": left_s, "keeps": keeps, **told, **ends})

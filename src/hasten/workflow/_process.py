@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
 
-from hasten.measure.watchdog import GO_ON
+from hasten.measure.stuck import GO_ON
 from hasten.processes import Child
 from hasten.workflow._worker import COMMAND, GRACE_S
 

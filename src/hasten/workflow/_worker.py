@@ -19,8 +19,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from hasten.errors import HastenError, InputError
+from hasten.measure.stuck import end, when_stuck
 from hasten.measure.termination import Terminated, leave_if_asked, terminated_by_signal
-from hasten.measure.watchdog import end, when_stuck
 from hasten.processes.child import GUARDED
 from hasten.store.memory import one_memory
 from hasten.workflow.jobs import AUTO

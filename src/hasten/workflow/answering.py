@@ -10,7 +10,7 @@ from functools import partial
 from hasten.answer import Answer
 from hasten.measure.bench import Bench
 from hasten.measure.failures import free_memory
-from hasten.measure.watchdog import spent_before_s
+from hasten.measure.stuck import spent_before_s
 from hasten.plan import Plan
 from hasten.search import Listener, SearchOptions, SearchResult, run_search
 from hasten.store.driver import check_storage
