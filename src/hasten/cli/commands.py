@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -9,13 +10,15 @@ import typer
 
 from hasten.cli import show
 from hasten.cli.helping import GroupedCommands
-from hasten.errors import HastenError, InputError
+from hasten.errors import HastenError, InputError, MeasurementError
 from hasten.files import is_text
+from hasten.measure.stuck import begin_anew, when_stuck
 from hasten.measure.termination import leave_if_asked, remember_interrupts
 
 INTERRUPTED = 130
 SHORT = ("profile", "verify")
 NOTHING_KEPT = "Nothing was written: the same command begins anew."
+GOES_ON = "Give the same command again: it goes on without this plan."
 TRIALS_KEPT = "All finished trials are kept: the same command goes on from there."
 
 
@@ -24,6 +27,7 @@ class Commands(GroupedCommands):
 
     def invoke(self, ctx: Any) -> Any:
         remember_interrupts()
+        when_stuck(_stuck, GOES_ON)
         try:
             _refuse_no_text(sys.argv[1:])
             return self._interrupted_first(ctx)
@@ -46,6 +50,16 @@ class Commands(GroupedCommands):
         except Exception:
             leave_if_asked()
             raise
+
+
+def _stuck(sentence: str, kept: bool) -> None:
+    """Begins the command anew, without the plan that hangs, or ends it where it would hang again."""
+    if kept:
+        show.note(f"\n{sentence} The command begins anew, and goes on without it.")
+        begin_anew()
+    show.error(MeasurementError(f"{sentence} Look for its cause in the pipeline."), as_json="--json" in sys.argv)
+    sys.stdout.flush()
+    os._exit(MeasurementError.exit_code)
 
 
 def _refuse_no_text(words: list[str]) -> None:
