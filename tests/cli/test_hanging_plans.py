@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from tests.support.marks import rarely
 from tests.support.packages import REST, installed
-from tests.support.pipelines import tiny_sd
 from tests.support.tiny_clip import tiny_clip
 
 from hasten.measure.stuck import GO_ON
 from hasten.measure.trials import HUNG
+from hasten.testing.pipelines import tiny_sd
 
 LIMIT = "30s"
 TIMED_OUT = "Time-out: it did not end within the 30 s that a trial may take"
