@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.support.batches import PATIENCE_S, QUICK, TINY, Place, made_place
+from tests.support.marks import rarely
 from tests.support.tiny_clip import tiny_clip
 
 MANY_KB = 8192
@@ -76,7 +77,7 @@ def whole(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in files}
 
 
-@pytest.mark.parametrize("kilobytes", [4])
+@pytest.mark.parametrize("kilobytes", [12, *(pytest.param(size, marks=rarely()) for size in (4, 40))])
 def test_a_run_whose_folder_is_full_says_so_and_completes_later(place: Place, kilobytes: int) -> None:
     with sized(place.folder / f"full{kilobytes}", kilobytes) as full:
         first = measured(place, *RUN, "--out", str(full / "out"))
