@@ -32,11 +32,11 @@ RECORDED = Path(__file__).parents[1] / "recorded" / "beside.json"
 PAGE = Path(__file__).parents[2] / "docs" / "results" / "beside.md"
 INTRODUCTION = """# Methods beside everything else that touches a denoiser
 
-Whatever else happens to a pipeline while a plan is on, the plan draws what it would draw if it were put on
-afterwards, or it refuses in one sentence. Once it is removed, nothing of it is left.
+**Whatever else happens to a pipeline while a plan is on, the plan draws what it would draw if it were put on
+afterwards, or it refuses in one sentence. Once it is removed, nothing of it is left.**
 
-Every situation was run with every method on a small pipeline of each family (random weights, 4 steps):
-`pytest tests/beside --refresh-recorded`. The tests hold this page to it.
+Every situation was run with every method on a small pipeline of each family (random weights, 4 steps). The tests hold
+this page to it.
 
 ✓: the same image, bit for bit, as with the plan put on after the change; for ways of calling, the same at every
 call. Afterwards all weights are those of a pipeline that no plan was ever on, and no module has a trace of hasten.
@@ -47,6 +47,15 @@ table. Without the plan the pipeline then draws what it would have drawn.
 Several pipelines on one denoiser, in a callback and in threads, interrupted calls, schedulers of second order,
 timesteps that coincide in 16 bits, memory after a call, and every hook with every kind of method have tests of
 their own: `tests/methods/test_beside_runs.py`, `test_beside_calls.py` and `test_beside_hooks.py`.
+"""
+ENDING = """
+## Commands and environment
+
+```sh
+pytest tests/beside --refresh-recorded
+```
+
+CPU, one thread, Python 3.11, torch 2.13.0+cpu, diffusers 0.42.1, accelerate 1.15.0, peft 0.21.2.
 """
 
 
@@ -157,6 +166,7 @@ def test_the_page_shows_the_matrix(request: pytest.FixtureRequest) -> None:
         (f, t): set(cells) for f, found in recorded.items() for t, cells in found.items()
     }
     page = INTRODUCTION + "".join(section(family, rows[family], recorded[family]) for family in FAMILIES)
+    page += ENDING
     if request.config.getoption("--refresh-recorded"):
         PAGE.write_text(page, encoding="utf-8")
     assert PAGE.read_text(encoding="utf-8") == page
