@@ -35,8 +35,8 @@ INTRODUCTION = """# Methods beside everything else that touches a denoiser
 **Whatever else happens to a pipeline while a plan is on, the plan draws what it would draw if it were put on
 afterwards, or it refuses in one sentence. Once it is removed, nothing of it is left.**
 
-Every situation was run with every method on a small pipeline of each family (random weights, 4 steps). The tests hold
-this page to it.
+Every situation was run with every method on a small pipeline of each family (random weights, 4 steps). The tests
+hold this page to it.
 
 ✓: the same image, bit for bit, as with the plan put on after the change; for ways of calling, the same at every
 call. Afterwards all weights are those of a pipeline that no plan was ever on, and no module has a trace of hasten.
