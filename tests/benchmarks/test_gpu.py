@@ -19,6 +19,7 @@ from diffusers import UNet2DConditionModel
 from hasten.methods import METHODS
 from hasten.plan import Plan
 from hasten.task import Setting
+from hasten.testing.pipelines import tiny_sd
 
 WEIGHTS = {
     "SD1.5": {"unet": 859_520_964, "text_encoder": 123_060_480, "vae": 83_653_863},
@@ -86,7 +87,7 @@ def test_a_dry_run_of_a_unet(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "Failed" not in shown
     assert f"torch {torch.__version__}" in shown and "--models SD1.5" in shown
     assert len(named(out, "plan ")) == 7 + len(OTHERS) and len(named(out, "call 1 deepcache(")) == 5
-    idle = [m.name for m in METHODS.all() if "unet" in m.denoisers and m.neutral() is not None]
+    idle = [m.name for m in METHODS.all() if "unet" in m.denoisers and m.neutral(tiny_sd()) is not None]
     assert named(out, "neutral ") == [f"neutral {name}" for name in (*idle, "baseline")]
     compared = [set(Plan.parse(name.removeprefix("upstream ")).methods) for name in named(out, "upstream ")]
     assert compared.pop(0) == {"none"}, "the control"
@@ -100,6 +101,7 @@ def test_a_dry_run_of_a_unet(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == shown
 
 
+@pytest.mark.full
 def test_a_dry_run_of_the_transformers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "gpu.jsonl"
     models = [name for name in BUILDERS if name not in ("SD1.5", "SD2.1", "SDXL")]

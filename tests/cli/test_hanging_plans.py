@@ -103,6 +103,7 @@ def test_the_command_goes_on_without_the_plan(
     assert told in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.full
 def test_what_holds_pythons_lock_is_ended_from_outside_and_not_tried_again(models: Path, tmp_path: Path) -> None:
     environment = house(tmp_path, LOCKED)
     first = compared(models, tmp_path, environment)
@@ -114,6 +115,7 @@ def test_what_holds_pythons_lock_is_ended_from_outside_and_not_tried_again(model
     assert found(compared(models, tmp_path, environment)) == [("failed", HUNG), ("ok", "")]
 
 
+@pytest.mark.full
 def test_a_command_whose_baseline_hangs_in_c_code_ends(models: Path, tmp_path: Path) -> None:
     """There is no plan to leave out, so that to begin anew would be in vain."""
     environment = house(tmp_path, "")

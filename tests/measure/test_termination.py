@@ -14,6 +14,7 @@ class Finalized:
         os.kill(os.getpid(), signal.{number})
         time.sleep(0.01)  # the handler runs here, where an exception cannot leave
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background inherits that it is ignored
 {start}()
 held = Finalized()
 del held

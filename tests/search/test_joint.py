@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from tests.support.landscape import Landscape
 from tests.support.marks import rarely
-from tests.support.pipelines import tiny_sd
 
 from hasten.language.parse import parse
 from hasten.language.render import render
@@ -18,6 +17,7 @@ from hasten.plan import Plan
 from hasten.search import SearchOptions, SearchResult, run_search
 from hasten.search.joint_spaces import choice_of
 from hasten.task import Task
+from hasten.testing.pipelines import tiny_sd
 
 OPEN = ("scheduler DDIM: assumed", "steps 25: assumed", "methods any: none was named")
 FEW = ("attention_backend", "channels_last", "deepcache", "fewer_steps", "guidance_cutoff", "solver", "tome")

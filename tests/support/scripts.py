@@ -29,7 +29,7 @@ SETTINGS = {
     "emoji-pixart": ("DDIM", 25),
     "emoji-sd3": ("FlowMatchEuler", 25),
 }
-PLANS = {**PARAMETERS, "fewer_steps": {"reduced_steps": 20}}
+PLANS = {**PARAMETERS, "fewer_steps": {"reduced_steps": 20}, "solver": {"swap": "to_unipc"}}
 
 
 class Case(NamedTuple):
@@ -60,6 +60,7 @@ RECORDED = (
     Case("SD1.5", "hasten", ("deepcache",), 2),
     Case("SD1.5", "upstream", ("deepcache",)),
     Case("SD1.5", "upstream", ("deepcache", "fewer_steps")),
+    Case("SD1.5", "upstream", ("fewer_steps", "solver")),
     Case("SD1.5", "upstream", ("deepcache", "tgate")),
     Case("SD1.5", "upstream", ("tgate",)),
     Case("SD1.5", "upstream", ("tgate", "tome")),

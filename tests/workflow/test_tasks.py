@@ -162,7 +162,10 @@ def test_of_random_bounds_every_request_reads_back_and_none_is_another(tmp_path:
     ratios = (0.1, 0.8, 0.801, 0.95, 1)
     found = tasks_from_bounds(known, ratios, language=language)  # type: ignore[arg-type]
     assert not known.faults and not found.left_out and len(found.made) == len(entries) * len(ratios)
-    assert all(parse(m.request) == m.task for m in found.made)
+    for made in found.made:
+        read = parse(made.request)
+        told = tuple(said for said in read.assumptions if not said.startswith("any method: also"))
+        assert read.model_copy(update={"assumptions": told}) == made.task
     assert all(m.task.target.speedup <= (known.get(m.task) or 0) for m in found.made if m.task.target)
     assert len({m.request for m in found.made}) == len(found.made)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hasten.methods.base import Method
 from hasten.models.base import Family
+from hasten.schedulers import find_scheduler
 
 
 def unfit(method: Method, family: Family) -> str | None:
@@ -41,6 +42,8 @@ class _StandIn:
 def _pipeline(family: Family) -> Any:
     pipe = _named(family.pipeline)
     vars(pipe).update({"unet": None, "transformer": None, family.denoiser: _named(family.denoiser_class)})
+    if family.schedulers:
+        vars(pipe)["scheduler"] = _named(find_scheduler(family.schedulers[0]).class_name)
     return pipe
 
 

@@ -68,9 +68,12 @@ class Solver(Method):
     def unsupported(self, pipe: Any) -> str | None:
         if reason := no_denoiser(pipe, self.title):
             return reason
-        kind, config = type(pipe.scheduler).__name__, pipe.scheduler.config
-        if "FlowMatch" in kind or config.get("prediction_type") == "flow_prediction":
-            return "the model was trained by flow matching, and its schedulers are all of first order"
+        kind, flow = type(pipe.scheduler).__name__, f"the {type(pipe).__name__} was trained by flow matching"
+        if "FlowMatch" in kind:
+            return f"{flow}, and its schedulers are all of first order"
+        config = pipe.scheduler.config
+        if config.get("prediction_type") == "flow_prediction":
+            return f"{flow}, and its schedulers are all of first order"
         if "num_train_timesteps" not in config:
             return f"the configuration of a {kind} does not tell what the model was trained for"
         return None
