@@ -200,7 +200,7 @@ class EqualTime(Record):
         trial: its measurement.
         plan_loses: the metrics by which the plan loses more.
         dominates: whether fewer steps do better by every metric, and by more than chance.
-        says: the comparison in words, where the plan loses more by any metric.
+        says: the comparison in words: what the plan loses more by, and what it surely loses less by.
     """
 
     steps: int

@@ -119,6 +119,27 @@ def test_a_plan_that_is_as_good_by_one_metric_is_not_dominated(fewer: tuple[floa
     assert bool(said and said.says) == (fewer != (0.02, 0.2))
 
 
+@pytest.mark.parametrize(
+    ("fewer", "says"),
+    [
+        (
+            (0.02, 0.2),
+            "It beats the plain pipeline with 5 steps in the same time: clip_score loss 0.0100 against 0.0200; "
+            "ssim loss 0.1000 against 0.2000.",
+        ),
+        (
+            (0.001, 0.2),
+            "It beats the plain pipeline with 5 steps in the same time: ssim loss 0.1000 against 0.2000; but not "
+            "by clip_score loss 0.0100 against 0.0010.",
+        ),
+    ],
+)
+def test_what_a_plan_does_better_than_fewer_steps_is_said(fewer: tuple[float, float], says: str) -> None:
+    named = task(methods=("deepcache",), excluded=())
+    compared_with = answer_of(named, found(compared(fewer=fewer), named)).equal_time
+    assert compared_with is not None and compared_with.says == says
+
+
 def test_fewer_steps_that_do_not_hold_on_prompts_of_their_own_do_not_lead() -> None:
     bench = compared(held_out=lambda plan: 0.5 if "fewer_steps" in plan.methods else 0.01)
     result = found(bench, task())

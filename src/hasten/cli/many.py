@@ -132,7 +132,7 @@ def _summary(name: str, found: Sequence[BatchAnswer]) -> str:
 def _warnings(found: Sequence[BatchAnswer]) -> None:
     """Notes on standard error what a person should know about each script before using it."""
     for one in found:
-        says = [one.equal_time.says] if one.equal_time and one.equal_time.says else []
+        says = [one.equal_time.says] if one.equal_time and one.equal_time.plan_loses else []
         for warning in (*says, *one.warnings):
             show.note(f"{one.name or one.place}: {warning}")
 

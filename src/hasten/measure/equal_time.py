@@ -74,14 +74,18 @@ def dominates(fewer: Trial, plan: Trial) -> bool:
         return False
     if not plan.losses or not plan.losses.keys() <= fewer.losses.keys():
         return False
-    return all(_worse(loss, fewer.losses[metric]) for metric, loss in plan.losses.items())
+    return all(surely_worse(loss, fewer.losses[metric]) for metric, loss in plan.losses.items())
 
 
-def _worse(plan: Loss, fewer: Loss) -> bool:
-    both = min(plan.samples, fewer.samples)
-    better = METRICS.get(plan.metric).higher_is_better
+def surely_worse(one: Loss, other: Loss) -> bool:
+    """Returns whether one plan loses more than another by a metric, and by more than chance: paired by prompt, the
+    whole interval of its loss against the other is above 0."""
+    both = min(len(one.scores), len(other.scores))
+    if not both:
+        return False
+    better = METRICS.get(one.metric).higher_is_better
     lost, interval = paired_loss(
-        fewer.scores[:both], plan.scores[:both], higher_is_better=better, confidence=plan.confidence
+        other.scores[:both], one.scores[:both], higher_is_better=better, confidence=one.confidence
     )
     return lost > 0 and interval[0] > 0
 

@@ -87,7 +87,7 @@ class Compared:
 
 
 def verdict(answer: Answer) -> str:
-    """Returns the answer as a plain sentence. A second sentence follows where fewer steps do better."""
+    """Returns the answer as a plain sentence. A second sentence compares it with fewer steps."""
     shown = answer.shown
     says = shown.equal_time.says if shown.equal_time else ""
     return f"{_verdict(answer)} {says}".rstrip()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hasten.answer import Answer
+from hasten.measure.equal_time import surely_worse
 from hasten.methods import is_equal_time
-from hasten.records import EqualTime, Trial
+from hasten.records import EqualTime, Loss, Trial
 from hasten.search import SearchResult
 from hasten.task import Task
 
@@ -55,14 +56,32 @@ def warnings(task: Task, trial: Trial, compared: EqualTime | None) -> Iterable[s
 def _in_words(found: SearchResult) -> EqualTime | None:
     """Returns the comparison with fewer steps, with its words, which are the second sentence of an answer."""
     compared, own = found.equal_time, found.instead_of or found.confirmed or found.best
-    if compared is None or own is None or not compared.plan_loses:
+    if compared is None or own is None:
         return compared
-    pairs = [(m, compared.trial.losses[m].loss, own.losses[m].loss) for m in compared.plan_loses]
-    if found.instead_of:
-        beside = "; ".join(f"{m} loss {lost:.4f} against {fewer:.4f}" for m, fewer, lost in pairs)
+    fewer, wins = compared.trial.losses, [] if found.instead_of else _wins(compared.trial, own)
+    if found.instead_of and compared.plan_loses:
+        beside = _beside(compared.plan_loses, own.losses, fewer)
         words = f"{own.plan}, {own.speedup:.2f}x, is no faster and does worse: {beside}."
+    elif wins:
+        words = f"It beats {_plainly(compared)} in the same time: {_beside(wins, own.losses, fewer)}."
+        if compared.plan_loses:
+            words = f"{words[:-1]}; but not by {_beside(compared.plan_loses, own.losses, fewer)}."
+    elif compared.plan_loses:
+        better = _beside(compared.plan_loses, fewer, own.losses)
+        words = f"{_plainly(compared).capitalize()} is as fast and does better: {better}."
     else:
-        beside = "; ".join(f"{m} loss {fewer:.4f} against {lost:.4f}" for m, fewer, lost in pairs)
-        steps = f"{compared.steps} step" + "s" * (compared.steps != 1)
-        words = f"The plain pipeline with {steps} is as fast and does better: {beside}."
+        return compared
     return compared.model_copy(update={"says": words})
+
+
+def _wins(fewer: Trial, own: Trial) -> list[str]:
+    """Returns the metrics by which fewer steps, about as fast, lose more than the plan by more than chance."""
+    return [m for m, loss in own.losses.items() if m in fewer.losses and surely_worse(fewer.losses[m], loss)]
+
+
+def _plainly(compared: EqualTime) -> str:
+    return f"the plain pipeline with {compared.steps} step" + "s" * (compared.steps != 1)
+
+
+def _beside(metrics: Iterable[str], ones: Mapping[str, Loss], others: Mapping[str, Loss]) -> str:
+    return "; ".join(f"{m} loss {ones[m].loss:.4f} against {others[m].loss:.4f}" for m in metrics)
