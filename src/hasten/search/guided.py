@@ -196,8 +196,10 @@ def _gains(
         mean, deviation = quality.excess(c.space, c.cells, np.exp(c.means))
         smaller = _improvement((goal.rank(best) + 1 - mean) / deviation, deviation)
         return normal_cdf(z) * smaller, NEGLIGIBLE
+    if reach.max() < LIKELY:
+        return reach, NEGLIGIBLE
     losses, _ = quality.excess(c.space, c.cells, np.exp(c.means))
-    return (_mild_ones_first(reach, losses) if reach.max() >= LIKELY else reach), NEGLIGIBLE
+    return _mild_ones_first(reach, losses), NEGLIGIBLE
 
 
 def _mild_ones_first(chances: Numbers, losses: Numbers) -> Numbers:
