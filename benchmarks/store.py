@@ -3,11 +3,13 @@
     python benchmarks/store.py
     python benchmarks/store.py --trials 20000 --of scheduler --json
     python benchmarks/store.py --storage postgresql+psycopg://me@host/empty
+    python benchmarks/store.py --storage memory
 
-The trials are copies of one, in a new SQLite file or an empty database. They are of another model or, with ``--of
-scheduler``, of the same one with another scheduler, whose trials a search takes as hints. What is timed is what a
-search asks before it measures: to open the store, its own trials, trials of the same plans with other schedulers;
-and, as ``hasten doctor`` does, how many trials are outdated. A fresh process asks.
+The trials are copies of one with other plans, in a new SQLite file, an empty database or the memory. They are of
+another model or, with ``--of scheduler``, of the same one with another scheduler, whose trials a search takes as
+hints. What is timed is what a search asks before it measures: to open the store, its own trials, trials of the
+same plans with other schedulers; and, as ``hasten doctor`` does, how many trials are outdated. A fresh process
+asks.
 """
 
 from __future__ import annotations
@@ -24,13 +26,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import Connection, inspect, text
 
 from hasten.plan import Plan
-from hasten.records import Trial
+from hasten.records import Latency, Loss, Trial
+from hasten.search.session import HINTS
 from hasten.store import Store
-from hasten.store.database import open_database
+from hasten.store._frozen import frozen
+from hasten.store.database import MEMORY, open_database
+from hasten.store.memory import one_memory
 from hasten.store.trials import outdated
 from hasten.task import Setting
 
@@ -38,18 +43,49 @@ SETTING = Setting("emoji-sd", "DDIM", 25, 128, 128, 7.5, 1, "float32", "cpu")
 OTHERS = {"model": replace(SETTING, model="SDXL"), "scheduler": replace(SETTING, scheduler="UniPC")}
 """The settings of the other trials, by what they differ in."""
 PLAN = Plan.of({"deepcache": {"cache_interval": 3}})
-TRIAL = Trial(plan=str(PLAN), steps=25, status="failed", reason="a trial of another setting")
+PLANS = 1000
 COPIES = "with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < {count})"
-TABLES = {"trial_user_attributes": "trial_user_attribute_id", "trial_params": "param_id"}
+TABLES = {
+    "trial_user_attributes": "trial_user_attribute_id",
+    "trial_params": "param_id",
+    "trial_values": "trial_value_id",
+}
 """The tables with what belongs to a trial, and their keys."""
+OTHER_PLAN = "replace(value_json, 'cache_interval=3', 'cache_interval=' || (n % {plans}))"
+
+
+def scored(plan: Plan = PLAN) -> Trial:
+    """A trial with as many raw figures as a search keeps of one."""
+    scores = (0.3123456789,) * 32
+    found = Loss(
+        metric="clip_score",
+        baseline=0.3,
+        score=0.3,
+        loss=0.0,
+        interval=(0.0, 0.0),
+        baseline_scores=scores,
+        scores=scores,
+    )
+    latency = Latency(
+        speedup=2.0,
+        interval=(2.0, 2.0),
+        baseline_s=2.0,
+        plan_s=1.0,
+        baseline_times_s=(2.0,) * 7,
+        times_s=(1.0,) * 7,
+    )
+    return Trial(plan=plan, steps=25, latency=latency, losses={"clip_score": found, "ssim": found})
 
 
 def fill(url: str, of: str, count: int) -> None:
-    """Adds so many trials of another setting: the first as hasten writes it, the others copied from it."""
+    """Adds so many trials of another setting, of ``PLANS`` plans: the first as hasten writes it, the others copied
+    from it."""
     with Store(url, OTHERS[of], {}) as other:
-        other.add(TRIAL)
+        other.add(scored())
     storage = open_database(url)
-    assert isinstance(storage, RDBStorage)
+    if not isinstance(storage, RDBStorage):
+        _fill_memory(storage, count)
+        return
     numbers = COPIES.format(count=count - 1)
     with storage.engine.begin() as database:
         first = database.execute(text("select max(trial_id) from trials")).scalar_one()
@@ -58,8 +94,18 @@ def fill(url: str, of: str, count: int) -> None:
         database.execute(text(f"{added} from trials, numbers where trial_id = {first}"))
         for table, key in TABLES.items():
             columns = _columns(database, table, (key, "trial_id"))
-            added = f"insert into {table} (trial_id, {columns}) {numbers} select {first} + n, {columns}"
+            values = columns.replace("value_json", OTHER_PLAN.format(plans=PLANS))
+            added = f"insert into {table} (trial_id, {columns}) {numbers} select {first} + n, {values}"
             database.execute(text(f"{added} from {table}, numbers where trial_id = {first}"))
+
+
+def _fill_memory(storage: BaseStorage, count: int) -> None:
+    made = [
+        frozen(scored(Plan.of({"deepcache": {"cache_interval": number}}))) for number in range(min(PLANS, count))
+    ]
+    (study,) = storage.get_all_studies()
+    for number in range(1, count):
+        storage.create_new_trial(study._study_id, template_trial=made[number % PLANS])
 
 
 def _columns(database: Connection, table: str, but: tuple[str, ...]) -> str:
@@ -78,7 +124,7 @@ def timed(url: str) -> dict[str, float]:
 
     with ask("open", lambda: Store(url, SETTING, {})) as store:
         ask("own trials", lambda: store.history(PLAN))
-        ask("elsewhere", lambda: store.trials_of_similar_settings(PLAN.methods))
+        ask("elsewhere", lambda: store.trials_of_similar_settings(PLAN.methods, HINTS))
     storage = open_database(url)
     ask("outdated", lambda: outdated(storage))
     return found
@@ -90,7 +136,9 @@ def peak_mib() -> float:
 
 
 def asked(url: str) -> dict[str, Any]:
-    """What a fresh process finds."""
+    """What a fresh process finds; for a store in memory, what this one does."""
+    if url == MEMORY:
+        return {"seconds": timed(url), "peak_mib": peak_mib()}
     command = [sys.executable, __file__, "--ask", url]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found
@@ -100,14 +148,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20_000)
     parser.add_argument("--of", choices=OTHERS, default="model", help="what the other trials' setting differs in")
-    parser.add_argument("--storage", help="the URL of an empty database; else a new SQLite file")
+    parser.add_argument("--storage", help="the URL of an empty database, or memory; else a new SQLite file")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--ask", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ask:
         print(json.dumps({"seconds": timed(options.ask), "peak_mib": peak_mib()}))
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, one_memory():
         url = options.storage or str(Path(folder) / "trials.db")
         fill(url, options.of, options.trials)
         found = asked(url)

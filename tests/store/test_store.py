@@ -106,7 +106,7 @@ def test_trials_with_another_scheduler_or_other_steps_are_found_elsewhere(tmp_pa
         for changes, identity in (({"steps": 50}, "a"), ({"scheduler": "UniPC"}, "a"), ({"steps": 50}, "b")):
             setting = replace(SETTING, **changes)
             with Store(str(tmp_path / "trials.db"), setting, {"weights": identity}) as there:
-                assert there.trials_of_similar_settings(PLAN.methods) == (
+                assert there.trials_of_similar_settings(PLAN.methods, 9) == (
                     () if identity == "b" or "steps" in changes else (trial(),)
                 )
                 there.add(trial())
@@ -114,8 +114,8 @@ def test_trials_with_another_scheduler_or_other_steps_are_found_elsewhere(tmp_pa
                 there.add(other)
         with Store(str(tmp_path / "trials.db"), replace(SETTING, batch_size=2), {"weights": "a"}) as there:
             there.add(trial())
-        assert here.trials_of_similar_settings(PLAN.methods) == (trial(), trial())
-        assert here.trials_of_similar_settings(("tome",)) == (other, other)
+        assert here.trials_of_similar_settings(PLAN.methods, 9) == (trial(), trial())
+        assert here.trials_of_similar_settings(("tome",), 9) == (other, other)
 
 
 def test_a_store_sees_what_another_one_adds_meanwhile(tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_no_trial_of_another_model_is_read(tmp_path: Path) -> None:
             other.add(trial())
     with store(tmp_path) as kept:
         with statements(kept) as asked:
-            assert kept.trials_of_similar_settings(("deepcache",)) == ()
+            assert kept.trials_of_similar_settings(("deepcache",), 9) == ()
         assert asked and not [statement for statement in asked if re.search(r"\btrial", statement)]
         with statements(kept) as asked:
             assert outdated(kept._storage) == (2, 2)

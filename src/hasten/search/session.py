@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 
@@ -21,6 +22,10 @@ from hasten.search.ledger import Ledger
 from hasten.search.options import SearchOptions
 from hasten.search.progress import Listener, Reporter
 from hasten.store import Store
+
+HINTS = 256
+"""The most trials of other settings that a search learns from. They tell little, and the time of learning grows
+with the third power of their number."""
 
 
 class Session:
@@ -76,11 +81,14 @@ class Session:
 
     @cached_property
     def trials_of_similar_settings(self) -> tuple[Trial, ...]:
-        """The stored trials of these plans with other schedulers and numbers of steps, as a hint before any is
-        measured here."""
+        """The newest stored trials of these plans with other schedulers and numbers of steps, as a hint before any
+        is measured here. Each space has as many as any other, as far as it has them."""
         spaces = self.ledger.spaces
-        found = (t for space in spaces for t in self.store.trials_of_similar_settings(space.methods))
-        return tuple(t for t in found if any(space.holds(t.plan) for space in spaces))
+        found = (
+            [t for t in self.store.trials_of_similar_settings(s.methods, HINTS) if s.holds(t.plan)] for s in spaces
+        )
+        in_turn = itertools.chain.from_iterable(itertools.zip_longest(*found))
+        return tuple(itertools.islice(filter(None, in_turn), HINTS))
 
     def foresee(self, *, profiled: bool) -> None:
         """Reports before anything is measured by how much the answer will exceed the time that it may take."""

@@ -26,6 +26,7 @@ from hasten.records import CONFIDENCE, Bound, EqualTime, Split, Trial
 from hasten.store._aside import Aside
 from hasten.store._faults import Kept, reached, read
 from hasten.store._frozen import ATTRIBUTE, frozen
+from hasten.store._similar import newest
 from hasten.store.database import MEMORY, open_database, sqlite_file, storage_url
 from hasten.store.driver import check_storage
 from hasten.task import Setting
@@ -139,18 +140,14 @@ class Store:
         return tuple(t for t in kept if t.plan.methods == methods)
 
     @reached
-    def trials_of_similar_settings(self, methods: Iterable[str]) -> tuple[Trial, ...]:
-        """Returns the search trials of exactly these methods in settings that differ from this one in scheduler
-        and steps only."""
-        methods, found = tuple(methods), list[Trial]()
-        for other in self._storage.get_all_studies():  # this reads names and attributes, and no trials yet
-            if self._alike(other.user_attrs, other.study_name, methods):
-                study = optuna.load_study(study_name=other.study_name, storage=self._storage)
-                kept = (t.user_attrs for t in study.get_trials(deepcopy=False))
-                searched = (a for a in kept if a.get("split") == "search")
-                latest = {attributes["plan"]: attributes[ATTRIBUTE] for attributes in searched}
-                found += (self._read_trial(trial, other.study_name) for trial in latest.values())
-        return tuple(found)
+    def trials_of_similar_settings(self, methods: Iterable[str], most: int) -> tuple[Trial, ...]:
+        """Returns scored search trials of exactly these methods in settings that differ from this one in scheduler
+        and steps only: at most so many, the newest first, the last of each plan in a setting."""
+        methods = tuple(methods)
+        studies = self._storage.get_all_studies()  # this reads names and attributes, and no trials
+        alike = [s for s in studies if self._alike(s.user_attrs, s.study_name, methods)]
+        kept = newest(self._storage, {study._study_id: study.study_name for study in alike}, most)
+        return tuple(self._read_trial(document, study) for study, document in kept)
 
     @reached
     def bound(self, methods: Iterable[str] | None, limits: Limits, samples: int) -> Bound | None:
