@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from benchmarks.tradeoffs import plans, rows, said
+from benchmarks.tradeoffs_report import Loss, apart, in_equal_work, losses, merged, steps_run
 
 from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import load
@@ -49,3 +50,45 @@ def test_every_row_is_a_plan_and_each_method_has_three_strengths(base: int) -> N
     assert all(
         plan.parameters["fewer_steps"]["reduced_steps"] < base for plan in made if plan.methods == ("fewer_steps",)
     )
+
+
+PRINTED = """
+DDIM, 25 steps, guidance 2.0, 64 prompts
+plan | clip_score | ssim
+fewer_steps(reduced_steps=15) | +0.0034 (+0.0003 to +0.0071) | +0.0140 (+0.0102 to +0.0188)
+fewer_steps(reduced_steps=4) | +0.0778 (+0.0490 to +0.1097) | +0.1617 (+0.1428 to +0.1817)
+taylorseer(cache_interval=2,max_order=1) | -0.0000 (-0.0004 to +0.0035) | +0.0086 (+0.0053 to +0.0101)
+tgate(gate_step=19) | +0.0200 (+0.0058 to +0.0499) | +0.1233 (+0.1039 to +0.1437)
+deepcache(cache_branch_id=0,cache_interval=2) | left out: DeepCache cannot be used here.
+
+DDIM, 50 steps, guidance 2.0, 64 prompts
+plan | clip_score | ssim
+fewer_steps(reduced_steps=15) | +0.0056 (+0.0012 to +0.0111) | +0.0287 (+0.0214 to +0.0376)
+tgate(gate_step=38) | +0.0190 (+0.0045 to +0.0453) | +0.0712 (+0.0582 to +0.0859)
+"""
+
+
+def test_what_was_printed_becomes_a_table_of_baselines_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "printed.txt").write_text(PRINTED)
+    found = merged([tmp_path / "printed.txt"])
+    assert list(losses(found)) == [
+        "| | DDIM 50 | DDIM 25 |",
+        "| --- | --- | --- |",
+        "| 15 steps | 0.0056 / 0.0287 | 0.0034 / 0.0140 |",
+        "| 4 steps |  | **0.0778** / 0.1617 |",
+        "| T-GATE at 3/4 | 0.0190 / 0.0712 | **0.0200** / 0.1233 |",
+        "| TaylorSeer 2 |  | 0.0000 / 0.0086 |",
+    ]
+    assert list(in_equal_work(found))[2:] == [
+        "| DDIM 25 | TaylorSeer 2 | 14 | 0.0086 (0.0053 to 0.0101) "
+        "| 15 | 0.0140 (0.0102 to 0.0188) | the plan is better |"
+    ]
+
+
+def test_intervals_that_meet_decide_nothing() -> None:
+    assert apart(Loss(0.01, 0.005, 0.015), Loss(0.02, 0.015, 0.03)) == ""
+    assert apart(Loss(0.03, 0.021, 0.04), Loss(0.01, 0.005, 0.02)) == "fewer steps are better"
+
+
+def test_taylorseer_runs_its_first_steps_and_every_so_many() -> None:
+    assert steps_run("taylorseer(cache_interval=2,max_order=1)", 25) == 3 + 11
