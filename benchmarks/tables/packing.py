@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ PLANS = "plans.json"
 """In a setting's folder of parts: the rows that each table is to have."""
 DRIFT = 0.001
 """The baseline's mean score may differ by so much of it from process to process."""
+STOOD_STILL = 10
+"""A pair with a call that took so many times the table's median baseline is left out: the machine stood still."""
+PLACES = ("--work", "--out")
+"""Options that say where the files of a recording lay, which is no part of how it was made."""
 
 
 def pack(work: Path, out: Path, tables: Sequence[str]) -> list[Path]:
@@ -66,7 +71,7 @@ def table_of(folder: Path, name: str, planned: Sequence[Row]) -> Table | None:
         "samples": headers[0]["samples"],
         "versions": headers[0]["versions"],
         "environments": _different([header["environment"] for header in headers]),
-        "commands": _different([header["command"] for header in headers]),
+        "commands": _commands(headers),
         "latency": _of_latency(timings),
     }
     scores = {metric: _scores([scored[row] for row in rows], metric, len(baseline[metric])) for metric in baseline}
@@ -81,7 +86,7 @@ def _of_latency(headers: Sequence[Line]) -> Line | None:
     if not headers:
         return None
     kept = {name: headers[0][name] for name in ("setting", "environment", "profile")}
-    return {**kept, "commands": _different([header["command"] for header in headers])}
+    return {**kept, "commands": _commands(headers)}
 
 
 def _baseline(folder: Path, headers: Sequence[Line]) -> dict[str, Numbers]:
@@ -111,7 +116,24 @@ def _times(lines: Sequence[Mapping[str, Any]]) -> Numbers:
         if latency:
             for side, name in enumerate(("baseline_times_s", "times_s")):
                 times[row, side, : len(latency[name])] = latency[name]
-    return times
+    return _without_standstills(times)
+
+
+def _without_standstills(times: Numbers) -> Numbers:
+    if not np.isfinite(times).any():
+        return times
+    still = (times > STOOD_STILL * np.nanmedian(times[:, 0])).any(axis=1, keepdims=True)
+    return np.where(still, np.nan, times)
+
+
+def _commands(headers: Sequence[Line]) -> list[str]:
+    """The commands of the parts, without the places of their files."""
+    return _different([shlex.join(_placeless(shlex.split(header["command"]))) for header in headers])
+
+
+def _placeless(words: Sequence[str]) -> list[str]:
+    before = ("", *words)
+    return [word for last, word in zip(before, words, strict=False) if not {last, word} & {*PLACES}]
 
 
 def _different(values: Sequence[Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -72,6 +73,7 @@ def test_a_recorded_table_holds_the_whole_grid_once(recorded: Path, pipe: Any) -
     assert table.setting == setting_of(SETTING)
     assert len(table.header["commands"]) == 2  # of both goes
     assert all(c.startswith("python -m benchmarks.tables.record quality") for c in table.header["commands"])
+    assert not any("--work" in c or str(recorded.parent) in c for c in table.header["commands"])
     assert table.times.shape == (len(table), 2, 1)
     predicted = CostModel(pipe, table.profile, 2).speedups(RecordedSpace(table, pipe))
     assert np.isfinite(predicted).sum() == len(table)
@@ -119,6 +121,24 @@ def test_a_line_that_was_cut_off_is_not_read(tmp_path: Path) -> None:
     headers, rows = parts.read(tmp_path, "quality")
     assert len(headers) == 1
     assert list(rows) == [Row("baseline", 2)]
+
+
+def test_pairs_in_which_the_machine_stood_still_are_left_out(recorded: Path, tmp_path: Path) -> None:
+    """Of a plan that was timed again, with a call of the baseline that took a hundred times as long."""
+    work = tmp_path / slug(SETTING)
+    shutil.copytree(recorded.parent / "work0" / slug(SETTING), work)
+    timed = [path.read_text().splitlines() for path in work.glob("latency-*.jsonl")]
+    head, line = next(
+        (head, json.loads(line)) for head, *lines in timed for line in lines if '"deepcache(' in line
+    )
+    for name in ("baseline_times_s", "times_s"):
+        line["latency"][name] *= 2
+    line["latency"]["baseline_times_s"][0] *= 100
+    (work / "latency-zz.jsonl").write_text("\n".join([head, json.dumps(line), ""]))
+    assert main(["pack", "--device", "cpu", "--work", str(tmp_path), "--out", str(tmp_path)]) == 0
+    packed = load(SETTING, "deepcache", tmp_path)
+    assert packed.pairs(packed.index[Row(line["plan"], 2)]).shape == (2, 1)
+    assert packed.timed.all()
 
 
 # --- a table of known figures
