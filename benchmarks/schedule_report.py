@@ -52,6 +52,17 @@ def show(points: dict[str, list[Point]]) -> None:
     for least, (kind, found) in product(SPEEDUPS, points.items()):
         fast = [point for point in found if point.speedup >= least]
         _row(f"{least:g}x", kind, min(fast, key=_ssim, default=None))
+    print("\nbeaten: a plan of the kind in the column is as fast and loses no more SSIM")
+    print("| kind | plans | " + " | ".join(points) + " |\n" + "| --- " * (2 + len(points)) + "|")
+    for kind, found in points.items():
+        counts = (str(beaten(found, others)) if others is not found else "" for others in points.values())
+        print(f"| {kind} | {len(found)} | {' | '.join(counts)} |")
+
+
+def beaten(points: Iterable[Point], others: Iterable[Point]) -> int:
+    """How many of the points another is as fast as, at no more SSIM loss."""
+    known = [(other.speedup, _ssim(other)) for other in others]
+    return sum(any(fast >= p.speedup and lost <= _ssim(p) for fast, lost in known) for p in points)
 
 
 def _ssim(point: Point) -> float:

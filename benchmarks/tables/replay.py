@@ -12,6 +12,7 @@ import itertools
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,8 @@ class TableBench:
         first, self.setting = tables[0], tables[0].setting
         self.pipe = pipeline_of(f"{self.setting.scheduler} {self.setting.steps}") if pipe is None else pipe
         prompts = load_prompts(first.header["prompts"])
-        self.pipeline = Pipeline(self.pipe, self.setting, prompts, first.header["seed"])
+        here = replace(self.setting, device="cpu")  # it draws nothing, wherever the table was recorded
+        self.pipeline = Pipeline(self.pipe, here, prompts, first.header["seed"])
         self.identity: dict[str, Any] = {**first.header["identity"], "replay": str(seed)}
         timed = first.header["latency"]
         self.environment: dict[str, str] = timed["environment"] if timed else first.header["environments"][0]

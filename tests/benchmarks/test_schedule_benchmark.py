@@ -61,6 +61,13 @@ def test_the_fastest_inside_a_limit_and_the_nearest_at_a_speedup(capsys: pytest.
     assert "| 0.01 | b | – |" in shown
 
 
+def test_plans_are_beaten_by_what_is_as_fast_and_nearer(capsys: pytest.CaptureFixture[str]) -> None:
+    slow, near, fast = point("slow", 1.5, 0, 0.1), point("near", 2.0, 0, 0.1), point("fast", 3.0, 0, 0.3)
+    show({"a": [slow, fast], "b": [near]})
+    shown = capsys.readouterr().out
+    assert "| a | 2 |  | 1 |" in shown and "| b | 1 | 0 |  |" in shown
+
+
 def test_a_run_from_measuring_to_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -222,6 +222,13 @@ def test_plans_without_times_need_a_prediction(pipe: Any) -> None:
     assert set(latency.baseline_times_s) <= {1.0, 1.1, 1.2}
 
 
+def test_a_table_of_a_device_that_is_not_here_is_replayed(pipe: Any) -> None:
+    header = {"setting": asdict(setting_of(SETTING, device="cuda", dtype="float16")), "latency": None}
+    replay = TableBench([table(header=header)], pipe=pipe, predict=lambda plan: 2.5)
+    assert replay.setting.device == "cuda"
+    assert replay.quality(PLAN, samples=8)["clip_score"].loss == pytest.approx(0.01)
+
+
 def test_predicted_pairs_scatter_as_recorded_ones_do(pipe: Any) -> None:
     """Around what is predicted, however few pairs each plan has; a plan's own error is in none of them."""
     own, rng = table([str(PLAN), OTHER]), np.random.default_rng(4)
