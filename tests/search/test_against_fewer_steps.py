@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +195,18 @@ def test_what_a_request_says_of_methods_and_steps_decides_whether_they_may(sente
 def test_what_a_task_excludes_or_fixes_they_do_not_replace(changes: dict[str, Any], allowed: bool) -> None:
     known: dict[str, Any] = {"model": "emoji-sd", "scheduler": "DDIM", "steps": 25, "target": {"speedup": 2}}
     assert Task(**{**known, **changes}).allows_fewer_steps is allowed
+
+
+def test_a_difference_within_chance_is_said_to_be_one() -> None:
+    """Fewer steps lose less by the mean of a few prompts that scatter by more: nobody does better."""
+    named = task(methods=("deepcache",), excluded=())
+    result = found(compared(fewer=(0.001, 0.1)), named)
+    assert result.equal_time is not None and result.confirmed is not None
+    clip = result.confirmed.losses["clip_score"]
+    scattered = tuple(score * (1 + 0.05 * (-1) ** i) for i, score in enumerate(clip.scores))
+    losses = {**result.confirmed.losses, "clip_score": clip.model_copy(update={"scores": scattered})}
+    own = result.confirmed.model_copy(update={"losses": losses})
+    said = answer_of(named, replace(result, confirmed=own)).equal_time
+    assert said is not None and said.says.startswith(
+        "The plain pipeline with 5 steps is as fast, and neither does better by more than chance: clip_score loss "
+    )

@@ -27,9 +27,10 @@ def most_steps(measure: Timer, full: int, speedup: float, pairs: int = MOST_PAIR
 
     Latency is a + b · steps. Half the steps, timed in 2 pairs, give the line, and the most steps that are fast
     enough on it are then timed for the record. Where they are slower than asked, one step less is timed, at most
-    twice; where they leave room for a whole step, one step more, once. This takes two timings as a rule and four
-    at most. The line is one of speedups, not of seconds, so that a machine that has become slower since the plan
-    was timed does not bend it.
+    twice; where they leave room for a step or more, by the line through their own speedup, these are timed once: a
+    first reading under load can be so far off that a plan is compared with far too few steps. This takes two
+    timings as a rule and four at most. The line is one of speedups, not of seconds, so that a machine that has
+    become slower since the plan was timed does not bend it.
 
     The result may still be slower than asked, where even one step is, or where the line was far off.
 
@@ -46,9 +47,10 @@ def most_steps(measure: Timer, full: int, speedup: float, pairs: int = MOST_PAIR
     step = _step_cost(measure(half, pairs=min(pairs, ROUGH_PAIRS), warmup=1), full, half)
     steps = _most_on_the_line(step, full, speedup)
     latency = measure(steps, pairs=pairs, warmup=0)
-    if _has_room(latency, step, speedup) and steps + 1 < full:
-        more = measure(steps + 1, pairs=pairs, warmup=0)
-        return (steps + 1, more) if more.speedup >= speedup else (steps, latency)
+    more = _most_on_the_line(_step_cost(latency, full, steps), full, speedup)
+    if latency.speedup >= speedup and more > steps:
+        closer = measure(more, pairs=pairs, warmup=0)
+        return (more, closer) if closer.speedup >= speedup else (steps, latency)
     for fewer in range(steps - 1, max(0, steps - 1 - MOST_DOWN), -1):
         if latency.speedup >= speedup:
             break
@@ -101,7 +103,3 @@ def _most_on_the_line(step: float, full: int, speedup: float) -> int:
         return 1
     left_out = math.ceil((1 - 1 / speedup) / step)
     return max(1, min(full - 1, full - left_out))
-
-
-def _has_room(latency: Latency, step: float, speedup: float) -> bool:
-    return 0 < step <= 1 / speedup - 1 / latency.speedup

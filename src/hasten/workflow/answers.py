@@ -58,25 +58,29 @@ def _in_words(found: SearchResult) -> EqualTime | None:
     compared, own = found.equal_time, found.instead_of or found.confirmed or found.best
     if compared is None or own is None:
         return compared
-    fewer, wins = compared.trial.losses, [] if found.instead_of else _wins(compared.trial, own)
-    if found.instead_of and compared.plan_loses:
-        beside = _beside(compared.plan_loses, own.losses, fewer)
-        words = f"{own.plan}, {own.speedup:.2f}x, is no faster and does worse: {beside}."
-    elif wins:
-        words = f"It beats {_plainly(compared)} in the same time: {_beside(wins, own.losses, fewer)}."
-        if compared.plan_loses:
-            words = f"{words[:-1]}; but not by {_beside(compared.plan_loses, own.losses, fewer)}."
-    elif compared.plan_loses:
-        better = _beside(compared.plan_loses, fewer, own.losses)
-        words = f"{_plainly(compared).capitalize()} is as fast and does better: {better}."
-    else:
-        return compared
-    return compared.model_copy(update={"says": words})
+    words = _instead_of(compared, own) if found.instead_of else _against(compared, own)
+    return compared.model_copy(update={"says": words}) if words else compared
 
 
-def _wins(fewer: Trial, own: Trial) -> list[str]:
-    """Returns the metrics by which fewer steps, about as fast, lose more than the plan by more than chance."""
-    return [m for m, loss in own.losses.items() if m in fewer.losses and surely_worse(fewer.losses[m], loss)]
+def _instead_of(compared: EqualTime, own: Trial) -> str:
+    """Returns why fewer steps are the answer and the plan is not."""
+    beside = _beside(compared.plan_loses, own.losses, compared.trial.losses)
+    return f"{own.plan}, {own.speedup:.2f}x, is no faster and does worse: {beside}." if beside else ""
+
+
+def _against(compared: EqualTime, own: Trial) -> str:
+    """Returns by what the plan beats fewer steps, or they beat it, by more than chance; or that neither does."""
+    fewer, plain = compared.trial.losses, _plainly(compared)
+    if wins := [m for m, loss in own.losses.items() if m in fewer and surely_worse(fewer[m], loss)]:
+        but = _beside(compared.plan_loses, own.losses, fewer)
+        words = f"It beats {plain} in the same time: {_beside(wins, own.losses, fewer)}"
+        return f"{words}; but not by {but}." if but else f"{words}."
+    if lost := [m for m in compared.plan_loses if surely_worse(own.losses[m], fewer[m])]:
+        return f"{plain.capitalize()} is as fast and does better: {_beside(lost, fewer, own.losses)}."
+    if compared.plan_loses:
+        both = _beside([m for m in own.losses if m in fewer], fewer, own.losses)
+        return f"{plain.capitalize()} is as fast, and neither does better by more than chance: {both}."
+    return ""
 
 
 def _plainly(compared: EqualTime) -> str:
