@@ -88,19 +88,30 @@ def row(found: Sequence[dict[str, Any]], strategy: str) -> str:
     return "| " + " | ".join([strategy, *cells]) + " |"
 
 
+def _plans(replay: Replay, found: Sequence[Found]) -> str:
+    """What there is to find, over the seeds: the best, and how many plans are within the limit and near it."""
+    seeds = sorted({f["seed"] for f in found})
+    bests = [replay.best(seed) for seed in seeds]
+    inside = [replay.inside(seed) for seed in seeds]
+    near = [
+        int((kept & (replay.speedups >= SHARE * best)).sum()) for kept, best in zip(inside, bests, strict=True)
+    ]
+    return (
+        f"{len(replay.table)} plans; the best is {_spread(bests, '.2f')}; within the limit are "
+        f"{_spread([int(kept.sum()) for kept in inside], '.0f')}, of these near the best {_spread(near, '.0f')}"
+    )
+
+
+def _spread(values: Sequence[float], spec: str) -> str:
+    return f"{np.median(values):{spec}} ({min(values):{spec}} to {max(values):{spec}})"
+
+
 def main() -> None:
     strategies = ("traversal", "random", "tpe", "nsga2", "guided")
     options = parser_of(__doc__, strategies, "search_cost.jsonl").parse_args()
     for replay in replays(options):
         found = resumed(replay, options, AIMS, search)
-        bests = [replay.best(seed) for seed in sorted({f["seed"] for f in found})]
-        print(
-            f"\n{options.setting}, {replay.table.name}, limit {options.limit:g}: {len(replay.table)} plans",
-            end="; ",
-        )
-        print(
-            f"the best is {np.median(bests):.2f}x ({min(bests):.2f} to {max(bests):.2f} over {len(bests)} seeds)"
-        )
+        print(f"\n{options.setting}, {replay.table.name}, limit {options.limit:g}: {_plans(replay, found)}")
         print("\n| strategy | 98% of the best | target 0.8 | 0.9 | 0.95 |\n| --- | --- | --- | --- | --- |")
         print("\n".join(row(found, strategy) for strategy in options.strategies), flush=True)
 
