@@ -40,7 +40,8 @@ $(VENV)/.docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
-# of each guarantee its representatives; the whole matrices are in test-full, and both together are all tests, once
+# of each guarantee its representatives; whole matrices and what takes long are in test-full, and both
+# together are all tests, once
 test: $(STAMP)
 	$(PYTEST) -m "not full"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import mkdtemp
+
 import pytest
 
 
@@ -16,5 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for a measurement elsewhere on the machine, or writes into the user's store of trials."""
+    own = Path(mkdtemp(dir=tmp_path_factory.getbasetemp()))  # mktemp lists the folders of all tests for a number
     for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        (own / name.lower()).mkdir()
+        monkeypatch.setenv(name, str(own / name.lower()))

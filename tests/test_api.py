@@ -63,6 +63,7 @@ def run(tmp_path: Path, prompts: str, storage: str) -> Any:
     return call
 
 
+@pytest.mark.full  # the command does so in test_cli.py
 def test_given_parameters_are_met_with_a_script_and_a_report(run: Any, model: str, tmp_path: Path) -> None:
     answer = run(task(model, parameters={"deepcache": {"cache_interval": 2}}))
     # the fresh process measures times, which may refute the claim on a busy machine: the status follows it
@@ -82,6 +83,7 @@ def test_given_parameters_are_met_with_a_script_and_a_report(run: Any, model: st
     assert len(json.loads((tmp_path / "out" / "trials.json").read_text())) == 1
 
 
+@pytest.mark.full  # the command says so in test_cli.py
 def test_fifty_times_is_infeasible_and_names_the_best(run: Any, model: str, tmp_path: Path) -> None:
     seen: list[Progress] = []
     wanted = task(model, target={"speedup": 50}, parameters={"deepcache": {"cache_branch_id": 0}})
@@ -97,6 +99,7 @@ def test_fifty_times_is_infeasible_and_names_the_best(run: Any, model: str, tmp_
     assert len(list((tmp_path / "out").glob("*.py"))) == 0
 
 
+@pytest.mark.full  # test_time.py has answers in short time
 def test_a_time_that_is_too_short_is_said_first_and_ends_undecided(
     run: Any, model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -115,6 +118,7 @@ def test_a_time_that_is_too_short_is_said_first_and_ends_undecided(
     assert "Undecided" in Path(answer.report).read_text(encoding="utf-8")
 
 
+@pytest.mark.full  # the other parts of the time are told above
 def test_a_profile_counts_into_the_time_until_it_is_kept(run: Any, model: str, tmp_path: Path) -> None:
     own = {"storage": str(tmp_path / "own.db"), "max_time_s": 0.01, "strategy": "guided", "verify": False}
     first = run(task(model, target={"speedup": 3}), **own)
@@ -129,6 +133,7 @@ def test_enough_time_is_no_matter(run: Any, model: str) -> None:
     assert answer.status == "met" and not any("longer than" in text for text in answer.warnings)
 
 
+@pytest.mark.full  # a plan gets one in test_cli.py
 def test_a_plain_pipeline_gets_its_script(run: Any, model: str) -> None:
     answer = run(task(model, methods=()))
     assert (answer.status, answer.plan_text, answer.speedup) == ("met", "baseline", None)
@@ -180,6 +185,7 @@ def test_bad_input_writes_and_measures_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.full  # test_cli.py verifies with the set of the model
 def test_prompts_may_be_a_list_which_the_script_finds_again(run: Any, model: str, tmp_path: Path) -> None:
     given = ["a cat", "a dog", "a red fox", "a blue bird", "a cat"]
     answer = run(task(model, parameters={"deepcache": {"cache_interval": 2}}), prompts=given)
@@ -212,7 +218,13 @@ def test_steps_and_time_may_be_text_and_a_method_its_name(prompts: str, storage:
         "num_samples": 8,
         "pairs": 1,
     }
-    known: dict[str, Any] = {"max_loss": {"ssim": 1.0}, "max_trials": 1, "storage": storage, **small}
+    known: dict[str, Any] = {
+        "max_loss": {"ssim": 1.0},
+        "max_trials": 1,
+        "strategy": "random",
+        "storage": storage,
+        **small,
+    }
     answer = hasten.tune(tiny_sd(), steps="4", methods="deepcache", max_time="600s", **known)  # type: ignore[arg-type]
     assert answer.task.steps == 4 and answer.task.methods == ("deepcache",)
 
@@ -337,6 +349,7 @@ def test_an_unknown_keyword_is_no_choice() -> None:
         hasten.tune(tiny_sd(), steps=STEPS, stratgy="tpe")
 
 
+@pytest.mark.full  # the command does so in test_cli.py
 def test_interrupted_the_same_call_goes_on(prompts: str, tmp_path: Path) -> None:
     seen: list[Progress] = []
 

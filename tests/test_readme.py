@@ -36,11 +36,12 @@ DOCS = "".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs
 BUDGET = """\
 import functools, hasten
 hasten.tune = functools.partial(
-    hasten.tune, storage="trials.db", max_trials=1, num_samples=8, pairs=1, search_pairs=1, confirmations=1
+    hasten.tune, storage="trials.db", max_trials=1, num_samples=8, pairs=1, search_pairs=1, confirmations=1,
+    strategy="random", height=64, width=64,
 )
 """
 """The programs as they are, but for this: so that a test need not search the whole grid with all prompts."""
-SMALL = ["--num-samples", "8", "--pairs", "1", "--no-verify"]
+SMALL = ["--num-samples", "8", "--pairs", "1", "--no-verify", "--height", "64", "--width", "64"]
 """The same for a command: what it answers is looked at here, not how fast the machine is."""
 
 
@@ -152,6 +153,7 @@ def test_the_entries_of_the_page_are_what_the_bound_of_the_page_makes(tmp_path: 
     assert task_of(request.text) == made.task
 
 
+@pytest.mark.full  # test_generate.py has such a batch, and tune's runs below
 def test_the_example_of_a_batch_ends_as_the_page_says(tmp_path: Path) -> None:
     (requests,) = blocks(BATCHES, "text")
     few = requests.replace(
@@ -186,6 +188,7 @@ def test_the_demo_finds_its_threads_sets_its_time_and_the_readme_says_how_long_i
     assert "in 4 to 10 minutes" in " ".join(README.split())
 
 
+@pytest.mark.full  # tune's puts a plan on as well
 def test_the_example_of_a_plan_runs(tmp_path: Path) -> None:
     done = started([str(ROOT / "examples" / "apply_plan.py")], tmp_path)
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from tests.support.marks import rarely
 
 from hasten.metrics import METRICS, load_scorer
 from hasten.scenes import THINGS, caption, parse
@@ -120,7 +121,7 @@ def options(work: Path, **changes: Any) -> Namespace:
     return Namespace(**{**told, **changes})
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [pytest.param(s, marks=rarely(s != "unet")) for s in STAGES])
 def test_each_denoiser_trains_on_the_finished_parts_and_draws(
     training: Training, scenes: Any, tmp_path: Path, stage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,6 +231,7 @@ def drawn(training: Training) -> torch.Tensor:
     return training.evaluate.draw(pipe, DRAWN, steps=10, guidance=3.0)
 
 
+@pytest.mark.full  # test_embedded.py draws with the finished models
 def test_the_finished_parts_draw_what_the_caption_says(training: Training, drawn: torch.Tensor) -> None:
     reader = training.evaluate.Reader(Path("nowhere"), "cpu")
     others = [caption(training.prompts.scene(random.Random(number))) for number in range(60)]

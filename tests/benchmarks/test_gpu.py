@@ -78,6 +78,7 @@ def named(out: Path, beginning: str) -> Sequence[str]:
     return [line["name"] for line in lines_of(out) if line["name"].startswith(beginning)]
 
 
+@pytest.mark.full  # parts of it are below
 def test_a_dry_run_of_a_unet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new" / "gpu.jsonl"
     assert run(out, "--models", "SD1.5") == 0

@@ -68,6 +68,7 @@ def test_plans_are_beaten_by_what_is_as_fast_and_nearer(capsys: pytest.CaptureFi
     assert "| a | 2 |  | 1 |" in shown and "| b | 1 | 0 |  |" in shown
 
 
+@pytest.mark.full  # its parts are above
 def test_a_run_from_measuring_to_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

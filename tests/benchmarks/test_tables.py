@@ -40,7 +40,7 @@ def pipe() -> Any:
     return pipeline_of(SETTING)
 
 
-# --- recorded for real
+# --- recorded for real: in ``make test-full``; the table of known figures below has the same form
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, pipe: Any) -> Path:
     return out
 
 
+@pytest.mark.full
 def test_a_recorded_table_holds_the_whole_grid_once(recorded: Path, pipe: Any) -> None:
     table = load(SETTING, "deepcache", recorded)
     assert sorted(row.plan for row in table.rows) == sorted(map(str, grid(["deepcache"], pipe, 2)))
@@ -79,6 +80,7 @@ def test_a_recorded_table_holds_the_whole_grid_once(recorded: Path, pipe: Any) -
     assert np.isfinite(predicted).sum() == len(table)
 
 
+@pytest.mark.full
 def test_a_replayed_search_measures_what_a_bench_does(recorded: Path, pipe: Any) -> None:
     tables = [load(SETTING, name, recorded) for name in ("deepcache", FEWER_STEPS)]
     replay, live = TableBench(tables, pipe=pipe), Bench.open(setting_of(SETTING))
@@ -99,6 +101,7 @@ def test_a_replayed_search_measures_what_a_bench_does(recorded: Path, pipe: Any)
     assert replay.trials >= len(found.trials) and replay.images >= BATCH
 
 
+@pytest.mark.full
 def test_parts_that_were_measured_otherwise_are_refused(recorded: Path, tmp_path: Path) -> None:
     header = {**load(SETTING, "deepcache", recorded).header, "baseline": {}}
     work = tmp_path / slug(SETTING)

@@ -14,6 +14,7 @@ import pytest
 from tests.support.commands import Done, each
 
 SMALL = ("profile", "--pipe", "emoji-sd", "--steps", "2", "--pairs", "1", "--device", "cpu")
+SIZE = ("--height", "32", "--width", "32")
 DEEPCACHE = "deepcache(cache_branch_id=0,cache_interval=2)"
 
 
@@ -28,7 +29,7 @@ def hasten(surroundings: dict[str, str], *words: str) -> subprocess.CompletedPro
 
 
 def test_one_document_of_baseline_and_plan(surroundings: dict[str, str]) -> None:
-    done = hasten(surroundings, *SMALL, "--batch-sizes", "1,2", "--plan", "deepcache(cache_interval=2)", "--json")
+    done = hasten(surroundings, *SMALL, *SIZE, "--batch-sizes", "1,2", "--plan", DEEPCACHE, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["plan"], found["setting"]["model"], found["setting"]["steps"]) == (DEEPCACHE, "emoji-sd", 2)
@@ -41,9 +42,9 @@ def test_one_document_of_baseline_and_plan(surroundings: dict[str, str]) -> None
     assert all(one["load_s"] > 0 and one["call_s"] > 0 for one in found["first_calls"])
 
 
+@pytest.mark.full  # the document above has their figures
 def test_tables_for_people(surroundings: dict[str, str]) -> None:
-    size = ("--height", "32", "--width", "32", "--guidance-scale", "1", "--fresh", "0")
-    done = hasten(surroundings, *SMALL, *size, "--batch-sizes", "2")
+    done = hasten(surroundings, *SMALL, *SIZE, "--guidance-scale", "1", "--fresh", "0", "--batch-sizes", "2")
     assert done.returncode == 0, done.stderr
     assert "32×32 pixels, guidance 1, float32 on cpu" in done.stdout
     for words in ("text encoding", "denoiser", "decoding", "rest", "images/s", "peak resident"):
@@ -76,6 +77,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(refused: dict[str, Done], par
     assert part in done.errors and "Traceback" not in done.errors and done.output == ""
 
 
+@pytest.mark.full  # a search ends so in test_cli.py
 def test_control_c_ends_with_130(surroundings: dict[str, str]) -> None:
     """A shell's background jobs ignore Ctrl-C, and so would all they start: the default is put back."""
     command = [sys.executable, "-m", "hasten", *SMALL, "--pairs", "100000", "--batch-sizes", "1"]

@@ -31,14 +31,16 @@ from hasten.testing.checks import STEPS, Subject
 from hasten.testing.generating import FAMILIES, attributes, fresh
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
-OFTEN = {
-    (family, names)
-    for family, found in COMBINATIONS.items()
-    for names in found
-    if len(names) == 1 or (family in ("sd", "pixart") and names in LARGEST[family])
+
+
+FITTING = {name: [family for family in FAMILIES if name in SUPPORTED[family]] for name in NAMES}
+ALONE = {(found[at % len(found)], name) for at, (name, found) in enumerate(FITTING.items()) if found}
+"""What ``make test`` runs of each method: the method on one of its families, which take turns."""
+OFTEN = {(family, (name,)) for family, name in ALONE} | {
+    (family, names) for at, family in enumerate(("sd", "pixart")) for names in LARGEST[family][at::3]
 }
-"""What ``make test`` runs: each method alone on each family, and each largest set on a family of either kind of
-denoiser. The sets within these, and SDXL's, whose UNet is of the same class, are left to ``make test-full``."""
+"""And of sets: a third of the largest ones on a family of either kind of denoiser. The other families, the sets
+within these, and SDXL's, whose UNet is of the same class, are left to ``make test-full``."""
 
 
 def of_families(combinations: dict[str, tuple[Names, ...]]) -> Any:
@@ -53,7 +55,10 @@ every_combination = of_families(COMBINATIONS)
 every_neutral = of_families(
     {f: tuple(c for c in found if neutral(c, None, 4)) for f, found in COMBINATIONS.items()}
 )
-every_method = pytest.mark.parametrize(("family", "name"), [(f, n) for f in FAMILIES for n in SUPPORTED[f]])
+every_method = pytest.mark.parametrize(
+    ("family", "name"),
+    [pytest.param(f, n, marks=rarely((f, n) not in ALONE)) for f in FAMILIES for n in SUPPORTED[f]],
+)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.support.marks import rarely
 
 from hasten.errors import HastenError
 from hasten.language.parse import parse
@@ -95,11 +96,13 @@ def _outcomes(seed: int, count: int) -> Counter[str]:
     return outcomes
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_thousand_mutations_raise_only_our_own_errors(seed: int) -> None:
-    outcomes = _outcomes(seed, 1000)
-    assert outcomes["task"] > 50
-    assert outcomes["RequestError"] > 50
+@pytest.mark.parametrize(
+    ("seed", "count"), [(0, 300), *(pytest.param(s, 1000, marks=rarely()) for s in (1, 2, 3))]
+)
+def test_mutations_raise_only_our_own_errors(seed: int, count: int) -> None:
+    outcomes = _outcomes(seed, count)
+    assert outcomes["task"] > count / 20
+    assert outcomes["RequestError"] > count / 20
     assert {"UnknownNameError", "ParameterError"} <= set(outcomes)
 
 

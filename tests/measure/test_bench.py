@@ -119,7 +119,7 @@ def test_a_plan_not_worth_scoring_is_skipped(bench: Bench) -> None:
     assert trial.losses == {}
 
 
-@pytest.mark.parametrize(("worth", "pairs"), [(True, 4), (False, FEW_PAIRS)])
+@pytest.mark.parametrize(("worth", "pairs"), [pytest.param(True, 4, marks=rarely()), (False, FEW_PAIRS)])
 def test_a_plan_not_worth_timing_is_scored_first_and_timed_in_few_pairs(
     bench: Bench, worth: bool, pairs: int
 ) -> None:
@@ -219,7 +219,7 @@ def spoiled(bench: Bench, monkeypatch: pytest.MonkeyPatch, module: torch.nn.Modu
     ("part", "hook", "reason"),
     [
         ("vae.decoder", lambda *args: args[2] * torch.nan, f"NaN or infinite pixels{FIRST}"),
-        ("vae.decoder", lambda *args: args[2] * 0 - 1, f"A black image{FIRST}"),
+        pytest.param("vae.decoder", lambda *args: args[2] * 0 - 1, f"A black image{FIRST}", marks=rarely()),
         pytest.param(
             "vae.decoder", lambda *args: args[2] * 0, f"An image of a single colour{FIRST}", marks=rarely()
         ),
@@ -405,6 +405,7 @@ def test_a_cache_that_fills_up_is_a_warning(
     assert len(written) == 3, "nothing more is tried"
 
 
+@pytest.mark.full  # test_identity.py has what does
 def test_identity_tells_apart_what_cannot_be_compared(words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(seed_of_weights: int = 0, **changes: Any) -> dict[str, str]:
         return Bench.of(tiny_sd(seed_of_weights), steps=STEPS, model_name="tiny", scorer="a", **changes).identity

@@ -170,6 +170,7 @@ def test_merged_tokens_are_whole_ones_and_times_lie_on_a_curve() -> None:
         Part(module="x", kind="self_attention", full_s=1, half_s=1, tokens=16).seconds(share=0.5)
 
 
+@pytest.mark.full  # on a CPU they do so as well
 def test_on_a_gpu_the_parts_at_a_probe_add_up_to_its_own_plain_latency(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,7 @@ def parts_of(profile: BlockProfile) -> tuple[float, float]:
     return sum(part.full_s for part in profile.parts), sum(part.half_s for part in profile.parts)
 
 
+@pytest.mark.full  # the clock's other tests are beside it
 def test_a_disturbance_changes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second falls on every run, so that medians of whole runs would all be wrong."""
     calm = profiled(bench, monkeypatch, steadily)

@@ -22,6 +22,7 @@ from diffusers import (
 )
 from diffusers.models import attention_processor
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from tests.support.marks import rarely
 from tests.support.tiny_clip import tiny_clip
 from torch.nn.utils import parametrize
 
@@ -217,7 +218,7 @@ CHANGES: dict[str, Change] = {
 SEEN: dict[str, str] = {}
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=rarely(at % 3 > 0)) for at, n in enumerate(CHANGES)])
 def test_each_change_gives_a_study_of_its_own(name: str, plain: str, study: Callable[..., str]) -> None:
     pipe = tiny_sd()
     CHANGES[name](pipe)
@@ -370,6 +371,7 @@ def test_what_makes_no_other_picture_finds_its_study_again(
     assert study(pipe) == plain
 
 
+@pytest.mark.full  # commands go on in test_cli.py and test_killed.py
 def test_another_folder_and_another_process_find_the_study_again(
     plain: str, study: Callable[..., str], tmp_path: Path, words: Path
 ) -> None:

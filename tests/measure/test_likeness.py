@@ -47,6 +47,7 @@ def test_it_draws_what_its_prompts_draw(kind: type, words: Path) -> None:
     assert int((drawn.int() - (called * 255).round().int()).abs().max()) <= 1
 
 
+@pytest.mark.full  # what it is measured by is above
 def test_it_is_tuned(words: Path, tmp_path: Path, own_surroundings: None) -> None:
     pipe, scorer = other(StableDiffusionPAGPipeline), str(tiny_clip(tmp_path / "clip"))
     how = {"prompts": str(words), "scorer": scorer, "storage": "memory", "num_samples": 8, "pairs": 1}

@@ -191,6 +191,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.full  # cli/test_profile_command.py makes first calls so
 def test_first_calls_in_processes_of_their_own(folder: Path, bench: Bench) -> None:
     setting, told = replace(bench.setting, model=str(folder), batch_size=2), list[str]()
     prompts = bench.pipeline.prompts
@@ -204,6 +205,7 @@ def test_first_calls_in_processes_of_their_own(folder: Path, bench: Bench) -> No
     assert told[-1] == f"first call in a fresh process: {DEEPCACHE}, 1 of 1"
 
 
+@pytest.mark.full  # what they are is in test_profile_command.py
 def test_first_calls_are_made_with_the_threads_of_the_profile(
     folder: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,12 +225,14 @@ def test_first_calls_are_made_with_the_threads_of_the_profile(
     assert used == [1, 2]
 
 
+@pytest.mark.full  # test_fresh_process.py has what fails there
 def test_a_first_call_that_cannot_be_says_why(folder: Path, bench: Bench) -> None:
     setting = replace(bench.setting, model=str(folder.with_name("elsewhere")))
     with pytest.raises(InputError, match=r"No model folder at .*elsewhere"):
         list(first_calls(setting, [Plan()], bench.pipeline.prompts))
 
 
+@pytest.mark.full  # test_profile_command.py profiles by the command
 def test_a_request_is_profiled_from_python(folder: Path, words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     request = f'Generate a "{folder}" pipeline using the DDIM sampler with 2 steps'
     how = {"device": "cpu", "height": 64, "width": 64, "prompts": str(words), "pairs": 1}

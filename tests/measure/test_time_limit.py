@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support.marks import rarely
 
 from hasten.errors import MeasurementError
 from hasten.measure.bench import Bench
@@ -21,7 +22,7 @@ from hasten.plan import Plan
 
 PLAN = Plan.parse("deepcache(cache_interval=2)")
 SPEC = TrialSpec(samples=2, pairs=1)
-LIMIT_S = 8.0
+LIMIT_S = 2.0
 SWALLOWED: list[bool] = []
 LONGER = f"Time-out: it did not end within the {LIMIT_S:g} s that a trial may take"
 
@@ -70,7 +71,9 @@ def disguises() -> None:
         raise ValueError("could not determine the shape") from None
 
 
-@pytest.mark.parametrize("hang", [sleeps, works, swallows, disguises])
+@pytest.mark.parametrize(
+    "hang", [pytest.param(sleeps, marks=rarely()), works, swallows, pytest.param(disguises, marks=rarely())]
+)
 def test_a_plan_that_hangs_is_a_failed_trial_and_the_next_one_is_as_ever(
     bench: Bench, hang: Callable[[], None]
 ) -> None:
@@ -105,7 +108,9 @@ def test_in_another_thread_a_plan_that_hangs_is_a_failed_trial_too(bench: Bench)
     assert [(trial.status, trial.reason) for trial in found] == [("failed", LONGER)]
 
 
-@pytest.mark.parametrize("drawn", [False, True], ids=["when it draws", "when it is timed"])
+@pytest.mark.parametrize(
+    "drawn", [False, pytest.param(True, marks=rarely())], ids=["when it draws", "when it is timed"]
+)
 def test_a_baseline_that_hangs_is_an_error_and_not_the_plans(bench: Bench, drawn: bool) -> None:
     if drawn:
         bench.begin("search", range(2), None)
@@ -117,6 +122,7 @@ def test_a_baseline_that_hangs_is_an_error_and_not_the_plans(bench: Bench, drawn
         bench.trial(PLAN, SPEC)
 
 
+@pytest.mark.full  # a trial's is above
 def test_a_profile_of_a_plan_that_hangs_is_an_error(bench: Bench) -> None:
     def stalls(*_: object) -> None:
         if torch.is_inference_mode_enabled() or bench.pipeline.time_limit.under_way:

@@ -18,8 +18,8 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from tests.contracts.expected import SUPPORTED
-from tests.support.marks import rarely
-from tests.support.methods import each_method, plan_of
+from tests.support.marks import rarely, star
+from tests.support.methods import each_method, each_method_with, plan_of
 
 from hasten.denoisers import arguments_of, denoiser_of
 from hasten.errors import InputError
@@ -95,8 +95,7 @@ def test_true_guidance_of_flux(name: str) -> None:
         assert counts["blocks"] < 4 * STEPS * 6 and not torch.equal(first, plain)
 
 
-@pytest.mark.parametrize("name", SUPPORTED["sd3"])
-@pytest.mark.parametrize("layers", [[0], [1, 2], [3]])
+@pytest.mark.parametrize(("layers", "name"), star(([1, 2], [0], [3]), SUPPORTED["sd3"]))
 def test_skip_layer_guidance(name: str, layers: list[int]) -> None:
     """A second call, of one half, leaves out layers; the first counts its steps as ever."""
     pipe = shared("sd3")
@@ -154,7 +153,11 @@ def test_each_tile_of_a_panorama_has_a_store_of_its_own(name: str) -> None:
         assert counts["resnets"] == 2 * (22 + 1 + 22 + 1)
 
 
-@pytest.mark.parametrize("name", SUPPORTED["sd"])
+READS = ("deepcache", "fewer_steps", "half_precision", "tgate")
+"""Methods of each kind: those that leave out work, fewer steps, and those that do all of it."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=rarely(n not in READS)) for n in SUPPORTED["sd"]])
 def test_a_pipeline_that_reads_what_attentions_do_is_refused(name: str) -> None:
     """Self-attention guidance calls the UNet a second time, where the map of an attention tells it to."""
     pipe, method = made(StableDiffusionSAGPipeline), METHODS.get(name)
@@ -168,8 +171,10 @@ def test_a_pipeline_that_reads_what_attentions_do_is_refused(name: str) -> None:
     assert torch.equal(latents(pipe, sag_scale=0.75), plain)
 
 
-@pytest.mark.parametrize("wanted", ["sample", "encoder_hidden_states", "weights"])
-@each_method(lambda name: name != "attention_backend")
+WANTED = ("sample", "encoder_hidden_states", "weights")
+
+
+@each_method_with("wanted", WANTED, lambda name: name != "attention_backend")
 def test_a_call_for_a_gradient_is_refused(family: str, name: str, wanted: str) -> None:
     """As Attend-and-Excite, the tuning of prompts and training make them: what is left out, or converted, has no
     gradient. Fewer steps and another solver leave each call as it is."""

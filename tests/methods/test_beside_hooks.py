@@ -16,7 +16,8 @@ from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_mod
 from diffusers import PyramidAttentionBroadcastConfig
 from diffusers.hooks import HookRegistry, apply_pyramid_attention_broadcast
 from diffusers.hooks.hooks import ModelHook as DiffusersHook
-from tests.support.methods import each_method, plan_of
+from tests.support.marks import rarely
+from tests.support.methods import each_method, each_method_with, plan_of
 
 from hasten.denoisers import attentions, denoiser_of
 from hasten.errors import InputError, UnsupportedError
@@ -76,8 +77,7 @@ def assert_is_plain(pipe: Any, family: str, images: Any) -> None:
     assert torch.equal(latents(pipe), images(family, ""))
 
 
-@every_method
-@every_hook
+@each_method_with("put_on", HOOKS, ACTING.__contains__)
 def test_hooks_go_on_and_off_before_and_after(family: str, name: str, put_on: Any, images: Any) -> None:
     pipe, want = fresh(family), images(family, name)
     take_off = put_on(denoiser_of(pipe))
@@ -97,7 +97,7 @@ def test_hooks_go_on_and_off_before_and_after(family: str, name: str, put_on: An
     assert_is_plain(pipe, family, images)
 
 
-@pytest.mark.parametrize("name", ["deepcache", "taylorseer"])
+@pytest.mark.parametrize("name", ["deepcache", pytest.param("taylorseer", marks=rarely())])
 @every_hook
 def test_a_hook_that_comes_later_and_goes_first_or_last(name: str, put_on: Any, images: Any) -> None:
     for hook_goes_first in (True, False):

@@ -15,6 +15,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, HeunDiscreteScheduler, KDPM2DiscreteScheduler
 from tests.contracts.expected import SUPPORTED
+from tests.support.marks import rarely
 from tests.support.methods import each_method, plan_of
 
 from hasten.denoisers import denoiser_of
@@ -184,7 +185,11 @@ class Stop:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("name", SUPPORTED["sdxl"])
+ENDING = ("deepcache", "fewer_steps", "schedule", "tgate")
+"""Methods that count steps from the first, from the last, and by lists."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=rarely(n not in ENDING)) for n in SUPPORTED["sdxl"]])
 def test_a_call_that_ends_early_is_a_whole_run(name: str) -> None:
     pipe = shared("sdxl")
     with apply(pipe, plan_of(name)) as handle:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from tests.contracts.expected import EXPECTED
+from tests.support.marks import rarely
 from torch._dynamo.utils import counters
 
 from hasten.errors import InputError, MeasurementError, ParameterError, UnsupportedError
@@ -45,6 +47,13 @@ def small() -> Any:
     return pipe
 
 
+@pytest.fixture(params=["eager", pytest.param("inductor", marks=rarely())])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``make test`` traces the graphs and runs them as they are: to compile them takes a CPU most of a minute."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=request.param))
+
+
+@pytest.mark.usefixtures("backend")
 def test_blocks_are_compiled_once_and_the_pipeline_comes_back() -> None:
     pipe = small()
     before, baseline = attributes(pipe), latents(pipe)
@@ -75,6 +84,7 @@ def _of(pipe: Any, kind: str) -> Iterator[Any]:
     return (module for module in pipe.unet.modules() if type(module).__name__ == kind)
 
 
+@pytest.mark.usefixtures("backend")
 def test_where_torch_would_give_up_compiling_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks have two shapes here, of 256 tokens and of 64."""
     monkeypatch.setattr(compile_method, "RECOMPILATIONS", 1)

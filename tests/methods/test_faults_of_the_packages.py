@@ -1,4 +1,7 @@
-"""Where the packages are wrong: each fault shown, and hasten's own method shown right."""
+"""Where the packages are wrong: each fault shown, and hasten's own method shown right.
+
+In ``make test`` test_contract.py shows hasten's own right, and test_oracles.py beside the packages.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from hasten.errors import InputError, ParameterError
 from hasten.methods import apply
 from hasten.testing.generating import counting, fresh, img2img, latents, picture, shared
 
+pytestmark = pytest.mark.full
 TGATE = {"gate_step": 3, "sp_interval": 2, "fi_interval": 2, "warm_up": 0}
 TGATE_PLAN = "tgate(gate_step=3,sp_interval=2,fi_interval=2,warm_up=0)"
 

@@ -10,20 +10,17 @@ import pytest
 import torch
 from diffusers import LatentConsistencyModelPipeline, LCMScheduler, UNet2DConditionModel
 from tests.contracts.expected import EXPECTED, SUPPORTED, effective
-from tests.support.marks import rarely
+from tests.support.methods import each_method
 
 from hasten.errors import NoEffectWarning
 from hasten.methods import METHODS, apply
 from hasten.methods._stats import MethodStats
 from hasten.methods.base import EFFECTS, Step
 from hasten.plan import Plan
-from hasten.testing.generating import FAMILIES, denoiser_of, fresh, img2img, latents, picture, shared
+from hasten.testing.generating import denoiser_of, fresh, img2img, latents, picture, shared
 
 STEPS = 4
-every_method = pytest.mark.parametrize(
-    ("family", "name"),
-    [pytest.param(f, n, marks=rarely(f == "sdxl")) for f in FAMILIES for n in SUPPORTED[f]],  # a UNet as sd's
-)
+every_method = each_method(lambda name: True)
 QUIET = "deepcache(cache_branch_id=0,cache_interval=1)"
 
 

@@ -99,6 +99,7 @@ def test_an_unreachable_dinov2_says_what_to_set(monkeypatch: pytest.MonkeyPatch)
         METRICS.get("dinov2").check(64, 64)
 
 
+@pytest.mark.full  # the others are beside it
 @pytest.mark.parametrize("side", [176, 200])
 def test_ms_ssim_of_large_images_is_the_published_one(side: int) -> None:
     images = pictures(2, side, side + 8)

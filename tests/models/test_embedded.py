@@ -22,6 +22,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors import safe_open
+from tests.support.marks import rarely
 from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel
 
 from hasten.denoisers import denoiser_of
@@ -46,6 +47,10 @@ PIPELINES = {
 }
 DENOISERS = {"emoji-pixart": PixArtTransformer2DModel, "emoji-sd3": SD3Transformer2DModel}  # else a UNet
 ABSOLUTE_PATH = re.compile(r"(^|\s)(~|[A-Za-z]:|\.{0,2})[/\\][\w.-]+[/\\]")
+often = pytest.mark.parametrize(
+    "pipe", [pytest.param(n, marks=rarely(n != "emoji-sd")) for n in PIPELINES], indirect=True
+)
+"""For what takes long: ``make test`` draws with one of them, and the others at their own size in few steps."""
 
 
 @pytest.fixture(scope="module", params=PIPELINES)
@@ -186,6 +191,7 @@ def test_prompt_sets_are_disjoint_scenes_of_trained_and_withheld_combinations() 
         assert sum(parse(text).withheld for text in split) == len(split) / 4
 
 
+@often
 def test_it_draws_trained_and_withheld_scenes(
     pipe: DiffusionPipeline, clip: CLIPModel, words: CLIPTokenizer
 ) -> None:
@@ -199,6 +205,7 @@ def test_it_draws_trained_and_withheld_scenes(
     assert sum(METRICS.get("attributes").score(images, texts, scorer=load_scorer("emoji-clip"))) / 8 >= 0.85
 
 
+@often
 def test_the_seed_decides_the_image(pipe: DiffusionPipeline) -> None:
     texts = ["a strawberry on a blue background"]
     first, again, other = (draw(pipe, texts, steps=3, seed=seed) for seed in (5, 5, 6))

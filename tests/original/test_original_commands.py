@@ -47,6 +47,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_bound_and_its_tasks(folder: Path) -> None:
+    _tasks(folder, _upper_bound(folder, ("--req_score_loss", str(LIMIT))))
+
+
+@pytest.mark.full  # the first commands of it are above, and the last one writes scripts of stored plans below
 def test_bounds_targets_tasks_and_scripts_of_one_model(folder: Path) -> None:
     limit = ("--req_score_loss", str(LIMIT))
     bound = _upper_bound(folder, limit)

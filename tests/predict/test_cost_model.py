@@ -47,9 +47,7 @@ MISALIGNED = (
 
 ONE = {(name,) for name in SUPPORTED["sdxl"]}
 CASES = [
-    pytest.param(
-        f, str(effective(names)), 5, marks=rarely(len(names) > 1 and (f == "sdxl" or names not in LARGEST[f]))
-    )
+    pytest.param(f, str(effective(names)), 5, marks=rarely(f == "sdxl" or names not in (*LARGEST["sd"], *ONE)))
     for f in ("sd", "sdxl", "pixart")
     for names in filter(declared, COMBINATIONS[f])
 ]

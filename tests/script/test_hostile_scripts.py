@@ -130,11 +130,13 @@ def test_a_script_that_makes_its_result_up_is_refuted(model: Model, tmp_path: Pa
     assert not left(script)
 
 
+@pytest.mark.full  # test_images_of_something_else of test_verify.py judges such images
 def test_images_out_of_nothing_are_refuted(model: Model, tmp_path: Path) -> None:
     found = verify(hostile(tmp_path, model, at_end=NOISE, limit=0.3), samples=3, pairs=1)
     assert found.outcome == "refuted" and any("the loss on ssim" in reason for reason in found.reasons)
 
 
+@pytest.mark.full  # made-up results are refuted above
 def test_an_answer_before_the_question_is_none(model: Model, tmp_path: Path) -> None:
     with started(hostile(tmp_path, model, at_import=ANSWERS_AHEAD)) as drawer:
         drawer.open()
@@ -180,6 +182,7 @@ def test_a_script_that_kills_its_guardian_ends_the_measurement_and_leaves_no_one
         pass
 
 
+@pytest.mark.full  # one that hangs is ended above
 def test_a_script_that_eats_memory_is_ended(model: Model, tmp_path: Path) -> None:
     eats = "held = []\nwhile True: held.append(bytearray(1 << 26))"
     with (
@@ -226,6 +229,7 @@ def generate(pipe, prompt, steps=STEPS, seed=SEED):
 """
 
 
+@pytest.mark.full  # one that fails as it is loaded is below
 def test_a_script_that_fails_is_a_clear_error(model: Model, tmp_path: Path) -> None:
     with started(hostile(tmp_path, model, at_end=FAILS)) as drawer:
         drawer.open()
@@ -273,6 +277,7 @@ def test_what_the_times_and_the_files_depend_on_passes(name: str) -> None:
     assert cleared({name: "value"})[name] == "value"
 
 
+@pytest.mark.full  # what it starts has, as above
 def test_the_guardian_of_a_script_has_a_cleared_environment_too(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,8 @@ FLOW = {
 }
 BUILDERS = {"SD1.5": tiny_sd, "SDXL": tiny_sdxl, "PixArt-sigma": tiny_pixart, **FLOW}
 SCRIPTS = [case for case in RECORDED if case.model in BUILDERS]
+OFTEN = {(case.model, case.runtime): case for case in sorted(SCRIPTS, key=lambda c: len(c.methods))}.values()
+"""What ``make test`` draws: of each model and runtime the script with most methods."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,9 @@ def run(path: Path, *arguments: str) -> None:
         sys.argv = before
 
 
-@pytest.mark.parametrize("case", SCRIPTS, ids=lambda case: case.file)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.file, marks=rarely(case not in OFTEN)) for case in SCRIPTS]
+)
 def test_recorded_script_draws(
     case: Case, folders: dict[str, Path], plain: dict[str, Image.Image], tmp_path: Path
 ) -> None:
@@ -93,7 +97,12 @@ def test_both_runtimes_draw_the_same(
 
 
 @pytest.mark.parametrize(
-    ("name", "scheduler"), [("emoji-sdxl", "DDIM"), ("emoji-pixart", "DDIM"), ("emoji-sd3", "FlowMatchEuler")]
+    ("name", "scheduler"),
+    [
+        pytest.param("emoji-sdxl", "DDIM", marks=rarely()),
+        pytest.param("emoji-pixart", "DDIM", marks=rarely()),
+        ("emoji-sd3", "FlowMatchEuler"),
+    ],
 )
 def test_a_script_draws_with_the_embedded_model(name: str, scheduler: str, tmp_path: Path) -> None:
     """As it stands, in fewer steps; hasten's own loading gives the same picture for the script's arguments."""

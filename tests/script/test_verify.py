@@ -97,7 +97,11 @@ CASES: list[tuple[Runtime, tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("runtime", "methods"), CASES)
+OFTEN = [("hasten", ("deepcache", "tgate", "tome")), ("upstream", ("deepcache", "tgate"))]
+"""The cases that ``make test`` runs: of each runtime the one with most in it."""
+
+
+@pytest.mark.parametrize(("runtime", "methods"), [pytest.param(*c, marks=rarely(c not in OFTEN)) for c in CASES])
 def test_script_draws_and_measures_itself(
     runtime: Runtime,
     methods: tuple[str, ...],
@@ -122,6 +126,7 @@ def test_script_draws_and_measures_itself(
     assert ("speedup" in result) == bool(methods)
 
 
+@pytest.mark.full  # test_cli.py runs one so
 def test_script_runs_by_itself(model: Model, tmp_path: Path) -> None:
     """In a process of its own, from a path with spaces, with a folder given as the model."""
     script = written(tmp_path, model, claimed(PLAN), name="with space.py")
@@ -235,11 +240,13 @@ def test_false_claims_are_named(model: Model, tmp_path: Path) -> None:
     assert "the loss on ssim" in found.reasons[1]
 
 
+@pytest.mark.full  # a plan's claim is confirmed above
 def test_plain_script_holds(model: Model, tmp_path: Path) -> None:
     found = verify(written(tmp_path, model, claimed(Plan())), samples=2, pairs=1)
     assert found.outcome == "confirmed" and found.measured_speedup is None
 
 
+@pytest.mark.full  # false claims are named above
 def test_another_scheduler_than_claimed_is_noticed(model: Model, tmp_path: Path) -> None:
     script = written(tmp_path, model, claimed(PLAN))
     text = script.read_text(encoding="utf-8").replace("DDIMScheduler", "EulerDiscreteScheduler")

@@ -268,6 +268,7 @@ def test_what_is_not_ruled_out_is_said() -> None:
     assert found.status == "infeasible" and "Not ruled out is deepcache" in found.reason
 
 
+@pytest.mark.full  # that the same way is taken again is below
 def test_another_setting_of_the_model_shows_the_way(tmp_path: Path) -> None:
     """With the trials of other steps in the store fewer are needed, and those do not count for this setting."""
     aim = 0.95 * fastest(BOTH, 0.008)
@@ -286,6 +287,7 @@ def test_another_setting_of_the_model_shows_the_way(tmp_path: Path) -> None:
     assert needed(25, shared) < needed(25, str(tmp_path / "alone.db"))
 
 
+@pytest.mark.full  # test_search.py tries subsets
 def test_any_method_finds_the_best_of_the_subsets() -> None:
     """DeepCache alone costs most of the limit, so that the best plan has one method."""
     pipe = tiny_sd()

@@ -114,6 +114,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 TASK = Task(model="tiny", scheduler="DDIM", steps=4, methods=("schedule",), max_loss={"clip_score": 1.0})
 
 
+@pytest.mark.full  # what is measured is in test_grids.py, and searched above
 def test_a_search_measures_once_and_tries_the_measured_lists(bench: Bench, tmp_path: Path) -> None:
     options = SearchOptions(
         storage=str(tmp_path / "trials.db"), strategy="traversal", max_trials=2, num_samples=8, pairs=1
@@ -141,6 +142,7 @@ def test_without_time_to_measure_the_methods_own_lists_are_searched(bench: Bench
     assert "the grid of Step schedule is not a measured one" in told[-1]
 
 
+@pytest.mark.full  # as hasten's own above
 def test_another_packages_method_measures_its_own_grid(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

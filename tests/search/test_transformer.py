@@ -48,6 +48,7 @@ def test_a_method_says_what_it_needs(bench: Bench, name: str) -> None:
         run_search(bench, task, OPTIONS)
 
 
+@pytest.mark.full  # test_cost_model.py predicts PixArt's
 def test_methods_of_a_transformer_are_searched_by_the_profile_of_its_blocks(bench: Bench) -> None:
     task = PLAIN.model_copy(update={"methods": ("tgate", "tome"), "target": Target(speedup=1.01)})
     options = replace(OPTIONS, max_trials=2)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_what_an_old_store_knows_beside_its_trials_is_found(store: Store) -> Non
         assert store.profile() is not None
 
 
-def test_an_old_script_draws_and_its_claim_is_read(tmp_path: Path) -> None:
+def test_an_old_script_draws_and_its_claim_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script, image = BEFORE / "script.py", tmp_path / "image.png"
     claim = read_claim(str(script))
     assert (claim.model, claim.plan, claim.speedup) == (
@@ -72,6 +72,7 @@ def test_an_old_script_draws_and_its_claim_is_read(tmp_path: Path) -> None:
         "deepcache(cache_branch_id=0,cache_interval=3)",
         2.1,
     )
-    subprocess.run([sys.executable, str(script), "--steps", "3", "--output", str(image)], check=True)
+    monkeypatch.setattr(sys, "argv", [str(script), "--steps", "3", "--output", str(image)])
+    runpy.run_path(str(script), run_name="__main__")
     with Image.open(image) as drawn:
         assert drawn.size == (64, 64)

@@ -105,6 +105,7 @@ def test_a_server_that_stays_away_is_told_and_the_trial_kept_for_later(
         assert [one.losses for one in kept.history(PLAN)][1:] == [{"clip_score": loss(0.01)}]
 
 
+@pytest.mark.full  # the store alone does so above, and test_killed.py goes on
 def test_a_search_whose_server_stops_ends_in_a_sentence_and_goes_on_later(postgres: Postgres) -> None:
     first = start(str(SEARCH), postgres.url)
     until_kept(postgres, 2, first)

@@ -285,6 +285,7 @@ def test_another_process_keeps_a_trial_for_the_next_start(tmp_path: Path) -> Non
         assert not kept.keeps(trial())
 
 
+@pytest.mark.full  # beside it above
 @pytest.mark.usefixtures("impatient")
 def test_a_trial_is_kept_elsewhere_where_the_folder_of_the_database_is_full_too(tmp_path: Path) -> None:
     with store(tmp_path) as kept:

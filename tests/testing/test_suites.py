@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.marks import rarely
 from tests.support.packages import CONTRAST, HOUSE, MEASURING, installed
 
 from hasten.testing import MethodContract, MetricContract
@@ -76,6 +77,7 @@ def test_it_is_listed_and_a_broken_package_is_a_warning(house: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.full  # it is listed above, and accelerates in its suite below
 def test_a_request_names_it_and_it_accelerates_a_pipeline(house: Path) -> None:
     done = run(house, "-c", USED)
     assert done.returncode == 0, done.stderr
@@ -88,8 +90,9 @@ def test_a_request_names_it_and_it_accelerates_a_pipeline(house: Path) -> None:
     }
 
 
-def test_it_passes_the_suites(house: Path) -> None:
-    done = run(house, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_house.py")
+@pytest.mark.parametrize("part", ["not sdxl", pytest.param("sdxl", marks=rarely())])
+def test_it_passes_the_suites(house: Path, part: str) -> None:
+    done = run(house, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", part, "test_house.py")
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout and " skipped" not in done.stdout.splitlines()[-1], done.stdout
 
@@ -119,7 +122,7 @@ FAULTY = {
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What pytest says of the package with each fault: one process runs the suites of all."""
+    """What pytest says of the package with each fault: one process runs the test of each that finds it."""
     folder = tmp_path_factory.mktemp("faulty")
     suite = "from hasten.testing import MethodContract\n"
     for number, (old, new, _) in enumerate(FAULTY.values()):
@@ -136,7 +139,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         suite += f"class Test_{name}(MethodContract):\n    effective = '{name}(rest_interval=2)'\n"
         suite += f"    illegal = ('{name}(rest_interval=0)',)\n    families = ('sd',)\n"
     (folder / "test_faulty.py").write_text(suite, encoding="utf-8")
-    wanted = " or ".join(sorted({part for *_, part in FAULTY.values()}))
+    wanted = " or ".join(f"(rest{'abcdefgh'[n]} and {part})" for n, (*_, part) in enumerate(FAULTY.values()))
     done = run(
         folder, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "--tb=no", "-k", wanted, "test_faulty.py"
     )

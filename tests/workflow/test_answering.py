@@ -19,6 +19,7 @@ from hasten.workflow.answering import answered, known_first
 from hasten.workflow.place import Place
 
 
+@pytest.mark.full  # as a store lasts below
 def test_the_searches_of_a_run_share_the_store_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_sd().save_pretrained(tmp_path / "tiny")
     (tmp_path / "prompts.txt").write_text("a cat\na dog\na red fox\na blue bird\n", encoding="utf-8")

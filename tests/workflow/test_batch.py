@@ -1,4 +1,8 @@
-"""A batch that is stopped, by Ctrl-C or by kill -9: no process is left, what was done is kept, and it goes on."""
+"""A batch that is stopped, by Ctrl-C or by kill -9: no process is left, what was done is kept, and it goes on.
+
+The stopped ones are left to ``make test-full``: test_generate.py runs a batch again after a kill, and
+test_workers.py has what becomes of the processes.
+"""
 
 from __future__ import annotations
 
@@ -81,6 +85,7 @@ def completed(killed: Stopped) -> subprocess.CompletedProcess[str]:
     return killed.place.measure(*WORDS)
 
 
+@pytest.mark.full
 def test_control_c_leaves_no_process_and_keeps_what_was_done(interrupted: Stopped) -> None:
     assert interrupted.code == 130 and interrupted.left == []
     assert "the same command goes on from there" in interrupted.errors
@@ -90,12 +95,14 @@ def test_control_c_leaves_no_process_and_keeps_what_was_done(interrupted: Stoppe
     assert interrupted.report["left"] == 1 and interrupted.report["counts"]["failed"] == 0
 
 
+@pytest.mark.full
 def test_kill_9_of_the_parent_does_so_too(interrupted: Stopped, killed: Stopped) -> None:
     assert killed.code == -signal.SIGKILL and killed.left == []
     assert killed.answers.items() >= interrupted.answers.items()
     assert killed.report == interrupted.report
 
 
+@pytest.mark.full
 def test_the_same_command_completes_it(killed: Stopped, completed: subprocess.CompletedProcess[str]) -> None:
     place = killed.place
     assert completed.returncode == 0, completed.stderr

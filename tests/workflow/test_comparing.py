@@ -17,7 +17,22 @@ from hasten.measure.failures import PlanError
 from hasten.plan import Plan
 
 DEEPCACHE, FEWER = "deepcache(cache_branch_id=0,cache_interval=2)", "fewer_steps(reduced_steps=1)"
-SMALL = ("--pipe", "emoji-sd", "--steps", "2", "--num-samples", "8", "--pairs", "1", "--device", "cpu")
+SMALL = (
+    "--pipe",
+    "emoji-sd",
+    "--steps",
+    "2",
+    "--num-samples",
+    "8",
+    "--pairs",
+    "1",
+    "--device",
+    "cpu",
+    "--height",
+    "64",
+    "--width",
+    "64",
+)
 
 
 @pytest.fixture
@@ -53,7 +68,7 @@ def test_plans_side_by_side_and_from_the_store_the_next_time(
     monkeypatch.setattr(Bench, "equal_time", never)
     assert json.loads(command(FEWER, DEEPCACHE, "--json").stdout)["plans"] == [other, one]
     shown = command(DEEPCACHE, FEWER).stdout
-    assert "emoji-sd, DDIM, 2 steps, 128×128 pixels" in shown and "its ssim loss" in shown
+    assert "emoji-sd, DDIM, 2 steps, 64×64 pixels" in shown and "its ssim loss" in shown
     assert all(f"{p['trial']['latency']['speedup']:.2f}x (" in shown for p in (one, other))
 
 

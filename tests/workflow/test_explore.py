@@ -48,6 +48,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         yield Ran(place, found, told)
 
 
+@pytest.mark.full  # test_batch_commands.py has bounds of a matrix
 def test_the_standing_tells_what_is_done_running_and_left(ran: Ran) -> None:
     assert {(standing.stage, standing.total) for standing in ran.told} == {("explore", 2)}
     assert {device for standing in ran.told for device in standing.running} == {"cpu"}, "the one that was chosen"
@@ -60,6 +61,7 @@ def test_the_standing_tells_what_is_done_running_and_left(ran: Ran) -> None:
     assert stages >= {"search", "confirm", "compare"}
 
 
+@pytest.mark.full  # test_batch_commands.py has bounds of a matrix
 def test_a_bound_is_written_with_its_margin_and_that_a_budget_cut_it_short(ran: Ran) -> None:
     """One trial of four plans: on a busy machine it may be no faster than the baseline, which is a reason then."""
     bounds = Bounds.read(ran.place.folder / "out/speedup_bounds.json")

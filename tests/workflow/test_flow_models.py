@@ -38,6 +38,7 @@ def how(tmp_path: Path) -> dict[str, Any]:
     return {"storage": "memory", "num_samples": 8, "pairs": 1, **size}
 
 
+@pytest.mark.full  # as test_api.py has of SD, and test_recorded_run.py draws with SD3
 def test_a_plain_request_is_answered_with_a_script_that_holds(
     folder: str, how: dict[str, Any], tmp_path: Path
 ) -> None:

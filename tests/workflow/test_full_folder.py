@@ -1,6 +1,7 @@
 """A file system that is full while an answer is written: the exit code, what is there, and the same command later.
 
-The folder is a file system of its own in memory, of few kilobytes at first.
+The folder is a file system of its own in memory, of few kilobytes at first. In ``make test`` the store meets a
+full one, in test_store.py.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.support.batches import PATIENCE_S, QUICK, TINY, Place, made_place
-from tests.support.marks import rarely
 from tests.support.tiny_clip import tiny_clip
 
 MANY_KB = 8192
@@ -77,7 +77,8 @@ def whole(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in files}
 
 
-@pytest.mark.parametrize("kilobytes", [12, *(pytest.param(size, marks=rarely()) for size in (4, 40))])
+@pytest.mark.full
+@pytest.mark.parametrize("kilobytes", [4, 12, 40])
 def test_a_run_whose_folder_is_full_says_so_and_completes_later(place: Place, kilobytes: int) -> None:
     with sized(place.folder / f"full{kilobytes}", kilobytes) as full:
         first = measured(place, *RUN, "--out", str(full / "out"))
@@ -94,6 +95,7 @@ def test_a_run_whose_folder_is_full_says_so_and_completes_later(place: Place, ki
         assert Path(json.loads(again.stdout)["script"]).exists()
 
 
+@pytest.mark.full
 def test_a_report_on_a_full_folder_leaves_the_old_one(place: Place) -> None:
     with sized(place.folder / "report", MANY_KB) as full:
         out = full / "out"

@@ -174,7 +174,6 @@ def test_what_was_found_is_in_the_originals_file(first: Ran) -> None:
     assert found[first.tasks[1]["plan"]] == pytest.approx(first.tasks[1]["speedup"])
 
 
-@pytest.mark.full  # as tests/workflow/test_batch.py and test_matrix.py show of other lists
 def test_run_again_it_goes_on_and_measures_nothing_twice(first: Ran, again: Ran) -> None:
     assert again.done.returncode == 1, "two requests cannot be read, and one model fits no memory"
     assert again.numbers("met", "likely") == [1, 6, 7, 8, 9]
@@ -189,7 +188,6 @@ def test_run_again_it_goes_on_and_measures_nothing_twice(first: Ran, again: Ran)
     assert {plan for _, plan, _ in since} <= {again.tasks[6]["plan"]}, "at most what the kill had cut short"
 
 
-@pytest.mark.full
 def test_people_read_what_was_asked_and_measured_and_every_reason_in_full(again: Ran) -> None:
     head, *rows = again.done.stdout.splitlines()
     assert head.split()[:5] == ["task", "answer", "asked", "speedup", "loss"] and len(rows) == len(LIST)

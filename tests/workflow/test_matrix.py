@@ -1,4 +1,8 @@
-"""A matrix: read from YAML with every fault told, and all three stages on it in one command."""
+"""A matrix: read from YAML with every fault told, and all three stages on it in one command.
+
+The command is left to ``make test-full``: test_original_commands.py finds a bound, test_tasks.py makes tasks
+of bounds, and test_generate.py scripts of tasks.
+"""
 
 from __future__ import annotations
 
@@ -130,6 +134,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         yield Ran(place, place.measure(*words), kept)
 
 
+@pytest.mark.full
 def test_bounds_tasks_and_scripts_come_from_one_command(ran: Ran) -> None:
     bounds, tasks = ran.document["bounds"], ran.document["tasks"]
     assert ran.done.returncode == 1 and "Traceback" not in ran.done.stderr
@@ -150,6 +155,7 @@ def test_bounds_tasks_and_scripts_come_from_one_command(ran: Ran) -> None:
     assert labels["bound_interval"] == bounds[0]["speedup_interval"]
 
 
+@pytest.mark.full
 def test_every_script_was_measured_again_in_a_fresh_process(ran: Ran) -> None:
     """On a busy machine the claim of so small a pipeline may be refuted; then it has failed, and why is said."""
     for one in ran.document["tasks"]:
@@ -158,6 +164,7 @@ def test_every_script_was_measured_again_in_a_fresh_process(ran: Ran) -> None:
         assert (ran.place.folder / one["script"]).is_file()
 
 
+@pytest.mark.full
 def test_bounds_without_a_figure_are_entries_with_their_reason(ran: Ran) -> None:
     bounds = Bounds.read(ran.place.folder / "out/speedup_bounds.json")
     assert bounds.faults == () and len(bounds.entries) == 4
@@ -171,6 +178,7 @@ def test_bounds_without_a_figure_are_entries_with_their_reason(ran: Ran) -> None
     assert bounds.entries[0].complete and bounds.entries[0].max_speedup == ran.document["bounds"][0]["speedup"]
 
 
+@pytest.mark.full
 def test_tasks_says_what_it_left_out(ran: Ran) -> None:
     """The sentences are those of the file that the command wrote itself."""
     done = ran.place.run("tasks", "--bounds", "out/speedup_bounds.json", "--ratios", "0.5", "--out", "made.json")
@@ -182,6 +190,7 @@ def test_tasks_says_what_it_left_out(ran: Ran) -> None:
     assert [parse(line).model for line in done.stdout.splitlines()] == [TINY]
 
 
+@pytest.mark.full
 def test_what_was_answered_before_the_kill_was_not_asked_again(ran: Ran) -> None:
     assert len(ran.kept) == 1 and ran.place.answers("out").items() >= ran.kept.items()
     measured = ran.place.measured()

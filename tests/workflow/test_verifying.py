@@ -34,6 +34,7 @@ def checked(answer: Answer, model: Model, folder: Path, options: SearchOptions =
     return verified(answer.model_copy(update={"script": str(write(answer))}), write, options)
 
 
+@pytest.mark.full  # claims are refuted in test_verify.py
 def test_a_claim_that_is_too_high_becomes_what_was_measured(model: Model, tmp_path: Path) -> None:
     answer = checked(claimed(PLAN, speedup=50.0), model, tmp_path)
     assert answer.verified is not None and answer.speedup is not None and answer.speedup < 40
@@ -77,6 +78,7 @@ def test_a_fresh_process_draws_as_many_images_as_the_time_allows(
     assert asked == {"samples": samples, "pairs": 7, "longest_s": pytest.approx(longest_s)}
 
 
+@pytest.mark.full  # how many are drawn is above
 def test_images_that_were_not_drawn_for_want_of_time_are_told(model: Model, tmp_path: Path) -> None:
     late = replace(OPTIONS, num_samples=32, max_time_s=1.0, spent_s=1.0)
     answer = checked(claimed(PLAN, speedup=0.1), model, tmp_path, late)
@@ -84,6 +86,7 @@ def test_images_that_were_not_drawn_for_want_of_time_are_told(model: Model, tmp_
     assert "In the fresh process: 8 of 32 images were drawn, for want of time" in answer.warnings
 
 
+@pytest.mark.full  # the claim that is corrected is above
 def test_what_misses_the_request_is_not_corrected(model: Model, tmp_path: Path) -> None:
     given = claimed(PLAN, speedup=50.0)
     task = given.task.model_copy(update={"target": Target(speedup=40.0)})

@@ -94,20 +94,22 @@ def test_modules_of_the_current_folder_are_not_imported(tmp_path: Path, monkeypa
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_a_job_raises_is_its_own_failure(tmp_path: Path) -> None:
-    kinds = ("input", "measurement", "value", "exit", "memory")
+RAISED = {
+    "input": "0.5x is no speedup.",
+    "measurement": "A black image.",
+    "value": "ValueError: shapes differ",
+    "exit": "SystemExit: 3",
+    "memory": "Out of memory",
+}
+
+
+@pytest.mark.parametrize("kinds", [("input", "value"), pytest.param(tuple(RAISED), marks=rarely())], ids=len)
+def test_what_a_job_raises_is_its_own_failure(tmp_path: Path, kinds: tuple[str, ...]) -> None:
     jobs = [job("raises", kind, kind=kind) for kind in kinds]
     outcomes, events = ran(*jobs, job("out_of_memory"), job("where"), logs=tmp_path)
-    reasons = [
-        "0.5x is no speedup.",
-        "A black image.",
-        "ValueError: shapes differ",
-        "SystemExit: 3",
-        "Out of memory",
-    ]
-    assert in_short(outcomes)[:5] == [(k, "failed", r) for k, r in zip(kinds, reasons, strict=True)]
-    assert outcomes[5].status == "failed" and outcomes[5].reason.startswith("Out of memory: ")
-    assert outcomes[6].status == "done"
+    assert in_short(outcomes)[:-2] == [(kind, "failed", RAISED[kind]) for kind in kinds]
+    assert outcomes[-2].status == "failed" and outcomes[-2].reason.startswith("Out of memory: ")
+    assert outcomes[-1].status == "done"
     # Only after the user's own mistake did the process stay.
     assert [e.kind for e in events].count("hello") == len(jobs) + 1
     assert "lost" not in [e.kind for e in events], "a process that is replaced on purpose is waited for"
@@ -126,6 +128,7 @@ def test_a_function_that_cannot_be_imported(function: str) -> None:
     assert "Error: " in outcomes[0].reason
 
 
+@pytest.mark.full  # as what a job raises is, above
 def test_what_cannot_be_sent_is_a_failure_of_its_job_alone() -> None:
     outcomes, events = ran(
         Job("in", "worker_jobs:where", {"a": lambda: None}),
@@ -170,6 +173,7 @@ def test_a_process_that_dies_costs_one_job_and_takes_its_children_along(tmp_path
     until(lambda: not alive(child))
 
 
+@pytest.mark.full  # its children end above
 def test_a_fork_of_a_dead_worker_is_not_taken_for_it_and_ends_with_it() -> None:
     """Also one in a session of its own."""
     outcomes, events = ran(job("forks"), job("where"))
@@ -178,6 +182,7 @@ def test_a_fork_of_a_dead_worker_is_not_taken_for_it_and_ends_with_it() -> None:
     assert [o.status for o in outcomes] == ["killed", "done"]
 
 
+@pytest.mark.full  # those that die at a job are above
 def test_a_worker_that_is_killed_between_jobs_is_replaced() -> None:
     events: list[Event] = []
     jobs = iter([job("where"), job("where")])
@@ -198,6 +203,7 @@ def test_two_devices_work_side_by_side(tmp_path: Path) -> None:
     assert {str(o.result) for o in outcomes} == {p.name for p in tmp_path.iterdir()}
 
 
+@pytest.mark.full  # test_generate.py has jobs that do
 def test_jobs_may_depend_on_outcomes() -> None:
     seen: list[int] = []
 
@@ -241,6 +247,7 @@ def test_a_device_that_cannot_be_used_leaves_its_jobs_to_the_others() -> None:
     assert [(e.kind, e.device) for e in events if "toaster" in str(e.content)] == [("lost", "toaster:0")]
 
 
+@pytest.mark.full  # above one of two
 def test_where_no_device_can_be_used_each_job_says_so() -> None:
     outcomes, _ = ran(job("where", "a"), job("where", "b"), devices=("toaster",))
     assert [(o.job.name, o.status, o.device) for o in outcomes] == [("a", "failed", ""), ("b", "failed", "")]
@@ -272,6 +279,7 @@ def test_no_jobs_no_processes() -> None:
     assert ran() == ([], [])
 
 
+@pytest.mark.full  # an interrupt ends them below
 def test_closing_the_iterator_ends_the_workers(tmp_path: Path) -> None:
     pids: list[int] = []
 
@@ -286,6 +294,7 @@ def test_closing_the_iterator_ends_the_workers(tmp_path: Path) -> None:
     assert not any(map(exists, {*pids, *(int(p.name) for p in tmp_path.iterdir())}))
 
 
+@pytest.mark.full  # an interrupt leaves none below
 def test_an_error_of_the_listener_passes_and_leaves_no_process() -> None:
     pids: list[int] = []
 
@@ -337,7 +346,7 @@ def interrupted(count: int) -> list[list[str]]:
     return [[f"job {n}", "interrupted", "Interrupted."] for n in range(count)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=rarely())])
 def test_an_interrupt_ends_all_processes(started: Any, number: signal.Signals) -> None:
     parent = started("with_child")
     pids = [pid for pair in lines(parent.stdout, 2) for pid in pair]
@@ -360,6 +369,7 @@ def test_an_interrupted_job_leaves_things_in_order(started: Any, tmp_path: Path)
     assert (parent.returncode, errors, note.read_text()) == (130, "", "clean")
 
 
+@pytest.mark.full  # one that cleans up is above
 def test_whatever_a_job_makes_of_its_end_it_is_interrupted(started: Any) -> None:
     parent = started("turns_its_end_into_an_error,forgets_its_end,fails_as_its_child_ends")
     assert lines(parent.stdout, 3) == ["under way"] * 3
@@ -369,6 +379,7 @@ def test_whatever_a_job_makes_of_its_end_it_is_interrupted(started: Any) -> None
     assert sorted(map(json.loads, out.splitlines())) == interrupted(3)
 
 
+@pytest.mark.full  # a job that cleans up is above
 def test_an_interruption_is_neither_a_failure_nor_a_success_of_a_plan(started: Any, tmp_path: Path) -> None:
     parent = started("takes_its_end_for_a_failed_plan,forgets_its_end_in_a_plan", folder=str(tmp_path))
     assert lines(parent.stdout, 2) == ["under way"] * 2
@@ -379,7 +390,7 @@ def test_an_interruption_is_neither_a_failure_nor_a_success_of_a_plan(started: A
     assert not [found.name for found in tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize("impatient", [False, True])
+@pytest.mark.parametrize("impatient", [pytest.param(False, marks=rarely()), True])
 def test_who_ignores_the_end_is_killed(started: Any, impatient: bool) -> None:
     parent = started("swallows")
     assert lines(parent.stdout, 2) == ["under way"] * 2
@@ -394,7 +405,7 @@ def test_who_ignores_the_end_is_killed(started: Any, impatient: bool) -> None:
     assert not [pid for pid in workers if exists(pid)]
 
 
-@pytest.mark.parametrize("stubborn", [False, True])
+@pytest.mark.parametrize("stubborn", [pytest.param(False, marks=rarely()), True])
 def test_workers_end_when_their_parent_is_killed(started: Any, stubborn: bool) -> None:
     parent = started("with_child", stubborn=stubborn)
     pids = [pid for pair in lines(parent.stdout, 2) for pid in pair]
