@@ -2,15 +2,18 @@
 
     python benchmarks/tradeoffs.py emoji-sd --baselines DDIM:50 DDIM:25 DPM-Solver++:20
     python benchmarks/tradeoffs.py FOLDER --scorer FOLDER --prompts FILE --metrics clip_score ssim attributes
+    python benchmarks/tradeoffs.py emoji-sd --baselines DDIM:25 --plans "taylorseer(cache_interval=2)" --against 13
 
 One row a plan, each method at three strengths. Losses are relative to the baseline of so many steps, with their
-95% intervals over the prompts; speeds are not taken, so it may share its machine.
+95% intervals over the prompts; speeds are not taken, so it may share its machine. ``--plans`` has these rows only.
+``--against`` adds what a plan loses against the plain pipeline with so many steps, paired by prompt, which tells a
+difference that the scatter of the prompts hides: below 0 the plan keeps more, beyond chance where the interval is.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hasten.errors import HastenError, InputError
@@ -18,7 +21,8 @@ from hasten.measure.pipeline import Pipeline
 from hasten.measure.prompts import load
 from hasten.measure.quality import Quality
 from hasten.measure.setting import setting_of
-from hasten.metrics import load_scorer
+from hasten.measure.stats import paired_loss
+from hasten.metrics import METRICS, load_scorer
 from hasten.models import load_pipeline
 from hasten.plan import Plan
 from hasten.schedulers import find_scheduler
@@ -40,10 +44,10 @@ def plans(base: int) -> Iterator[str]:
 
 
 def rows(
-    quality: Quality, base: int, samples: int, metrics: list[str]
+    quality: Quality, texts: Iterable[str], samples: int, metrics: list[str]
 ) -> Iterator[tuple[str, dict[str, Any] | str]]:
     """Each plan with its losses, or with why there are none."""
-    for text in plans(base):
+    for text in texts:
         try:
             plan = quality.pipeline.completed(Plan.parse(text))
             yield text, quality.losses(plan, split="held-out", samples=samples, metrics=metrics)
@@ -55,14 +59,32 @@ def said(losses: dict[str, Any] | str) -> str:
     """One line of the table, without its plan."""
     if isinstance(losses, str):
         return f"left out: {losses}"
-    cells = ((loss.loss, *loss.interval) for loss in losses.values())
-    return " | ".join(f"{loss:+.4f} ({low:+.4f} to {high:+.4f})" for loss, low, high in cells)
+    return " | ".join(_cell(loss.loss, *loss.interval) for loss in losses.values())
+
+
+def against(losses: dict[str, Any] | str, fewer: dict[str, Any]) -> str:
+    """The cells of a plan's losses against fewer steps, paired by prompt."""
+    if isinstance(losses, str):
+        return ""
+    return "".join(f" | {_cell(*_paired(loss, fewer[metric]))}" for metric, loss in losses.items())
+
+
+def _paired(own: Any, fewer: Any) -> tuple[float, float, float]:
+    better = METRICS.get(own.metric).higher_is_better
+    loss, interval = paired_loss(fewer.scores, own.scores, higher_is_better=better, confidence=own.confidence)
+    return loss, *interval
+
+
+def _cell(loss: float, low: float, high: float) -> str:
+    return f"{loss:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="name or folder of the pipeline")
     parser.add_argument("--baselines", nargs="+", default=["DDIM:50", "DDIM:25", "DPM-Solver++:20"])
+    parser.add_argument("--plans", nargs="+", help="rows, in place of those of all methods")
+    parser.add_argument("--against", type=int, nargs="+", default=[], metavar="STEPS", help="numbers of steps")
     parser.add_argument("--scorer", default="emoji-clip")
     parser.add_argument("--prompts", default="emoji")
     parser.add_argument("--metrics", nargs="+", default=["clip_score", "ssim"])
@@ -80,9 +102,13 @@ def main() -> None:
         pipeline = Pipeline(pipe, setting, load(options.prompts))
         quality = Quality(pipeline, lambda: load_scorer(options.scorer, options.device))
         print(f"\n{name}, {steps} steps, guidance {setting.guidance_scale}, {options.samples} prompts")
-        print(" | ".join(["plan", *options.metrics]))
-        for text, losses in rows(quality, int(steps), options.samples, options.metrics):
-            print(f"{text} | {said(losses)}", flush=True)
+        how = {"samples": options.samples, "metrics": options.metrics}
+        fewer = {n: quality.losses(Plan(), split="held-out", steps=n, **how) for n in options.against}
+        beside = [f"{metric} against {n} steps" for n in fewer for metric in options.metrics]
+        print(" | ".join(["plan", *options.metrics, *beside]))
+        for text, losses in rows(quality, options.plans or plans(int(steps)), **how):
+            paired = "".join(against(losses, found) for found in fewer.values())
+            print(f"{text} | {said(losses)}{paired}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.tradeoffs import plans, rows, said
+from benchmarks.tradeoffs import against, plans, rows, said
 from benchmarks.tradeoffs_report import Loss, apart, in_equal_work, losses, merged, steps_run
 from tests.support.marks import rarely
 
@@ -36,12 +36,22 @@ def quality_of(pipe: Any, folder: Path) -> Quality:
 def test_every_plan_has_its_loss_or_why_there_is_none(
     build: Callable[[], Any], left_out: str, tmp_path: Path
 ) -> None:
-    found = dict(rows(quality_of(build(), tmp_path), 8, 2, ["ssim"]))
+    found = dict(rows(quality_of(build(), tmp_path), plans(8), 2, ["ssim"]))
     assert list(found) == list(plans(8))
     lost = {text: losses["ssim"].loss for text, losses in found.items() if not isinstance(losses, str)}
     assert all(isinstance(found[text], str) == text.startswith(left_out) for text in found if left_out in text)
     assert lost["fewer_steps(reduced_steps=4)"] > lost["fewer_steps(reduced_steps=6)"] > 0
     assert said(found["fewer_steps(reduced_steps=6)"]).count(" to ") == 1
+
+
+def test_a_plan_is_told_against_fewer_steps_pair_by_pair(tmp_path: Path) -> None:
+    quality = quality_of(tiny_sd(), tmp_path)
+    four, six = (f"fewer_steps(reduced_steps={steps})" for steps in (4, 6))
+    found = dict(rows(quality, [four, six], 2, ["ssim"]))
+    plain = quality.losses(Plan(), split="held-out", samples=2, metrics=["ssim"], steps=4)
+    assert against(found[four], plain) == " | +0.0000 (+0.0000 to +0.0000)"
+    assert against(found[six], plain).startswith(" | -0.")
+    assert against("left out", plain) == ""
 
 
 @pytest.mark.parametrize("base", [20, 25, 50])
