@@ -86,7 +86,15 @@ def test_stored_plans_make_requests_and_damaged_entries_are_named(folder: Path) 
     assert "not used: search_params.json line 1, entry 'broken'" in done.stderr
 
 
+def test_the_bounds_may_be_named_without_their_flag(folder: Path) -> None:
+    words = ("tasks", "speedup_bounds.json", "--out", "mine.json")
+    done = each({"": (folder, words)})[""]
+    assert done.code == 0 and len(done.output.splitlines()) == 3, done.errors
+    assert len(read_requests(folder / "mine.json")) == 3
+
+
 BAD = {
+    "bounds twice": (["mine.json"], "The bounds are mine.json and --bounds speedup_bounds.json: give one of them"),
     "no bounds": (["--bounds", "nowhere.json"], "nowhere.json does not exist"),
     "no numbers": (["--ratios", "0.8;0.9"], "--ratios is '0.8;0.9': write numbers with commas between"),
     "same ratio": (["--ratios", "0.8,0.80"], "The ratios are 0.8, 0.8: name each once"),

@@ -129,6 +129,9 @@ def generate(
 
 @command(rich_help_panel=MANY, short_help="Makes requests from measured bounds.")
 def tasks(
+    file: Annotated[
+        Path | None, typer.Argument(help="The bounds, as with --bounds.", show_default=False, metavar="bounds")
+    ] = None,
     bounds: Annotated[
         Path | None, typer.Option(help=f"Bounds to ask for shares of; else {BOUNDS}.", **_listed("FILE"))
     ] = None,
@@ -156,7 +159,9 @@ def tasks(
     json: Json = False,
 ) -> None:
     """Makes requests from measured bounds or stored plans: sentences that hasten generate answers."""
-    source, found, faults = _made(bounds, params, ratios, difficulty, language)
+    if file is not None and bounds is not None:
+        raise InputError(f"The bounds are {file} and --bounds {bounds}: give one of them.")
+    source, found, faults = _made(bounds or file, params, ratios, difficulty, language)
     for fault in faults:
         show.note(f"not used: {fault}")
     for left in found.left_out:
