@@ -15,8 +15,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.support.batches import PATIENCE_S, QUICK, TINY, Place, made_place
+from tests.support.batches import PATIENCE_S, QUICK, TINY, Place, asked, made_place
+from tests.support.marks import rarely
 from tests.support.tiny_clip import tiny_clip
+
+from hasten.language.render import render
 
 MANY_KB = 8192
 RUN = ("run", "--pipe", TINY, "--sched", "DDIM", "--steps", "2", "--methods", "none", "--no-verify")
@@ -26,7 +29,19 @@ RUN = ("run", "--pipe", TINY, "--sched", "DDIM", "--steps", "2", "--methods", "n
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with made_place(tmp_path_factory.mktemp("place")) as found:
         tiny_clip(found.folder / "clip")
+        found.write("list.json", LIST)
+        found.write("cell.yaml", {**CELL, "ratios": [0.8]})
         yield found
+
+
+CELL = {"models": TINY, "schedulers": "DDIM", "steps": 2, "methods": "deepcache", "max_loss": [{"ssim": 1.0}]}
+LIST = [render(asked(methods=(), target=None)), render(asked(branch=3))]
+BATCHES = {
+    "generate": (("generate", "list.json", "--no-verify"), {"generation_report.json", "manifest.json"}),
+    "explore": (("explore", "cell.yaml", "--max-trials", "1"), {"speedup_bounds.json"}),
+    "run": (("run", "--matrix", "cell.yaml", "--max-trials", "1", "--no-verify"), {"tasks.json", "manifest.json"}),
+}
+"""The commands of a batch, and files that they write."""
 
 
 def hasten(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
@@ -112,3 +127,22 @@ def test_a_report_on_a_full_folder_leaves_the_old_one(place: Place) -> None:
         filler.unlink()
         assert hasten(place, "report", str(out)).returncode == 0
         assert "out/report.html" in whole(full)
+
+
+@pytest.mark.parametrize("command", BATCHES)
+@pytest.mark.parametrize("kilobytes", [8, *(pytest.param(size, marks=rarely()) for size in (4, 24, 40))])
+def test_a_batch_whose_folder_is_full_says_so_and_completes_later(
+    place: Place, command: str, kilobytes: int
+) -> None:
+    words, files = BATCHES[command]
+    with sized(place.folder / f"{command}{kilobytes}", kilobytes) as full:
+        first = measured(place, *words, "--out", str(full / "out"))
+        assert first.returncode == 1, first.stderr
+        (said,) = [line for line in first.stderr.splitlines() if "No space left on device" in line]
+        assert "cannot be written" in said and "Make space, and run the same again" in said
+        assert "Traceback" not in first.stderr
+        there = whole(full)
+        grown(full)
+        again = measured(place, *words, "--out", str(full / "out"))
+        assert again.returncode == 0, again.stderr
+        assert whole(full) >= {*(f"out/{name}" for name in files), *there}

@@ -18,7 +18,7 @@ from importlib import import_module
 from queue import SimpleQueue
 from typing import Any
 
-from hasten.errors import HastenError, InputError
+from hasten.errors import HastenError, InputError, WriteError
 from hasten.measure.stuck import end, when_stuck
 from hasten.measure.termination import Terminated, leave_if_asked, terminated_by_signal
 from hasten.processes.child import GUARDED
@@ -134,6 +134,8 @@ def _work(channel: Channel, request: Request, device: str) -> tuple[str, str | b
     try:
         call = _imported(function)
         result = call(lambda event: channel.send("report", event), device, **pickle.loads(arguments))
+    except WriteError as error:
+        return "unwritten", str(error), True
     except HastenError as error:
         return "failed", str(error), isinstance(error, InputError)
     except (Exception, SystemExit) as error:

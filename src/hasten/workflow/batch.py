@@ -12,6 +12,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from hasten.answer import Answer
+from hasten.errors import WriteError
 from hasten.options import values
 from hasten.records import Confirmation, EqualTime, Interval, Record, Status
 from hasten.search import Progress
@@ -159,6 +160,8 @@ class Batch:
 
         Raises:
             InputError: a device is named twice.
+            WriteError: there is no space for what was found. Another answer would find none either, so that the
+                batch ends.
             KeyboardInterrupt: the batch was interrupted. Everything answered so far is stored, and no process is
                 left.
         """
@@ -175,6 +178,8 @@ class Batch:
             for outcome in outcomes:
                 if outcome.status == "interrupted":
                     continue  # the next run answers it
+                if outcome.status == "unwritten":
+                    raise WriteError(outcome.reason)
                 for entry in same[outcome.job.name]:
                     yield self._done(_ended(entry, outcome))
 

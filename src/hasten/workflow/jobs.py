@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Status = Literal["done", "failed", "killed", "interrupted"]
+Status = Literal["done", "failed", "unwritten", "killed", "interrupted"]
 Kind = Literal["hello", "start", "report", "warning", "lost"]
 AUTO = "auto"
 """Stands for the device that hasten chooses where none is named: the GPU where there is one."""
@@ -34,8 +34,9 @@ class Outcome:
 
     Attributes:
         job: the job.
-        status: *done* (it has a ``result``), *failed* (it raised an exception), *killed* (its process died) or
-            *interrupted* (the parent was asked to end). The last three have a ``reason``.
+        status: *done* (it has a ``result``), *failed* (it raised an exception), *unwritten* (there was no space
+            for its files), *killed* (its process died) or *interrupted* (the parent was asked to end). All but the
+            first have a ``reason``.
         result: what its function returned.
         reason: why it has no result.
         seconds: the time since its start.
