@@ -18,12 +18,14 @@ from tests.support.profiles import random_profile
 
 from hasten.errors import InputError
 from hasten.methods import METHODS, apply
+from hasten.methods._stats import ELSEWHERE
+from hasten.methods.solver import BY_WORD, own_scheduler
 from hasten.plan import Plan
 from hasten.predict.cost_model import CostModel
 from hasten.predict.space import Space
 from hasten.schedulers import find_scheduler
 from hasten.script.write import render_script
-from hasten.testing.generating import counting, fresh, latents, shared
+from hasten.testing.generating import beside, counting, fresh, latents, shared
 
 WORDS = METHODS.get("solver").parameters()[0].allowed or ()
 
@@ -100,6 +102,32 @@ def test_a_scheduler_that_is_exchanged_between_calls_is_followed() -> None:
         latents(pipe)
         pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, beta_end=0.02)
         assert torch.equal(latents(pipe), _by_hand(pipe, "to_unipc"))
+
+
+@pytest.mark.parametrize("plan", ["solver(swap=to_unipc)", "fewer_steps(reduced_steps=2)"])
+def test_a_call_of_another_pipeline_with_the_same_denoiser_is_told_of(plan: str) -> None:
+    """It has a scheduler and steps of its own, which the method does not touch, whatever its own pipeline did."""
+    pipe, told = fresh("sd"), list[str]()
+    other, image = beside(pipe)
+    drawn = {**image, "num_inference_steps": 8}  # of which image-to-image takes five
+    plain = latents(other, **drawn)
+    with apply(pipe, plan, 4, tell=told.append) as handle:
+        latents(pipe)
+        assert not told
+        assert torch.equal(latents(other, **drawn), plain)
+    (sentence,) = told
+    assert "had no effect in a call of" in sentence and ELSEWHERE in sentence
+    assert handle.stats[plan.partition("(")[0]].runs_without_effect == 1
+
+
+def test_a_solver_that_is_the_pipelines_own_has_nothing_to_tell() -> None:
+    pipe, told = fresh("sd"), list[str]()
+    other, drawn = beside(pipe)
+    own = own_scheduler(pipe)
+    assert own is not None
+    with apply(pipe, f"solver(swap={next(word for word, s in BY_WORD.items() if s == own)})", tell=told.append):
+        latents(other, **drawn)
+    assert not told
 
 
 def test_a_call_that_fails_leaves_the_own_scheduler() -> None:

@@ -149,7 +149,7 @@ class Clock:
         over = [run for run in mine if call is not None or _is_over(run, track)]
         left = [run for run in mine if run not in over]
         self._end([*over, *left[: 1 - KEPT]])
-        tallies = {name: tally.begin() for name, tally in self.tallies.items()}
+        tallies = {name: tally.begin(call.pipe if call else None) for name, tally in self.tallies.items()}
         run = Run(track, threading.get_ident(), call, self._members, tallies)
         self._runs.append(run)
         return run

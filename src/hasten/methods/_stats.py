@@ -19,7 +19,7 @@ Tell = Callable[[str], object]
 
 UNGUIDED = "it was not guided, so that the batch has no second half (a low guidance scale, a distilled model)"
 CHANGED = "the image changed too much from step to step"
-ELSEWHERE = "the call was one of another pipeline than that to which it was applied"
+ELSEWHERE = "it acts in calls of the pipeline to which it was applied, and this was none"
 DROPPED = "what it stored was dropped before it could be used, as another method of the plan changed the batch"
 LIBRARIES = ("hasten", "diffusers", "torch", "accelerate")
 """The packages whose frames lie between a user's call of the pipeline and a warning."""
@@ -62,7 +62,7 @@ class Tally:
     """Counts the effects of one applied method over all runs; each run counts through a ``RunTally`` of its own.
 
     ``tell`` is called once, at the end of the first run in which a method that should leave out work left out
-    none, or did not come to a part of what it does.
+    none, did not come to a part of what it does, or had no call of its pipeline to act in.
     """
 
     def __init__(self, method: Method, pipe: Any, parameters: Parameters, tell: Tell) -> None:
@@ -80,10 +80,10 @@ class Tally:
     def stats(self) -> MethodStats:
         return MethodStats(**self._counts)
 
-    def begin(self) -> RunTally:
-        """Returns the tally of a run that begins."""
+    def begin(self, pipe: Any) -> RunTally:
+        """Returns the tally of a run that begins in a call of that pipeline; None where no such call is known."""
         self._counts["runs"] += 1
-        return RunTally(self, self._counts)
+        return RunTally(self, self._counts, elsewhere=self.method.follows_calls and pipe is not self._pipe)
 
     def leave_out(self, steps: int) -> None:
         """Counts the steps that a call of the pipeline, which begins now, does not take although it was asked for
@@ -91,30 +91,33 @@ class Tally:
         self._counts["left_out"] += steps
         self._shortened = steps > 0
 
-    def ended(self, steps: int, acted: bool) -> None:
-        """Counts the end of a complete run of ``steps`` steps. ``acted`` tells whether the method had any effect
-        in it."""
-        if not steps or not self.method.cuts_work:
+    def ended(self, steps: int, acted: bool, elsewhere: bool) -> None:
+        """Counts the end of a complete run of ``steps`` steps.
+
+        ``acted`` tells whether the method had any effect in it, and ``elsewhere`` whether it could have none,
+        because it acts in the calls of another pipeline.
+        """
+        if not steps or not (self.method.cuts_work or elsewhere):
             return
-        if acted or self._shortened:
+        if not elsewhere and (acted or self._shortened):
             self._tell_once(self.method.unreached(self._parameters, steps))
             return
         self._counts["runs_without_effect"] += 1
         if self._parameters != self.method.neutral(self._pipe, steps):
-            self._tell_once(self._sentence(steps))
+            self._tell_once(self._sentence(steps, elsewhere))
 
     def _tell_once(self, sentence: str | None) -> None:
         if sentence and not self._told:
             self._told = True
             self._tell(f"{sentence}.")
 
-    def _sentence(self, steps: int) -> str:
+    def _sentence(self, steps: int, elsewhere: bool) -> str:
         call = f"a call of {steps} step{'s' * (steps != 1)}"
-        return f"{self.method.title} had no effect in {call}: {self._reason(steps)}"
+        return f"{self.method.title} had no effect in {call}: {self._reason(steps, elsewhere)}"
 
-    def _reason(self, steps: int) -> str:
+    def _reason(self, steps: int, elsewhere: bool) -> str:
         declared = self.method.steps(self._pipe, self._parameters, steps)
-        if self.method.shortens and len(declared) < steps:
+        if elsewhere and (not self.method.shortens or len(declared) < steps):
             return ELSEWHERE
         if all(step == Step() for step in declared):
             given = ", ".join(f"{name}={value}" for name, value in self._parameters.items())
@@ -127,8 +130,8 @@ class Tally:
 class RunTally:
     """Counts the effects of a method in one run, told by the clock of steps and calls of the denoiser."""
 
-    def __init__(self, tally: Tally, counts: Counter[str]) -> None:
-        self._tally, self._counts = tally, counts
+    def __init__(self, tally: Tally, counts: Counter[str], elsewhere: bool) -> None:
+        self._tally, self._counts, self._elsewhere = tally, counts, elsewhere
         self._step: set[str] = set()
         self._steps, self._acted = 0, False
 
@@ -157,7 +160,7 @@ class RunTally:
         """Counts the run as complete, from its first step to its last."""
         steps, acted = self._steps, self._acted
         self.drop()
-        self._tally.ended(steps, acted)
+        self._tally.ended(steps, acted, self._elsewhere)
 
     def drop(self) -> None:
         """Discards the run, which was interrupted: what the method would have done in it is not known."""

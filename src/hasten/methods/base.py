@@ -183,6 +183,10 @@ class Method(ABC):
     shortens: bool = False
     """Whether the method takes fewer steps of the plain pipeline. Alone it is then the equal-time baseline."""
 
+    follows_calls: bool = False
+    """Whether the method acts in calls of the pipeline that it was applied to, and in no others of its
+    denoiser."""
+
     plain: bool = False
     """Whether a plan of such methods alone is the plain pipeline, called in another way, such as with fewer steps.
     Any other plan has to do better in equal time."""

@@ -44,6 +44,7 @@ class FewerSteps(Method):
     by_default = False
     plain = True
     shortens = True
+    follows_calls = True
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         most = steps or MAX_STEPS

@@ -46,6 +46,7 @@ class Solver(Method):
     by_default = False
     plain = True
     cuts_work = False
+    follows_calls = True
 
     def parameters(self, pipe: Any = None, steps: int | None = None) -> tuple[Parameter, ...]:
         own = own_scheduler(pipe)
