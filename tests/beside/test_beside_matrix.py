@@ -1,7 +1,7 @@
 """Every situation with every method on every family: exact, or refused in one sentence.
 
-``pytest tests/beside --refresh-recorded`` writes the cells and the page anew. A LoRA takes peft, which the
-environment of the tests does without: its cells are run where it is installed.
+``pytest tests/beside --refresh-recorded`` writes the cells and the page anew. A LoRA takes peft, which the extra
+``dev`` brings: without it the LoRA's cells are skipped.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import torch
 from hasten.measure.identity.pipelines import digest_of, look_at
 from hasten.testing.pipelines import tiny_sd
 
-peft = pytest.importorskip("peft", reason="the environment of the tests does without")
+peft = pytest.importorskip("peft", reason="the extra dev is not installed")
 
 
 def test_scales_fusing_and_switching_off_count_and_unloading_leaves_nothing() -> None:
