@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.support.batches import PATIENCE_S, QUICK, TINY, Place, asked, made_place
-from tests.support.marks import rarely
 from tests.support.tiny_clip import tiny_clip
 
 from hasten.language.render import render
@@ -129,8 +128,9 @@ def test_a_report_on_a_full_folder_leaves_the_old_one(place: Place) -> None:
         assert "out/report.html" in whole(full)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("command", BATCHES)
-@pytest.mark.parametrize("kilobytes", [8, *(pytest.param(size, marks=rarely()) for size in (4, 24, 40))])
+@pytest.mark.parametrize("kilobytes", [4, 8, 24, 40])
 def test_a_batch_whose_folder_is_full_says_so_and_completes_later(
     place: Place, command: str, kilobytes: int
 ) -> None:
