@@ -60,6 +60,7 @@ def surroundings(own_surroundings: None) -> dict[str, str]:
     return {**kept, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TERM": "xterm"}
 
 
+@pytest.mark.full  # what the best is told as is below
 def test_a_terminal_of_80_columns_shows_stage_bar_clock_and_the_best_against_the_target(
     folder: Path, surroundings: dict[str, str]
 ) -> None:
@@ -78,7 +79,7 @@ def test_a_terminal_of_80_columns_shows_stage_bar_clock_and_the_best_against_the
     assert "/16" not in plain, "the grid is no goal"
 
 
-@pytest.mark.full  # the same progress is on a terminal above
+@pytest.mark.full  # likewise
 def test_a_pipe_gets_plain_lines_at_once_and_whole(folder: Path, surroundings: dict[str, str]) -> None:
     command = [*COMMAND, "--out", str(folder / "pipe"), "--json"]
     with subprocess.Popen(

@@ -28,6 +28,7 @@ def hasten(surroundings: dict[str, str], *words: str) -> subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=surroundings, check=False)
 
 
+@pytest.mark.full  # test_profile.py has a profile's parts and its first calls
 def test_one_document_of_baseline_and_plan(surroundings: dict[str, str]) -> None:
     done = hasten(surroundings, *SMALL, *SIZE, "--batch-sizes", "1,2", "--plan", DEEPCACHE, "--json")
     assert done.returncode == 0, done.stderr

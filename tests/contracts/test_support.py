@@ -80,13 +80,13 @@ def _tried_plan(name: str) -> tuple[Plan, int]:
 
 
 OFTEN = {
-    "sd": ("Heun", "PNDM"),
+    "sd": ("Heun",),
     "sdxl": (),
     "pixart": ("LCM",),
     "sd3": ("FlowMatchHeun",),
     "flux": ("FlowMatchEuler",),
 }
-"""What ``make test`` runs: one call a step, two, and PNDM's; one whose noise is drawn at each step. To the clock
+"""What ``make test`` runs: one call a step, and two; one whose noise is drawn at each step. To the clock
 the others look like one of these, and test_contract.py runs each family under its usual scheduler."""
 
 

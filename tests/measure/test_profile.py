@@ -191,7 +191,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.full  # cli/test_profile_command.py makes first calls so
+@pytest.mark.full  # what is asked of the process is below
 def test_first_calls_in_processes_of_their_own(folder: Path, bench: Bench) -> None:
     setting, told = replace(bench.setting, model=str(folder), batch_size=2), list[str]()
     prompts = bench.pipeline.prompts
@@ -205,7 +205,6 @@ def test_first_calls_in_processes_of_their_own(folder: Path, bench: Bench) -> No
     assert told[-1] == f"first call in a fresh process: {DEEPCACHE}, 1 of 1"
 
 
-@pytest.mark.full  # what they are is in test_profile_command.py
 def test_first_calls_are_made_with_the_threads_of_the_profile(
     folder: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

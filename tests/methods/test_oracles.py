@@ -20,7 +20,7 @@ from diffusers import (
     UNet2DConditionModel,
     UniPCMultistepScheduler,
 )
-from tests.support.marks import rarely, star
+from tests.support.marks import star
 
 from hasten.methods import METHODS, apply
 from hasten.testing.generating import UNETS, counting, fresh, latents, shared
@@ -75,9 +75,8 @@ def assert_same_deepcache(pipe: Any, branch: int, interval: int, **given: Any) -
     assert ours == theirs
 
 
-@pytest.mark.parametrize(
-    ("family", "branches"), [("sd", range(12)), pytest.param("sdxl", range(9), marks=rarely())]
-)
+@pytest.mark.full  # at branches of each kind below
+@pytest.mark.parametrize(("family", "branches"), [("sd", range(12)), ("sdxl", range(9))])
 def test_deepcache_at_every_branch(family: str, branches: range) -> None:
     pipe = fresh(family)
     for branch in branches:

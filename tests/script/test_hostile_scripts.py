@@ -120,6 +120,7 @@ def started(script: Path, limit_s: float = 300.0, memory_bytes: int = 8 << 30) -
     assert not left(script)
 
 
+@pytest.mark.full  # false claims are refuted in test_verify.py
 def test_a_script_that_makes_its_result_up_is_refuted(model: Model, tmp_path: Path) -> None:
     """It writes a result wherever one might be read, turns the clock back, and slows its own baseline down."""
     script = hostile(tmp_path, model, at_import=FORGED + SLOW_CLOCK, at_end=SLOW_BASELINE)
@@ -136,7 +137,7 @@ def test_images_out_of_nothing_are_refuted(model: Model, tmp_path: Path) -> None
     assert found.outcome == "refuted" and any("the loss on ssim" in reason for reason in found.reasons)
 
 
-@pytest.mark.full  # made-up results are refuted above
+@pytest.mark.full  # test_verify.py refutes false claims
 def test_an_answer_before_the_question_is_none(model: Model, tmp_path: Path) -> None:
     with started(hostile(tmp_path, model, at_import=ANSWERS_AHEAD)) as drawer:
         drawer.open()
