@@ -83,7 +83,6 @@ def test_given_parameters_are_met_with_a_script_and_a_report(run: Any, model: st
     assert len(json.loads((tmp_path / "out" / "trials.json").read_text())) == 1
 
 
-@pytest.mark.full  # the command says so in test_cli.py
 def test_fifty_times_is_infeasible_and_names_the_best(run: Any, model: str, tmp_path: Path) -> None:
     seen: list[Progress] = []
     wanted = task(model, target={"speedup": 50}, parameters={"deepcache": {"cache_branch_id": 0}})

@@ -222,6 +222,7 @@ def test_a_request_is_met_verified_and_reported_again(surroundings: dict[str, st
     assert image.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.full  # test_api.py has it without the command
 def test_fifty_times_is_infeasible_with_the_best_that_was_measured(
     surroundings: dict[str, str], tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support.marks import rarely
 
 HASTEN = [sys.executable, "-m", "hasten"]
 LISTED = [*HASTEN, "list", "models"]
@@ -37,13 +38,15 @@ def test_output_that_cannot_be_written_is_told(form: tuple[str, ...]) -> None:
     assert "Error: The output cannot be written: No space left on device." in done.stderr
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize(
+    "closed", [*(pytest.param(s, marks=rarely()) for s in (">&-", "2>&-", "<&-")), ">&- 2>&- <&-"]
+)
 def test_closed_streams(closed: str) -> None:
     done = shell(f'"$@" {closed}', *LISTED)
     assert done.returncode == 0 and not done.stderr
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "koi8-r"])
+@pytest.mark.parametrize("encoding", ["latin-1", *(pytest.param(e, marks=rarely()) for e in ("cp1252", "koi8-r"))])
 def test_what_an_encoding_lacks_is_written_as_its_number(encoding: str, tmp_path: Path) -> None:
     bounds = {"('SD1.5', 'DDIM', '50', 'upbound_speedup', 0.02, ['deepcache'])": {"max_speedup": 3.0}}
     (tmp_path / "bounds.json").write_text(json.dumps(bounds))
