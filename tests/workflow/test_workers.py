@@ -103,7 +103,9 @@ RAISED = {
 }
 
 
-@pytest.mark.parametrize("kinds", [("input", "value"), pytest.param(tuple(RAISED), marks=rarely())], ids=len)
+@pytest.mark.parametrize(
+    "kinds", [("input", "value", "memory"), pytest.param(tuple(RAISED), marks=rarely())], ids=len
+)
 def test_what_a_job_raises_is_its_own_failure(tmp_path: Path, kinds: tuple[str, ...]) -> None:
     jobs = [job("raises", kind, kind=kind) for kind in kinds]
     outcomes, events = ran(*jobs, job("out_of_memory"), job("where"), logs=tmp_path)
