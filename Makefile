@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 OUT ?= hasten-out/demo
 DEMO_THREADS ?= auto
 DEMO_TIME ?= 10m
-DEMO := Generate an emoji-sd3 pipeline using the FlowMatchEuler sampler with 25 steps, accelerated by TaylorSeer with 1.6x speedup and precision loss not exceeding 0.02
+DEMO := Generate an emoji-sd3 pipeline using the FlowMatchEuler sampler with 25 steps, accelerated by TaylorSeer with 1.5x speedup and precision loss not exceeding 0.02
 
 # also what builds hasten, such as hatchling, is that of the constraints; pip before 25.3 takes the first for it
 export PIP_CONSTRAINT := constraints.txt
