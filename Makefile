@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 # auto: the fastest number of threads here; with OMP_NUM_THREADS=1 that number
 demo: $(STAMP)
-	$(BIN)/hasten run "$(DEMO)" --threads $(DEMO_THREADS) --num-samples 12 --max-time $(DEMO_TIME) --out $(OUT) --storage $(OUT)/trials.db
+	$(BIN)/hasten run "$(DEMO)" --threads $(DEMO_THREADS) --num-samples 20 --max-time $(DEMO_TIME) --out $(OUT) --storage $(OUT)/trials.db
 
 # the pages of docs/ as a site; any warning fails
 docs: $(VENV)/.docs

@@ -185,7 +185,7 @@ def test_the_demo_finds_its_threads_sets_its_time_and_the_readme_says_how_long_i
     assert "--threads auto " in line
     _, values = understood(line[line.index("hasten run") :])
     assert values["max_time_s"] == 600 and task_of(parse(" ".join(values["text"]))).model == "emoji-sd3"
-    assert "in 4 to 10 minutes" in " ".join(README.split())
+    assert "in 2 to 10 minutes" in " ".join(README.split())
 
 
 @pytest.mark.full  # tune's puts a plan on as well
