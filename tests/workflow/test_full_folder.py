@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from benchmarks.random_kills import half_written
 from tests.support.batches import PATIENCE_S, QUICK, TINY, Place, asked, made_place
 from tests.support.tiny_clip import tiny_clip
 
@@ -78,15 +78,7 @@ def grown(folder: Path) -> None:
 def whole(folder: Path) -> set[str]:
     """The names of the files below a folder. Each can be read, and no draft of one is left."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock")]
-    for path in files:
-        if path.suffix == ".json":
-            json.loads(path.read_text(encoding="utf-8"))
-        elif path.suffix == ".png":
-            Image.open(path).load()
-        elif path.suffix == ".py":
-            compile(path.read_text(encoding="utf-8"), path, "exec")
-        elif path.suffix == ".html":
-            assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert not half_written(folder)
     assert not [path for path in files if path.suffix == ".tmp"]
     return {str(path.relative_to(folder)) for path in files}
 
